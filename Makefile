@@ -1,0 +1,42 @@
+# Everything a fresh machine needs is Python 3.11 or 3.12, pip, make and a C compiler.
+#   make demo    the main job on what ships with the package
+#   make test    the tests (make lint, make types: the other two parts of CI)
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.PHONY: demo test lint types install clean
+
+# The public reference implementation of Evo 1 is a test oracle. It declares flash-attn, which needs CUDA to build,
+# so it is installed without its dependencies and the tests put a small stand-in in flash-attn's place.
+ORACLES := stripedhyena==0.2.2 evo-model==0.5
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12) and "raygen needs Python 3.11 or 3.12, this is " + sys.version.split()[0] + ": make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(ORACLES)
+	touch $@
+
+install: $(VENV)/installed-dev
+
+demo: $(VENV)/installed
+	$(BIN)/raygen demo --out demo-out
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/installed-dev
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) demo-out build *.egg-info

@@ -1,0 +1,43 @@
+"""Where raygen keeps what it can make again: unpacked references, the demo model, weight hashes.
+
+``RAYGEN_CACHE`` names the folder; else ``$XDG_CACHE_HOME/raygen`` or ``~/.cache/raygen``. Where none of these can be
+written (a read-only HOME on a cluster node) it is a folder of this user in the machine's temporary directory: the cache
+is a saving of time, so a run does not fail for want of a HOME.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from raygen.errors import SettingsError
+
+
+def cache_folder(*parts: str) -> Path:
+    """The folder for one kind of cached thing, made when missing."""
+    named = os.environ.get("RAYGEN_CACHE")
+    if named:
+        folder = _writable(Path(named).joinpath(*parts))
+        if folder is None:
+            raise SettingsError(f"RAYGEN_CACHE is {named!r}, which cannot be written. Name a folder that can be.")
+        return folder
+    for root in _default_roots():
+        folder = _writable(root.joinpath(*parts))
+        if folder is not None:
+            return folder
+    raise SettingsError("No cache folder can be written, not even in the temporary directory. Set RAYGEN_CACHE to one.")
+
+
+def _default_roots() -> list[Path]:
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - Path.home() raises
+    return [Path(home) / "raygen", Path(tempfile.gettempdir()) / f"raygen-{os.getuid()}"]
+
+
+def _writable(folder: Path) -> Path | None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError:
+        return None

@@ -1,0 +1,35 @@
+"""The errors a user can meet, and the exit code each one means.
+
+    RaygenError
+    ├── SettingsError   2   the command or the settings are wrong
+    ├── InputError      3   the input cannot be used: no such file, wrong reference, broken checkpoint
+    └── StoppedError    4   the run stopped before everything was done; the same command resumes it
+
+A message is one or two sentences: what, where, how much, what to do. A bad *row* is no error: it is a row of REJECTS.
+"""
+
+from __future__ import annotations
+
+
+class RaygenError(Exception):
+    """Something a user can put right. ``exit_code`` is what the command line returns."""
+
+    exit_code = 1
+
+
+class SettingsError(RaygenError):
+    """The command or the settings are wrong."""
+
+    exit_code = 2
+
+
+class InputError(RaygenError):
+    """The input cannot be used."""
+
+    exit_code = 3
+
+
+class StoppedError(RaygenError):
+    """The run stopped before everything was done and can be resumed by the same command."""
+
+    exit_code = 4
