@@ -1,0 +1,139 @@
+"""A reference genome: an indexed FASTA in, one shared array of bases per contig out.
+
+The FASTA (plain or bgzip) is read once per machine through htslib and laid down as upper-case bytes in the cache folder;
+every process of the machine then maps that file, so ten actors hold one copy and a window is a slice. A 3.1 Gb genome
+takes 3.1 GB of disk there. The file is keyed by the FASTA's path, size and time of change; a lock lets one process write
+it while the others wait.
+
+The digest covers names, lengths and the MD5 of each sequence in upper case, the same MD5 as SAM's ``M5``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pysam
+from filelock import FileLock
+
+from raygen.cache import cache_folder
+from raygen.errors import InputError
+
+_FORMAT = 1  # part of the key: raise it when the files below change their meaning
+
+
+@dataclass(frozen=True)
+class Contig:
+    """One sequence of a reference. ``offset`` is where it starts in the shared file; ``m5`` as in SAM's @SQ line."""
+
+    name: str
+    length: int
+    offset: int
+    m5: str
+
+
+class Reference:
+    """The bases of every contig, mapped into memory and shared by all processes of a machine."""
+
+    def __init__(self, path: str, contigs: list[Contig], bases_file: Path) -> None:
+        self.path = path
+        self.contigs: Mapping[str, Contig] = {contig.name: contig for contig in contigs}
+        self.lengths: Mapping[str, int] = {contig.name: contig.length for contig in contigs}
+        self.digest = _digest(contigs)
+        self._bases = np.memmap(bases_file, dtype=np.uint8, mode="r")
+
+    def bases(self, contig: str) -> np.ndarray:
+        """All bases of a contig: uint8 (length,), upper-case ASCII, read-only, not copied."""
+        found = self.contigs[contig]
+        return self._bases[found.offset : found.offset + found.length]
+
+
+@lru_cache(maxsize=8)
+def open_reference(path: str) -> Reference:
+    """Open a FASTA, making its index and its shared array where they are missing.
+
+    Raises:
+        InputError: no such file, not a FASTA, or compressed with gzip instead of bgzip.
+    """
+    fasta = Path(path)
+    if not fasta.is_file():
+        raise InputError(f"No such reference: {path}. Give an indexed FASTA, plain or bgzip.")
+    _refuse_plain_gzip(fasta)
+    folder = cache_folder("references") / _key(fasta)
+    if not (folder / "contigs.json").exists():
+        with FileLock(folder.with_suffix(".lock")):
+            if not (folder / "contigs.json").exists():
+                _lay_down(fasta, folder)
+    described = json.loads((folder / "contigs.json").read_text())
+    return Reference(path, [Contig(**contig) for contig in described["contigs"]], folder / "bases.u8")
+
+
+def _key(fasta: Path) -> str:
+    stat = fasta.stat()
+    described = f"{_FORMAT}\n{fasta.resolve()}\n{stat.st_size}\n{stat.st_mtime_ns}"
+    return hashlib.sha256(described.encode()).hexdigest()[:20]
+
+
+def _digest(contigs: list[Contig]) -> str:
+    lines = "\n".join(f"{contig.name}\t{contig.length}\t{contig.m5}" for contig in contigs)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _refuse_plain_gzip(fasta: Path) -> None:
+    """htslib needs bgzip to reach into a compressed FASTA; plain gzip gives an error that names neither."""
+    with fasta.open("rb") as file:
+        start = file.read(18)
+    if start[:2] == b"\x1f\x8b" and start[12:14] != b"BC":
+        raise InputError(
+            f"{fasta} is compressed with gzip, which has no random access. Recompress: gunzip, then bgzip."
+        )
+
+
+def _lay_down(fasta: Path, folder: Path) -> None:
+    """Write the shared array and its description in a scratch folder, then put both in place in one step."""
+    scratch = folder.with_name(f"{folder.name}.{os.getpid()}")
+    scratch.mkdir()
+    try:
+        contigs = []
+        offset = 0
+        with _indexed(fasta, scratch) as source, (scratch / "bases.u8").open("wb") as out:
+            for name in source.references:
+                bases = source.fetch(name).upper().encode("ascii")
+                contigs.append(Contig(name, len(bases), offset, hashlib.md5(bases, usedforsecurity=False).hexdigest()))
+                out.write(bases)
+                offset += len(bases)
+        if not offset:
+            raise InputError(f"{fasta} holds no bases. Is it a FASTA file?")
+        described: dict[str, Any] = {"fasta": str(fasta.resolve()), "contigs": [vars(contig) for contig in contigs]}
+        (scratch / "contigs.json").write_text(json.dumps(described))
+        scratch.rename(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def _indexed(fasta: Path, scratch: Path) -> Iterator[pysam.FastaFile]:
+    """The FASTA through htslib, with an index beside it, or in ``scratch`` when that is stale or cannot be made."""
+    beside = Path(f"{fasta}.fai")
+    fresh = beside.exists() and beside.stat().st_mtime_ns >= fasta.stat().st_mtime_ns
+    opened = fasta
+    if not fresh and (beside.exists() or not os.access(fasta.parent, os.W_OK)):
+        opened = scratch / "fasta"  # htslib puts the index beside the name it is given
+        opened.symlink_to(fasta.resolve())
+    chatter = pysam.set_verbosity(0)
+    try:
+        with pysam.FastaFile(str(opened)) as source:
+            yield source
+    except (OSError, ValueError) as error:
+        raise InputError(f"{fasta} cannot be read as FASTA: {error}.") from error
+    finally:
+        pysam.set_verbosity(chatter)

@@ -1,0 +1,146 @@
+"""Where a variant's window lies, and the two sequences in it.
+
+A window holds ``left`` bases before the variant's first base and ``right`` bases from it on. WT and MUT have the same
+number of bases, so that their likelihoods run over the same number of tokens: a deletion reaches further into the contig
+on the right, an insertion less far. At a contig's end the window slides inside the contig, it is not padded; where the
+contig is shorter than the window it is the whole contig, flagged ``short_window``. A circular contig has no ends: the
+window wraps around the origin.
+
+The reverse strand is the same definition on the reverse complement of the contig: ``left`` bases are read before the
+variant there too, which lie to its right in the genome.
+
+Shapes: V variants. ``start`` and ``end`` are 0-based, half-open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from raygen.errors import SettingsError
+from raygen.sequence.tokens import encode, normalise_tokens, reverse_complement
+
+SHORT_WINDOW = "short_window"
+"""Flag: the contig is shorter than the window."""
+SHIFTED_WINDOW = "shifted_window"
+"""Flag: the window slid at a contig's end, so there is less context on one side."""
+N_IN_WINDOW = "n_in_window"
+"""Flag: the window holds at least one base that is not A, C, G or T."""
+
+Strand = Literal["forward", "reverse"]
+
+
+@dataclass(frozen=True)
+class Window:
+    """How much sequence a score sees.
+
+    Attributes:
+        left: bases before the variant's first base.
+        right: bases from the variant's first base on, at least 1.
+        anchor: ``variant``, each variant has a window of its own.
+        stride: only for windows on a grid.
+    """
+
+    left: int
+    right: int
+    anchor: Literal["variant"] = "variant"
+    stride: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.left < 0 or self.right < 1:
+            raise SettingsError(
+                f"window: left must be at least 0 and right at least 1, but they are {self.left} and {self.right}."
+            )
+        if self.anchor != "variant":
+            raise SettingsError(f"window.anchor is {self.anchor!r}; this version knows 'variant'.")
+        if self.stride is not None:
+            raise SettingsError("window.stride belongs to windows on a grid; with anchor 'variant' leave it out.")
+
+    @property
+    def length(self) -> int:
+        """Bases in a window that is not cut short."""
+        return self.left + self.right
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the windows of V variants on one contig lie, in the coordinates of the strand that was asked for.
+
+    Attributes:
+        start, end: (V,) int64; on a circular contig ``start`` may be negative and ``end`` may pass the contig's end.
+        shifted: (V,) bool, the window slid at an end of the contig.
+        short: (V,) bool, the contig is shorter than the window.
+    """
+
+    start: np.ndarray
+    end: np.ndarray
+    shifted: np.ndarray
+    short: np.ndarray
+
+
+def place_windows(
+    first: np.ndarray,
+    ref_length: np.ndarray,
+    alt_length: np.ndarray,
+    contig_length: int,
+    window: Window,
+    circular: bool = False,
+) -> Placement:
+    """Place the windows of V variants of one contig.
+
+    Args:
+        first: (V,) 0-based position of each variant's first base on the strand that is read.
+        ref_length, alt_length: (V,) bases of each allele.
+        contig_length: bases of the contig.
+        circular: the contig has no ends.
+    """
+    # MUT of a deletion reads this many bases more of the contig than WT, so the window may use that much less of it.
+    usable = contig_length - np.maximum(ref_length - alt_length, 0)
+    length = np.minimum(window.length, usable)
+    short = length < window.length
+    if circular:
+        left = np.where(short, length * window.left // window.length, window.left)
+        start = first - left
+        return Placement(start, start + length, np.zeros_like(short), short)
+    wanted = first - window.left
+    start = np.clip(wanted, 0, usable - length)
+    return Placement(start, start + length, (start != wanted) & ~short, short)
+
+
+def mirror(first: np.ndarray, ref_length: np.ndarray, contig_length: int) -> np.ndarray:
+    """Each variant's first base as read on the reverse strand: (V,) to (V,)."""
+    return contig_length - first - ref_length
+
+
+class StrandView:
+    """A contig as it is read on one strand: position 0 is the first base read."""
+
+    def __init__(self, bases: np.ndarray, strand: Strand, circular: bool = False) -> None:
+        self._bases = bases
+        self._reverse = strand == "reverse"
+        self._circular = circular
+
+    def read(self, start: int, end: int) -> np.ndarray:
+        """Tokens of [start, end) on this strand, uint8."""
+        if self._reverse:
+            return reverse_complement(self._slice(len(self._bases) - end, len(self._bases) - start))
+        return normalise_tokens(self._slice(start, end))
+
+    def pair(self, first: int, ref: str, alt: str, start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
+        """WT and MUT tokens of a variant in its window [start, end), both uint8 (end - start,).
+
+        ``first`` is on this strand; ``ref`` and ``alt`` are as in the table, on the forward strand.
+        """
+        allele = reverse_complement(encode(alt)) if self._reverse else encode(alt)
+        length = end - start
+        after = first + len(ref)
+        rest = max(length - (first - start) - len(alt), 0)
+        mut = np.concatenate([self.read(start, first), allele, self.read(after, after + rest)])[:length]
+        return self.read(start, end), mut
+
+    def _slice(self, start: int, end: int) -> np.ndarray:
+        if self._circular and (start < 0 or end > len(self._bases)):
+            return self._bases.take(np.arange(start, end), mode="wrap")
+        return self._bases[start:end]

@@ -1,0 +1,105 @@
+import gzip
+import multiprocessing
+import os
+
+import numpy as np
+import pysam
+import pytest
+
+from raygen.errors import InputError
+from raygen.sequence.reference import open_reference
+from tests.builders import fasta, random_bases, shared
+
+CONTIGS = {"1": random_bases(131, 1), "HLA-A*01:01:01:01": random_bases(7, 2), "empty-ish": "N"}
+
+
+def as_text(bases: np.ndarray) -> str:
+    return bases.tobytes().decode()
+
+
+def test_bases_are_those_of_the_file(tmp_path):
+    reference = open_reference(str(fasta(tmp_path, CONTIGS)))
+    assert reference.lengths == {name: len(bases) for name, bases in CONTIGS.items()}
+    assert {name: as_text(reference.bases(name)) for name in CONTIGS} == CONTIGS
+
+
+def test_soft_masked_bases_are_upper_case(tmp_path):
+    assert as_text(open_reference(str(fasta(tmp_path, {"1": "acgtNNac"}))).bases("1")) == "ACGTNNAC"
+
+
+def test_bgzip_reads_the_same_and_has_the_same_digest(tmp_path):
+    plain = fasta(tmp_path, CONTIGS)
+    packed = tmp_path / "packed.fa.gz"
+    pysam.tabix_compress(str(plain), str(packed))
+    assert as_text(open_reference(str(packed)).bases("1")) == CONTIGS["1"]
+    assert open_reference(str(packed)).digest == open_reference(str(plain)).digest
+
+
+def test_index_is_made_when_missing(tmp_path):
+    path = fasta(tmp_path, CONTIGS)
+    open_reference(str(path))
+    assert (tmp_path / "reference.fa.fai").exists()
+
+
+def test_a_stale_index_is_not_believed(tmp_path):
+    path = fasta(tmp_path, {"1": "A" * 50, "2": "C" * 50})
+    open_reference(str(path))
+    fasta(tmp_path, {"1": "G" * 70})
+    os.utime(tmp_path / "reference.fa.fai", (1, 1))
+    open_reference.cache_clear()
+    assert open_reference(str(path)).lengths == {"1": 70}
+
+
+def test_other_bases_give_another_digest(tmp_path):
+    one = open_reference(str(fasta(tmp_path, {"1": "ACGT"}, "one.fa")))
+    other = open_reference(str(fasta(tmp_path, {"1": "ACGA"}, "other.fa")))
+    assert one.digest != other.digest
+
+
+def test_m5_is_the_md5_of_sam(tmp_path):
+    """The MD5 of ``ACGT`` without line ends: printf ACGT | md5sum."""
+    reference = open_reference(str(fasta(tmp_path, {"1": "acgt"})))
+    assert reference.contigs["1"].m5 == "f1f8f4bf413b16ad135722aa4591043e"
+
+
+def test_all_processes_share_one_array(tmp_path):
+    reference = open_reference(str(fasta(tmp_path, CONTIGS)))
+    assert isinstance(reference.bases("1").base, np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        reference.bases("1")[0] = 0
+
+
+def _digest_in_a_process(path: str) -> str:
+    return open_reference(path).digest
+
+
+def test_processes_that_start_at_once_make_it_once(tmp_path):
+    path = fasta(tmp_path, CONTIGS)
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        assert len(set(pool.map(_digest_in_a_process, [str(path)] * 3))) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "cannot be read as FASTA|holds no bases"),
+        (b"\x00\x01\x02 not a fasta", "cannot be read as FASTA|holds no bases"),
+        (gzip.compress(b">1\nACGT\n"), "compressed with gzip"),
+    ],
+)
+def test_what_is_not_a_fasta_says_so(tmp_path, content, sentence):
+    path = tmp_path / "bad.fa"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=sentence):
+        open_reference(str(path))
+
+
+def test_a_missing_file_says_so(tmp_path):
+    with pytest.raises(InputError, match="No such reference"):
+        open_reference(str(tmp_path / "none.fa"))
+
+
+def test_mitochondrion_has_its_n():
+    reference = open_reference(str(shared("mt/rCRS.NC_012920.1.fa")))
+    assert reference.lengths == {"MT": 16_569}
+    assert chr(reference.bases("MT")[3106]) == "N"
