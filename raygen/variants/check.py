@@ -1,0 +1,232 @@
+"""Which alleles can be scored: every check, in one order.
+
+In: an ``AlleleBatch`` and the reference. Out: the variants in it, normalised, and for all other rows the reason and the numbers.
+
+``_check_allele`` is the definition, for one allele. ``_plain_snvs`` picks, a whole batch at a time, single-base changes for which
+the definition would find nothing wrong and change nothing but letter case; they are most of any file, and only they skip it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from raygen.tables.schemas import Reason
+from raygen.variants.alleles import AlleleBatch, first_bytes
+from raygen.variants.contig_names import resolve_contig
+from raygen.variants.normalise import normalise
+from raygen.variants.reference_protocol import Reference, reference_name
+from raygen.variants.symbolic import is_symbolic, names_a_sequence, spell_out
+
+_ACGT = re.compile("[ACGT]+")
+_UPPER_ACGT = np.zeros(256, np.uint8)
+_UPPER_ACGT[np.frombuffer(b"ACGTacgt", np.uint8)] = np.frombuffer(b"ACGTACGT", np.uint8)
+_SHOWN_BASES = 20
+
+
+class _Refused(Exception):
+    """The allele cannot be scored."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class CheckedBatch:
+    """Rows of a batch that are variants, and why the others are not.
+
+    ``rows`` (V,) int64 indexes the batch; ``contig`` (V,) int32 indexes the reference's contigs; ``pos`` (V,) int64, ``ref`` and
+    ``alt`` (V,) strings are normalised. ``refused`` has (row, reason, detail), by row.
+    """
+
+    rows: np.ndarray
+    contig: np.ndarray
+    pos: np.ndarray
+    ref: pa.Array
+    alt: pa.Array
+    refused: list[tuple[int, Reason, str]]
+
+
+@dataclass
+class AlleleChecker:
+    """Checks batches of one reference and keeps the tally that tells a wrong assembly."""
+
+    reference: Reference
+    max_allele_length: int
+    num_ref_checked: int = 0
+    num_ref_mismatches: int = 0
+    first_mismatch: str = ""
+    seen_contigs: dict[str, str | None] = field(default_factory=dict)
+    """Names met so far, as the inputs write them, with the reference's name; None where it has none."""
+
+    def __post_init__(self) -> None:
+        self.contig_index = {name: index for index, name in enumerate(self.reference.lengths)}
+        self._lengths = np.fromiter(self.reference.lengths.values(), np.int64, len(self.contig_index))
+        self._names = list(self.contig_index)
+        self._reference_name = reference_name(self.reference)
+
+    def check(self, batch: AlleleBatch, kind: str) -> CheckedBatch:
+        """Check one batch. ``kind`` is what messages call the input: ``VCF`` or ``table``."""
+        table = batch.table.combine_chunks()
+        contig = self._contigs(table["chrom"])
+        pos = table["pos"].fill_null(0).to_numpy()
+        is_plain = self._plain_snvs(table, contig, pos)
+        plain = np.flatnonzero(is_plain)
+        self.num_ref_checked += len(plain)
+
+        others = np.flatnonzero(~is_plain)
+        rows, changed, refused = self._check_each(table, others, contig, kind)
+        return CheckedBatch(
+            rows=np.concatenate([plain, np.array(rows, np.int64)]),
+            contig=np.concatenate([contig[plain], contig[np.array(rows, np.int64)]]),
+            pos=np.concatenate([pos[plain], np.array([new[0] for new in changed], np.int64)]),
+            ref=_upper_then(table["ref"], plain, [new[1] for new in changed]),
+            alt=_upper_then(table["alt"], plain, [new[2] for new in changed]),
+            refused=refused,
+        )
+
+    def _contigs(self, chrom: pa.ChunkedArray) -> np.ndarray:
+        """(N,) int32: each row's contig in the reference, -1 for none."""
+        if len(chrom) == 0:
+            return np.zeros(0, np.int32)
+        encoded = _one_chunk(chrom).fill_null("").dictionary_encode()
+        known = []
+        for name in encoded.dictionary.to_pylist():
+            if name not in self.seen_contigs:
+                self.seen_contigs[name] = resolve_contig(name, self.contig_index)
+            known.append(self.contig_index.get(self.seen_contigs[name] or "", -1))
+        return np.array(known, np.int32)[encoded.indices.to_numpy()]
+
+    def _plain_snvs(self, table: pa.Table, contig: np.ndarray, pos: np.ndarray) -> np.ndarray:
+        """(N,) bool: a well-formed record of one base for another, both ACGT, REF as in the reference."""
+        ref_byte, ref_length = first_bytes(_one_chunk(table["ref"]))
+        alt_byte, alt_length = first_bytes(_one_chunk(table["alt"]))
+        ref_base, alt_base = _UPPER_ACGT[ref_byte], _UPPER_ACGT[alt_byte]
+        is_plain = (ref_length == 1) & (alt_length == 1) & (ref_base != 0) & (alt_base != 0) & (ref_base != alt_base)
+        is_plain &= (contig >= 0) & (pos >= 1) & table["fault"].is_null().to_numpy()
+        for index in np.unique(contig[is_plain]):
+            rows = np.flatnonzero(is_plain & (contig == index))
+            inside = pos[rows] <= self._lengths[index]
+            bases = self.reference.bases(self._names[index])
+            is_plain[rows] = inside
+            is_plain[rows[inside]] = bases[pos[rows[inside]] - 1] == ref_base[rows[inside]]
+        return is_plain
+
+    def _check_each(
+        self, table: pa.Table, others: np.ndarray, contig: np.ndarray, kind: str
+    ) -> tuple[list[int], list[tuple[int, str, str]], list[tuple[int, Reason, str]]]:
+        """(rows accepted, their pos, ref and alt, rows refused with reason and detail) of the rows ``others``."""
+        accepted: list[int] = []
+        changed: list[tuple[int, str, str]] = []
+        refused: list[tuple[int, Reason, str]] = []
+        for row, allele in zip(others.tolist(), _row_dicts(table, others), strict=True):
+            try:
+                changed.append(self._check_allele(allele, int(contig[row]), kind))
+                accepted.append(row)
+            except _Refused as refusal:
+                refused.append((row, refusal.reason, refusal.detail))
+        return accepted, changed, refused
+
+    def _check_allele(self, allele: dict[str, Any], contig: int, kind: str) -> tuple[int, str, str]:
+        """The definition: (pos, ref, alt) normalised, or ``_Refused`` by the first check that fails."""
+        if allele["fault"] is not None:
+            raise _Refused(Reason.MALFORMED_RECORD, allele["fault"])
+        if contig < 0:
+            raise _Refused(Reason.UNKNOWN_CONTIG, f"{self._reference_name} has no contig {allele['chrom']!r}")
+        name, length = self._names[contig], int(self._lengths[contig])
+        pos, ref, alt = allele["pos"], (allele["ref"] or "").upper(), allele["alt"] or ""
+        _check_bounds(pos, pos + max(len(ref), 1) - 1, name, length)
+        if alt == "*":
+            raise _Refused(Reason.STAR_ALLELE, "'*' stands for a deletion that another record describes")
+        bases = self.reference.bases(name)
+        given_ref, alt = ref, alt if is_symbolic(alt) else alt.upper()
+        if is_symbolic(alt):
+            self._check_symbolic(pos, alt, allele["span"], name, length)
+            ref, alt = spell_out(pos, alt, allele["span"], bases)
+        _check_letters(given_ref, ref, alt)
+        if max(len(given_ref), len(ref), len(alt)) > self.max_allele_length:
+            raise _Refused(
+                Reason.ALLELE_TOO_LONG,
+                f"REF has {len(given_ref):,} bases and ALT {len(alt):,}; max_allele_length is {self.max_allele_length:,}",
+            )
+        self._check_ref(pos, given_ref, alt, allele["chrom"], name, bases, kind)
+        if ref == alt:
+            raise _Refused(Reason.MALFORMED_RECORD, "ALT is the same sequence as REF")
+        return normalise(pos, ref, alt, bases)
+
+    def _check_symbolic(self, pos: int, alt: str, span: int | None, name: str, length: int) -> None:
+        if not names_a_sequence(alt):
+            raise _Refused(Reason.SYMBOLIC_ALLELE, f"{_shown(alt)} does not say which sequence it stands for")
+        if span is None:
+            raise _Refused(
+                Reason.SYMBOLIC_ALLELE, f"{alt} has no END after POS and no SVLEN, so its length is not known"
+            )
+        _check_bounds(pos, pos + span, name, length)
+        if span + 1 > self.max_allele_length:
+            raise _Refused(
+                Reason.SYMBOLIC_ALLELE,
+                f"{alt} of {span:,} bases; with the base before it, max_allele_length is {self.max_allele_length:,}",
+            )
+
+    def _check_ref(self, pos: int, ref: str, alt: str, chrom: str, name: str, bases: np.ndarray, kind: str) -> None:
+        self.num_ref_checked += 1
+        there = bases[pos - 1 : pos - 1 + len(ref)].tobytes().decode("ascii")
+        if there == ref:
+            return
+        self.num_ref_mismatches += 1
+        if not self.first_mismatch:
+            self.first_mismatch = f"{chrom}:{pos}-{_shown(ref)}-{_shown(alt)}, the reference has {_shown(there)!r}"
+        raise _Refused(
+            Reason.REF_MISMATCH,
+            f"the {kind} says {_shown(ref)!r}, {self._reference_name} has {_shown(there)!r} at {name}:{pos}",
+        )
+
+
+def _check_bounds(pos: int, last: int, name: str, length: int) -> None:
+    if pos < 1:
+        raise _Refused(Reason.OUT_OF_BOUNDS, f"POS is {pos}; the first base is 1")
+    if last > length:
+        raise _Refused(Reason.OUT_OF_BOUNDS, f"it reaches base {last:,}; {name} has {length:,} bases")
+
+
+def _check_letters(given_ref: str, ref: str, alt: str) -> None:
+    if alt in ("", "."):
+        raise _Refused(Reason.NON_ACGT_ALLELE, "the record has no ALT allele")
+    if given_ref in ("", "."):
+        raise _Refused(Reason.NON_ACGT_ALLELE, "the record has no REF allele")
+    for column, sequence in (("REF", given_ref), ("REF", ref), ("ALT", alt)):
+        if not _ACGT.fullmatch(sequence):
+            other = next(letter for letter in sequence if letter not in "ACGT")
+            raise _Refused(
+                Reason.NON_ACGT_ALLELE,
+                f"{column} {_shown(sequence)!r} holds {other!r}; only A, C, G and T can be scored",
+            )
+
+
+def _shown(sequence: str) -> str:
+    if len(sequence) <= _SHOWN_BASES:
+        return sequence
+    return f"{sequence[:_SHOWN_BASES]}... ({len(sequence):,} bases)"
+
+
+def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    combined = column.combine_chunks()
+    return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined
+
+
+def _row_dicts(table: pa.Table, rows: np.ndarray) -> Iterator[dict[str, Any]]:
+    names = ["chrom", "pos", "ref", "alt", "span", "fault"]
+    columns = [table[name].take(pa.array(rows)).to_pylist() for name in names]
+    return (dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True))
+
+
+def _upper_then(column: pa.ChunkedArray, rows: np.ndarray, more: Sequence[str]) -> pa.Array:
+    upper = pc.utf8_upper(_one_chunk(column).take(pa.array(rows)))
+    return pa.concat_arrays([upper, pa.array(more, pa.string())])

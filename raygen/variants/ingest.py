@@ -1,0 +1,300 @@
+"""VCF, BCF and Parquet to the VARIANTS table.
+
+In: input files and a reference. Out: ``OUT/variants`` (normalised, unique, sorted by contig in FASTA order, then pos, ref, alt),
+``OUT/rejects`` (every input allele that is not in it, with reason and detail) and ``OUT/ingest.json``. Read, check, sort and write
+work in batches, so memory does not grow with the number of records.
+
+Rejects of the checks come in input order, duplicates after them in table order. Of duplicates the first in input order stays.
+
+``digest`` is the SHA-256 over the variant ids in table order: the same variants give the same digest, on any machine.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pysam
+
+from raygen.errors import SettingsError, StoppedError
+from raygen.tables.schemas import REJECTS, SCHEMA_VERSION, VARIANTS, Reason, variant_id
+from raygen.variants.alleles import SOURCE_PREFIX, AlleleBatch, AlleleReader
+from raygen.variants.assembly import AssemblyWatch
+from raygen.variants.check import AlleleChecker, CheckedBatch
+from raygen.variants.external_sort import ExternalSort, repeats_of_previous
+from raygen.variants.inputs import agree_on_columns, open_readers
+from raygen.variants.part_files import PartFiles
+from raygen.variants.publish import REJECTS_FOLDER, VARIANTS_FOLDER, abandoned_scratch, publish, scratch_folder
+from raygen.variants.reference_protocol import Reference, reference_name
+
+_INPUT_FIELDS = ["chrom", "pos", "id", "ref", "alt"]
+
+
+@dataclass(frozen=True)
+class IngestResult:
+    """What an ingest did. ``num_alleles`` = ``num_variants`` + the sum of ``rejects``."""
+
+    num_records: int
+    num_alleles: int
+    num_variants: int
+    rejects: dict[str, int]
+    warnings: list[str]
+    variants_dir: Path
+    rejects_dir: Path
+    digest: str
+
+
+def ingest(
+    inputs: Sequence[str | Path],
+    reference: Reference,
+    out: str | Path,
+    *,
+    max_allele_length: int = 1000,
+    source_columns: Sequence[str] = (),
+    row_group_rows: int = 4096,
+    file_rows: int = 1_048_576,
+    on_progress: Callable[[int], None] | None = None,
+) -> IngestResult:
+    """Write the variants of all ``inputs`` to ``out``; nothing there changes unless everything went well.
+
+    inputs              VCF, gzip or bgzip VCF, BCF, Parquet, or folders of them; mixed as you like
+    max_allele_length   bases of the longest REF or ALT that is taken
+    source_columns      INFO keys, QUAL, FILTER or Parquet columns that are carried along
+    row_group_rows      most rows of a row group; a row group never holds two contigs
+    file_rows           most rows of a file
+    on_progress         called after each batch with the number of records read so far
+
+    SettingsError: ``out`` cannot be written, an unknown source column. InputError: a file is missing, empty, truncated or no
+    VCF; most REF alleles differ from the reference; no contig is in the reference. StoppedError: the disk is full.
+    """
+    _check_numbers(max_allele_length=max_allele_length, row_group_rows=row_group_rows, file_rows=file_rows)
+    out = Path(out)
+    readers = open_readers(inputs)
+    columns = agree_on_columns(readers, source_columns)
+    try:
+        with scratch_folder(out) as scratch:
+            run = _Ingest(readers, reference, scratch, columns, max_allele_length)
+            run.warnings += [
+                f"{out / name} is left from an ingest that did not end." for name in abandoned_scratch(out, scratch)
+            ]
+            run.open_tables(row_group_rows, file_rows)
+            try:
+                run.read(on_progress or (lambda num_records: None))
+                run.write_sorted()
+                run.finish()
+            finally:
+                run.close_tables()
+            publish(scratch, out, run.info())
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise StoppedError(f"The disk of {out} is full. Make room and run the same command again.") from error
+    return run.result(out)
+
+
+class _Ingest:
+    """One ingest under way."""
+
+    def __init__(
+        self,
+        readers: Sequence[AlleleReader],
+        reference: Reference,
+        scratch: Path,
+        columns: Mapping[str, pa.DataType],
+        max_allele_length: int,
+    ) -> None:
+        self.warnings: list[str] = []
+        self.num_records = self.num_alleles = 0
+        self._readers = readers
+        self._reference = reference
+        self._scratch = scratch
+        self._columns = columns
+        self._max_allele_length = max_allele_length
+        self._checker = AlleleChecker(reference, max_allele_length)
+        self._watch = AssemblyWatch(self._checker, readers)
+        self._sort = ExternalSort(scratch)
+        self._rejects: Counter[Reason] = Counter()
+        self._contigs = pa.array(list(reference.lengths), pa.string())
+        self._hash = hashlib.sha256()
+
+    def open_tables(self, row_group_rows: int, file_rows: int) -> None:
+        carried = [pa.field(name, arrow_type) for name, arrow_type in self._columns.items()]
+        metadata = {
+            "raygen.schema_version": str(SCHEMA_VERSION),
+            "raygen.reference_digest": self._reference.digest,
+        }
+        schema = pa.schema([*VARIANTS, *carried], metadata)
+        sizes = {"row_group_rows": row_group_rows, "file_rows": file_rows}
+        self._variants_table = PartFiles(self._scratch / VARIANTS_FOLDER, schema, **sizes)
+        self._rejects_table = PartFiles(self._scratch / REJECTS_FOLDER, REJECTS, **sizes)
+
+    def close_tables(self) -> None:
+        self._variants_table.abandon()
+        self._rejects_table.abandon()
+
+    def read(self, on_progress: Callable[[int], None]) -> None:
+        """Read and check all inputs: rejects are written, variants go to the sort."""
+        for number, reader in enumerate(self._readers):
+            if absent := [name for name in self._columns if name not in reader.columns]:
+                self.warnings.append(f"{reader.name} has no {', '.join(absent)}; the column is null for its variants.")
+            for batch in reader.batches([name for name in self._columns if name in reader.columns]):
+                checked = self._checker.check(batch, reader.kind)
+                self._write_refused(batch, checked, reader.name)
+                self._sort.add(self._to_sort(batch, checked, number))
+                self.num_records += batch.num_records
+                self.num_alleles += batch.table.num_rows
+                self._watch.after_batch()
+                on_progress(self.num_records)
+        self._watch.at_end(self._rejects)
+        self.warnings += self._watch.length_warnings()
+
+    def write_sorted(self) -> None:
+        """Write the variants in order, duplicates to the rejects."""
+        contig_under_way = -1
+        for table in self._sort.sorted_tables():
+            is_repeat = repeats_of_previous(table)
+            self._write_duplicates(table, is_repeat)
+            table = table.filter(pa.array(~is_repeat)) if is_repeat.any() else table
+            rows = self._as_variants(table)
+            self._hash_ids(rows)
+            for contig, start, end in _stretches(table["contig"].to_numpy()):
+                if contig != contig_under_way:
+                    self._variants_table.end_group()
+                    contig_under_way = contig
+                self._variants_table.write(rows.slice(start, end - start))
+
+    def finish(self) -> None:
+        """Close the tables and check that no allele was lost or repeated."""
+        self._variants_table.close(at_least_one_file=True)
+        self._rejects_table.close()
+        written = self._variants_table.num_rows + self._rejects_table.num_rows
+        rejected = sum(self._rejects.values())
+        if not self.num_alleles == written == self._variants_table.num_rows + rejected:
+            raise AssertionError(
+                f"{self.num_alleles} alleles in, {self._variants_table.num_rows} variants and "
+                f"{self._rejects_table.num_rows} rejects out ({rejected} counted)"
+            )
+
+    def info(self) -> dict[str, Any]:
+        """What ``ingest.json`` holds."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "digest": self._hash.hexdigest(),
+            "reference": {"name": reference_name(self._reference), "digest": self._reference.digest},
+            "inputs": [reader.name for reader in self._readers],
+            "num_records": self.num_records,
+            "num_alleles": self.num_alleles,
+            "num_variants": self._variants_table.num_rows,
+            "rejects": self._reject_counts(),
+            "warnings": self.warnings,
+            "max_allele_length": self._max_allele_length,
+            "source_columns": {name: str(arrow_type) for name, arrow_type in self._columns.items()},
+            "versions": {
+                "raygen": version("raygen"),
+                "pysam": pysam.__version__,
+                "htslib": pysam.version.__htslib_version__,
+                "pyarrow": pa.__version__,
+                "polars": version("polars"),
+            },
+        }
+
+    def result(self, out: Path) -> IngestResult:
+        return IngestResult(
+            num_records=self.num_records,
+            num_alleles=self.num_alleles,
+            num_variants=self._variants_table.num_rows,
+            rejects=self._reject_counts(),
+            warnings=self.warnings,
+            variants_dir=out / VARIANTS_FOLDER,
+            rejects_dir=out / REJECTS_FOLDER,
+            digest=self._hash.hexdigest(),
+        )
+
+    def _reject_counts(self) -> dict[str, int]:
+        return {reason.value: self._rejects[reason] for reason in Reason if self._rejects[reason]}
+
+    def _to_sort(self, batch: AlleleBatch, checked: CheckedBatch, file_number: int) -> pa.Table:
+        """The batch's variants with what the sort needs, what a duplicate's reject needs (``input.*``) and the source columns."""
+        size = len(checked.rows)
+        raw = batch.table.take(pa.array(checked.rows))
+        columns = {
+            "contig": pa.array(checked.contig),
+            "pos": pa.array(checked.pos),
+            "ref": checked.ref,
+            "alt": checked.alt,
+            "order": pa.array(checked.rows + self.num_alleles),
+            "file": pa.array(np.full(size, file_number, np.int32)),
+            "record": raw["record"],
+        }
+        columns |= {f"input.{name}": raw[name] for name in _INPUT_FIELDS}
+        for name, arrow_type in self._columns.items():
+            is_there = SOURCE_PREFIX + name in raw.column_names
+            columns[SOURCE_PREFIX + name] = raw[SOURCE_PREFIX + name] if is_there else pa.nulls(size, arrow_type)
+        return pa.table(columns)
+
+    def _as_variants(self, table: pa.Table) -> pa.Table:
+        columns = [
+            self._contigs.take(table["contig"].combine_chunks()),
+            *(table[name] for name in ("pos", "ref", "alt", "input.id")),
+            *(table[SOURCE_PREFIX + name] for name in self._columns),
+        ]
+        return pa.table(columns, names=[*VARIANTS.names, *self._columns])
+
+    def _write_refused(self, batch: AlleleBatch, checked: CheckedBatch, name: str) -> None:
+        if not checked.refused:
+            return
+        rows, reasons, details = zip(*checked.refused, strict=True)
+        raw = batch.table.take(pa.array(rows, pa.int64()))
+        sources = pc.binary_join_element_wise(name, raw["record"].cast(pa.string()), ":")
+        self._write_rejects([raw[field] for field in _INPUT_FIELDS], sources, reasons, details)
+
+    def _write_duplicates(self, table: pa.Table, is_repeat: np.ndarray) -> None:
+        """Each repeat's reject says which record it repeats: the first of its run of equal rows."""
+        if not is_repeat.any():
+            return
+        first = np.maximum.accumulate(np.where(is_repeat, 0, np.arange(len(is_repeat))))[is_repeat]
+        repeats, kept = table.filter(pa.array(is_repeat)), table.take(pa.array(first))
+        rows = self._as_variants(kept).select(VARIANTS.names[:4]).to_pylist()
+        details = [
+            f"the same variant as {source}, {variant_id(**row)}"
+            for source, row in zip(self._sources(kept), rows, strict=True)
+        ]
+        fields = [repeats[f"input.{name}"] for name in _INPUT_FIELDS]
+        self._write_rejects(fields, pa.array(self._sources(repeats)), [Reason.DUPLICATE] * len(rows), details)
+
+    def _sources(self, table: pa.Table) -> list[str]:
+        numbers = zip(table["file"].to_pylist(), table["record"].to_pylist(), strict=True)
+        return [f"{self._readers[file].name}:{record}" for file, record in numbers]
+
+    def _write_rejects(
+        self, fields: Sequence[pa.ChunkedArray], sources: pa.Array, reasons: Sequence[Reason], details: Sequence[str]
+    ) -> None:
+        self._rejects.update(reasons)
+        columns = [*fields, sources, pa.array([reason.value for reason in reasons]), pa.array(details, pa.string())]
+        self._rejects_table.write(pa.table(columns, names=REJECTS.names))
+
+    def _hash_ids(self, rows: pa.Table) -> None:
+        texts = [rows[name].cast(pa.string()) for name in VARIANTS.names[:4]]
+        ids = pc.binary_join_element_wise(*texts, "-").to_pylist()
+        self._hash.update("".join(f"{name}\n" for name in ids).encode())
+
+
+def _stretches(values: np.ndarray) -> Iterator[tuple[int, int, int]]:
+    """(value, start, end) of each stretch of equal values."""
+    starts = np.flatnonzero(np.diff(values, prepend=-1))
+    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(values)], strict=True):
+        yield int(values[start]), start, end
+
+
+def _check_numbers(**numbers: int) -> None:
+    if faults := [f"{name} is {value}" for name, value in numbers.items() if value < 1]:
+        raise SettingsError(f"{', '.join(faults)}; it must be at least 1.")

@@ -1,0 +1,101 @@
+"""From the paths a user gives to readers: folders are searched, kinds told apart, source columns agreed on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from raygen.errors import InputError, SettingsError
+from raygen.tables.schemas import SCORES, VARIANTS
+from raygen.variants.alleles import AlleleReader
+from raygen.variants.parquet import ParquetReader
+from raygen.variants.vcf import VcfReader
+
+VCF_SUFFIXES = (".vcf", ".vcf.gz", ".vcf.bgz", ".bcf")
+PARQUET_SUFFIXES = (".parquet", ".pq")
+_PARQUET_MAGIC = b"PAR1"
+
+
+def open_readers(inputs: Sequence[str | Path]) -> list[AlleleReader]:
+    """A reader for each input file, in order; a folder stands for the VCF, BCF and Parquet files in it, sorted by path.
+
+    SettingsError where ``inputs`` is empty; InputError where a file is missing or of no kind that can be read.
+    """
+    if not inputs:
+        raise SettingsError("No input was given. Name at least one VCF, BCF or Parquet file.")
+    paths = [file for path in inputs for file in _files_of(Path(path))]
+    times = Counter(path.name for path in paths)
+    return [_reader(path, path.name if times[path.name] == 1 else str(path)) for path in paths]
+
+
+def agree_on_columns(readers: Sequence[AlleleReader], source_columns: Sequence[str]) -> dict[str, pa.DataType]:
+    """The type of each source column, the same in all inputs that have it.
+
+    SettingsError for a column that no input has or that the table already has; InputError where two inputs differ in type.
+    """
+    taken = {*VARIANTS.names, *SCORES.names}
+    if faults := [name for name in source_columns if name in taken]:
+        raise SettingsError(
+            f"source_columns: {_listed(faults)} is a name of raygen's own tables. Rename the column in the input."
+        )
+    if repeated := [name for name, times in Counter(source_columns).items() if times > 1]:
+        raise SettingsError(f"source_columns names {_listed(repeated)} twice.")
+    available = {name for reader in readers for name in reader.columns}
+    if missing := [name for name in source_columns if name not in available]:
+        raise SettingsError(
+            f"source_columns: no input has {_listed(missing)}. There are: {_listed(sorted(available)) or 'none'}."
+        )
+    return {name: _agreed_type(readers, name) for name in source_columns}
+
+
+def _agreed_type(readers: Sequence[AlleleReader], name: str) -> pa.DataType:
+    having = [reader for reader in readers if name in reader.columns]
+    first = having[0]
+    for other in having[1:]:
+        if other.columns[name] != first.columns[name]:
+            raise InputError(
+                f"Column {name!r} is {first.columns[name]} in {first.name} and {other.columns[name]} in {other.name}. "
+                "Ingest them apart, or make the types equal."
+            )
+    return first.columns[name]
+
+
+def _files_of(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = sorted(
+        file
+        for file in path.rglob("*")
+        if file.name.endswith((*VCF_SUFFIXES, *PARQUET_SUFFIXES))
+        and not _is_hidden(file.relative_to(path))
+        and file.is_file()
+    )
+    if not files:
+        raise InputError(f"{path} is a folder without any {', '.join((*VCF_SUFFIXES, *PARQUET_SUFFIXES))} file.")
+    return files
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith((".", "_")) for part in path.parts)
+
+
+def _reader(path: Path, name: str) -> AlleleReader:
+    if path.name.endswith(PARQUET_SUFFIXES) or _starts_like_parquet(path):
+        return ParquetReader(path, name)
+    return VcfReader(path, name)
+
+
+def _starts_like_parquet(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == _PARQUET_MAGIC
+    except OSError:
+        return False  # the VCF reader says what is wrong with it
+
+
+def _listed(names: Sequence[str], most: int = 30) -> str:
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown

@@ -1,0 +1,142 @@
+"""PAIRS that can be scored: read a user's Parquet, take out what cannot be, write the rest in small row groups.
+
+Sequences are long, so they are streamed; only the ids are looked at all together, for duplicates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from raygen.errors import InputError
+from raygen.tables.schemas import PAIRS, REJECTS, Reason
+from raygen.variants.ingest import IngestResult
+
+_ROWS_AT_ONCE = 256
+
+
+def ingest_pairs(inputs: Sequence[str], out: Path, context_length: int) -> IngestResult:
+    """Check PAIRS and write those that can be scored to ``out/variants``, the others to ``out/rejects``.
+
+    Args:
+        inputs: Parquet files or folders of them, with pair_id, wt_sequence and mut_sequence.
+        context_length: bases the model can read; longer sequences are rejected.
+
+    Raises:
+        InputError: no such file, not Parquet, or columns are missing.
+    """
+    files = [file for path in inputs for file in _parquet_files(Path(path))]
+    for file in files:
+        _check_columns(file)
+    shutil.rmtree(out, ignore_errors=True)
+    good_folder, bad_folder = out / "variants", out / "rejects"
+    good_folder.mkdir(parents=True)
+    bad_folder.mkdir()
+    counts: dict[str, int] = {}
+    num_rows = 0
+    digest = hashlib.sha256()
+    with (
+        pq.ParquetWriter(good_folder / "part-00000.parquet", PAIRS, compression="zstd") as good,
+        pq.ParquetWriter(bad_folder / "part-00000.parquet", REJECTS, compression="zstd") as bad,
+    ):
+        for kept, rejected in _checked(files, context_length):
+            num_rows += len(kept) + len(rejected)
+            for reason in rejected["reason"].to_pylist():
+                counts[reason] = counts.get(reason, 0) + 1
+            for row in kept.to_pylist():
+                digest.update("\t".join(row.values()).encode())
+            good.write_table(kept)
+            bad.write_table(rejected)
+    return IngestResult(
+        num_records=num_rows,
+        num_alleles=num_rows,
+        num_variants=num_rows - sum(counts.values()),
+        rejects=counts,
+        warnings=[],
+        variants_dir=good_folder,
+        rejects_dir=bad_folder,
+        digest=digest.hexdigest(),
+    )
+
+
+def _parquet_files(path: Path) -> list[Path]:
+    if not path.exists():
+        raise InputError(f"No such file or folder: {path}.")
+    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+    if not files:
+        raise InputError(f"{path} holds no Parquet files.")
+    return files
+
+
+def _check_columns(file: Path) -> None:
+    try:
+        schema = pq.read_schema(file)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{file} cannot be read as Parquet: {error}.") from error
+    faults = [f"{name} is missing" for name in PAIRS.names if name not in schema.names]
+    faults += [
+        f"{name} is {schema.field(name).type}, not a string"
+        for name in PAIRS.names
+        if name in schema.names
+        and not (pa.types.is_string(schema.field(name).type) or pa.types.is_large_string(schema.field(name).type))
+    ]
+    if faults:
+        raise InputError(f"{file} does not hold pairs: {'; '.join(faults)}.")
+
+
+def _checked(files: Sequence[Path], context_length: int) -> Iterator[tuple[pa.Table, pa.Table]]:
+    repeated = _repeated_rows(files)
+    row = 0
+    for file in files:
+        in_file = 0
+        for batch in pq.ParquetFile(file).iter_batches(batch_size=_ROWS_AT_ONCE, columns=PAIRS.names):
+            table = pa.Table.from_batches([batch]).select(PAIRS.names)
+            is_repeated = np.isin(np.arange(row, row + len(table)), repeated)
+            yield _split(table, is_repeated, f"{file.name}", in_file, context_length)
+            row += len(table)
+            in_file += len(table)
+
+
+def _repeated_rows(files: Sequence[Path]) -> np.ndarray:
+    """Row numbers, over all files, of pairs whose id came before."""
+    ids = pl.concat([pl.scan_parquet(file).select(pl.col("pair_id").cast(pl.String)) for file in files])
+    repeats = ids.with_row_index().filter(~pl.col("pair_id").is_first_distinct() & pl.col("pair_id").is_not_null())
+    return repeats.select("index").collect()["index"].to_numpy()
+
+
+def _split(
+    table: pa.Table, is_repeated: np.ndarray, source: str, offset: int, context_length: int
+) -> tuple[pa.Table, pa.Table]:
+    rejected = []
+    keep = []
+    for number, (row, again) in enumerate(zip(table.to_pylist(), is_repeated, strict=True)):
+        fault = (Reason.DUPLICATE, "this pair_id came before") if again else _fault(row, context_length)
+        keep.append(fault is None)
+        if fault is not None:
+            place = {"source": f"{source}:{offset + number + 1}", "id": row["pair_id"]}
+            rejected.append({**place, "reason": fault[0].value, "detail": fault[1]})
+    kept = table.filter(pa.array(keep, pa.bool_())).cast(PAIRS)
+    return kept, pa.Table.from_pylist(rejected, schema=REJECTS)
+
+
+def _fault(row: dict[str, str | None], context_length: int) -> tuple[Reason, str] | None:
+    """Why a pair cannot be scored, or None."""
+    if not row["pair_id"]:
+        return Reason.MALFORMED_RECORD, "no pair_id"
+    for name in ("wt_sequence", "mut_sequence"):
+        sequence = row[name]
+        if not sequence:
+            return Reason.MALFORMED_RECORD, f"{name} is empty"
+        other = set(sequence.upper()) - set("ACGTN")
+        if other:
+            return Reason.NON_ACGT_ALLELE, f"{name} holds {', '.join(repr(letter) for letter in sorted(other))}"
+        if len(sequence) > context_length:
+            return Reason.OUT_OF_BOUNDS, f"{name} has {len(sequence):,} bases, the model reads {context_length:,}"
+    return None

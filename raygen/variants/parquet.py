@@ -1,0 +1,120 @@
+"""Alleles out of a user's own Parquet file.
+
+In: columns ``chrom`` and ``ref`` and ``alt`` (string), ``pos`` (an integer, 1-based), optionally ``id``, and any others. Out:
+``AlleleBatch``es, one row per row. A null or negative value is a ``fault`` of its row; a missing or wrongly typed column is an
+error of the file, and all such faults are named at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from raygen.errors import InputError
+from raygen.variants.alleles import BATCH_ROWS, RAW_ALLELES, SOURCE_PREFIX, AlleleBatch
+
+_REQUIRED = {"chrom": "string", "pos": "integer", "ref": "string", "alt": "string"}
+_CORRUPT = (pa.ArrowException, OSError)
+
+
+class ParquetReader:
+    """One Parquet file. Opening it reads the schema; InputError where that is not what ``raygen`` needs."""
+
+    kind = "table"
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.name = name
+        self._path = path
+        self.contig_lengths: Mapping[str, int] = {}
+        with self._opened() as file:
+            self._schema = file.schema_arrow
+        if faults := _schema_faults(self._schema):
+            raise InputError(
+                f"{path}: {'; '.join(faults)}. Needed are chrom, ref and alt as strings and pos as integer."
+            )
+
+    @property
+    def columns(self) -> Mapping[str, pa.DataType]:
+        """All columns beside chrom, pos, ref, alt and id."""
+        return {field.name: _plain(field.type) for field in self._schema if field.name not in (*_REQUIRED, "id")}
+
+    def batches(self, source_columns: Sequence[str]) -> Iterator[AlleleBatch]:
+        """All rows in order. InputError where the file turns out to be corrupt."""
+        carried = [name for name in source_columns if name in self.columns]
+        has_id = "id" in self._schema.names
+        first_row = 1
+        with self._opened() as file:
+            batches = file.iter_batches(BATCH_ROWS, columns=[*_REQUIRED, *(["id"] if has_id else []), *carried])
+            while (rows := self._next(batches)) is not None:
+                yield AlleleBatch(_as_alleles(rows, first_row, carried), rows.num_rows)
+                first_row += rows.num_rows
+
+    def _opened(self) -> pq.ParquetFile:
+        try:
+            return pq.ParquetFile(self._path)
+        except FileNotFoundError as error:
+            raise InputError(f"{self._path}: no such file.") from error
+        except _CORRUPT as error:
+            raise InputError(
+                f"{self._path} cannot be read as Parquet; it may be truncated or another kind of file."
+            ) from error
+
+    def _next(self, batches: Iterator[pa.RecordBatch]) -> pa.RecordBatch | None:
+        try:
+            return next(batches, None)
+        except _CORRUPT as error:
+            raise InputError(f"{self._path} is corrupt: {str(error).splitlines()[0]}") from error
+
+
+def _schema_faults(schema: pa.Schema) -> list[str]:
+    faults = []
+    for name, needed in _REQUIRED.items():
+        found = schema.get_all_field_indices(name)
+        if len(found) != 1:
+            faults.append(
+                f"column '{name}' is missing" if not found else f"column '{name}' is there {len(found)} times"
+            )
+        elif not _fits(_plain(schema.field(name).type), needed):
+            faults.append(f"column '{name}' is {schema.field(name).type}, not {needed}")
+    if "id" in schema.names and not any(_fits(_plain(schema.field("id").type), kind) for kind in ("string", "integer")):
+        faults.append(f"column 'id' is {schema.field('id').type}, not string")
+    return faults
+
+
+def _fits(arrow_type: pa.DataType, needed: str) -> bool:
+    if needed == "integer":
+        return pa.types.is_integer(arrow_type)
+    return any(
+        is_kind(arrow_type) for is_kind in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    )
+
+
+def _plain(arrow_type: pa.DataType) -> pa.DataType:
+    return arrow_type.value_type if pa.types.is_dictionary(arrow_type) else arrow_type
+
+
+def _as_alleles(rows: pa.RecordBatch, first_row: int, carried: Sequence[str]) -> pa.Table:
+    size = rows.num_rows
+    columns = {name: rows.column(name).cast(RAW_ALLELES.field(name).type, safe=False) for name in _REQUIRED}
+    columns["id"] = rows.column("id").cast(pa.string()) if "id" in rows.schema.names else pa.nulls(size, pa.string())
+    columns["record"] = pa.array(np.arange(first_row, first_row + size))
+    columns["span"] = pa.nulls(size, pa.int64())
+    columns["fault"] = _faults(columns, size)
+    table = pa.table([columns[field.name] for field in RAW_ALLELES], schema=RAW_ALLELES)
+    for name in carried:
+        values = rows.column(name)
+        table = table.append_column(SOURCE_PREFIX + name, values.cast(_plain(values.type)))
+    return table
+
+
+def _faults(columns: Mapping[str, pa.Array], size: int) -> pa.Array:
+    faults = pa.nulls(size, pa.string())
+    for name in reversed(_REQUIRED):
+        faults = pc.if_else(pc.is_null(columns[name]), f"{name} is null", faults)
+    below_zero = pc.fill_null(pc.less(columns["pos"], 0), False)
+    return pc.if_else(pc.and_(below_zero, pc.is_null(faults)), "pos is below 0", faults)

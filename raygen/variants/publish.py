@@ -1,0 +1,102 @@
+"""An ingest's folder: written in a scratch folder beside its place, then swapped in whole.
+
+    OUT/variants/part-*.parquet   OUT/rejects/part-*.parquet   OUT/ingest.json
+
+``ingest.json`` comes last and says ``"complete": true``. While an earlier ingest is being replaced it says false, so that a run
+killed in those few renames is seen as unfinished, and the next one may replace it. Files of anyone else in OUT stay as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from raygen.errors import InputError, SettingsError
+
+VARIANTS_FOLDER = "variants"
+REJECTS_FOLDER = "rejects"
+INFO_FILE = "ingest.json"
+_TABLE_FOLDERS = (VARIANTS_FOLDER, REJECTS_FOLDER)
+_SCRATCH_PREFIX = ".ingest-"
+
+
+def is_ingested(out: str | Path) -> bool:
+    """True where ``out`` holds a finished ingest."""
+    return _info(Path(out)).get("complete") is True and (Path(out) / VARIANTS_FOLDER).is_dir()
+
+
+def read_ingest_info(out: str | Path) -> dict[str, Any]:
+    """What ``ingest.json`` says: counts, digest, reference, inputs, settings, versions. InputError where there is none."""
+    info = _info(Path(out))
+    if info.get("complete") is not True:
+        raise InputError(f"{out} holds no finished ingest. Run `raygen ingest` with --out {out}.")
+    return info
+
+
+@contextmanager
+def scratch_folder(out: Path) -> Iterator[Path]:
+    """A folder in ``out`` for unfinished work, gone afterwards; so is ``out`` if it was made for this and stayed empty.
+
+    SettingsError where ``out`` cannot be written or holds tables that no ingest wrote.
+    """
+    made_here = not out.exists()
+    scratch = out / f"{_SCRATCH_PREFIX}{uuid.uuid4().hex[:12]}"
+    try:
+        scratch.mkdir(parents=True)
+    except OSError as error:
+        raise SettingsError(
+            f"The output folder {out} cannot be written: {error.strerror}. Choose another --out."
+        ) from error
+    try:
+        _refuse_foreign_tables(out)
+        for name in _TABLE_FOLDERS:
+            (scratch / name).mkdir()
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        if made_here:
+            with suppress(OSError):
+                out.rmdir()
+
+
+def abandoned_scratch(out: Path, own: Path) -> list[str]:
+    """Names of scratch folders in ``out`` other than ``own``: a killed ingest left them, or another one is at work."""
+    return sorted(path.name for path in out.glob(f"{_SCRATCH_PREFIX}*") if path != own)
+
+
+def publish(scratch: Path, out: Path, info: Mapping[str, Any]) -> None:
+    """Move the tables from ``scratch`` to ``out``, in place of an earlier ingest's, then write ``ingest.json``."""
+    _write_info(scratch, out, {**info, "complete": False})
+    for name in _TABLE_FOLDERS:
+        if (out / name).exists():
+            (out / name).rename(scratch / f"replaced-{name}")
+        (scratch / name).rename(out / name)
+    _write_info(scratch, out, {**info, "complete": True})
+
+
+def _write_info(scratch: Path, out: Path, info: Mapping[str, Any]) -> None:
+    path = scratch / INFO_FILE
+    path.write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
+    path.replace(out / INFO_FILE)
+
+
+def _info(out: Path) -> dict[str, Any]:
+    try:
+        info = json.loads((out / INFO_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return info if isinstance(info, dict) else {}
+
+
+def _refuse_foreign_tables(out: Path) -> None:
+    if "complete" in _info(out):
+        return
+    for name in _TABLE_FOLDERS:
+        folder = out / name
+        if folder.exists() and not (folder.is_dir() and next(folder.iterdir(), None) is None):
+            raise SettingsError(f"{folder} is there already and no ingest wrote it. Choose another --out.")

@@ -1,0 +1,181 @@
+"""Alleles out of a VCF (text, gzip, bgzip) or BCF.
+
+In: a path. Out: ``AlleleBatch``es, one row per ALT. Genotypes are never read. htslib parses; what it refuses is one row with a
+``fault`` and reading goes on with the next line. htslib gives one answer for each line after the header, so the n-th answer is the
+n-th line, and a refused line can be read again as text. Records are numbered from 1; blank lines are no records.
+
+A contig that the header does not declare is no fault: the reference says which contigs there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from raygen.variants.alleles import BATCH_ROWS, RAW_ALLELES, SOURCE_PREFIX, AlleleBatch
+from raygen.variants.info_columns import InfoColumn, info_columns, to_arrow
+from raygen.variants.symbolic import span_from_info
+from raygen.variants.vcf_stream import BodyLines, opened_variants, quiet_htslib, truncated
+
+_LARGEST_POS = 2**63 - 1
+
+
+class VcfReader:
+    """One VCF or BCF file. Opening it reads the header; InputError where there is none."""
+
+    kind = "VCF"
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.name = name
+        self._path = path
+        with quiet_htslib(), opened_variants(path) as handle:
+            self._is_text = handle.format == "VCF"
+            self._columns: dict[str, InfoColumn] = info_columns(handle.header)
+            self.contig_lengths: Mapping[str, int] = {
+                contig: entry.length for contig, entry in handle.header.contigs.items() if entry.length
+            }
+
+    @property
+    def columns(self) -> Mapping[str, pa.DataType]:
+        """QUAL, FILTER and the INFO keys of the header, with the types they become."""
+        return {name: column.type for name, column in self._columns.items()}
+
+    def batches(self, source_columns: Sequence[str]) -> Iterator[AlleleBatch]:
+        """All alleles in file order. InputError where the file is truncated or corrupt."""
+        rows = _Rows([self._columns[name] for name in source_columns if name in self._columns])
+        lines = BodyLines(self._path)
+        with quiet_htslib(), opened_variants(self._path) as handle:
+            try:
+                for line_number, record in _answers(handle):
+                    if record is None or not rows.add_record(record):
+                        self._add_refused(rows, lines, line_number)
+                    if len(rows.chrom) >= BATCH_ROWS:
+                        yield rows.take_batch()
+            finally:
+                lines.close()
+        yield rows.take_batch()
+
+    def _add_refused(self, rows: _Rows, lines: BodyLines, line_number: int) -> None:
+        if not self._is_text:
+            raise truncated(self._path, f"record {rows.record + 1:,} cannot be read")
+        line = lines.line(line_number)
+        if line is None:
+            raise truncated(self._path, f"it breaks off after record {rows.record:,}")
+        if line.strip():
+            rows.add_malformed(line)
+
+
+def _answers(handle: Any) -> Iterator[tuple[int, Any]]:
+    """(line number in the body, record or None where htslib refused the line), to the end of the file."""
+    number = 0
+    while True:
+        number += 1
+        try:
+            record = next(handle)
+        except StopIteration:
+            return
+        except OSError:
+            record = None
+        yield number, record
+
+
+class _Rows:
+    """Columns being filled, until ``take_batch``."""
+
+    def __init__(self, columns: Sequence[InfoColumn]) -> None:
+        self.record = 0
+        self._columns = columns
+        self._start()
+
+    def _start(self) -> None:
+        self.first_record = self.record
+        self.chrom: list[str | None] = []
+        self.pos: list[int | None] = []
+        self.id: list[str | None] = []
+        self.ref: list[str | None] = []
+        self.alt: list[str | None] = []
+        self.number: list[int] = []
+        self.span: dict[int, int | None] = {}
+        self.fault: dict[int, str] = {}
+        self.values: list[list[Any]] = [[] for _ in self._columns]
+
+    def add_record(self, record: Any) -> bool:
+        """One row per ALT, or one row without ALT. False, and nothing added, where the text in it is not UTF-8."""
+        try:
+            chrom, pos, name, ref, alts = record.chrom, record.pos, record.id, record.ref, record.alts
+        except UnicodeDecodeError:
+            return False
+        self.record += 1
+        for allele, alt in enumerate(alts or (None,)):
+            if alt and alt[0] == "<":
+                info = str(record).split("\t", 8)[7].rstrip("\n")  # pysam hides INFO END behind record.stop
+                self.span[len(self.chrom)] = span_from_info(info, pos, allele, len(alts))
+            self._add_row(chrom, pos, name, ref, alt)
+        if self._columns:
+            for values, column in zip(self.values, self._columns, strict=True):
+                values.extend(column.values(record, len(alts or (None,))))
+        return True
+
+    def add_malformed(self, line: str) -> None:
+        """One row with what can be made out of a line that is no record."""
+        self.record += 1
+        fields = line.split("\t")
+        chrom, pos_text, name, ref, alt = [field or None for field in (fields + [""] * 5)[:5]]
+        pos = _position(pos_text)
+        self.fault[len(self.chrom)] = _what_is_wrong(line, fields, pos)
+        self._add_row(chrom, pos, None if name == "." else name, ref, alt)
+        for values in self.values:
+            values.append(None)
+
+    def _add_row(self, chrom: str | None, pos: int | None, name: str | None, ref: str | None, alt: str | None) -> None:
+        self.chrom.append(chrom)
+        self.pos.append(pos)
+        self.id.append(name)
+        self.ref.append(ref)
+        self.alt.append(alt)
+        self.number.append(self.record)
+
+    def take_batch(self) -> AlleleBatch:
+        """What was added since the last call, as a batch."""
+        size = len(self.chrom)
+        columns = [self.chrom, self.pos, self.id, self.ref, self.alt, self.number]
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, RAW_ALLELES, strict=False)]
+        arrays.append(_sparse(self.span, size, pa.int64()))
+        arrays.append(_sparse(self.fault, size, pa.string()))
+        table = pa.table(arrays, schema=RAW_ALLELES)
+        for column, values in zip(self._columns, self.values, strict=True):
+            table = table.append_column(SOURCE_PREFIX + column.name, to_arrow(values, column.type))
+        batch = AlleleBatch(table, self.record - self.first_record)
+        self._start()
+        return batch
+
+
+def _sparse(values: Mapping[int, Any], size: int, arrow_type: pa.DataType) -> pa.Array:
+    if not values:
+        return pa.nulls(size, arrow_type)
+    return pa.array([values.get(row) for row in range(size)], arrow_type)
+
+
+def _position(text: str | None) -> int | None:
+    try:
+        pos = int(text or "")
+    except ValueError:
+        return None
+    return pos if abs(pos) <= _LARGEST_POS else None
+
+
+def _what_is_wrong(line: str, fields: Sequence[str], pos: int | None) -> str:
+    if line.startswith("#"):
+        return "a line that starts with '#' among the records"
+    if len(fields) < 8:
+        return f"{len(fields)} tab-separated columns, a VCF record has at least 8"
+    if pos is None:
+        return f"POS is {fields[1][:40]!r}, not a whole number"
+    if pos < 0:
+        return f"POS is {pos}, below 0"
+    if "\ufffd" in line:
+        return "the record holds bytes that are not UTF-8 text"
+    return "htslib cannot parse this record"

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from raygen.errors import InputError
+from raygen.variants.parquet import ParquetReader
+
+
+def write(path: Path, **columns: Any) -> Path:
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+def rows_of(path: Path, *columns: str) -> list[dict[str, Any]]:
+    return [row for batch in ParquetReader(path, path.name).batches(columns) for row in batch.table.to_pylist()]
+
+
+def test_rows_become_alleles_with_their_row_number(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "v.parquet", alt=["C", "<DEL>"], ref=["A", "a"], pos=pa.array([5, 6], pa.int32()), chrom=["1", "2"]
+    )
+    assert rows_of(path) == [
+        {"chrom": "1", "pos": 5, "id": None, "ref": "A", "alt": "C", "record": 1, "span": None, "fault": None},
+        {"chrom": "2", "pos": 6, "id": None, "ref": "a", "alt": "<DEL>", "record": 2, "span": None, "fault": None},
+    ]
+
+
+def test_dictionary_and_large_strings_and_integer_ids_are_taken(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "v.parquet",
+        chrom=pa.array(["1"]).dictionary_encode(),
+        pos=[5],
+        ref=pa.array(["A"], pa.large_string()),
+        alt=pa.array(["C"]).dictionary_encode(),
+        id=[17],
+    )
+    assert [(row["chrom"], row["ref"], row["alt"], row["id"]) for row in rows_of(path)] == [("1", "A", "C", "17")]
+
+
+def test_null_and_negative_values_are_faults(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "v.parquet",
+        chrom=["1", None, "1", "1", "1", None],
+        pos=[None, 2, 3, 4, -5, -6],
+        ref=["A", "A", None, "A", "A", "A"],
+        alt=["C", "C", "C", None, "C", "C"],
+    )
+    assert [row["fault"] for row in rows_of(path)] == [
+        "pos is null",
+        "chrom is null",
+        "ref is null",
+        "alt is null",
+        "pos is below 0",
+        "chrom is null",
+    ]
+
+
+def test_source_columns_keep_their_type(tmp_path: Path) -> None:
+    labels = pa.array([["x"], None], pa.list_(pa.string()))
+    path = write(
+        tmp_path / "v.parquet",
+        chrom=["1", "1"],
+        pos=[1, 2],
+        ref=["A", "A"],
+        alt=["C", "C"],
+        labels=labels,
+        af=[0.5, None],
+    )
+    reader = ParquetReader(path, "v.parquet")
+    assert reader.columns == {"labels": labels.type, "af": pa.float64()}
+    assert [(row["source.af"], row["source.labels"]) for row in rows_of(path, "af", "labels")] == [
+        (0.5, ["x"]),
+        (None, None),
+    ]
+
+
+def test_all_faults_of_the_columns_are_named_at_once(tmp_path: Path) -> None:
+    path = write(tmp_path / "v.parquet", chrom=[1], pos=["5"], alt=["C"], id=[0.5])
+    with pytest.raises(InputError) as error:
+        ParquetReader(path, "v.parquet")
+    for fault in ("'chrom' is int64", "'pos' is string", "'ref' is missing", "'id' is double"):
+        assert fault in str(error.value)
+
+
+@pytest.mark.parametrize("keep", [0, 3, 100, -1])
+def test_corrupt_file_is_refused(tmp_path: Path, keep: int) -> None:
+    path = write(tmp_path / "v.parquet", chrom=["1"], pos=[5], ref=["A"], alt=["C"])
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(InputError, match="cannot be read as Parquet"):
+        ParquetReader(path, "v.parquet")
+
+
+def test_corrupt_page_is_refused(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "v.parquet",
+        chrom=[f"c{i}" for i in range(5000)],
+        pos=range(5000),
+        ref=["A"] * 5000,
+        alt=["C"] * 5000,
+    )
+    content = bytearray(path.read_bytes())
+    content[4:2000] = b"\xff" * 1996
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="is corrupt"):
+        rows_of(path)
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere\.parquet: no such file"):
+        ParquetReader(tmp_path / "nowhere.parquet", "nowhere.parquet")
