@@ -1,0 +1,158 @@
+"""A small random model in the published layout, for tests and for the demonstration: seeded, bit-identical everywhere.
+
+Only uniform draws of torch's CPU generator and correctly rounded arithmetic (+, −, ×, ÷, √) are used: normal draws, sines
+and exponentials differ in the last bit between processors, and the file's hash would with them.
+
+Weights are scaled so that every part matters: each projection keeps the size of its input, each filter's poles decay over 1
+to 1,000 tokens, each block adds about as much as it reads, and logits spread by about a nat.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import json
+import math
+import shutil
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from huggingface_hub import split_torch_state_dict_into_shards
+from safetensors.torch import save_file
+from torch import Tensor
+
+from raygen.errors import InputError
+from raygen.model.checkpoint import INDEX_FILE, expected_shapes
+from raygen.model.evo1 import Evo1Config
+
+_DECAYS = torch.tensor([0.5**order for order in range(10)])
+
+
+def demo_config() -> Evo1Config:
+    """Four layers of width 64, one of them attention: 0.3 million parameters, thousands of tokens a second on a CPU core."""
+    return Evo1Config(
+        vocab_size=512,
+        hidden_size=64,
+        num_layers=4,
+        attn_layer_idxs=[2],
+        hyena_layer_idxs=[0, 1, 3],
+        num_attention_heads=4,
+        state_size=8,
+        short_filter_length=3,
+        short_filter_bias=True,
+        inner_mlp_size=176,
+        eps=1e-6,
+        column_split_hyena=True,
+        tie_embeddings=True,
+        qkv_proj_bias=True,
+        mha_out_proj_bias=True,
+        rotary_emb_base=10000,
+        use_interpolated_rotary_pos_emb=False,
+        mlp_activation="gelu",
+        max_seqlen=8192,
+        proj_groups=1,
+        hyena_filter_groups=1,
+        final_norm=True,
+    )
+
+
+def write_random_checkpoint(folder: Path, config: Evo1Config, seed: int, max_shard_bytes: int | None = None) -> None:
+    """config.json and float32 safetensors, in shards with an index where ``max_shard_bytes`` is given.
+
+    Written beside the folder and renamed into place, so a reader never sees half of one, and two processes may write the
+    same one at once.
+
+    Raises:
+        InputError: the folder holds something else already.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
+    partial.mkdir()
+    try:
+        _write_files(partial, config, random_weights(config, seed), max_shard_bytes)
+        _move_into_place(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def random_weights(config: Evo1Config, seed: int) -> dict[str, Tensor]:
+    """Float32 tensors by canonical name. The same seed gives the same bits on every machine."""
+    generator = torch.Generator("cpu").manual_seed(seed)
+    draws = {name: _draw(name) for name in expected_shapes(config)}
+    return {name: draws[name](shape, generator) for name, shape in sorted(expected_shapes(config).items())}
+
+
+_Draw = Callable[[tuple[int, ...], torch.Generator], Tensor]
+
+
+def _draw(name: str) -> _Draw:
+    """How the tensor of this name is drawn."""
+    kind = name.rsplit(".", 1)[-1]
+    if kind in ("poles", "residues"):
+        return _draw_poles if kind == "poles" else _draw_residues
+    if kind in ("bias", "short_filter_bias"):
+        return lambda shape, generator: 0.1 * _uniform(shape, generator)
+    if kind == "scale":
+        return lambda shape, generator: 1 + 0.1 * _uniform(shape, generator)
+    if kind == "D":
+        return _uniform
+    return _draw_matrix
+
+
+def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Between −1 and 1."""
+    return torch.rand(shape, generator=generator) * 2 - 1
+
+
+def _draw_matrix(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Variance one over the number of inputs, which is the last axis of a matrix, an embedding or a short filter."""
+    return _uniform(shape, generator) * math.sqrt(3 / shape[-1])
+
+
+def _draw_poles(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Any angle; |p| = 1 − decay, all orders of magnitude of the decay alike."""
+    direction = _uniform(shape, generator)
+    squares = direction * direction
+    length = (squares[..., :1] + squares[..., 1:] + 1e-12).sqrt()
+    order = (torch.rand((*shape[:-1], 1), generator=generator) * len(_DECAYS)).long()
+    decay = _DECAYS[order] * (0.5 + 0.5 * torch.rand(order.shape, generator=generator))
+    return direction / length * (1 - decay)
+
+
+def _draw_residues(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """So small that the N poles of a channel together, most of them slow, answer with about the size of their input."""
+    return _uniform(shape, generator) * (0.5 / math.sqrt(shape[1]))
+
+
+def _write_files(folder: Path, config: Evo1Config, weights: dict[str, Tensor], max_shard_bytes: int | None) -> None:
+    description = {
+        "architectures": ["StripedHyenaModelForCausalLM"],
+        "model_type": config.model_type,
+        **{name: getattr(config, name) for name in Evo1Config.__annotations__},
+    }
+    (folder / "config.json").write_text(json.dumps(description, indent=2) + "\n")
+    total = sum(tensor.nbytes for tensor in weights.values())
+    shards = split_torch_state_dict_into_shards(weights, max_shard_size=max_shard_bytes or total)
+    for file, names in shards.filename_to_tensors.items():
+        save_file({name: weights[name] for name in names}, folder / file, metadata={"format": "pt"})
+    if max_shard_bytes:
+        index = {"metadata": {"total_size": total}, "weight_map": shards.tensor_to_filename}
+        (folder / INDEX_FILE).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
+
+
+def _move_into_place(partial: Path, folder: Path) -> None:
+    try:
+        partial.rename(folder)
+    except OSError:
+        if not folder.is_dir() or not _same_files(partial, folder):
+            raise InputError(
+                f"{folder} holds something else already; a random checkpoint is not written over it."
+            ) from None
+
+
+def _same_files(left: Path, right: Path) -> bool:
+    names = sorted(path.name for path in left.iterdir())
+    if names != sorted(path.name for path in right.iterdir()):
+        return False
+    return filecmp.cmpfiles(left, right, names, shallow=False)[0] == names

@@ -1,0 +1,192 @@
+"""From a name to a network: folders, hub ids, devices and precision."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import accelerate
+import huggingface_hub
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from raygen.errors import InputError, SettingsError
+from raygen.model import loading
+from raygen.model.evo1 import Evo1ForCausalLM
+from raygen.model.loading import describe_network, load_network
+from raygen.model.random_checkpoint import random_weights, write_random_checkpoint
+from tests.model.models import largest_difference, random_model, random_tokens, small_config
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_random_checkpoint(tmp_path / "model", small_config(), seed=0, max_shard_bytes=20_000)
+    return tmp_path / "model"
+
+
+def logits(network: Evo1ForCausalLM) -> torch.Tensor:
+    with torch.inference_mode():
+        return network(random_tokens(2, 100)).logits
+
+
+def test_sharded_folder_loads_unchanged(folder: Path) -> None:
+    loaded = load_network(folder, device="cpu")
+    for name, tensor in random_weights(small_config(), 0).items():
+        assert torch.equal(loaded.network.get_parameter(name), tensor)
+    assert torch.equal(logits(loaded.network), logits(random_model(small_config())))
+    assert (loaded.name, loaded.revision, loaded.dtype) == (str(folder), None, torch.float32)
+    assert (loaded.context_length, loaded.bos_id, loaded.pad_id, loaded.vocab_size) == (8192, 0, 1, 512)
+    assert loaded.device == torch.device("cpu")
+    assert not loaded.network.training
+    assert not any(parameter.requires_grad for parameter in loaded.network.parameters())
+
+
+def test_untied_unembedding_is_loaded_and_used(tmp_path: Path) -> None:
+    config = small_config(tie_embeddings=False)
+    write_random_checkpoint(tmp_path / "model", config, seed=0)
+    assert torch.equal(logits(load_network(tmp_path / "model", device="cpu").network), logits(random_model(config)))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_leaves_filters_and_norms_in_float32(folder: Path, dtype: torch.dtype) -> None:
+    loaded = load_network(folder, device="cpu", dtype=str(dtype).removeprefix("torch."))
+    assert loaded.dtype == dtype
+    kept = {name for name, parameter in loaded.network.named_parameters() if parameter.dtype == torch.float32}
+    assert {name.rsplit(".", 1)[-1] for name in kept} == set(Evo1ForCausalLM._keep_in_fp32_modules_strict)
+    assert logits(loaded.network).dtype == torch.float32
+    assert torch.equal(
+        loaded.network.backbone.blocks[0].filter.poles,
+        random_weights(small_config(), 0)["backbone.blocks.0.filter.poles"],
+    )
+
+
+def test_transformers_loads_it_without_code_from_the_hub(folder: Path) -> None:
+    """auto_map, as published, names files that do not exist here: they are not looked for."""
+    config = json.loads((folder / "config.json").read_text())
+    config["auto_map"] = {
+        "AutoConfig": "configuration_hyena.StripedHyenaConfig",
+        "AutoModelForCausalLM": "modeling_hyena.StripedHyenaModelForCausalLM",
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    network = AutoModelForCausalLM.from_pretrained(folder)
+    assert type(network) is Evo1ForCausalLM
+    assert torch.equal(logits(network), logits(random_model(small_config())))
+
+
+def test_saved_again_it_is_the_same_model(folder: Path, tmp_path: Path) -> None:
+    loaded = load_network(folder, device="cpu")
+    loaded.network.save_pretrained(tmp_path / "again")
+    assert load_network(tmp_path / "again", device="cpu").weights_hash == loaded.weights_hash
+
+
+def test_weights_may_stay_in_host_memory_until_a_layer_runs(folder: Path) -> None:
+    """accelerate's offload: every layer uses only its own parameters, and only in its own forward."""
+    loaded = load_network(folder, device="cpu")
+    expected = logits(loaded.network)
+    offloaded = accelerate.cpu_offload(loaded.network, execution_device=torch.device("cpu"))
+    assert all(parameter.device.type == "meta" for parameter in offloaded.parameters())
+    assert largest_difference(logits(offloaded), expected) < 1e-6
+    assert largest_difference(logits(offloaded), expected) < 1e-6
+
+
+def test_demo_is_made_once_and_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = load_network("demo", device="cpu")
+    monkeypatch.setattr(loading, "write_random_checkpoint", lambda *_: pytest.fail("made again"))
+    described = describe_network("demo", device="cpu")
+    assert described.name == loaded.name == "demo"
+    assert described.weights_hash == loaded.weights_hash
+    assert (described.dtype, described.device) == ("float32", "cpu")
+    json.dumps(asdict(described))
+
+
+def test_description_loads_no_weights(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Evo1ForCausalLM, "from_pretrained", lambda *_, **__: pytest.fail("loaded"))
+    assert describe_network(folder, device="cpu", dtype="float16").dtype == "float16"
+
+
+def test_broken_checkpoint_is_named_before_it_is_loaded(folder: Path) -> None:
+    sorted(folder.glob("*.safetensors"))[0].unlink()
+    with pytest.raises(InputError, match="are not there"):
+        load_network(folder, device="cpu")
+
+
+@pytest.mark.parametrize("name", ["evo", "/no/such/folder", "./models/evo", "a/b/c", "../x", "hf://org/name"])
+def test_name_of_no_kind_lists_the_kinds(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match=r"A model is a folder .* a hub id such as .*, or demo"):
+        load_network(name)
+
+
+def test_revision_of_a_folder_is_refused(folder: Path) -> None:
+    with pytest.raises(SettingsError, match="has no revisions"):
+        load_network(folder, revision="1.1_fix")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"device": "tpu"}, "model.device is 'tpu'; it can be auto, cpu, cuda or cuda:N"),
+        ({"device": "cuda:99"}, "model.device is 'cuda:99', but torch sees"),
+        ({"dtype": "float64"}, "model.dtype is 'float64'; it can be auto, float32, bfloat16, float16"),
+    ],
+)
+def test_unknown_device_or_dtype_is_named(folder: Path, arguments: dict[str, str], sentence: str) -> None:
+    with pytest.raises(SettingsError, match=sentence):
+        load_network(folder, **arguments)
+
+
+# The hub
+
+
+def test_hub_id_without_a_network_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(InputError, match=r"evo-1-8k-base at revision 1\.1_fix is not in the local hub cache"):
+        load_network("togethercomputer/evo-1-8k-base", revision="1.1_fix")
+
+
+def test_hub_id_in_the_local_cache_needs_no_network(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The layout of the hub cache: a ref holds the commit, the commit's snapshot holds the files."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    repository, commit = tmp_path / "hub" / "models--org--name", "c" * 40
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "1.1_fix").write_text(commit)
+    (repository / "snapshots").mkdir()
+    folder.rename(repository / "snapshots" / commit)
+    loaded = load_network("org/name", revision="1.1_fix", device="cpu")
+    assert (loaded.name, loaded.revision) == ("org/name", "1.1_fix")
+    assert torch.equal(logits(loaded.network), logits(random_model(small_config())))
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        ("GatedRepoError", "org/name is gated: accept its conditions"),
+        ("RepositoryNotFoundError", "The hub has no model org/name, or it is private"),
+        ("RevisionNotFoundError", "org/name has no revision 'r'"),
+        ("HfHubHTTPError", "org/name at revision r cannot be fetched from the hub: first line"),
+    ],
+)
+def test_what_the_hub_refuses_is_said_in_a_sentence(kind: str, sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    error_type = getattr(huggingface_hub.errors, kind)
+
+    class Refused(error_type):  # type: ignore[misc, valid-type]
+        def __init__(self) -> None:
+            Exception.__init__(self, "first line\nsecond line")
+
+        def __str__(self) -> str:
+            return "first line\nsecond line"
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise Refused
+
+    monkeypatch.setattr(loading, "snapshot_download", refuse)
+    with pytest.raises(InputError, match=sentence) as raised:
+        load_network("org/name", revision="r")
+    assert "\n" not in str(raised.value)

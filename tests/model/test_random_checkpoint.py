@@ -1,0 +1,70 @@
+"""The demonstration model: the same bits everywhere, and numbers that are worth computing."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+import torch
+
+from raygen.errors import InputError
+from raygen.model.checkpoint import check_checkpoint, read_config
+from raygen.model.random_checkpoint import demo_config, random_weights, write_random_checkpoint
+from tests.model.models import largest_difference, random_model, random_tokens, small_config
+
+
+def test_same_seed_same_file_on_every_machine(tmp_path: Path) -> None:
+    write_random_checkpoint(tmp_path / "model", small_config(), seed=1)
+    found = sha256((tmp_path / "model" / "model.safetensors").read_bytes()).hexdigest()
+    assert found == "968090c5d6999445a327ea59acc5de93c3e7921729a6a473ba4f768c27cf9c25"
+
+
+def test_another_seed_is_another_model() -> None:
+    one, two = random_weights(small_config(), 1), random_weights(small_config(), 2)
+    assert all(not torch.equal(one[name], two[name]) for name in one)
+
+
+def test_filters_decay_and_turn() -> None:
+    poles = torch.view_as_complex(random_weights(demo_config(), 0)["backbone.blocks.0.filter.poles"])
+    size, angle = poles.abs(), poles.angle()
+    assert size.max() < 1
+    assert (size > 0.99).float().mean() > 0.2 and (size < 0.9).float().mean() > 0.2
+    assert angle.min() < -3 and angle.max() > 3
+
+
+def test_logits_spread_by_about_a_nat_and_depend_on_what_was_read() -> None:
+    model, tokens = random_model(demo_config()), random_tokens(2, 1000)
+    changed = tokens.clone()
+    changed[:, 500] = tokens[:, 500].roll(1) + 1
+    with torch.inference_mode():
+        before, after = model(tokens).logits, model(changed).logits
+    assert before.isfinite().all()
+    assert 0.5 < before.std() < 2
+    assert largest_difference(before[:, :500], after[:, :500]) < 1e-5
+    for distance in (0, 1, 10, 100, 400):
+        assert (before - after)[:, 500 + distance].abs().mean() > 0.01
+
+
+def test_written_folder_is_a_good_checkpoint(tmp_path: Path) -> None:
+    write_random_checkpoint(tmp_path / "deep" / "model", demo_config(), seed=1)
+    config = read_config(tmp_path / "deep" / "model")
+    check_checkpoint(tmp_path / "deep" / "model", config)
+    assert config.architecture() == demo_config().architecture()
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["model"]
+
+
+def test_two_at_once_write_one_folder(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: write_random_checkpoint(tmp_path / "model", small_config(), seed=1), range(8)))
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_something_else_is_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "thesis.txt").write_text("only copy")
+    with pytest.raises(InputError, match="holds something else already"):
+        write_random_checkpoint(tmp_path / "model", small_config(), seed=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert (tmp_path / "model" / "thesis.txt").read_text() == "only copy"
