@@ -1,0 +1,80 @@
+"""A delta to a class, and a scored row to a row of SCORES or of REJECTS.
+
+The preset ``glm-clinical`` cuts ``delta_llr`` (nats, summed) at -7, -3, -1 and 1. Nobody has shown that these cut points
+hold for every model, window and strand; they are settings, and a calibration with labelled variants can replace them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from raygen.tables.schemas import REJECTS, SCORES, Reason
+
+CLASSES = ("pathogenic", "likely_pathogenic", "vus", "benign", "gain_of_function")
+"""From the most negative delta to the most positive."""
+
+GLM_CLINICAL_CUTS = (-7.0, -3.0, -1.0, 1.0)
+
+
+def class_index(delta: np.ndarray, cuts: Sequence[float] = GLM_CLINICAL_CUTS) -> np.ndarray:
+    """The class of each delta as an index into CLASSES: (R,) nats to (R,) int.
+
+    A cut point belongs to the class above it, except the last: 1 is benign, above 1 is gain of function.
+    """
+    *lower, upper = cuts
+    return np.searchsorted(lower, delta, side="right") + (delta > upper)
+
+
+def classify(scored: pa.Table, cuts: Sequence[float] = GLM_CLINICAL_CUTS) -> pa.Table:
+    """Append ``classification`` and ``abstained`` to R scored rows.
+
+    A row is abstained on where the evidence disagrees with itself (its two strands fall in classes more than one step
+    apart) or is thin (too many N in the window, or a window in which WT and MUT are the same). Its class is still given.
+    """
+    delta = scored["delta_llr"].to_numpy()
+    classes = np.array(CLASSES, dtype=object)[class_index(np.nan_to_num(delta), cuts)]
+    abstained = scored["too_many_n"].to_numpy() | _has_flag(scored, "same_sequence") | _strands_disagree(scored, cuts)
+    return scored.append_column("classification", pa.array(classes, pa.string())).append_column(
+        "abstained", pa.array(abstained, pa.bool_())
+    )
+
+
+def split_rows(
+    classified: pa.Table, source: str, model: str, fingerprint: str, run_id: str, source_columns: Sequence[str] = ()
+) -> tuple[pa.Table, pa.Table]:
+    """Classified rows to (SCORES with source columns, REJECTS). Rows with a ``failure`` become ``scoring_failed``."""
+    failed = pc.is_valid(classified["failure"])
+    good, bad = classified.filter(pc.invert(failed)), classified.filter(failed)
+    constants = {"model": model, "fingerprint": fingerprint, "run_id": run_id}
+    for name, value in constants.items():
+        good = good.append_column(name, pa.array([value] * good.num_rows, pa.string()))
+    per_base = pc.divide(good["delta_llr"], good["num_tokens"].cast(pa.float64()))
+    good = good.append_column("delta_per_base", per_base)
+    scores = pa.table({field.name: good[field.name].cast(field.type) for field in SCORES}, schema=SCORES)
+    for name in source_columns:
+        scores = scores.append_column(name, good[name])
+    return scores, _failed_rows(bad, source)
+
+
+def _failed_rows(bad: pa.Table, source: str) -> pa.Table:
+    rows = [
+        {**{name: row.get(name) for name in ("chrom", "pos", "id", "ref", "alt")}, "detail": row["failure"]}
+        for row in bad.to_pylist()
+    ]
+    for row in rows:
+        row |= {"source": source, "reason": Reason.SCORING_FAILED.value}
+    return pa.Table.from_pylist(rows, schema=REJECTS)
+
+
+def _strands_disagree(scored: pa.Table, cuts: Sequence[float]) -> np.ndarray:
+    both = pc.and_(pc.is_valid(scored["delta_fwd"]), pc.is_valid(scored["delta_rev"])).to_numpy()
+    forward, reverse = (np.nan_to_num(scored[name].to_numpy()) for name in ("delta_fwd", "delta_rev"))
+    return both & (np.abs(class_index(forward, cuts) - class_index(reverse, cuts)) > 1)
+
+
+def _has_flag(scored: pa.Table, flag: str) -> np.ndarray:
+    return np.array([flag in flags for flags in scored["flags"].to_pylist()], dtype=bool)

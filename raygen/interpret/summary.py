@@ -1,0 +1,89 @@
+"""What a run prints at its end: counts per class, rejects per reason, rates, and where things are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from rich.console import Console
+from rich.table import Table
+
+from raygen.interpret.classify import CLASSES
+from raygen.tables.manifest import Counts
+
+if TYPE_CHECKING:
+    from raygen.variants.ingest import IngestResult
+
+
+class FinishedRun(Protocol):
+    """What the summary needs of a run."""
+
+    @property
+    def counts(self) -> Counts: ...
+    @property
+    def output(self) -> str: ...
+    @property
+    def manifest(self) -> str: ...
+    @property
+    def tokens(self) -> int: ...
+    @property
+    def scoring_seconds(self) -> float: ...
+    @property
+    def seconds(self) -> float: ...
+
+
+def print_summary(run: FinishedRun, console: Console) -> None:
+    """Classes, rejects, the conservation of alleles and the rates of a run."""
+    counts = run.counts
+    if counts.scored:
+        console.print(_class_table(counts))
+    if counts.rejected:
+        console.print(_reason_table(counts.rejected))
+    for flag, number in sorted(counts.flags.items()):
+        console.print(f"flag {flag}: {number:,} rows", soft_wrap=True)
+    if counts.abstained:
+        console.print(f"abstained on: {counts.abstained:,} rows")
+    console.print(
+        f"{counts.alleles_in:,} alleles in = {counts.scored:,} scored + {counts.num_rejected:,} rejected"
+        f" + {counts.already_scored:,} already scored",
+        soft_wrap=True,
+    )
+    if counts.scored and run.scoring_seconds:
+        console.print(
+            f"{run.seconds:,.1f} s in all; scoring {run.scoring_seconds:,.1f} s, starting the models included: "
+            f"{counts.scored / run.scoring_seconds:,.1f} variants/s, {run.tokens / run.scoring_seconds:,.0f} tokens/s",
+            soft_wrap=True,
+        )
+    console.print(f"scores: {run.output}/scores", soft_wrap=True)
+    console.print(f"manifest: {run.manifest}", soft_wrap=True)
+
+
+def print_ingest(result: IngestResult, console: Console) -> None:
+    """What came of reading variants."""
+    for warning in result.warnings:
+        console.print(f"warning: {warning}", soft_wrap=True, markup=False)
+    if result.rejects:
+        console.print(_reason_table(result.rejects))
+    console.print(
+        f"{result.num_records:,} records, {result.num_alleles:,} alleles in = {result.num_variants:,} variants"
+        f" + {sum(result.rejects.values()):,} rejected",
+        soft_wrap=True,
+    )
+    console.print(f"variants: {result.variants_dir}", soft_wrap=True, markup=False)
+
+
+def _class_table(counts: Counts) -> Table:
+    table = Table("class", "variants", "share", box=None, pad_edge=False)
+    table.columns[1].justify = table.columns[2].justify = "right"
+    for name in CLASSES:
+        number = counts.classes.get(name, 0)
+        table.add_row(name, f"{number:,}", f"{number / counts.scored:.1%}")
+    return table
+
+
+def _reason_table(rejected: Mapping[str, int]) -> Table:
+    table = Table("rejected because", "alleles", box=None, pad_edge=False)
+    table.columns[1].justify = "right"
+    for reason, number in sorted(rejected.items(), key=lambda item: -item[1]):
+        table.add_row(reason, f"{number:,}")
+    return table

@@ -1,0 +1,146 @@
+"""The likelihood of sequences under a resident model: shift, mask and reduction are here and nowhere else.
+
+The token at position t is predicted from the tokens before it, so the model reads BOS and all bases but the last, and its
+t-th output is set against the t-th base. Padding is on the right and never counted; the softmax runs over the whole
+vocabulary. Probabilities are computed in float32 and summed in float64.
+
+Letters: B rows, T bases of the longest row, D width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+
+from raygen.model.loading import LoadedNetwork, load_network
+from raygen.scoring.batches import TokenBudget, run_in_batches
+from raygen.sequence.tokens import encode
+
+_UNEMBED_ROWS = 8192  # positions that are unembedded at once: 16 MB of float32 logits at 512 tokens
+
+
+class ResidentModel:
+    """A model that is loaded and ready, with the conventions of its tokens.
+
+    Attributes:
+        loaded: the network and where it came from.
+        budget: tokens that one pass may hold.
+        num_tokens_computed: tokens forwarded so far, padding included.
+    """
+
+    def __init__(self, loaded: LoadedNetwork, max_batch_tokens: int | Literal["auto"] = "auto") -> None:
+        self.loaded = loaded
+        self.budget = TokenBudget(
+            auto_batch_tokens(loaded.network.config.hidden_size, loaded.device)
+            if max_batch_tokens == "auto"
+            else max_batch_tokens
+        )
+        self.num_tokens_computed = 0
+
+    @property
+    def name(self) -> str:
+        """As it is written into the scores."""
+        return self.loaded.name
+
+    @property
+    def context_length(self) -> int:
+        """Bases the model can read."""
+        return self.loaded.context_length
+
+    @property
+    def num_uncounted(self) -> int:
+        """Bases at the start of a sequence that no prediction exists for: none with BOS, else one."""
+        return 0 if self.loaded.bos_id is not None else 1
+
+    def log_likelihoods(self, sequences: Sequence[str]) -> np.ndarray:
+        """Log-likelihood of each sequence: (N,) float64, nats, summed over every base, BOS before the first.
+
+        A model without BOS does not count the first base. Letters other than A, C, G and T are read as N.
+        """
+        rows = [encode(sequence) for sequence in sequences]
+        sums = np.zeros(len(rows))
+
+        def work(batch: Sequence[int]) -> None:
+            sums[batch] = self.token_log_probs([rows[row] for row in batch]).sum(axis=1)
+
+        run_in_batches([max(len(row), 1) for row in rows], self.budget, work)
+        return sums
+
+    def token_log_probs(self, rows: Sequence[np.ndarray], first: Sequence[int] | None = None) -> np.ndarray:
+        """ln P of each base given the bases before it, in one pass.
+
+        Args:
+            rows: B arrays of tokens, uint8.
+            first: for each row the first base that is wanted; default all.
+
+        Returns:
+            (B, T) float64, nats; 0 for bases that are padding, not wanted or not counted.
+        """
+        lengths = np.array([len(row) for row in rows])
+        wanted_from = np.maximum(np.zeros_like(lengths) if first is None else np.asarray(first), self.num_uncounted)
+        positions = np.arange(lengths.max(initial=0))
+        wanted_BT = (positions >= wanted_from[:, None]) & (positions < lengths[:, None])
+        log_probs_BT = np.zeros(wanted_BT.shape)
+        if wanted_BT.any():
+            log_probs_BT[wanted_BT] = self._predict(self._pad(rows, len(positions)), wanted_BT)
+        return log_probs_BT
+
+    def _pad(self, rows: Sequence[np.ndarray], longest: int) -> torch.Tensor:
+        tokens_BT = np.full((len(rows), longest), self.loaded.pad_id, dtype=np.int64)
+        for row, tokens in enumerate(rows):
+            tokens_BT[row, : len(tokens)] = tokens
+        return torch.from_numpy(tokens_BT).to(self.loaded.device)
+
+    @torch.inference_mode()
+    def _predict(self, tokens_BT: torch.Tensor, wanted_BT: np.ndarray) -> np.ndarray:
+        """ln P of the wanted bases, (number wanted,) float64, row by row."""
+        wanted = torch.from_numpy(wanted_BT).to(tokens_BT.device)
+        read_BT, shift = self._read(tokens_BT), self.num_uncounted
+        hidden_BTD, _ = self.loaded.network.hidden_states(read_BT)
+        self.num_tokens_computed += read_BT.numel()
+        hidden_ND, target_N = hidden_BTD[wanted[:, shift:]], tokens_BT[wanted]
+        parts = [
+            torch.log_softmax(self.loaded.network.unembed(hidden), dim=-1).gather(-1, target[:, None])[:, 0].double()
+            for hidden, target in zip(hidden_ND.split(_UNEMBED_ROWS), target_N.split(_UNEMBED_ROWS), strict=True)
+        ]
+        return torch.cat(parts).cpu().numpy()
+
+    def _read(self, tokens_BT: torch.Tensor) -> torch.Tensor:
+        """What the model reads to predict every base that can be: BOS first where there is one, never the last base."""
+        if self.loaded.bos_id is None:
+            return tokens_BT[:, :-1]
+        bos_B1 = torch.full_like(tokens_BT[:, :1], self.loaded.bos_id)
+        return torch.cat([bos_B1, tokens_BT[:, :-1]], dim=1)
+
+
+def load_model(
+    name: str,
+    *,
+    revision: str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    max_batch_tokens: int | Literal["auto"] = "auto",
+) -> ResidentModel:
+    """Load ``demo``, a folder with a checkpoint, or a hub id, onto a device.
+
+    Raises:
+        InputError: the checkpoint cannot be used.
+        SettingsError: no such model, device or dtype.
+    """
+    return ResidentModel(load_network(name, revision=revision, device=device, dtype=dtype), max_batch_tokens)
+
+
+def auto_batch_tokens(hidden_size: int, device: torch.device) -> int:
+    """Tokens that one pass may hold when nobody said how many.
+
+    On a GPU half of the free memory at about 50 float32 values of the model's width per token, which is what a Hyena
+    layer's projections, their Fourier transforms and the residual stream take at their peak; a batch that still does not
+    fit is halved. On a CPU larger batches do not run faster, so it is a size that stays near the caches.
+    """
+    if device.type != "cuda":
+        return 8192
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(int(free * 0.5 / (50 * 4 * hidden_size)), 1)

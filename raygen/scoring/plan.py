@@ -1,0 +1,125 @@
+"""Variants to planned rows: where each window lies on each strand that is read, and what there is to say about it.
+
+Plain columns in, plain columns out, no model: this is the stage that runs on CPUs beside the scorers. A planned table is
+the variants' table with ``length`` (bases of the window), ``start_forward`` and ``start_reverse`` (each 0-based on its
+own strand, null where that strand is not read), ``window_start`` and ``window_end`` (on the forward strand, of the strand
+that is read first), ``flags``, and ``too_many_n``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from raygen.sequence.tokens import count_n, normalise_tokens
+from raygen.sequence.windows import (
+    N_IN_WINDOW,
+    SHIFTED_WINDOW,
+    SHORT_WINDOW,
+    Placement,
+    Strand,
+    StrandView,
+    Window,
+    mirror,
+    place_windows,
+)
+
+MAX_N_FRACTION = 0.05
+"""A window with a larger share of N than this makes a score that is abstained on."""
+
+
+class Bases(Protocol):
+    """What planning needs of a reference."""
+
+    def bases(self, contig: str) -> np.ndarray:
+        """All bases of a contig, uint8."""
+        ...
+
+
+def strands_read(strand: str) -> tuple[Strand, ...]:
+    """The strands that the setting ``strand`` reads, in order."""
+    return {"forward": ("forward",), "reverse": ("reverse",), "both": ("forward", "reverse")}[strand]  # type: ignore[return-value]
+
+
+def plan_windows(
+    variants: pa.Table, reference: Bases, window: Window, strand: str = "forward", circular: Sequence[str] = ()
+) -> pa.Table:
+    """Plan normalised variants that agree with the reference; contigs may be mixed, order is kept."""
+    runs = [
+        _plan_contig(run, reference.bases(chrom), window, strand, chrom in circular)
+        for chrom, run in contig_runs(variants)
+    ]
+    return pa.concat_tables(runs) if runs else _plan_contig(variants, np.zeros(0, np.uint8), window, strand, False)
+
+
+def contig_runs(table: pa.Table) -> list[tuple[str, pa.Table]]:
+    """Consecutive rows of one contig: (chrom, rows) in the table's order."""
+    chroms = table["chrom"].combine_chunks().to_pylist()
+    starts = [row for row, chrom in enumerate(chroms) if row == 0 or chrom != chroms[row - 1]]
+    ends = [*starts[1:], len(chroms)]
+    return [(chroms[start], table.slice(start, end - start)) for start, end in zip(starts, ends, strict=True) if end]
+
+
+def _plan_contig(variants: pa.Table, bases: np.ndarray, window: Window, strand: str, circular: bool) -> pa.Table:
+    first = variants["pos"].to_numpy() - 1
+    ref_length = pc.utf8_length(variants["ref"]).to_numpy()
+    alt_length = pc.utf8_length(variants["alt"]).to_numpy()
+    firsts = {"forward": first, "reverse": mirror(first, ref_length, len(bases))}
+    placed = {
+        name: place_windows(firsts[name], ref_length, alt_length, len(bases), window, circular)
+        for name in strands_read(strand)
+    }
+    shown_strand = next(iter(placed))
+    shown = placed[shown_strand]
+    num_n = _count_n(shown, StrandView(bases, shown_strand, circular))
+    length = shown.end - shown.start
+    start = shown.start if shown_strand == "forward" else len(bases) - shown.end
+    planned = {
+        "length": pa.array(length, pa.int64()),
+        "start_forward": _starts(placed.get("forward"), len(variants)),
+        "start_reverse": _starts(placed.get("reverse"), len(variants)),
+        "window_start": pa.array(start % max(len(bases), 1), pa.int64()),
+        "window_end": pa.array(start % max(len(bases), 1) + length, pa.int64()),
+        "flags": pa.array(_flags(placed, num_n), pa.list_(pa.string())),
+        "too_many_n": pa.array(num_n > MAX_N_FRACTION * length, pa.bool_()),
+    }
+    for name, column in planned.items():
+        variants = variants.append_column(name, column)
+    return variants
+
+
+def _starts(placement: Placement | None, num_variants: int) -> pa.Array:
+    return pa.nulls(num_variants, pa.int64()) if placement is None else pa.array(placement.start, pa.int64())
+
+
+def _count_n(placement: Placement, view: StrandView) -> np.ndarray:
+    """N in each window: (V,). Sorted variants lie close together, so the whole stretch is looked at before each window."""
+    num_variants = len(placement.start)
+    if not num_variants:
+        return np.zeros(0, np.int64)
+    first, last = int(placement.start.min()), int(placement.end.max())
+    if last - first <= 64 * 2**20:
+        is_n = normalise_tokens(view.read(first, last)) == ord("N")
+        if not is_n.any():
+            return np.zeros(num_variants, np.int64)
+        upto = np.concatenate([[0], np.cumsum(is_n)])
+        return upto[placement.end - first] - upto[placement.start - first]
+    ranges = zip(placement.start.tolist(), placement.end.tolist(), strict=True)
+    return np.array([count_n(view.read(start, end)) for start, end in ranges])
+
+
+def _flags(placed: dict[Strand, Placement], num_n: np.ndarray) -> list[list[str]]:
+    said = {
+        SHORT_WINDOW: np.logical_or.reduce([placement.short for placement in placed.values()]),
+        SHIFTED_WINDOW: np.logical_or.reduce([placement.shifted for placement in placed.values()]),
+        N_IN_WINDOW: num_n > 0,
+    }
+    flags: list[list[str]] = [[] for _ in range(len(num_n))]
+    for flag, rows in said.items():
+        for row in np.flatnonzero(rows):
+            flags[row].append(flag)
+    return flags
