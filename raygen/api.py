@@ -1,0 +1,149 @@
+"""The Python interface: load a model and score pairs or variants in a notebook, without Ray."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from raygen.errors import InputError, SettingsError
+from raygen.interpret.classify import classify, split_rows
+from raygen.scoring.fingerprint import fingerprint
+from raygen.scoring.likelihood import ResidentModel, load_model
+from raygen.scoring.plan import plan_windows
+from raygen.scoring.scorer import PairScorer, VariantScorer
+from raygen.sequence.reference import open_reference
+from raygen.sequence.windows import Window
+from raygen.tables.schemas import PAIRS, variant_ids
+from raygen.variants.ingest import ingest
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["Window", "load_model", "score_pairs", "score_variants"]
+
+_RUN_ID = "interactive"
+_INPUT_ROW = "raygen_input_row"
+
+
+def score_pairs(
+    model: ResidentModel,
+    pairs: pa.Table | pl.DataFrame | Iterable[tuple[str, str]],
+    method: Literal["pair"] = "pair",
+) -> pa.Table:
+    """Score wild-type/mutant pairs of sequences.
+
+    Args:
+        pairs: a PAIRS table, or (WT, MUT) tuples, whose ids are then their numbers from 0.
+
+    Returns:
+        A table with the SCORES columns, in the order of the pairs; ``variant_id`` is the pair's id.
+
+    Raises:
+        InputError: a pair has an empty sequence, or one longer than the model's context.
+    """
+    table = _pairs_table(pairs)
+    _check_lengths(table, model)
+    scored = PairScorer(model, method).score(table)
+    return _finished(scored, model, fingerprint(model.loaded, None, "forward"))
+
+
+def score_variants(
+    model: ResidentModel,
+    variants: pa.Table | pl.DataFrame | str | Path,
+    reference: str | Path,
+    method: Literal["pair"] = "pair",
+    strand: Literal["forward", "reverse", "both"] = "forward",
+    window: Window | None = None,
+    circular: Sequence[str] = (),
+) -> pa.Table:
+    """Score variants against a reference, normalised and checked as ``raygen ingest`` does.
+
+    Args:
+        variants: a table with chrom, pos, ref and alt, or the path of a VCF, BCF or Parquet.
+        reference: a FASTA, plain or bgzip.
+        window: default half of the model's context on each side.
+        circular: contigs without ends.
+
+    Returns:
+        A table with the SCORES columns: a table's variants in their order, a file's by contig and position. Alleles that
+        cannot be scored are left out, and a warning counts them by reason; ``raygen ingest`` lists them.
+    """
+    window = window or Window(model.context_length // 2, model.context_length // 2)
+    if window.length > model.context_length:
+        raise SettingsError(f"The window has {window.length:,} bases, but the model reads {model.context_length:,}.")
+    opened = open_reference(str(reference))
+    with tempfile.TemporaryDirectory() as scratch:
+        source, extra = _as_file(variants, Path(scratch))
+        taken = ingest([source], opened, Path(scratch) / "ingested", source_columns=extra)
+        normalised = pq.read_table(taken.variants_dir)
+    if taken.rejects:
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in taken.rejects.items())
+        warnings.warn(
+            f"{sum(taken.rejects.values()):,} of {taken.num_alleles:,} alleles left out: {counts}", stacklevel=2
+        )
+    if _INPUT_ROW in normalised.column_names:
+        normalised = normalised.sort_by(_INPUT_ROW)
+    named = normalised.append_column("variant_id", variant_ids(normalised))
+    planned = plan_windows(named, opened, window, strand, circular)
+    scored = VariantScorer(model, opened, strand, circular, method).score(planned)
+    return _finished(scored, model, fingerprint(model.loaded, window, strand, circular))
+
+
+def _as_file(variants: pa.Table | pl.DataFrame | str | Path, scratch: Path) -> tuple[Path, list[str]]:
+    """Variants as a file that ingest reads, and the columns it has to carry: a table's rows remember their place."""
+    if isinstance(variants, str | Path):
+        return Path(variants), []
+    table = _arrow(variants)
+    path = scratch / "variants.parquet"
+    pq.write_table(table.append_column(_INPUT_ROW, pa.array(range(len(table)), pa.int64())), path)
+    return path, [_INPUT_ROW]
+
+
+def _arrow(table: Any) -> pa.Table:
+    if isinstance(table, pa.Table):
+        return table
+    if hasattr(table, "to_arrow"):
+        return table.to_arrow()
+    raise SettingsError(f"Give an Arrow table, a polars frame or a path, not a {type(table).__name__}.")
+
+
+def _pairs_table(pairs: pa.Table | pl.DataFrame | Iterable[tuple[str, str]]) -> pa.Table:
+    if not isinstance(pairs, pa.Table) and not hasattr(pairs, "to_arrow"):
+        rows = [
+            {"pair_id": str(number), "wt_sequence": wt, "mut_sequence": mut} for number, (wt, mut) in enumerate(pairs)
+        ]
+        return pa.Table.from_pylist(rows, schema=PAIRS)
+    table = _arrow(pairs)
+    missing = [name for name in PAIRS.names if name not in table.column_names]
+    if missing:
+        raise InputError(f"The pairs lack the columns {', '.join(missing)}; they have {', '.join(table.column_names)}.")
+    return table.select(PAIRS.names).cast(PAIRS)
+
+
+def _check_lengths(pairs: pa.Table, model: ResidentModel) -> None:
+    for name in ("wt_sequence", "mut_sequence"):
+        lengths = pc.utf8_length(pairs[name])
+        for bad, why in (
+            (pc.equal(lengths, 0), "is empty"),
+            (
+                pc.greater(lengths, model.context_length),
+                f"is longer than the {model.context_length:,} bases of the model",
+            ),
+        ):
+            rows = pairs.filter(bad)["pair_id"].to_pylist()
+            if rows:
+                raise InputError(f"{name} of {len(rows):,} pairs (first: {rows[0]}) {why}.")
+
+
+def _finished(scored: pa.Table, model: ResidentModel, print_of: str) -> pa.Table:
+    scores, failed = split_rows(classify(scored), "interactive", model.name, print_of, _RUN_ID)
+    if len(failed):
+        warnings.warn(f"{len(failed):,} rows left out: {failed['detail'][0].as_py()}", stacklevel=3)
+    return scores

@@ -1,0 +1,209 @@
+"""Every setting of a run, by the names that YAML files, ``--set`` and errors use.
+
+One frozen model a room; unknown keys are errors; all faults of a file are listed at once. The rooms below take plain
+arguments: only the command line and the pipeline know these classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from raygen.errors import SettingsError
+
+
+class _Room(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class InputSettings(_Room):
+    """What is scored."""
+
+    variants: list[str] | None = Field(None, description="Parquet or VCF files or folders; or `pairs`")
+    pairs: list[str] | None = Field(None, description="Parquet with pair_id, wt_sequence, mut_sequence; or `variants`")
+    reference: str | None = Field(
+        None, description="FASTA of the variants' assembly, plain or bgzip; indexed when not yet"
+    )
+    circular: list[str] = Field([], description="contigs without ends, e.g. [MT]: their windows wrap around the origin")
+    max_allele_length: int = Field(1000, ge=1, description="bases; longer alleles are rejected")
+    source_columns: list[str] = Field([], description="INFO fields or columns that are carried through to the scores")
+
+    @field_validator("variants", "pairs", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+
+class ModelSettings(_Room):
+    """Which model scores."""
+
+    name: str = Field("demo", description="demo, a folder with a checkpoint, or a hub id")
+    revision: str | None = Field(None, description="revision of a hub id")
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+        "auto", description="of weights and matrix products; auto: half precision on a GPU, float32 on a CPU"
+    )
+    device: Literal["auto", "cuda", "cpu"] = Field("auto", description="auto: a GPU where there is one")
+
+
+class WindowSettings(_Room):
+    """How much sequence a score sees. More is slower and, up to the model's context, better informed."""
+
+    left: int | None = Field(None, ge=0, description="bases before the variant; default half of the model's context")
+    right: int | None = Field(None, ge=1, description="bases from the variant on; default half of the model's context")
+    anchor: Literal["variant"] = Field("variant", description="each variant has its own window")
+    stride: None = Field(None, description="only for windows on a grid, which this version does not have")
+    strand: Literal["forward", "reverse", "both"] = Field("forward", description="both: the mean, at twice the cost")
+
+
+class ScoringSettings(_Room):
+    """How the likelihoods are computed."""
+
+    method: Literal["pair"] = Field("pair", description="pair: two full passes, the definition")
+    max_batch_tokens: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+        "auto", description="tokens in one pass; larger is faster until memory ends; halved when it does"
+    )
+    state_memory: Literal["auto"] = Field("auto", description="memory for shared states, for the method fork")
+
+
+class ClassSettings(_Room):
+    """How a delta becomes a class."""
+
+    preset: Literal["glm-clinical"] = Field("glm-clinical", description="the names of the classes")
+    cuts: tuple[float, float, float, float] = Field((-7.0, -3.0, -1.0, 1.0), description="nats, ascending")
+    calibration: None = Field(None, description="a calibration file, which this version cannot read yet")
+
+    @field_validator("cuts")
+    @classmethod
+    def _ascending(cls, cuts: tuple[float, ...]) -> tuple[float, ...]:
+        if list(cuts) != sorted(set(cuts)):
+            raise ValueError("the four cut points must ascend")
+        return cuts
+
+
+class OutputSettings(_Room):
+    """Where results go."""
+
+    path: str | None = Field(None, description="folder of the run; scores of one fingerprint only")
+    table_format: Literal["parquet"] = Field("parquet", description="parquet, partitioned by chrom")
+
+
+class ClusterSettings(_Room):
+    """What it runs on."""
+
+    address: str | None = Field(
+        None, description="of a running Ray cluster; default: RAY_ADDRESS, else Ray on this machine"
+    )
+    actors: Literal["auto"] | Annotated[int, Field(ge=1)] | tuple[int, int] = Field(
+        "auto", description="how many models are resident: a number, [min, max], or auto"
+    )
+    gpus_per_actor: float = Field(1, gt=0, description="only where there are GPUs")
+
+    @field_validator("actors")
+    @classmethod
+    def _a_range(cls, actors: Any) -> Any:
+        if isinstance(actors, tuple) and not 1 <= actors[0] <= actors[1]:
+            raise ValueError("[min, max] needs 1 <= min <= max")
+        return actors
+
+
+class Settings(_Room):
+    """Everything a run depends on."""
+
+    input: InputSettings = InputSettings()
+    model: ModelSettings = ModelSettings()
+    window: WindowSettings = WindowSettings()
+    scoring: ScoringSettings = ScoringSettings()
+    classes: ClassSettings = ClassSettings()
+    output: OutputSettings = OutputSettings()
+    cluster: ClusterSettings = ClusterSettings()
+
+    @model_validator(mode="after")
+    def _one_input(self) -> Settings:
+        faults = []
+        if bool(self.input.variants) == bool(self.input.pairs):
+            faults.append("input: give either variants or pairs")
+        if self.input.variants and not self.input.reference:
+            faults.append("input.reference: variants need the FASTA of their assembly")
+        if not self.output.path:
+            faults.append("output.path: say where the scores go")
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+
+def load_settings(
+    config: str | None, overrides: Sequence[str] = (), given: Mapping[str, Any] | None = None
+) -> Settings:
+    """Settings from a YAML file, then ``--set`` overrides, then what flags gave (dotted names to values).
+
+    Raises:
+        SettingsError: with every fault of the file and the overrides, one a line.
+    """
+    tree = _read_yaml(config) if config else {}
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        if not equals:
+            raise SettingsError(f"--set {override!r}: write it as key.path=value, e.g. --set window.left=1024.")
+        _put(tree, name.strip(), _value(override, text))
+    for name, value in (given or {}).items():
+        if value is not None:
+            _put(tree, name, value)
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        raise SettingsError(_all_faults(error, config)) from error
+
+
+def dump_settings(settings: Settings) -> str:
+    """The settings as YAML, every default written out."""
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
+
+
+def _read_yaml(config: str) -> dict[str, Any]:
+    path = Path(config)
+    if not path.is_file():
+        raise SettingsError(f"No such settings file: {config}.")
+    try:
+        tree = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{config} is not YAML: {' '.join(str(error).split())}.") from error
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise SettingsError(f"{config} must hold sections such as `input:` and `model:`, not a {type(tree).__name__}.")
+    return tree
+
+
+def _value(override: str, text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SettingsError(f"--set {override!r}: the value is not YAML.") from error
+
+
+def _put(tree: dict[str, Any], name: str, value: Any) -> None:
+    *rooms, key = name.split(".")
+    for room in rooms:
+        nested = tree.setdefault(room, {})
+        if not isinstance(nested, dict):
+            raise SettingsError(f"{name}: `{room}` is a value here, not a section.")
+        tree = nested
+    tree[key] = value
+
+
+def _all_faults(error: ValidationError, config: str | None) -> str:
+    faults = []
+    for fault in error.errors():
+        where = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            faults.append(f"{where}: no such setting")
+        elif fault["type"] == "value_error" and not where:
+            faults.extend(str(fault["ctx"]["error"]).split("; "))
+        else:
+            faults.append(f"{where}: {fault['msg'][0].lower()}{fault['msg'][1:]} (given: {fault['input']!r})")
+    lines = "\n".join(f"  {fault}" for fault in dict.fromkeys(faults))
+    return f"{config or 'The settings'}: {len(set(faults))} to put right:\n{lines}"

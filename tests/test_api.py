@@ -1,0 +1,139 @@
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+
+import raygen
+from raygen.errors import InputError, SettingsError
+from raygen.tables.schemas import SCORES
+from tests.builders import bigram_model, fasta, random_bases, snvs, vcf
+
+BASES = random_bases(400, 5)
+WINDOW = raygen.Window(20, 20)
+
+
+@pytest.fixture
+def reference(tmp_path):
+    return fasta(tmp_path, {"7": BASES})
+
+
+def test_pairs_from_tuples_and_tables_give_the_scores_columns():
+    model = bigram_model()
+    from_tuples = raygen.score_pairs(model, [("ACGT", "ACCT"), ("AAAA", "AAAC")])
+    rows = {"pair_id": ["0", "1"], "wt_sequence": ["ACGT", "AAAA"], "mut_sequence": ["ACCT", "AAAC"]}
+    assert from_tuples.column_names == SCORES.names
+    assert raygen.score_pairs(model, pl.DataFrame(rows)).equals(from_tuples)
+    assert raygen.score_pairs(model, pa.table(rows)).equals(from_tuples)
+
+
+def test_a_variant_worked_out_by_hand(reference):
+    """Window 2 + 2 around position 100: with a bigram model only the two terms at and after the variant change."""
+    model = bigram_model()
+    before, ref, after = BASES[98:101]
+    alt = "A" if ref != "A" else "C"
+    table = raygen.score_variants(
+        model,
+        pa.table({"chrom": ["7"], "pos": [100], "ref": [ref], "alt": [alt]}),
+        reference,
+        window=raygen.Window(2, 2),
+    )
+    score = model.loaded.network.log_prob
+    by_hand = score(alt, before) + score(after, alt) - score(ref, before) - score(after, ref)
+    row = table.to_pylist()[0]
+    assert row["variant_id"] == f"7-100-{ref}-{alt}"
+    assert row["delta_llr"] == pytest.approx(by_hand, rel=1e-6)
+    assert (row["window_start"], row["window_end"], row["num_tokens"]) == (97, 101, 4)
+    assert row["delta_per_base"] == pytest.approx(by_hand / 4, rel=1e-6)
+    assert row["ll_mut"] - row["ll_wt"] == pytest.approx(by_hand, rel=1e-6)
+
+
+def test_both_strands_are_the_mean_and_both_are_kept(reference):
+    model, table = bigram_model(), pa.table({"chrom": ["7"], "pos": [100], "ref": [BASES[99]], "alt": ["ACGT"]})
+    by_strand = {
+        strand: raygen.score_variants(model, table, reference, strand=strand, window=WINDOW).to_pylist()[0]
+        for strand in ("forward", "reverse", "both")
+    }
+    both = by_strand["both"]
+    assert both["delta_fwd"] == by_strand["forward"]["delta_llr"]
+    assert both["delta_rev"] == by_strand["reverse"]["delta_llr"]
+    assert both["delta_llr"] == pytest.approx((both["delta_fwd"] + both["delta_rev"]) / 2)
+    assert (by_strand["forward"]["delta_rev"], by_strand["reverse"]["delta_fwd"]) == (None, None)
+
+
+def test_the_rows_of_a_table_keep_their_order(reference):
+    positions = [300, 5, 120, 6]
+    rows = [record.split(" ") for record in snvs("7", BASES, positions)]
+    table = pa.table(
+        {"chrom": ["chr7"] * 4, "pos": positions, "ref": [r[3] for r in rows], "alt": [r[4] for r in rows]}
+    )
+    scored = raygen.score_variants(bigram_model(), table, reference, window=WINDOW)
+    assert scored["pos"].to_pylist() == positions
+    assert set(scored["chrom"].to_pylist()) == {"7"}
+
+
+def test_variants_come_from_files_and_frames_alike(tmp_path, reference):
+    path = vcf(tmp_path, snvs("7", BASES, [5, 6, 120, 300]), contigs=("7",))
+    from_file = raygen.score_variants(bigram_model(), path, reference, window=WINDOW)
+    frame = pl.from_arrow(from_file.select(["chrom", "pos", "ref", "alt"]))
+    assert raygen.score_variants(bigram_model(), frame, reference, window=WINDOW).equals(from_file)
+
+
+def test_alleles_that_cannot_be_scored_are_counted_in_a_warning(reference):
+    table = pa.table({"chrom": ["7", "7"], "pos": [9, 9], "ref": [BASES[8], BASES[8]], "alt": ["*", "ACGTACGT"]})
+    with pytest.warns(UserWarning, match="1 of 2 alleles left out: 1 star_allele"):
+        assert len(raygen.score_variants(bigram_model(), table, reference, window=WINDOW)) == 1
+
+
+def test_a_deletion_that_reaches_the_end_says_that_its_window_shows_nothing(reference):
+    table = pa.table({"chrom": ["7"], "pos": [398], "ref": [BASES[397:]], "alt": [BASES[397]]})
+    forward = raygen.score_variants(bigram_model(), table, reference, window=WINDOW).to_pylist()[0]
+    assert (forward["delta_llr"], forward["abstained"]) == (0.0, True)
+    assert "same_sequence" in forward["flags"]
+    both = raygen.score_variants(bigram_model(), table, reference, strand="both", window=WINDOW).to_pylist()[0]
+    assert both["delta_rev"] != 0
+    assert "same_sequence" not in both["flags"]
+
+
+def test_the_fingerprint_depends_on_the_window_and_the_strand(reference):
+    table = pa.table({"chrom": ["7"], "pos": [9], "ref": [BASES[8]], "alt": ["ACGTACGT"]})
+    prints = {
+        raygen.score_variants(bigram_model(), table, reference, strand=strand, window=window)["fingerprint"][0].as_py()
+        for strand in ("forward", "both")
+        for window in (WINDOW, raygen.Window(20, 21))
+    }
+    assert len(prints) == 4
+
+
+def test_many_n_in_the_window_make_it_abstain(tmp_path):
+    bases = BASES[:100] + "N" * 30 + BASES[100:]
+    table = pa.table({"chrom": ["7"], "pos": [98], "ref": [bases[97]], "alt": ["ACGTACGT"]})
+    row = raygen.score_variants(bigram_model(), table, fasta(tmp_path, {"7": bases}), window=WINDOW).to_pylist()[0]
+    assert (row["flags"], row["abstained"]) == (["n_in_window"], True)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "sentence"),
+    [([("ACGT", "")], "is empty"), ([("ACGT", "A" * 2000)], "longer than the 1,000 bases")],
+)
+def test_pairs_that_cannot_be_scored_say_why(pairs, sentence):
+    with pytest.raises(InputError, match=sentence):
+        raygen.score_pairs(bigram_model(), pairs)
+
+
+def test_a_table_without_the_columns_says_which():
+    with pytest.raises(InputError, match="lack the columns wt_sequence, mut_sequence"):
+        raygen.score_pairs(bigram_model(), pa.table({"pair_id": ["a"]}))
+
+
+def test_a_window_larger_than_the_context_is_refused(reference):
+    with pytest.raises(SettingsError, match="model reads 1,000"):
+        raygen.score_variants(bigram_model(), pa.table({}), reference, window=raygen.Window(600, 600))
+
+
+def test_a_value_that_is_not_finite_is_never_a_score():
+    model = bigram_model()
+    model.loaded.network.table[ord("T"), ord("C")] = float("nan")
+    with pytest.warns(UserWarning, match="1 rows left out: the model gave a value that is not finite"):
+        table = raygen.score_pairs(model, [("AAAAA", "AACTA"), ("AAAAA", "AAGTA")])
+    assert table["variant_id"].to_pylist() == ["1"]
+    assert np.isfinite(table["delta_llr"].to_numpy()).all()

@@ -1,0 +1,101 @@
+"""The rooms of the package: imports go up the list, and what must stay light stays light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "raygen"
+ROOMS = ["errors", "version", "cache", "tables", "variants", "sequence", "model", "scoring", "interpret", "settings"]
+ROOMS += ["pipeline", "api", "doctor", "demo", "cli"]
+FREE = {"__init__"}  # the package's own face: it fetches lazily and names only public things
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Every module that a file names in an import, wherever it stands; those for type checkers only are left out."""
+    tree = ast.parse(path.read_text())
+    hidden = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    found = set()
+    for node in ast.walk(tree):
+        if id(node) in hidden:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if room_of(path) not in FREE)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_up_the_list_of_rooms(path):
+    own = ROOMS.index(room_of(path))
+    used = {name.split(".")[1] for name in imported_modules(path) if name.startswith("raygen.")}
+    below = {name for name in used if ROOMS.index(name) > own}
+    assert not below, f"{room_of(path)} imports {below}, which lie below it"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_the_pipeline_imports_ray(path):
+    if room_of(path) != "pipeline":
+        assert not {name for name in imported_modules(path) if name.split(".")[0] == "ray"}
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import raygen", {"torch", "ray", "transformers", "polars", "pyarrow"}),
+        ("import raygen.cli", {"torch", "ray", "transformers"}),
+        ("import raygen.api", {"ray"}),
+        ("import raygen.variants.ingest", {"torch", "ray"}),
+        ("import raygen.model.loading", {"ray", "pysam", "polars"}),
+    ],
+)
+def test_an_import_loads_no_more_than_it_needs(statement, absent):
+    code = f"import sys; {statement}; print(' '.join({absent!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == []
+
+
+def test_scoring_runs_where_ray_is_not_installed():
+    code = (
+        "import sys; sys.modules['ray'] = None\n"
+        "import raygen\n"
+        "table = raygen.score_pairs(raygen.load_model('demo'), [('ACGTACGT', 'ACGAACGT')])\n"
+        "print(table.num_rows)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "1"
+
+
+def test_the_public_names_are_these():
+    import raygen
+
+    assert raygen.__all__ == [
+        "InputError",
+        "RaygenError",
+        "SettingsError",
+        "StoppedError",
+        "Window",
+        "__version__",
+        "load_model",
+        "read_scores",
+        "score_pairs",
+        "score_variants",
+    ]
+    assert all(getattr(raygen, name) is not None for name in raygen.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        raygen.nothing  # noqa: B018
