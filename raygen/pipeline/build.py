@@ -1,0 +1,50 @@
+"""The whole flow of a run on one screen.
+
+    read      one shard of the input a block            CPU tasks
+    plan      skip what is scored, place the windows    CPU tasks, fused with read
+    score     the models                                a pool of actors, a GPU each where there are GPUs
+    commit    classify, write the shard's files         CPU tasks
+
+Ray Data streams the shards: while the actors score some, tasks read and plan the next. Each stage takes and returns whole
+blocks, and a block is a shard. ``map_batches`` insists on a number of rows for a batch where GPUs are asked for, and would
+then mix shards, so the actors' stage is made through the method beneath it, which takes whole blocks there too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import ray.data
+
+from raygen.pipeline.cluster import ActorPlan
+from raygen.pipeline.job import Job
+from raygen.pipeline.shards import Shard, ShardSource
+from raygen.pipeline.stages import ScoreShard, commit_shard, plan_shard
+
+_CPU_STAGE = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": 1}
+
+
+def build(shards: Sequence[Shard], job: Job, actors: ActorPlan) -> ray.data.Dataset:
+    """The run as a dataset, one row of summary a shard. Nothing runs until it is iterated over."""
+    pool = ray.data.ActorPoolStrategy(
+        min_size=actors.min_size, max_size=actors.max_size, max_tasks_in_flight_per_actor=2
+    )
+    dataset = (
+        ray.data.read_datasource(ShardSource(shards), override_num_blocks=len(shards))
+        .map_batches(plan_shard, fn_kwargs={"job": job}, **_CPU_STAGE)
+        .map_batches_internal(
+            ScoreShard,
+            fn_constructor_kwargs={"job": job},
+            batch_size=None,
+            batch_format="pyarrow",
+            compute=pool,
+            num_cpus=actors.num_cpus,
+            num_gpus=actors.num_gpus,
+            udf_modifying_row_count=False,
+            max_restarts=2,  # Ray's default is without end, and a crash at the start would loop for ever
+            max_task_retries=2,
+        )
+        .map_batches(commit_shard, fn_kwargs={"job": job}, **_CPU_STAGE)
+    )
+    dataset.set_name("raygen_score")
+    return dataset

@@ -1,0 +1,154 @@
+"""Ray, started quietly, and how many actors of what size a run gets.
+
+Ray's usage statistics are off, its dashboard is off where it is started here, and what it logs stays in its own files.
+A local Ray would write an authentication token into HOME; it is given one in the environment instead, so that APIs stay
+closed to other users of the machine and a HOME that cannot be written is no obstacle.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+from raygen.errors import SettingsError
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+
+import ray
+import ray.data
+
+_LOCAL_OBJECT_STORE = 256 * 2**20  # bytes; shards are small, and a laptop's /dev/shm may be too
+
+
+@dataclass(frozen=True)
+class ActorPlan:
+    """The pool of actors: ``min_size`` to ``max_size`` of them, each with these resources and CPU threads."""
+
+    min_size: int
+    max_size: int
+    num_cpus: int
+    num_gpus: float
+    threads: int
+
+
+def plan_actors(
+    wanted: Literal["auto"] | int | tuple[int, int],
+    gpus_per_actor: float,
+    device: str,
+    total_cpus: int,
+    total_gpus: float,
+    num_shards: int,
+    model_bytes: int,
+    total_memory: float,
+) -> ActorPlan:
+    """Divide a cluster among actors; pure.
+
+    On GPUs one actor for each share of ``gpus_per_actor``, without CPUs of their own: a pool that reserves every CPU
+    leaves none for the tasks that feed it, and Ray waits for ever. On CPUs one actor a core with one thread each, as long
+    as their models fit in half of the memory: threads of one model that wait for each other are slow on a busy machine
+    (measured on two busy cores: 12,000 tokens/s with one actor of two threads, 70,000 with two of one). One CPU is always
+    left to the tasks. Never more actors than shards.
+
+    Args:
+        model_bytes, total_memory: of the weights in float32, and of the cluster.
+    """
+    on_gpu = device == "cuda"
+    if on_gpu and total_gpus < gpus_per_actor:
+        raise SettingsError(
+            f"model.device is cuda, but Ray sees {total_gpus:g} GPUs and an actor wants {gpus_per_actor:g}."
+        )
+    on_cpus = max(min(total_cpus, int(total_memory * 0.5 // max(model_bytes, 1))), 1)
+    default = int(total_gpus // gpus_per_actor) if on_gpu else on_cpus
+    low, high = wanted if isinstance(wanted, tuple) else (default, default) if wanted == "auto" else (wanted, wanted)
+    high = max(min(high, num_shards), 1)
+    low = min(low, high)
+    if on_gpu:
+        return ActorPlan(low, high, 0, gpus_per_actor, 1)
+    return ActorPlan(low, high, max((total_cpus - 1) // high, 0), 0, max(total_cpus // high, 1))
+
+
+def remote_address(address: str | None) -> str | None:
+    """The cluster to run on, or None for a Ray of this machine's own."""
+    return address or os.environ.get("RAY_ADDRESS")
+
+
+@contextmanager
+def session(address: str | None) -> Iterator[None]:
+    """A Ray to run on: the one that is connected already, the one at ``address`` or RAY_ADDRESS, or one started here."""
+    if not ray.is_initialized():
+        _start(remote_address(address))
+        ours = True
+    else:
+        ours = False
+    _configure_data()
+    try:
+        yield
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _start(remote: str | None) -> None:
+    if not remote:
+        # A Ray that is started here asks for a token by default and would write one to HOME if none were given.
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    local = {} if remote else {"include_dashboard": False, "object_store_memory": _LOCAL_OBJECT_STORE}
+    try:
+        with _quiet_start():
+            ray.init(address=remote, log_to_driver=False, logging_level=logging.ERROR, **local)
+    except ConnectionError as error:
+        raise SettingsError(f"No Ray cluster answers at {remote}: {error}.") from error
+    except (OSError, RuntimeError, ValueError) as error:
+        said = str(error).strip().splitlines()
+        raise SettingsError(
+            f"Ray cannot be started here: {said[0] if said else type(error).__name__}. "
+            "It keeps its files in the temporary directory, whose path must be short and writable (RAY_TMPDIR names another)."
+        ) from error
+
+
+def _configure_data() -> None:
+    """Ray Data's settings for a run, before the dataset is made."""
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.wait_for_min_actors_s = 900
+    context.max_errored_blocks = 0
+    context.actor_init_retry_on_errors = False
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What the whole cluster has; memory in bytes."""
+
+    cpus: int
+    gpus: float
+    memory: float
+
+
+def resources() -> Resources:
+    """Ask the cluster."""
+    total = ray.cluster_resources()
+    return Resources(int(total.get("CPU", 1)), float(total.get("GPU", 0)), float(total.get("memory", 0)))
+
+
+@contextmanager
+def _quiet_start() -> Iterator[None]:
+    """Ray's C++ side writes a line about its own log level to standard error while it starts; errors come as exceptions."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a descriptor is wanted
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

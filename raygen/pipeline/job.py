@@ -1,0 +1,40 @@
+"""What every stage of a run needs to know, as one plain value that travels to the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from raygen.sequence.windows import Window
+from raygen.tables.layout import Identity
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run, resolved: no setting is left on ``auto`` that a score depends on.
+
+    Attributes:
+        reference: path of the FASTA; None for pairs.
+        window: None for pairs.
+        device: ``cuda`` or ``cpu``, ``dtype``: as resolved where the actors will run.
+        threads: of each actor on a CPU.
+        identity: fingerprint and reference that every score of the folder shares.
+        earlier_files: score files of earlier inputs by contig; what is in them is not scored again.
+    """
+
+    run_id: str
+    output: str
+    reference: str | None
+    circular: tuple[str, ...]
+    window: Window | None
+    strand: str
+    cuts: tuple[float, ...]
+    source_columns: tuple[str, ...]
+    model: str
+    revision: str | None
+    device: str
+    dtype: str
+    max_batch_tokens: int | None
+    threads: int
+    identity: Identity
+    earlier_files: Mapping[str | None, tuple[str, ...]]

@@ -1,0 +1,294 @@
+"""One run from settings to a finished folder: check, ingest, score what is left, account for every allele."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from raygen.errors import Interrupted, RaygenError, SettingsError, StoppedError
+from raygen.model.loading import NetworkDescription, describe_network
+from raygen.pipeline.build import build
+from raygen.pipeline.cluster import ActorPlan, plan_actors, remote_address, resources, session
+from raygen.pipeline.intake import take_input
+from raygen.pipeline.job import Job
+from raygen.pipeline.progress import RunProgress
+from raygen.pipeline.shards import Shard, plan_shards
+from raygen.pipeline.stages import ShardSummary
+from raygen.scoring.fingerprint import fingerprint
+from raygen.sequence.reference import Reference, open_reference
+from raygen.sequence.windows import Window
+from raygen.settings import Settings
+from raygen.tables.layout import Identity, RunFolder
+from raygen.tables.manifest import Counts, add_counts, machine, new_run_id, versions
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run."""
+
+    run_id: str
+    output: str
+    manifest: str
+    counts: Counts
+    tokens: int
+    scoring_seconds: float
+    seconds: float
+
+
+def run_score(settings: Settings, say: Say = print) -> RunResult:
+    """Score what the settings name and return what came of it.
+
+    Args:
+        say: is told one line at a time what will run.
+
+    Raises:
+        SettingsError, InputError, StoppedError: see their exit codes.
+    """
+    began = time.monotonic()
+    folder = RunFolder(str(settings.output.path))
+    folder.prepare()
+    reference = (
+        open_reference(settings.input.reference) if settings.input.reference and settings.input.variants else None
+    )
+    _check_circular(settings, reference)
+    with ExitStack() as ray_session:
+        connect = lambda: ray_session.enter_context(session(settings.cluster.address))  # noqa: E731
+        if remote_address(settings.cluster.address):
+            connect()
+        model = _describe(settings)
+        window = _window(settings, model.context_length) if reference else None
+        job = _job(settings, model, window, reference)
+        _check_identity(folder, job)
+        say(_what_runs(job, model))
+        run = _Run(settings, folder, job, model, say)
+        run.take_input(reference)
+        if run.shards:
+            connect()
+            run.score()
+        else:
+            say("Nothing is left to score.")
+    return run.finish(time.monotonic() - began)
+
+
+class _Run:
+    """The steps of a run and what they count."""
+
+    def __init__(self, settings: Settings, folder: RunFolder, job: Job, model: NetworkDescription, say: Say) -> None:
+        self._settings, self._folder, self._job, self._model, self._say = settings, folder, job, model, say
+        self._counts = Counts()
+        self._started = datetime.now(UTC)
+        self._timings: dict[str, float] = {}
+        self._tokens = 0
+        self._halvings = 0
+        self.shards: list[Shard] = []
+        self._taken: dict[str, Any] = {}
+        self._actors: ActorPlan | None = None
+
+    def take_input(self, reference: Reference | None) -> None:
+        """Find or make the ingested input, and see which of its shards are committed already."""
+        began = time.monotonic()
+        taken = take_input(self._settings, self._folder, reference, self._model.context_length)
+        for warning in taken.warnings:
+            self._say(f"warning: {warning}")
+        self._counts.alleles_in = taken.num_alleles
+        self._counts.rejected = dict(taken.rejects)
+        shards = plan_shards(Path(taken.variants_dir), taken.digest)
+        self._taken = {"digest": taken.digest, "alleles": taken.num_alleles, "variants": taken.num_variants}
+        self._leave_out_committed(shards)
+        self._timings["ingest"] = time.monotonic() - began
+
+    def _leave_out_committed(self, shards: Sequence[Shard]) -> None:
+        names = {shard.name for shard in shards}
+        files = self._folder.score_files()
+        committed = {file.shard for file in files} & names
+        failed = self._folder.rejects_of(committed)
+        rows = sum(shard.num_rows for shard in shards if shard.name in committed)
+        self._counts.already_scored = rows - sum(failed.values())
+        add_counts(self._counts.rejected, failed)
+        earlier: dict[str | None, tuple[str, ...]] = {}
+        for file in files:
+            if file.shard not in names:
+                earlier[file.chrom] = (*earlier.get(file.chrom, ()), file.path)
+        self._job = replace(self._job, earlier_files=earlier)
+        self.shards = [shard for shard in shards if shard.name not in committed]
+
+    def score(self) -> None:
+        """Stream the shards that are left through the actors, and count what is committed."""
+        began = time.monotonic()
+        there, cluster = resources(), self._settings.cluster
+        self._actors = plan_actors(
+            cluster.actors,
+            cluster.gpus_per_actor,
+            self._job.device,
+            there.cpus,
+            there.gpus,
+            len(self.shards),
+            self._model.num_parameters * 4,
+            there.memory,
+        )
+        self._job = replace(self._job, threads=self._actors.threads)
+        self._write_manifest("running")
+        with RunProgress(sum(shard.num_rows for shard in self.shards)) as progress:
+            self._stream(progress, self._actors)
+        self._timings["score"] = time.monotonic() - began
+
+    def _stream(self, progress: RunProgress, actors: ActorPlan) -> None:
+        try:
+            for batch in build(self.shards, self._job, actors).iter_batches(batch_size=None, batch_format="pyarrow"):
+                for summary in ShardSummary.from_table(batch):
+                    self._count(summary)
+                    progress.advance(summary.num_rows, summary.tokens)
+        except (KeyboardInterrupt, Interrupted):
+            self._write_manifest("stopped")
+            raise StoppedError(f"Stopped. {self._so_far()}") from None
+        except (RayError, RaygenError) as error:
+            self._write_manifest("failed")
+            raise _in_our_words(error, self._so_far()) from error
+
+    def _count(self, summary: ShardSummary) -> None:
+        self._counts.scored += summary.scored
+        self._counts.already_scored += summary.already_scored
+        self._counts.abstained += summary.abstained
+        if summary.failed:
+            add_counts(self._counts.rejected, {"scoring_failed": summary.failed})
+        add_counts(self._counts.classes, summary.classes)
+        add_counts(self._counts.flags, summary.flags)
+        self._tokens += summary.tokens
+        self._halvings = max(self._halvings, summary.halvings)
+
+    def _so_far(self) -> str:
+        done = self._counts.scored
+        return f"{done:,} variants were scored and are kept; the same command goes on from there."
+
+    def finish(self, seconds: float) -> RunResult:
+        """Check conservation, write the manifest, say what came of it."""
+        self._counts.check_conservation()
+        self._timings["total"] = seconds
+        manifest = self._write_manifest("done")
+        scoring = self._timings.get("score", 0.0)
+        return RunResult(self._job.run_id, self._folder.path, manifest, self._counts, self._tokens, scoring, seconds)
+
+    def _write_manifest(self, status: str) -> str:
+        job = asdict(self._job)
+        job.pop("earlier_files")
+        return self._folder.write_manifest(
+            self._job.run_id,
+            {
+                "run_id": self._job.run_id,
+                "status": status,
+                "started": self._started.isoformat(timespec="seconds"),
+                "written": datetime.now(UTC).isoformat(timespec="seconds"),
+                "fingerprint": self._job.identity.fingerprint,
+                "model": {**asdict(self._model), "weights_hash": self._model.weights_hash},
+                "input": self._taken,
+                "settings": self._settings.model_dump(mode="json"),
+                "resolved": job,
+                "actors": asdict(self._actors) if self._actors else None,
+                "counts": {**asdict(self._counts), "num_rejected": self._counts.num_rejected},
+                "tokens": {"computed": self._tokens},
+                "out_of_memory_halvings": self._halvings,
+                "seconds": {name: round(value, 3) for name, value in self._timings.items()},
+                "versions": versions(),
+                "machine": machine(),
+            },
+        )
+
+
+def _describe(settings: Settings) -> NetworkDescription:
+    """The model as the actors will see it: looked at here, or on a machine with a GPU of the cluster that is connected."""
+    model = settings.model
+    look = partial(describe_network, model.name, revision=model.revision, device=model.device, dtype=model.dtype)
+    if not ray.is_initialized() or model.device == "cpu" or not resources().gpus:
+        return look()
+    ask = ray.remote(lambda: look()).options(num_gpus=settings.cluster.gpus_per_actor, num_cpus=0)
+    try:
+        return ray.get(ask.remote())
+    except RayError as error:
+        raise _in_our_words(error, "Nothing was scored yet.") from error
+
+
+def _window(settings: Settings, context_length: int) -> Window:
+    left = settings.window.left if settings.window.left is not None else context_length // 2
+    right = settings.window.right if settings.window.right is not None else context_length // 2
+    window = Window(left, right, settings.window.anchor, settings.window.stride)
+    if window.length > context_length:
+        raise SettingsError(
+            f"window.left + window.right is {window.length:,} bases, but {settings.model.name} reads {context_length:,}. "
+            "Use a smaller window or a model with a longer context."
+        )
+    return window
+
+
+def _job(settings: Settings, model: NetworkDescription, window: Window | None, reference: Reference | None) -> Job:
+    strand = settings.window.strand if reference else "forward"
+    circular = tuple(settings.input.circular)
+    batch_tokens = settings.scoring.max_batch_tokens
+    output = str(settings.output.path)
+    return Job(
+        run_id=new_run_id(),
+        output=output if "://" in output else str(Path(output).absolute()),
+        reference=str(Path(reference.path).absolute()) if reference else None,
+        circular=circular,
+        window=window,
+        strand=strand,
+        cuts=settings.classes.cuts,
+        source_columns=tuple(settings.input.source_columns),
+        model=settings.model.name,
+        revision=settings.model.revision,
+        device=model.device,
+        dtype=model.dtype,
+        max_batch_tokens=None if batch_tokens == "auto" else batch_tokens,
+        threads=1,
+        identity=Identity(fingerprint(model, window, strand, circular), reference.digest if reference else ""),
+        earlier_files={},
+    )
+
+
+def _check_circular(settings: Settings, reference: Reference | None) -> None:
+    unknown = [name for name in settings.input.circular if reference and name not in reference.lengths]
+    if unknown:
+        raise SettingsError(
+            f"input.circular names {', '.join(unknown)}, which {settings.input.reference} does not have."
+        )
+
+
+def _check_identity(folder: RunFolder, job: Job) -> None:
+    found = folder.identity()
+    if found is None or found == job.identity:
+        return
+    if found.fingerprint != job.identity.fingerprint:
+        raise SettingsError(
+            f"{folder.path} holds scores with the fingerprint {found.fingerprint}; this run's is "
+            f"{job.identity.fingerprint} (another model, precision, window or strand). Give another output folder."
+        )
+    raise SettingsError(f"{folder.path} holds scores on another reference. Give another output folder.")
+
+
+def _what_runs(job: Job, model: NetworkDescription) -> str:
+    window = f"window {job.window.left:,}+{job.window.right:,} bases" if job.window else "pairs as they are"
+    return (
+        f"model {model.name} ({model.dtype} on {model.device}), {window}, strand {job.strand}, "
+        f"fingerprint {job.identity.fingerprint}"
+    )
+
+
+def _in_our_words(error: BaseException, so_far: str) -> RaygenError:
+    """The error that a stage raised, without Ray's layers around it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, RaygenError):
+            return cause
+        cause = getattr(cause, "cause", None) or cause.__cause__
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return StoppedError(f"The run stopped: {lines[-1].strip() if lines else type(error).__name__}. {so_far}")

@@ -1,0 +1,133 @@
+"""Shards: the unit of work and of commit. A shard is a stretch of consecutive rows of one contig in one input file; where
+it begins and ends is planned from Parquet footers, so planning reads no rows.
+
+A shard's name depends on the input's content and its place in it. Started again, a run finds its committed shards by
+listing and does not read them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from ray.data import Datasource
+from ray.data.block import BlockMetadata
+from ray.data.datasource import ReadTask
+
+MIN_SHARD_ROWS, MAX_SHARD_ROWS = 64, 16_384
+_WANTED_SHARDS = 64  # enough to keep many actors busy to the end, few enough that their overhead does not show
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Rows ``offset`` to ``offset + num_rows`` of some consecutive row groups. ``chrom`` is None for pairs."""
+
+    name: str
+    path: str
+    row_groups: tuple[int, ...]
+    offset: int
+    num_rows: int
+    chrom: str | None
+
+    def read(self) -> pa.Table:
+        """The shard's rows, with the shard's name on each so that later stages know what they hold."""
+        table = pq.ParquetFile(self.path).read_row_groups(self.row_groups).slice(self.offset, self.num_rows)
+        return table.append_column("shard", pa.array([self.name] * len(table), pa.string())).combine_chunks()
+
+
+@dataclass(frozen=True)
+class _RowGroup:
+    path: str
+    index: int
+    num_rows: int
+    chrom: str | None
+
+
+def shard_rows(num_rows: int) -> int:
+    """Rows of a shard for an input of this size: a small input still makes many shards, a large one not too many."""
+    return min(max(num_rows // _WANTED_SHARDS, MIN_SHARD_ROWS), MAX_SHARD_ROWS)
+
+
+def plan_shards(folder: Path, digest: str) -> list[Shard]:
+    """The shards of an ingested folder, in order.
+
+    Args:
+        folder: of Parquet files ``part-*.parquet`` whose row groups hold one contig each.
+        digest: of the input's content.
+    """
+    groups = list(_row_groups(folder))
+    wanted = shard_rows(sum(group.num_rows for group in groups))
+    sizes = [group.num_rows for group in groups]
+    stem = hashlib.sha256(f"{digest} {wanted} {sizes}".encode()).hexdigest()[:12]
+    pieces = [piece for piece in _pieces(groups, wanted) if piece.num_rows]
+    return [
+        Shard(f"{stem}-{index:06d}", piece.path, piece.row_groups, piece.offset, piece.num_rows, piece.chrom)
+        for index, piece in enumerate(pieces)
+    ]
+
+
+def _row_groups(folder: Path) -> Iterator[_RowGroup]:
+    for path in sorted(folder.glob("part-*.parquet")):
+        metadata = pq.read_metadata(path)
+        for index in range(metadata.num_row_groups):
+            group = metadata.row_group(index)
+            yield _RowGroup(str(path), index, group.num_rows, _contig(group))
+
+
+def _contig(row_group: pq.RowGroupMetaData) -> str | None:
+    for index in range(row_group.num_columns):
+        column = row_group.column(index)
+        if column.path_in_schema == "chrom" and column.statistics is not None and column.statistics.has_min_max:
+            assert column.statistics.min == column.statistics.max, "a row group of ingested variants holds one contig"
+            return str(column.statistics.min)
+    return None
+
+
+def _pieces(groups: Sequence[_RowGroup], wanted: int) -> Iterator[Shard]:
+    """Cut or join row groups to about ``wanted`` rows, never across files or contigs; names are given later."""
+    for (path, chrom), same in groupby(groups, key=lambda group: (group.path, group.chrom)):
+        joined: list[_RowGroup] = []
+        for group in same:
+            if joined and sum(one.num_rows for one in joined) + group.num_rows > wanted:
+                yield from _cut(path, chrom, joined, wanted)
+                joined = []
+            joined.append(group)
+        yield from _cut(path, chrom, joined, wanted)
+
+
+def _cut(path: str, chrom: str | None, joined: Sequence[_RowGroup], wanted: int) -> Iterator[Shard]:
+    total = sum(group.num_rows for group in joined)
+    for offset in range(0, total, wanted):
+        rows = min(wanted, total - offset)
+        yield Shard("", path, tuple(group.index for group in joined), offset, rows, chrom)
+
+
+class ShardSource(Datasource):
+    """Reads each shard as one block. Ray's own Parquet reader merges and splits row groups as it sees fit."""
+
+    def __init__(self, shards: Sequence[Shard], bytes_per_row: int = 64) -> None:
+        super().__init__()
+        self._shards = shards
+        self._bytes_per_row = bytes_per_row
+
+    def estimate_inmemory_data_size(self) -> int:
+        """Bytes, for Ray's planning of memory."""
+        return sum(shard.num_rows for shard in self._shards) * self._bytes_per_row
+
+    def get_read_tasks(self, parallelism: int, *_: Any, **__: Any) -> list[ReadTask]:
+        """One task a shard, whatever parallelism Ray would like."""
+        return [ReadTask(_reader(shard), self._metadata(shard)) for shard in self._shards]
+
+    def _metadata(self, shard: Shard) -> BlockMetadata:
+        size = shard.num_rows * self._bytes_per_row
+        return BlockMetadata(num_rows=shard.num_rows, size_bytes=size, input_files=[shard.path], exec_stats=None)
+
+
+def _reader(shard: Shard) -> Callable[[], Iterable[pa.Table]]:
+    return lambda: [shard.read()]

@@ -1,0 +1,45 @@
+import pytest
+
+from raygen.errors import SettingsError
+from raygen.pipeline.cluster import ActorPlan, plan_actors
+
+GB = 2**30
+
+
+def plan(wanted="auto", device="cpu", cpus=8, gpus=0.0, shards=100, model=GB, memory=64 * GB, gpus_per_actor=1.0):
+    return plan_actors(wanted, gpus_per_actor, device, cpus, gpus, shards, model, memory)
+
+
+def test_on_cpus_there_is_an_actor_a_core_with_one_thread():
+    assert plan() == ActorPlan(8, 8, 0, 0, 1)
+
+
+def test_a_large_model_gets_fewer_actors_with_more_threads():
+    assert plan(model=26 * GB) == ActorPlan(1, 1, 7, 0, 8)
+
+
+def test_a_model_larger_than_memory_still_gets_one_actor():
+    assert plan(model=260 * GB).max_size == 1
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 3, 8, 64])
+@pytest.mark.parametrize("wanted", ["auto", 1, 2, 100, (1, 4)])
+def test_a_cpu_is_always_left_for_the_tasks(cpus, wanted):
+    planned = plan(wanted, cpus=cpus)
+    assert planned.max_size * planned.num_cpus < max(cpus, 1)
+    assert planned.threads >= 1
+
+
+def test_gpus_are_divided_and_take_no_cpus():
+    assert plan(device="cuda", gpus=8) == ActorPlan(8, 8, 0, 1, 1)
+    assert plan(device="cuda", gpus=8, gpus_per_actor=2).max_size == 4
+    assert plan(device="cuda", gpus=1, gpus_per_actor=0.5).max_size == 2
+
+
+def test_there_are_never_more_actors_than_shards():
+    assert plan((4, 8), shards=2) == ActorPlan(2, 2, 3, 0, 4)
+
+
+def test_no_gpu_where_one_is_wanted_says_so():
+    with pytest.raises(SettingsError, match="Ray sees 0 GPUs"):
+        plan(device="cuda")
