@@ -1,12 +1,12 @@
 # Everything a fresh machine needs is Python 3.11 or 3.12, pip, make and a C compiler.
 #   make demo    the main job on what ships with the package
-#   make test    the tests (make lint, make types: the other two parts of CI)
+#   make test    the tests (make lint, make types: the other two parts of CI; make test-slow: what takes minutes)
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint types install clean
+.PHONY: demo test test-slow lint types install clean
 
 # The public reference implementation of Evo 1 is a test oracle. It declares flash-attn, which needs CUDA to build,
 # so it is installed without its dependencies and the tests put a small stand-in in flash-attn's place.
@@ -29,7 +29,11 @@ demo: $(VENV)/installed
 	$(BIN)/raygen demo --out demo-out
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow"
+
+# what takes too long for every change
+test-slow: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

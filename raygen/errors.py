@@ -5,6 +5,8 @@
     ├── InputError      3   the input cannot be used: no such file, wrong reference, broken checkpoint
     └── StoppedError    4   the run stopped before everything was done; the same command resumes it
 
+    Interrupted         4   Ctrl-C or SIGTERM
+
 A message is one or two sentences: what, where, how much, what to do. A bad *row* is no error: it is a row of REJECTS.
 """
 
@@ -33,3 +35,7 @@ class StoppedError(RaygenError):
     """The run stopped before everything was done and can be resumed by the same command."""
 
     exit_code = 4
+
+
+class Interrupted(BaseException):
+    """Ctrl-C or a scheduler's SIGTERM. No ``Exception``, so that nothing on the way takes it for a fault of its own."""

@@ -1,0 +1,1 @@
+"""The main job on what ships with the package."""

@@ -1,0 +1,88 @@
+"""Is this machine ready? Each finding is ok, or says what to do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from raygen.errors import RaygenError
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's."""
+
+    good: bool
+    what: str
+    says: str
+
+
+def examine(model: str, device: str) -> list[Finding]:
+    """Look at versions, cache, devices and memory, then load a model and score one pair."""
+    checks: dict[str, Callable[[], str]] = {
+        "versions": _versions,
+        "cache": _cache,
+        "memory": _memory,
+        "devices": _devices,
+        "ray": _ray,
+        "model": lambda: _model(model, device),
+    }
+    return [_finding(what, check) for what, check in checks.items()]
+
+
+def _finding(what: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(True, what, check())
+    except (RaygenError, ImportError, OSError, RuntimeError) as error:
+        return Finding(False, what, " ".join(str(error).split()) or type(error).__name__)
+
+
+def _versions() -> str:
+    from raygen.tables.manifest import versions
+
+    return ", ".join(f"{name} {number}" for name, number in versions().items())
+
+
+def _cache() -> str:
+    from raygen.cache import cache_folder
+
+    return f"{cache_folder()} can be written"
+
+
+def _memory() -> str:
+    pages, size = os.sysconf("SC_AVPHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    total = os.sysconf("SC_PHYS_PAGES") * size
+    return f"{pages * size / 2**30:.1f} GiB free of {total / 2**30:.1f} GiB, {os.cpu_count()} CPUs"
+
+
+def _devices() -> str:
+    import torch
+
+    if not torch.cuda.is_available():
+        return "no GPU that torch can use: models run on the CPU, in float32"
+    names = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    return ", ".join(f"{one.name} ({one.total_memory / 2**30:.0f} GiB)" for one in names)
+
+
+def _ray() -> str:
+    from raygen.pipeline.cluster import resources, session
+
+    with session(None):
+        there = resources()
+        return f"started, sees {there.cpus} CPUs, {there.gpus:g} GPUs and {there.memory / 2**30:.1f} GiB of memory"
+
+
+def _model(name: str, device: str) -> str:
+    import numpy as np
+
+    from raygen.api import load_model, score_pairs
+
+    loaded = load_model(name, device=device)
+    row = score_pairs(loaded, [("ACGTACGTACGTACGT", "ACGTACGTTCGTACGT")]).to_pylist()[0]
+    if not np.isfinite(row["delta_llr"]):
+        raise RuntimeError(f"{name} gave a delta that is not finite")
+    return (
+        f"{name} loads ({row['model']}, {str(loaded.loaded.dtype).removeprefix('torch.')} on {loaded.loaded.device}) "
+        f"and scores a pair: delta_llr {row['delta_llr']:+.4f} nats"
+    )

@@ -1,0 +1,234 @@
+"""What a user types, and what the screen and the exit code say. Runs in this process; nothing here gets as far as Ray."""
+
+import gzip
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pysam
+import pytest
+
+from raygen import cli
+from raygen.errors import Interrupted
+from tests.builders import fasta, random_bases, shared, snvs, vcf
+
+BASES = random_bases(400, 5)
+
+
+@pytest.fixture
+def reference(tmp_path) -> Path:
+    return fasta(tmp_path, {"1": BASES})
+
+
+@pytest.fixture
+def raygen(monkeypatch, capsys):
+    """Run a command line; returns (exit code, standard output, standard error)."""
+
+    def call(*arguments) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["raygen", *map(str, arguments)])
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+def test_version(raygen):
+    assert raygen("--version") == (0, "raygen 0.1.0\n", "")
+
+
+def test_help_names_the_commands(raygen):
+    code, out, _ = raygen("--help")
+    assert code == 0
+    for command in ("demo", "ingest", "score", "doctor", "config"):
+        assert command in out
+
+
+@pytest.mark.parametrize("arguments", [["scorr"], ["score", "--nosuch"], ["ingest"]])
+def test_a_wrong_command_is_exit_2(raygen, arguments):
+    assert raygen(*arguments)[0] == 2
+
+
+def test_ingest_prints_the_counts_and_writes_the_tables(raygen, tmp_path, reference):
+    variants = vcf(tmp_path, [*snvs("1", BASES, [5, 9]), "1 9 . N A"])
+    code, out, _ = raygen("ingest", variants, "--reference", reference, "--out", tmp_path / "in")
+    assert code == 0
+    assert "3 records, 3 alleles in = 2 variants + 1 rejected" in out
+    assert "non_acgt_allele" in out
+    assert pq.read_table(tmp_path / "in/variants")["pos"].to_pylist() == [5, 9]
+
+
+def broken_inputs(folder: Path) -> dict[str, Path]:
+    """Files that cannot be used, each of its own kind."""
+    whole = vcf(folder, snvs("1", BASES, range(1, 400)))
+    (folder / "empty.vcf").write_text("")
+    (folder / "garbage.vcf").write_bytes(os.urandom(4096))
+    (folder / "truncated.vcf.gz").write_bytes(gzip.compress(whole.read_bytes())[:-200])
+    pysam.tabix_compress(str(whole), str(folder / "block.vcf.gz"))
+    (folder / "block.vcf.gz").write_bytes((folder / "block.vcf.gz").read_bytes()[:-28])
+    names = ["empty.vcf", "garbage.vcf", "truncated.vcf.gz", "block.vcf.gz", "missing.vcf"]
+    return {name: folder / name for name in names}
+
+
+@pytest.mark.parametrize("name", ["empty.vcf", "garbage.vcf", "truncated.vcf.gz", "block.vcf.gz", "missing.vcf"])
+@pytest.mark.parametrize("command", ["ingest", "score"])
+def test_input_that_cannot_be_used_is_exit_3_and_leaves_nothing(raygen, tmp_path, reference, name, command):
+    path = broken_inputs(tmp_path)[name]
+    arguments = [path] if command == "ingest" else ["--variants", path]
+    code, _, err = raygen(command, *arguments, "--reference", reference, "--out", tmp_path / "out")
+    assert code == 3, err
+    assert err.startswith("error: ")
+    assert name in err
+    assert "Traceback" not in err
+    assert not list((tmp_path / "out").rglob("*.parquet"))
+
+
+def test_a_vcf_of_another_assembly_is_exit_3(raygen, tmp_path):
+    reference = tmp_path / "hg19.chrM.fa"
+    reference.write_bytes(shared("malformed/hg19.chrM.wrong_assembly.fa").read_bytes())
+    variants = shared("mt/mt.clinvar_20220525.vcf")
+    code, _, err = raygen("score", "--variants", variants, "--reference", reference, "--out", tmp_path / "out")
+    assert code == 3
+    assert "another assembly" in err
+    assert not list((tmp_path / "out").rglob("*.parquet"))
+
+
+def test_a_fasta_without_the_contig_is_exit_3(raygen, tmp_path, reference):
+    variants = vcf(tmp_path, ["9 5 . A C"], contigs=("9",))
+    code, _, err = raygen("ingest", variants, "--reference", reference, "--out", tmp_path / "out")
+    assert code == 3
+    assert "9" in err
+
+
+def test_a_header_alone_is_no_variants_and_no_error(raygen, tmp_path, reference):
+    code, out, _ = raygen("score", "--variants", vcf(tmp_path, []), "--reference", reference, "--out", tmp_path / "out")
+    assert code == 0
+    assert "0 alleles in = 0 scored + 0 rejected + 0 already scored" in out
+
+
+def test_settings_faults_are_listed_and_exit_2(raygen, tmp_path):
+    (tmp_path / "run.yaml").write_text("modle: {}\nwindow: {lefft: 3}\n")
+    code, _, err = raygen("config", "check", tmp_path / "run.yaml")
+    assert code == 2
+    for fault in ("modle: no such setting", "window.lefft: no such setting"):
+        assert fault in err
+
+
+def test_config_show_writes_every_default(raygen):
+    code, out, _ = raygen("config", "show", "--set", "input.pairs=p.parquet", "--set", "output.path=out")
+    assert code == 0
+    assert "max_batch_tokens: auto" in out
+    assert "- -7.0" in out
+
+
+def test_an_unknown_model_says_what_a_name_can_be(raygen, tmp_path, reference):
+    variants = vcf(tmp_path, snvs("1", BASES, [5]))
+    arguments = [
+        "score",
+        "--variants",
+        variants,
+        "--reference",
+        reference,
+        "--out",
+        tmp_path / "out",
+        "--model",
+        "evvo",
+    ]
+    code, _, err = raygen(*arguments)
+    assert code == 2
+    assert "hub id" in err
+
+
+@pytest.mark.parametrize("fault", ["missing", "extra", "shape"])
+def test_a_broken_model_folder_is_exit_3_and_names_the_tensor(raygen, tmp_path, reference, fault):
+    from safetensors.torch import load_file, save_file
+
+    from raygen.model.random_checkpoint import demo_config, write_random_checkpoint
+
+    folder = tmp_path / "model"
+    write_random_checkpoint(folder, demo_config(), seed=1)
+    tensors = load_file(folder / "model.safetensors")
+    name = "backbone.blocks.1.filter.poles"
+    if fault == "missing":
+        del tensors[name]
+    elif fault == "extra":
+        name = "backbone.blocks.1.surprise"
+        tensors[name] = tensors["backbone.norm.scale"].clone()
+    else:
+        tensors[name] = tensors[name][:3].clone()
+    save_file(tensors, folder / "model.safetensors")
+    variants = vcf(tmp_path, snvs("1", BASES, [5]))
+    arguments = [
+        "score",
+        "--variants",
+        variants,
+        "--reference",
+        reference,
+        "--out",
+        tmp_path / "out",
+        "--model",
+        folder,
+    ]
+    code, _, err = raygen(*arguments)
+    assert code == 3
+    assert name in err
+
+
+def test_debug_shows_the_traceback_and_keeps_the_exit_code(raygen, tmp_path, reference):
+    code, _, err = raygen("ingest", tmp_path / "no.vcf", "--reference", reference, "--out", tmp_path / "out", "--debug")
+    assert code == 3
+    assert "Traceback" in err
+
+
+def test_an_output_folder_that_is_a_file_is_exit_2(raygen, tmp_path, reference):
+    (tmp_path / "file").write_text("")
+    variants = vcf(tmp_path, snvs("1", BASES, [5]))
+    code, _, err = raygen("ingest", variants, "--reference", reference, "--out", tmp_path / "file" / "out")
+    assert code == 2
+    assert "cannot be written" in err
+
+
+def test_interrupting_is_exit_4(raygen, monkeypatch):
+    def interrupt(*_, **__):
+        raise Interrupted
+
+    monkeypatch.setattr(cli, "load_settings", interrupt)
+    code, _, err = raygen("config", "check", "x.yaml")
+    assert code == 4
+    assert "Stopped" in err
+
+
+@pytest.mark.ray
+def test_a_run_without_a_home_scores_and_a_signal_stops_it_with_exit_4(tmp_path, reference):
+    """A real process: HOME cannot be written, the first run is stopped by a signal, the second finishes it."""
+    variants = vcf(tmp_path, snvs("1", BASES, range(1, 400)))
+    environment = {name: value for name, value in os.environ.items() if name not in ("RAYGEN_CACHE", "RAY_AUTH_TOKEN")}
+    environment |= {"HOME": "/proc/no-home"}
+    command = [sys.executable, "-m", "raygen.cli", "score", "--variants", str(variants), "--reference", str(reference)]
+    command += ["--out", str(tmp_path / "out"), "--set", "window.left=150", "--set", "window.right=150"]
+    options = {"env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": tmp_path}
+    first = subprocess.Popen([*command, "--set", "scoring.max_batch_tokens=300"], **options)
+    while first.poll() is None and not list((tmp_path / "out").rglob("scores/*/part-*.parquet")):
+        time.sleep(0.05)
+    first.send_signal(signal.SIGINT)
+    _, err = first.communicate(timeout=60)
+    assert first.returncode == 4, err
+    assert "the same command goes on" in err
+    second = subprocess.run(command, check=True, timeout=120, **options)
+    assert "already scored" in second.stdout
+    assert second.stderr == ""
+    from raygen.tables.layout import read_scores
+
+    assert len(read_scores(str(tmp_path / "out"))) == 399
