@@ -729,6 +729,14 @@ class Evo1ForCausalLM(PreTrainedModel):
             raise ValueError(f"the state holds {state.num_rows} rows, the tokens {tokens_BT.shape[0]}")
         return self.backbone(tokens_BT, state, return_state)
 
+    def state_bytes(self, num_tokens: int) -> int:
+        """Bytes of one row's ``PrefixState`` after ``num_tokens`` tokens."""
+        config, weight = self.config, self.get_input_embeddings().weight
+        tails = 4 * 3 * config.hidden_size * (config.short_filter_length - 1)
+        hyena = 8 * config.hidden_size * config.state_size + tails
+        attention = 2 * weight.element_size() * config.hidden_size * num_tokens
+        return hyena * len(config.hyena_layer_idxs) + attention * len(config.attn_layer_idxs)
+
     def unembed(self, hidden: Tensor) -> Tensor:
         """Final norm and unembedding: (..., D) to logits (..., V), float32. Select rows and positions first."""
         return self.backbone.logits(hidden)

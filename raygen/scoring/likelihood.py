@@ -2,24 +2,28 @@
 
 The token at position t is predicted from the tokens before it, so the model reads BOS and all bases but the last, and its
 t-th output is set against the t-th base. Padding is on the right and never counted; the softmax runs over the whole
-vocabulary. Probabilities are computed in float32 and summed in float64.
+vocabulary. Probabilities are computed in float32 and summed in float64. What is not finite in half precision is scored
+again with float32 weights.
 
 Letters: B rows, T bases of the longest row, D width, V vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
 
 from raygen.model.loading import LoadedNetwork, load_network
+from raygen.model.precision import release_memory
 from raygen.scoring.batches import TokenBudget, run_in_batches
 from raygen.sequence.tokens import encode
 
 _UNEMBED_ROWS = 8192  # positions that are unembedded at once: 16 MB of float32 logits at 512 tokens
+
+Scored = TypeVar("Scored")
 
 
 class ResidentModel:
@@ -29,6 +33,7 @@ class ResidentModel:
         loaded: the network and where it came from.
         budget: tokens that one pass may hold.
         num_tokens_computed: tokens forwarded so far, padding included.
+        num_rescored: sequences or pairs that were not finite in half precision and were scored again in float32.
     """
 
     def __init__(self, loaded: LoadedNetwork, max_batch_tokens: int | Literal["auto"] = "auto") -> None:
@@ -39,6 +44,8 @@ class ResidentModel:
             else max_batch_tokens
         )
         self.num_tokens_computed = 0
+        self.num_rescored = 0
+        self._in_float32: ResidentModel | None = None
 
     @property
     def name(self) -> str:
@@ -67,7 +74,40 @@ class ResidentModel:
             sums[batch] = self.token_log_probs([rows[row] for row in batch]).sum(axis=1)
 
         run_in_batches([max(len(row), 1) for row in rows], self.budget, work)
+        again = self.to_rescore(sums)
+        if len(again):
+            sums[again] = self.rescore(lambda wide: wide.log_likelihoods([sequences[row] for row in again]), len(again))
         return sums
+
+    def to_rescore(self, *values: np.ndarray) -> np.ndarray:
+        """Rows in which a value is not finite, where there is a wider type to score them in: (number,) int64."""
+        if self.loaded.dtype == torch.float32:
+            return np.zeros(0, np.int64)
+        return np.flatnonzero(~np.logical_and.reduce([np.isfinite(value) for value in values]))
+
+    def rescore(self, score: Callable[[ResidentModel], Scored], count: int) -> Scored:
+        """What ``score`` says with the same model in float32; ``count`` sequences or pairs and the tokens are counted here.
+
+        The float32 weights are loaded from the checkpoint when first needed, since what was rounded to half precision
+        may be infinite already, and stay: 4 more bytes a parameter (26 GB for 6.45e9), in host memory where they do not fit
+        the GPU.
+        """
+        wide = self._wide()
+        before = wide.num_tokens_computed
+        scored = score(wide)
+        self.num_rescored += count
+        self.num_tokens_computed += wide.num_tokens_computed - before
+        return scored
+
+    def _wide(self) -> ResidentModel:
+        if self._in_float32 is None:
+            device = self.loaded.device
+            release_memory(device)
+            name = "cuda" if device.type == "cuda" and not device.index else str(device)  # "cuda" may spill to the host
+            loaded = load_network(self.loaded.name, revision=self.loaded.revision, device=name, dtype="float32")
+            self._in_float32 = ResidentModel(loaded, self.budget.max_batch_tokens)
+            self._in_float32.budget = self.budget
+        return self._in_float32
 
     def token_log_probs(self, rows: Sequence[np.ndarray], first: Sequence[int] | None = None) -> np.ndarray:
         """ln P of each base given the bases before it, in one pass.
@@ -101,12 +141,22 @@ class ResidentModel:
         read_BT, shift = self._read(tokens_BT), self.num_uncounted
         hidden_BTD, _ = self.loaded.network.hidden_states(read_BT)
         self.num_tokens_computed += read_BT.numel()
-        hidden_ND, target_N = hidden_BTD[wanted[:, shift:]], tokens_BT[wanted]
+        return self.log_probs_of(hidden_BTD[wanted[:, shift:]], tokens_BT[wanted])
+
+    def log_probs_of(self, hidden_ND: torch.Tensor, target_N: torch.Tensor) -> np.ndarray:
+        """ln P of each target under the output beside it: (N, D) hidden and (N,) tokens to (N,) float64, nats."""
         parts = [
             torch.log_softmax(self.loaded.network.unembed(hidden), dim=-1).gather(-1, target[:, None])[:, 0].double()
             for hidden, target in zip(hidden_ND.split(_UNEMBED_ROWS), target_N.split(_UNEMBED_ROWS), strict=True)
         ]
         return torch.cat(parts).cpu().numpy()
+
+    def read_and_targets(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """A sequence as the model reads it, and what each output is to predict: two arrays of one length, int64."""
+        whole = tokens.astype(np.int64)
+        if self.loaded.bos_id is None:
+            return whole[:-1], whole[1:]
+        return np.concatenate([[self.loaded.bos_id], whole[:-1]]), whole
 
     def _read(self, tokens_BT: torch.Tensor) -> torch.Tensor:
         """What the model reads to predict every base that can be: BOS first where there is one, never the last base."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from raygen.scoring.batches import run_in_batches
 from raygen.scoring.likelihood import ResidentModel
+from raygen.scoring.prefix_plan import first_difference
 
 SequencePair = tuple[np.ndarray, np.ndarray]
 """WT and MUT tokens, uint8 each."""
@@ -55,10 +56,3 @@ def score_token_pairs(model: ResidentModel, pairs: Sequence[SequencePair]) -> Pa
     num_tokens = np.array([max(len(wt), len(mut)) - model.num_uncounted for wt, mut in pairs], dtype=np.int64)
     same = np.array([np.array_equal(wt, mut) for wt, mut in pairs], dtype=bool)
     return PairLikelihoods(ll_wt, ll_wt + delta, delta, num_tokens, same)
-
-
-def first_difference(wt: np.ndarray, mut: np.ndarray) -> int:
-    """Index of the first token that differs; the shorter length where none does."""
-    shared = min(len(wt), len(mut))
-    differs = wt[:shared] != mut[:shared]
-    return int(differs.argmax()) if differs.any() else shared

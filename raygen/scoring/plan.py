@@ -8,7 +8,7 @@ that is read first), ``flags``, and ``too_many_n``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Hashable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -123,3 +123,33 @@ def _flags(placed: dict[Strand, Placement], num_n: np.ndarray) -> list[list[str]
         for row in np.flatnonzero(rows):
             flags[row].append(flag)
     return flags
+
+
+def token_pairs(
+    planned: pa.Table, strand: Strand, reference: Bases, circular: Collection[str] = ()
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """WT and MUT tokens of every planned row on one strand, in order."""
+    return [
+        pair
+        for chrom, run in contig_runs(planned)
+        for pair in _contig_pairs(run, strand, reference.bases(chrom), chrom in circular)
+    ]
+
+
+def window_keys(planned: pa.Table, strand: Strand) -> list[Hashable]:
+    """One key a row: windows of a contig that start at the same base share what is read before their variants."""
+    return list(zip(planned["chrom"].to_pylist(), planned[f"start_{strand}"].to_pylist(), strict=True))
+
+
+def _contig_pairs(
+    run: pa.Table, strand: Strand, bases: np.ndarray, circular: bool
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    view = StrandView(bases, strand, circular)
+    refs, alts = run["ref"].to_pylist(), run["alt"].to_pylist()
+    first = run["pos"].to_numpy() - 1
+    if strand == "reverse":
+        first = mirror(first, np.array([len(ref) for ref in refs]), len(bases))
+    start = run[f"start_{strand}"].to_numpy()
+    end = start + run["length"].to_numpy()
+    rows = zip(first.tolist(), refs, alts, start.tolist(), end.tolist(), strict=True)
+    return [view.pair(*row) for row in rows]

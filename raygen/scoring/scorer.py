@@ -12,17 +12,34 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
+from raygen.scoring.fork import auto_limits, score_forked_pairs
 from raygen.scoring.likelihood import ResidentModel
 from raygen.scoring.pair import PairLikelihoods, SequencePair, score_token_pairs
-from raygen.scoring.plan import MAX_N_FRACTION, Bases, contig_runs, strands_read
+from raygen.scoring.plan import MAX_N_FRACTION, Bases, strands_read, token_pairs, window_keys
+from raygen.scoring.rescore import ScorePairs, rescoring
 from raygen.sequence.tokens import count_n, encode
-from raygen.sequence.windows import N_IN_WINDOW, Strand, StrandView, mirror
+from raygen.sequence.windows import N_IN_WINDOW, Strand
 from raygen.tables.schemas import PAIRS
 
 SAME_SEQUENCE = "same_sequence"
 """Flag: WT and MUT are the same within the window (a deletion that reaches the contig's end), so the delta says nothing."""
 UNEQUAL_LENGTH = "unequal_length"
 """Flag: the two sequences of a pair differ in length, so their sums run over different numbers of tokens."""
+
+
+Method = Literal["fork", "pair"]
+
+
+def _method(model: ResidentModel, method: Method, state_memory: int | None) -> ScorePairs:
+    """How pairs are scored: by the method, and by it again in float32 where half precision overflowed."""
+    return rescoring(model, lambda resident: _plain_method(resident, method, state_memory))
+
+
+def _plain_method(model: ResidentModel, method: Method, state_memory: int | None) -> ScorePairs:
+    if method == "pair":
+        return lambda pairs, keys: score_token_pairs(model, pairs)
+    limits = auto_limits(model.loaded.device, state_memory)
+    return lambda pairs, keys: score_forked_pairs(model, pairs, keys, limits)
 
 
 class VariantScorer:
@@ -34,10 +51,10 @@ class VariantScorer:
         reference: Bases,
         strand: str = "forward",
         circular: Sequence[str] = (),
-        method: Literal["pair"] = "pair",
+        method: Method = "fork",
+        state_memory: int | None = None,
     ) -> None:
-        self.model = model
-        self.method = method
+        self._score_pairs = _method(model, method, state_memory)
         self._reference = reference
         self._strand = strand
         self._circular = frozenset(circular)
@@ -45,40 +62,27 @@ class VariantScorer:
     def score(self, planned: pa.Table) -> pa.Table:
         """The planned table with its likelihood columns (see ``add_likelihoods``)."""
         by_strand = {
-            strand: score_token_pairs(self.model, self._pairs(planned, strand)) for strand in strands_read(self._strand)
+            strand: self._score_pairs(
+                token_pairs(planned, strand, self._reference, self._circular), window_keys(planned, strand)
+            )
+            for strand in strands_read(self._strand)
         }
         return add_likelihoods(planned, by_strand)
-
-    def _pairs(self, planned: pa.Table, strand: Strand) -> list[SequencePair]:
-        """WT and MUT tokens of every row on one strand, in order."""
-        return [pair for chrom, run in contig_runs(planned) for pair in self._contig_pairs(chrom, run, strand)]
-
-    def _contig_pairs(self, chrom: str, run: pa.Table, strand: Strand) -> list[SequencePair]:
-        bases = self._reference.bases(chrom)
-        view = StrandView(bases, strand, chrom in self._circular)
-        refs, alts = run["ref"].to_pylist(), run["alt"].to_pylist()
-        first = run["pos"].to_numpy() - 1
-        if strand == "reverse":
-            first = mirror(first, np.array([len(ref) for ref in refs]), len(bases))
-        start = run[f"start_{strand}"].to_numpy()
-        end = start + run["length"].to_numpy()
-        rows = zip(first.tolist(), refs, alts, start.tolist(), end.tolist(), strict=True)
-        return [view.pair(*row) for row in rows]
 
 
 class PairScorer:
     """Scores PAIRS, whose sequences are as they came."""
 
-    def __init__(self, model: ResidentModel, method: Literal["pair"] = "pair") -> None:
-        self.model = model
-        self.method = method
+    def __init__(self, model: ResidentModel, method: Method = "fork", state_memory: int | None = None) -> None:
+        self._score_pairs = _method(model, method, state_memory)
 
     def score(self, pairs: pa.Table) -> pa.Table:
         """A PAIRS table as scored rows without coordinates, with its likelihood columns (see ``add_likelihoods``)."""
         wts = [encode(sequence) for sequence in pairs["wt_sequence"].to_pylist()]
         muts = [encode(sequence) for sequence in pairs["mut_sequence"].to_pylist()]
         tokens = list(zip(wts, muts, strict=True))
-        return add_likelihoods(_without_coordinates(pairs, tokens), {"forward": score_token_pairs(self.model, tokens)})
+        keys = [wt.tobytes() for wt, _ in tokens]
+        return add_likelihoods(_without_coordinates(pairs, tokens), {"forward": self._score_pairs(tokens, keys)})
 
 
 def add_likelihoods(planned: pa.Table, by_strand: dict[Strand, PairLikelihoods]) -> pa.Table:

@@ -6,6 +6,10 @@ on the right, an insertion less far. At a contig's end the window slides inside 
 contig is shorter than the window it is the whole contig, flagged ``short_window``. A circular contig has no ends: the
 window wraps around the origin.
 
+On a grid windows start at multiples of ``stride``, so neighbours share what the model reads before them: ``left`` bases
+before the variant, and fewer than ``stride`` more, so that the start falls on the grid. Such a window does not slide: at a
+contig's end it is cut.
+
 The reverse strand is the same definition on the reverse complement of the contig: ``left`` bases are read before the
 variant there too, which lie to its right in the genome.
 
@@ -37,15 +41,15 @@ class Window:
     """How much sequence a score sees.
 
     Attributes:
-        left: bases before the variant's first base.
+        left: bases before the variant's first base, at least that many on a grid.
         right: bases from the variant's first base on, at least 1.
-        anchor: ``variant``, each variant has a window of its own.
-        stride: only for windows on a grid.
+        anchor: ``variant``, each variant has a window of its own; ``grid``, windows start at multiples of ``stride``.
+        stride: bases, on a grid only.
     """
 
     left: int
     right: int
-    anchor: Literal["variant"] = "variant"
+    anchor: Literal["variant", "grid"] = "variant"
     stride: int | None = None
 
     def __post_init__(self) -> None:
@@ -53,15 +57,22 @@ class Window:
             raise SettingsError(
                 f"window: left must be at least 0 and right at least 1, but they are {self.left} and {self.right}."
             )
-        if self.anchor != "variant":
-            raise SettingsError(f"window.anchor is {self.anchor!r}; this version knows 'variant'.")
-        if self.stride is not None:
+        if self.anchor not in ("variant", "grid"):
+            raise SettingsError(f"window.anchor is {self.anchor!r}; it can be variant or grid.")
+        if self.anchor == "grid" and (self.stride is None or self.stride < 1):
+            raise SettingsError(f"window.anchor is grid, so window.stride must be at least 1, but it is {self.stride}.")
+        if self.anchor == "variant" and self.stride is not None:
             raise SettingsError("window.stride belongs to windows on a grid; with anchor 'variant' leave it out.")
 
     @property
     def length(self) -> int:
-        """Bases in a window that is not cut short."""
+        """Bases in a window that is not cut short; on a grid the fewest."""
         return self.left + self.right
+
+    @property
+    def longest(self) -> int:
+        """Bases that the model must be able to read."""
+        return self.length + (self.stride or 0)
 
 
 @dataclass(frozen=True)
@@ -98,6 +109,8 @@ def place_windows(
     """
     # MUT of a deletion reads this many bases more of the contig than WT, so the window may use that much less of it.
     usable = contig_length - np.maximum(ref_length - alt_length, 0)
+    if window.anchor == "grid":
+        return _place_on_grid(first, usable, window, circular)
     length = np.minimum(window.length, usable)
     short = length < window.length
     if circular:
@@ -107,6 +120,21 @@ def place_windows(
     wanted = first - window.left
     start = np.clip(wanted, 0, usable - length)
     return Placement(start, start + length, (start != wanted) & ~short, short)
+
+
+def _place_on_grid(first: np.ndarray, usable: np.ndarray, window: Window, circular: bool) -> Placement:
+    assert window.stride is not None
+    start = (first - window.left) // window.stride * window.stride
+    end = first + window.right
+    short = usable < window.length
+    if circular:
+        # A contig with no room for the bases up to the grid gives what it has before the variant.
+        start = np.where(end - start > usable, end - usable, start)
+        start = np.where(short, first - usable * window.left // window.length, start)
+        return Placement(start, np.where(short, start + usable, end), np.zeros_like(short), short)
+    shifted = (first < window.left) | (end > usable)
+    start, end = np.maximum(start, 0), np.minimum(end, usable)
+    return Placement(np.where(short, 0, start), np.where(short, usable, end), shifted & ~short, short)
 
 
 def mirror(first: np.ndarray, ref_length: np.ndarray, contig_length: int) -> np.ndarray:

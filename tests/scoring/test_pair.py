@@ -4,7 +4,8 @@ import torch
 
 from raygen.model.evo1 import Evo1ForCausalLM
 from raygen.scoring.likelihood import load_model
-from raygen.scoring.pair import first_difference, score_token_pairs
+from raygen.scoring.pair import score_token_pairs
+from raygen.scoring.prefix_plan import first_difference
 from raygen.sequence.tokens import encode
 from tests.builders import bigram_model, random_bases
 

@@ -93,6 +93,34 @@ def test_letters_other_than_acgt_are_read_as_n():
     assert as_text(StrandView(as_bases("ACRYMT"), "reverse").read(0, 6)) == "ANNNGT"
 
 
+GRID = Window(3, 2, "grid", 4)
+
+
+def test_a_window_on_a_grid_starts_at_a_multiple_of_the_stride_with_enough_bases_before_the_variant():
+    assert [place_one(first, "A", "C", 40, GRID)[:2] for first in (3, 6, 7, 11)] == [(0, 5), (0, 8), (4, 9), (8, 13)]
+
+
+def test_a_window_on_a_grid_is_cut_at_the_ends_of_the_contig():
+    assert place_one(1, "C", "A", 10, GRID) == (0, 3, True, False)
+    assert place_one(9, "C", "A", 10, GRID) == (4, 10, True, False)
+    assert place_one(2, "C", "A", 4, GRID) == (0, 4, False, True)
+
+
+def test_a_deletion_on_a_grid_leaves_room_for_mut():
+    assert window_pair(CONTIG, 6, "CAA", "C", GRID) == ("ACGTTGCA", "ACGTTGCC")
+
+
+@pytest.mark.parametrize("stride", [None, 0, -3])
+def test_a_grid_needs_a_stride(stride):
+    with pytest.raises(SettingsError, match=r"window\.stride"):
+        Window(3, 2, "grid", stride)
+
+
+def test_a_stride_needs_a_grid():
+    with pytest.raises(SettingsError, match="windows on a grid"):
+        Window(3, 2, "variant", 4)
+
+
 def test_window_refuses_nonsense():
     with pytest.raises(SettingsError, match="right at least 1"):
         Window(0, 0)
@@ -105,7 +133,9 @@ def variants(draw):
     first = draw(st.integers(0, len(bases) - 1))
     ref = bases[first : first + draw(st.integers(1, 6))]
     alt = draw(st.text("ACGT", min_size=1, max_size=6))
-    return bases, first, ref, alt, Window(draw(st.integers(0, 20)), draw(st.integers(1, 20)))
+    stride = draw(st.sampled_from([None, 1, 5, 30]))
+    window = Window(draw(st.integers(0, 20)), draw(st.integers(1, 20)), "grid" if stride else "variant", stride)
+    return bases, first, ref, alt, window
 
 
 @given(variants(), st.sampled_from(["forward", "reverse"]))
@@ -114,7 +144,8 @@ def test_both_sequences_have_the_same_length_and_share_what_precedes_the_variant
     wt, mut = window_pair(bases, first, ref, alt, window, strand)
     on_strand = first if strand == "forward" else len(bases) - first - len(ref)
     start, end, _, _ = place_one(on_strand, ref, alt, len(bases), window)
-    assert len(wt) == len(mut) == end - start <= window.length
+    assert len(wt) == len(mut) == end - start <= window.longest
+    assert window.stride is None or start % window.stride == 0
     assert 0 <= start <= on_strand < end <= len(bases)
     assert wt[: on_strand - start] == mut[: on_strand - start]
 
@@ -142,7 +173,11 @@ def test_circular_windows_never_slide(case):
     bases, first, ref, alt, window = case
     start, end, shifted, short = place_one(first, ref, alt, len(bases), window, circular=True)
     assert not shifted
-    assert short or (start == first - window.left and end == first + window.right)
+    before = first - start
+    if window.stride is None:
+        assert short or (before == window.left and end == first + window.right)
+    elif end - start < len(bases) - max(len(ref) - len(alt), 0):
+        assert window.left <= before < window.left + window.stride
     wt, mut = window_pair(bases, first, ref, alt, window, circular=True)
     mutated = (bases[first + len(ref) :] + bases[:first]) * 20
     assert (wt[first - start :], len(wt)) == ((bases * 20)[first:][: end - first], end - start)
