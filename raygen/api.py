@@ -35,7 +35,7 @@ _INPUT_ROW = "raygen_input_row"
 def score_pairs(
     model: ResidentModel,
     pairs: pa.Table | pl.DataFrame | Iterable[tuple[str, str]],
-    method: Literal["pair"] = "pair",
+    method: Literal["fork", "pair"] = "fork",
 ) -> pa.Table:
     """Score wild-type/mutant pairs of sequences.
 
@@ -58,7 +58,7 @@ def score_variants(
     model: ResidentModel,
     variants: pa.Table | pl.DataFrame | str | Path,
     reference: str | Path,
-    method: Literal["pair"] = "pair",
+    method: Literal["fork", "pair"] = "fork",
     strand: Literal["forward", "reverse", "both"] = "forward",
     window: Window | None = None,
     circular: Sequence[str] = (),
@@ -76,8 +76,8 @@ def score_variants(
         cannot be scored are left out, and a warning counts them by reason; ``raygen ingest`` lists them.
     """
     window = window or Window(model.context_length // 2, model.context_length // 2)
-    if window.length > model.context_length:
-        raise SettingsError(f"The window has {window.length:,} bases, but the model reads {model.context_length:,}.")
+    if window.longest > model.context_length:
+        raise SettingsError(f"The window has {window.longest:,} bases, but the model reads {model.context_length:,}.")
     opened = open_reference(str(reference))
     with tempfile.TemporaryDirectory() as scratch:
         source, extra = _as_file(variants, Path(scratch))

@@ -117,6 +117,31 @@ def run(settings: Settings) -> None:
 
 
 @app.command()
+def plan(
+    config: Config = None,
+    variants: Annotated[
+        list[str] | None, typer.Option(help="Parquet or VCF, files or folders; may be repeated.")
+    ] = None,
+    reference: ReferenceOption = None,
+    model: Annotated[str | None, typer.Option(help="demo, a folder with a checkpoint, or a hub id.")] = None,
+    out: Out = None,
+    overrides: Overrides = None,
+    debug: Debug = False,
+) -> None:
+    """Count the tokens a run would read, by two passes and by fork, without running it."""
+    from raygen.interpret.summary import print_estimate
+    from raygen.pipeline.estimate import estimate
+
+    given = {
+        "input.variants": variants or None,
+        "input.reference": reference,
+        "model.name": model,
+        "output.path": out,
+    }
+    print_estimate(estimate(load_settings(config, overrides or [], given)), _out)
+
+
+@app.command()
 def doctor(
     model: Annotated[str, typer.Option(help="The model to try.")] = "demo",
     device: Annotated[str, typer.Option(help="auto, cuda or cpu.")] = "auto",

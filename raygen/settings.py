@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from raygen.errors import SettingsError
+from raygen.model.cards import Domain
 
 
 class _Room(BaseModel):
@@ -31,6 +32,9 @@ class InputSettings(_Room):
     circular: list[str] = Field([], description="contigs without ends, e.g. [MT]: their windows wrap around the origin")
     max_allele_length: int = Field(1000, ge=1, description="bases; longer alleles are rejected")
     source_columns: list[str] = Field([], description="INFO fields or columns that are carried through to the scores")
+    domain: Domain | None = Field(
+        None, description="what the sequences come from; rows are flagged where the model was not trained on it"
+    )
 
     @field_validator("variants", "pairs", mode="before")
     @classmethod
@@ -54,19 +58,28 @@ class WindowSettings(_Room):
 
     left: int | None = Field(None, ge=0, description="bases before the variant; default half of the model's context")
     right: int | None = Field(None, ge=1, description="bases from the variant on; default half of the model's context")
-    anchor: Literal["variant"] = Field("variant", description="each variant has its own window")
-    stride: None = Field(None, description="only for windows on a grid, which this version does not have")
+    anchor: Literal["variant", "grid"] = Field(
+        "variant", description="variant: each has its own window; grid: neighbours share one, which is much cheaper"
+    )
+    stride: int | None = Field(
+        None, ge=1, description="bases between windows on a grid; larger shares more; left + stride + right must fit"
+    )
     strand: Literal["forward", "reverse", "both"] = Field("forward", description="both: the mean, at twice the cost")
 
 
 class ScoringSettings(_Room):
     """How the likelihoods are computed."""
 
-    method: Literal["pair"] = Field("pair", description="pair: two full passes, the definition")
+    method: Literal["fork", "pair"] = Field(
+        "fork", description="fork: what alleles share is computed once; pair: two full passes, the definition"
+    )
     max_batch_tokens: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
         "auto", description="tokens in one pass; larger is faster until memory ends; halved when it does"
     )
-    state_memory: Literal["auto"] = Field("auto", description="memory for shared states, for the method fork")
+    state_memory: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+        "auto",
+        description="bytes for shared states, for the method fork; auto: 1 GiB, on a GPU a quarter of what is free",
+    )
 
 
 class ClassSettings(_Room):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from raygen.sequence.windows import Window
 from raygen.tables.layout import Identity
@@ -17,6 +18,7 @@ class Job:
         reference: path of the FASTA; None for pairs.
         window: None for pairs.
         device: ``cuda`` or ``cpu``, ``dtype``: as resolved where the actors will run.
+        off_label: the declared domain is none that the model was trained on, so every row gets a flag.
         threads: of each actor on a CPU.
         identity: fingerprint and reference that every score of the folder shares.
         earlier_files: score files of earlier inputs by contig; what is in them is not scored again.
@@ -34,7 +36,10 @@ class Job:
     revision: str | None
     device: str
     dtype: str
+    off_label: bool
+    method: Literal["fork", "pair"]
     max_batch_tokens: int | None
+    state_memory: int | None
     threads: int
     identity: Identity
     earlier_files: Mapping[str | None, tuple[str, ...]]

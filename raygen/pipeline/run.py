@@ -15,6 +15,7 @@ import ray
 from ray.exceptions import RayError
 
 from raygen.errors import Interrupted, RaygenError, SettingsError, StoppedError
+from raygen.model.cards import OFF_LABEL_DOMAIN, is_off_label
 from raygen.model.loading import NetworkDescription, describe_network
 from raygen.pipeline.build import build
 from raygen.pipeline.cluster import ActorPlan, plan_actors, remote_address, resources, session
@@ -44,6 +45,7 @@ class RunResult:
     tokens: int
     scoring_seconds: float
     seconds: float
+    warnings: tuple[str, ...]
 
 
 def run_score(settings: Settings, say: Say = print) -> RunResult:
@@ -67,10 +69,12 @@ def run_score(settings: Settings, say: Say = print) -> RunResult:
         if remote_address(settings.cluster.address):
             connect()
         model = _describe(settings)
-        window = _window(settings, model.context_length) if reference else None
+        window = choose_window(settings, model.context_length) if reference else None
         job = _job(settings, model, window, reference)
         _check_identity(folder, job)
         say(_what_runs(job, model))
+        for remark in model.remarks:
+            say(remark)
         run = _Run(settings, folder, job, model, say)
         run.take_input(reference)
         if run.shards:
@@ -89,18 +93,22 @@ class _Run:
         self._counts = Counts()
         self._started = datetime.now(UTC)
         self._timings: dict[str, float] = {}
-        self._tokens = 0
+        self._tokens = self._tokens_by_two_passes = 0
         self._halvings = 0
+        self._rescored = 0
+        self._warnings: list[str] = []
         self.shards: list[Shard] = []
         self._taken: dict[str, Any] = {}
         self._actors: ActorPlan | None = None
+        if job.off_label:
+            self._warn(_off_label(settings, model))
 
     def take_input(self, reference: Reference | None) -> None:
         """Find or make the ingested input, and see which of its shards are committed already."""
         began = time.monotonic()
         taken = take_input(self._settings, self._folder, reference, self._model.context_length)
         for warning in taken.warnings:
-            self._say(f"warning: {warning}")
+            self._warn(warning)
         self._counts.alleles_in = taken.num_alleles
         self._counts.rejected = dict(taken.rejects)
         shards = plan_shards(Path(taken.variants_dir), taken.digest)
@@ -165,7 +173,13 @@ class _Run:
         add_counts(self._counts.classes, summary.classes)
         add_counts(self._counts.flags, summary.flags)
         self._tokens += summary.tokens
+        self._tokens_by_two_passes += summary.tokens_by_two_passes
         self._halvings = max(self._halvings, summary.halvings)
+        self._rescored += summary.rescored
+
+    def _warn(self, warning: str) -> None:
+        self._warnings.append(warning)
+        self._say(f"warning: {warning}")
 
     def _so_far(self) -> str:
         done = self._counts.scored
@@ -175,9 +189,21 @@ class _Run:
         """Check conservation, write the manifest, say what came of it."""
         self._counts.check_conservation()
         self._timings["total"] = seconds
+        if self._rescored:
+            pairs = f"{self._rescored:,} pairs of sequences were"
+            self._warn(f"{pairs} not finite in {self._job.dtype} and scored again in float32.")
         manifest = self._write_manifest("done")
         scoring = self._timings.get("score", 0.0)
-        return RunResult(self._job.run_id, self._folder.path, manifest, self._counts, self._tokens, scoring, seconds)
+        return RunResult(
+            self._job.run_id,
+            self._folder.path,
+            manifest,
+            self._counts,
+            self._tokens,
+            scoring,
+            seconds,
+            tuple(self._warnings),
+        )
 
     def _write_manifest(self, status: str) -> str:
         job = asdict(self._job)
@@ -196,8 +222,14 @@ class _Run:
                 "resolved": job,
                 "actors": asdict(self._actors) if self._actors else None,
                 "counts": {**asdict(self._counts), "num_rejected": self._counts.num_rejected},
-                "tokens": {"computed": self._tokens},
+                "tokens": {
+                    "computed": self._tokens,
+                    "by_two_passes": self._tokens_by_two_passes,
+                    "saved": self._tokens_by_two_passes - self._tokens,
+                },
+                "rescored_in_float32": self._rescored,
                 "out_of_memory_halvings": self._halvings,
+                "warnings": self._warnings,
                 "seconds": {name: round(value, 3) for name, value in self._timings.items()},
                 "versions": versions(),
                 "machine": machine(),
@@ -218,13 +250,20 @@ def _describe(settings: Settings) -> NetworkDescription:
         raise _in_our_words(error, "Nothing was scored yet.") from error
 
 
-def _window(settings: Settings, context_length: int) -> Window:
-    left = settings.window.left if settings.window.left is not None else context_length // 2
-    right = settings.window.right if settings.window.right is not None else context_length // 2
+def choose_window(settings: Settings, context_length: int) -> Window:
+    """The window of a run: half of the context on each side where nothing else is said, less a grid's stride.
+
+    Raises:
+        SettingsError: it does not fit the model.
+    """
+    usual = max((context_length - (settings.window.stride or 0)) // 2, 1)
+    left = settings.window.left if settings.window.left is not None else usual
+    right = settings.window.right if settings.window.right is not None else usual
     window = Window(left, right, settings.window.anchor, settings.window.stride)
-    if window.length > context_length:
+    if window.longest > context_length:
         raise SettingsError(
-            f"window.left + window.right is {window.length:,} bases, but {settings.model.name} reads {context_length:,}. "
+            f"window.left + window.right{' + window.stride' if window.stride else ''} is {window.longest:,} bases, "
+            f"but {settings.model.name} reads {context_length:,}. "
             "Use a smaller window or a model with a longer context."
         )
     return window
@@ -233,7 +272,7 @@ def _window(settings: Settings, context_length: int) -> Window:
 def _job(settings: Settings, model: NetworkDescription, window: Window | None, reference: Reference | None) -> Job:
     strand = settings.window.strand if reference else "forward"
     circular = tuple(settings.input.circular)
-    batch_tokens = settings.scoring.max_batch_tokens
+    batch_tokens, state_memory = settings.scoring.max_batch_tokens, settings.scoring.state_memory
     output = str(settings.output.path)
     return Job(
         run_id=new_run_id(),
@@ -248,7 +287,10 @@ def _job(settings: Settings, model: NetworkDescription, window: Window | None, r
         revision=settings.model.revision,
         device=model.device,
         dtype=model.dtype,
+        off_label=is_off_label(settings.input.domain, model.domains),
+        method=settings.scoring.method,
         max_batch_tokens=None if batch_tokens == "auto" else batch_tokens,
+        state_memory=None if state_memory == "auto" else state_memory,
         threads=1,
         identity=Identity(fingerprint(model, window, strand, circular), reference.digest if reference else ""),
         earlier_files={},
@@ -277,9 +319,19 @@ def _check_identity(folder: RunFolder, job: Job) -> None:
 
 def _what_runs(job: Job, model: NetworkDescription) -> str:
     window = f"window {job.window.left:,}+{job.window.right:,} bases" if job.window else "pairs as they are"
+    if job.window and job.window.stride:
+        window += f" on a grid of {job.window.stride:,}"
     return (
-        f"model {model.name} ({model.dtype} on {model.device}), {window}, strand {job.strand}, "
+        f"model {model.name} ({model.dtype} on {model.device}), {window}, strand {job.strand}, method {job.method}, "
         f"fingerprint {job.identity.fingerprint}"
+    )
+
+
+def _off_label(settings: Settings, model: NetworkDescription) -> str:
+    trained_on = ", ".join(model.domains or ()) or "nothing"
+    return (
+        f"input.domain is {settings.input.domain}, but {model.name} was trained on {trained_on}: "
+        f"its scores may mean nothing here, and every row has the flag {OFF_LABEL_DOMAIN}."
     )
 
 

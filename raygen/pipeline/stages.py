@@ -20,8 +20,9 @@ import pyarrow.dataset as ds
 
 from raygen.errors import StoppedError
 from raygen.interpret.classify import CLASSES, classify, split_rows
+from raygen.model.cards import OFF_LABEL_DOMAIN
 from raygen.pipeline.job import Job
-from raygen.scoring.plan import plan_windows
+from raygen.scoring.plan import plan_windows, strands_read
 from raygen.sequence.reference import open_reference
 from raygen.tables.layout import RunFolder
 from raygen.tables.schemas import variant_ids
@@ -29,7 +30,9 @@ from raygen.tables.schemas import variant_ids
 
 @dataclass(frozen=True)
 class ShardSummary:
-    """What a committed shard held. ``classes`` and ``flags`` count scored rows; ``failed`` counts ``scoring_failed``."""
+    """What a committed shard held. ``classes`` and ``flags`` count scored rows; ``failed`` counts ``scoring_failed``;
+    ``rescored`` counts pairs of sequences (one a row and strand) that half precision could not hold.
+    """
 
     shard: str
     num_rows: int
@@ -40,6 +43,8 @@ class ShardSummary:
     classes: dict[str, int]
     flags: dict[str, int]
     tokens: int
+    tokens_by_two_passes: int
+    rescored: int
     halvings: int
     seconds: float
 
@@ -72,6 +77,7 @@ class ScoreShard:
         from raygen.scoring.fingerprint import fingerprint
         from raygen.scoring.likelihood import load_model
         from raygen.scoring.scorer import PairScorer, VariantScorer
+        from raygen.scoring.self_test import check_machine
 
         if job.device == "cpu":
             torch.set_num_threads(job.threads)
@@ -85,19 +91,24 @@ class ScoreShard:
         own = fingerprint(self._model.loaded, job.window, job.strand, job.circular)
         if own != job.identity.fingerprint:
             raise StoppedError(f"An actor's model has the fingerprint {own}, the run's is {job.identity.fingerprint}.")
+        check_machine(self._model, RunFolder(job.output))
         self._scorer: PairScorer | VariantScorer
         if job.reference is None:
-            self._scorer = PairScorer(self._model)
+            self._scorer = PairScorer(self._model, job.method, job.state_memory)
         else:
-            self._scorer = VariantScorer(self._model, open_reference(job.reference), job.strand, job.circular)
+            self._scorer = VariantScorer(
+                self._model, open_reference(job.reference), job.strand, job.circular, job.method, job.state_memory
+            )
 
     def __call__(self, planned: pa.Table) -> pa.Table:
         """Score the rows that are not scored already; the others follow behind them, without values."""
         began, tokens = time.perf_counter(), self._model.num_tokens_computed
+        rescored = self._model.num_rescored
         already = planned["already_scored"]
         scored = self._scorer.score(planned.filter(pc.invert(already)))
         cost = {
             "tokens": self._model.num_tokens_computed - tokens,
+            "rescored": self._model.num_rescored - rescored,
             "halvings": self._model.budget.num_halvings,
             "seconds": time.perf_counter() - began,
         }
@@ -111,7 +122,10 @@ def commit_shard(scored: pa.Table, job: Job) -> pa.Table:
     (chrom,) = set(scored["chrom"].to_pylist())
     already = scored["already_scored"]
     num_already = pc.sum(already).as_py()
-    new = classify(scored.filter(pc.invert(already)), job.cuts)
+    new = scored.filter(pc.invert(already))
+    if job.off_label:
+        new = _with_flag_on_all(new, OFF_LABEL_DOMAIN)
+    new = classify(new, job.cuts)
     scores, rejects = split_rows(
         new, f"shard {shard}", job.model, job.identity.fingerprint, job.run_id, job.source_columns
     )
@@ -127,6 +141,7 @@ def commit_shard(scored: pa.Table, job: Job) -> pa.Table:
         abstained=pc.sum(scores["abstained"]).as_py() or 0,
         classes={name: pc.sum(pc.equal(scores["classification"], name)).as_py() or 0 for name in CLASSES},
         flags=_count(pc.list_flatten(scores["flags"])),
+        tokens_by_two_passes=2 * len(strands_read(job.strand)) * (pc.sum(scores["num_tokens"]).as_py() or 0),
         **json.loads(scored["cost"][0].as_py()),
     ).to_table()
 
@@ -142,6 +157,11 @@ def _mark_already_scored(rows: pa.Table, files: Sequence[str]) -> pa.Table:
     earlier = ds.dataset(list(files), format="parquet").to_table(columns=["variant_id"], filter=near)
     known = pc.is_in(rows["variant_id"], value_set=earlier["variant_id"].combine_chunks())
     return rows.append_column("already_scored", known)
+
+
+def _with_flag_on_all(rows: pa.Table, flag: str) -> pa.Table:
+    flags = pa.array([[*said, flag] for said in rows["flags"].to_pylist()], pa.list_(pa.string()))
+    return rows.set_column(rows.schema.get_field_index("flags"), "flags", flags)
 
 
 def _count(values: Any) -> dict[str, int]:
