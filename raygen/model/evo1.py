@@ -319,12 +319,17 @@ class FilterBlock:
 
     taps_DL: h_0 .. h_{L−1}, float32. powers_DNL: p^0 .. p^{L−1}, complex64. readout_DNL: R p^1 .. R p^L, complex64.
     block_power_DN: p^L in complex128, to be squared on without loss.
+    toeplitz_DLL: the taps as a matrix, inputs in rows; kept on a CPU only, where making it anew for each short pass costs
+    a tenth of the time (on a GPU it would be 2 GB of a 7-billion-parameter model, and is cheap to make).
+    reach_DLS: p^{L−1} .. p^0, by which inputs reach the state at the block's end.
     """
 
     taps_DL: Tensor
     powers_DNL: Tensor
     readout_DNL: Tensor
     block_power_DN: Tensor
+    reach_DLS: Tensor
+    toeplitz_DLL: Tensor | None
 
 
 def build_filter_block(poles_DN: Tensor, residues_DN: Tensor, num_tokens: int = BLOCK_TOKENS) -> FilterBlock:
@@ -332,11 +337,15 @@ def build_filter_block(poles_DN: Tensor, residues_DN: Tensor, num_tokens: int = 
     poles_DN, residues_DN = poles_DN.to(torch.complex128), residues_DN.to(torch.complex128)
     powers_DNL = _powers(poles_DN, num_tokens + 1)
     weighted_DNL = residues_DN[..., None] * powers_DNL
+    taps_DL = weighted_DNL[..., :-1].real.sum(1).float()
+    reach_DNL = powers_DNL[..., :-1].to(torch.complex64).flip(-1)
     return FilterBlock(
-        taps_DL=weighted_DNL[..., :-1].real.sum(1).float(),
+        taps_DL=taps_DL,
         powers_DNL=powers_DNL[..., :-1].to(torch.complex64),
         readout_DNL=weighted_DNL[..., 1:].to(torch.complex64),
         block_power_DN=powers_DNL[..., -1].clone(),
+        reach_DLS=rearrange(torch.view_as_real(reach_DNL), "d n l two -> d l (n two)").contiguous(),
+        toeplitz_DLL=_toeplitz(taps_DL) if taps_DL.device.type == "cpu" else None,
     )
 
 
@@ -361,7 +370,8 @@ def long_filter(
     length = min(block.taps_DL.shape[1], num_tokens)
     num_blocks = -(-num_tokens // length)
     x_DML = F.pad(x_DBT, (0, num_blocks * length - num_tokens)).reshape(num_channels, -1, length)
-    y_DML = torch.bmm(x_DML, _toeplitz(block.taps_DL[:, :length]))
+    toeplitz_DLL = _toeplitz(block.taps_DL[:, :length]) if block.toeplitz_DLL is None else block.toeplitz_DLL
+    y_DML = torch.bmm(x_DML, toeplitz_DLL[:, :length, :length])
     if num_blocks == 1 and state_BDN is None:
         starts_DBKN = x_DBT.new_zeros(num_channels, num_rows, 1, block.powers_DNL.shape[1], dtype=torch.complex64)
     else:
@@ -384,10 +394,10 @@ def _toeplitz(taps_DL: Tensor) -> Tensor:
     return F.pad(taps_DL, (length - 1, 0)).index_select(1, index.flatten()).unflatten(1, (length, length))
 
 
-def _block_sums(x_DML: Tensor, powers_DNL: Tensor) -> Tensor:
+def _block_sums(x_DML: Tensor, reach_DLS: Tensor) -> Tensor:
     """(D, M, N) complex: what each block adds to the state at its end, Σ_j p^{L−1−j} x_j."""
-    reach_DLS = rearrange(torch.view_as_real(powers_DNL[..., : x_DML.shape[-1]].flip(-1)), "d n l two -> d l (n two)")
-    return torch.view_as_complex(torch.bmm(x_DML, reach_DLS).unflatten(-1, (-1, 2)))
+    last_DLS = reach_DLS[:, reach_DLS.shape[1] - x_DML.shape[-1] :]
+    return torch.view_as_complex(torch.bmm(x_DML, last_DLS).unflatten(-1, (-1, 2)))
 
 
 def _block_starts(x_DML: Tensor, block: FilterBlock, state_BDN: Tensor | None, num_rows: int) -> Tensor:
@@ -396,7 +406,7 @@ def _block_starts(x_DML: Tensor, block: FilterBlock, state_BDN: Tensor | None, n
     S_k = p^L S_{k−1} + U_{k−1} is summed in log2(K) doubling steps: few kernels, and rounding errors that grow with
     log K where a loop over the blocks would let them grow with K.
     """
-    sums_DBKN = _block_sums(x_DML, block.powers_DNL).unflatten(1, (num_rows, -1))
+    sums_DBKN = _block_sums(x_DML, block.reach_DLS).unflatten(1, (num_rows, -1))
     first_DBN = torch.zeros_like(sums_DBKN[:, :, 0]) if state_BDN is None else state_BDN.transpose(0, 1)
     starts_DBKN = torch.cat([first_DBN[:, :, None], sums_DBKN[:, :, :-1]], dim=2)
     step, power_DN = 1, block.block_power_DN
@@ -412,7 +422,7 @@ def _state_after(last_DBL: Tensor, block: FilterBlock, start_DBN: Tensor) -> Ten
     length = last_DBL.shape[-1]
     full = length == block.powers_DNL.shape[-1]
     power_DN = block.block_power_DN.to(torch.complex64) if full else block.powers_DNL[..., length]
-    return power_DN[:, None] * start_DBN + _block_sums(last_DBL, block.powers_DNL)
+    return power_DN[:, None] * start_DBN + _block_sums(last_DBL, block.reach_DLS)
 
 
 def recurrent_filter(x_DBT: Tensor, poles_DN: Tensor, residues_DN: Tensor, state_BDN: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -28,15 +29,23 @@ from transformers.utils import logging as transformers_logging
 
 from raygen.cache import cache_folder
 from raygen.errors import InputError, SettingsError
+from raygen.model.cards import NO_CARD, ModelCard, find_card
 from raygen.model.checkpoint import check_checkpoint, checkpoint_bytes, expected_shapes, read_config, weights_hash
 from raygen.model.evo1 import Evo1Config, Evo1ForCausalLM
+from raygen.model.precision import (
+    DTYPES,
+    DtypeChoice,
+    choose_dtype,
+    release_memory,
+    remember_choice,
+    remembered_choice,
+)
 from raygen.model.random_checkpoint import demo_config, write_random_checkpoint
 
 DEMO = "demo"
 DEMO_SEED = 20240501
 BOS_ID = 0  # Evo 1 reads it before the first base; the reference's tokenizer calls it end of document
 PAD_ID = 1
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _ROOM_FOR_ACTIVATIONS = 1.2  # a model is spread over devices when this many times its size does not fit on one
@@ -47,7 +56,7 @@ class LoadedNetwork:
     """A network in memory, in evaluation mode, and what a fingerprint or a manifest says of it.
 
     Attributes:
-        name: as it was asked for. revision: of the hub, None for a folder.
+        name: as it was asked for. revision: of the hub (the model card's where none was asked for), None for a folder.
         weights_hash: see ``raygen.model.checkpoint.weights_hash``.
         dtype: of the matrix products; norms, filters, states and logits are float32.
         device: where tokens go in.
@@ -69,7 +78,13 @@ class LoadedNetwork:
 
 @dataclass(frozen=True)
 class NetworkDescription:
-    """What ``load_network`` would load here, in plain values: nothing is left on ``auto``."""
+    """What ``load_network`` would load here, in plain values: nothing is left on ``auto``.
+
+    Attributes:
+        dtype_because: why this dtype.
+        domains: what the model was trained on, by its card; None where it has none.
+        remarks: sentences to show to who runs it.
+    """
 
     name: str
     revision: str | None
@@ -84,6 +99,9 @@ class NetworkDescription:
     num_layers: int
     num_parameters: int
     filter_storage: str
+    dtype_because: str
+    domains: tuple[str, ...] | None
+    remarks: tuple[str, ...]
 
 
 def load_network(
@@ -96,91 +114,157 @@ def load_network(
         revision: branch, tag or commit on the hub.
         device: ``auto`` (a GPU where there is one), ``cuda``, ``cuda:1``, ``cpu``. A model that does not fit the GPU is spread
             over all GPUs and host memory by accelerate, unless one GPU is named by number.
-        dtype: ``auto`` (float32 on a CPU; on a GPU bfloat16 where the card has it, else float16) or one of ``DTYPES``.
+        dtype: one of ``DTYPES``, or ``auto``: float32 on a CPU; on a GPU float16 where calibration sequences fit it, else
+            bfloat16 (see ``raygen.model.precision``).
 
     Raises:
         SettingsError: no such name, device or dtype.
         InputError: the checkpoint is broken, not an Evo 1 model, or cannot be fetched.
     """
-    folder, config, described = _resolve(name, revision, device, dtype)
-    torch_dtype = DTYPES[described.dtype]
-    with _quiet_transformers():
-        network, report = Evo1ForCausalLM.from_pretrained(
-            folder,
-            config=config,
-            dtype=torch_dtype,
-            device_map=_placement(described.device, checkpoint_bytes(folder)),
-            local_files_only=True,
-            output_loading_info=True,
-        )
-    left_over = {fault: names for fault, names in report.items() if names}
-    assert not left_over, f"the checkpoint was checked, but transformers reports {left_over}"
-    network.eval().requires_grad_(False)
+    found = _find(name, revision, device)
+    choice, network = _settle_dtype(found, dtype)
+    network = network or _load_weights(found, choice.dtype)
     return LoadedNetwork(
         network=network,
-        name=described.name,
-        revision=described.revision,
-        weights_hash=described.weights_hash,
-        dtype=torch_dtype,
-        device=_input_device(network, described.device),
-        context_length=described.context_length,
-        bos_id=described.bos_id,
-        pad_id=described.pad_id,
-        vocab_size=described.vocab_size,
+        name=found.name,
+        revision=found.revision,
+        weights_hash=found.weights_hash,
+        dtype=DTYPES[choice.dtype],
+        device=_input_device(network, found.device),
+        context_length=found.context_length,
+        bos_id=found.bos_id,
+        pad_id=PAD_ID,
+        vocab_size=found.config.vocab_size,
     )
 
 
 def describe_network(
     name: str | Path, *, revision: str | None = None, device: str = "auto", dtype: str = "auto"
 ) -> NetworkDescription:
-    """What ``load_network`` with the same arguments would load on this machine. Checks everything, loads no weights.
+    """What ``load_network`` with the same arguments would load on this machine.
+
+    Checks everything and loads no weights, but for the first ``dtype="auto"`` of a checkpoint on a GPU: the choice needs
+    the network once and is then remembered.
 
     Raises:
         SettingsError, InputError: as ``load_network``.
     """
-    return _resolve(name, revision, device, dtype)[2]
+    found = _find(name, revision, device)
+    choice = _settle_dtype(found, dtype)[0]
+    release_memory(torch.device(found.device))
+    return NetworkDescription(
+        name=found.name,
+        revision=found.revision,
+        weights_hash=found.weights_hash,
+        dtype=choice.dtype,
+        device=found.device,
+        context_length=found.context_length,
+        bos_id=found.bos_id,
+        pad_id=PAD_ID,
+        vocab_size=found.config.vocab_size,
+        hidden_size=found.config.hidden_size,
+        num_layers=found.config.num_layers,
+        num_parameters=sum(math.prod(shape) for shape in expected_shapes(found.config).values()),
+        filter_storage=Evo1ForCausalLM.filter_storage,
+        dtype_because=choice.because,
+        domains=found.card.domains if found.card else None,
+        remarks=found.remarks,
+    )
 
 
-def _resolve(
-    name: str | Path, revision: str | None, device: str, dtype: str
-) -> tuple[Path, Evo1Config, NetworkDescription]:
-    device, dtype = _device_named(device), _dtype_named(dtype)
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    dtype = _auto_dtype(device) if dtype == "auto" else dtype
+# Steps --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A checkpoint that was found and checked, and the device it is meant for."""
+
+    name: str
+    revision: str | None
+    device: str
+    folder: Path
+    config: Evo1Config
+    weights_hash: str
+    card: ModelCard | None
+    remarks: tuple[str, ...]
+
+    @property
+    def context_length(self) -> int:
+        return self.card.context_length if self.card else self.config.max_seqlen
+
+    @property
+    def bos_id(self) -> int | None:
+        return self.card.bos_id if self.card else BOS_ID
+
+
+def _find(name: str | Path, revision: str | None, device: str) -> _Found:
+    device = _device_named(device)
+    card = find_card(name)
+    revision = card.revision if card and revision is None else revision
     folder = _folder_of(name, revision)
     config = read_config(folder)
+    remarks = [] if card else [NO_CARD]
+    if card:
+        config, remarks = _by_card(config, card)
     check_checkpoint(folder, config)
-    return (
-        folder,
-        config,
-        NetworkDescription(
-            name=str(name),
-            revision=revision,
-            weights_hash=weights_hash(folder, config),
-            dtype=dtype,
-            device=device,
-            context_length=config.max_seqlen,
-            bos_id=BOS_ID,
-            pad_id=PAD_ID,
-            vocab_size=config.vocab_size,
-            hidden_size=config.hidden_size,
-            num_layers=config.num_layers,
-            num_parameters=sum(math.prod(shape) for shape in expected_shapes(config).values()),
-            filter_storage=Evo1ForCausalLM.filter_storage,
-        ),
-    )
+    found = weights_hash(folder, config)
+    return _Found(str(name), revision, device, folder, config, found, card, tuple(remarks))
+
+
+def _by_card(config: Evo1Config, card: ModelCard) -> tuple[Evo1Config, list[str]]:
+    """The configuration with what the card knows better, and what was changed in words."""
+    remarks = []
+    if config.max_seqlen != card.context_length:
+        remarks.append(f"max_seqlen is {config.max_seqlen:,}, the card's {card.context_length:,} holds")
+    scaling = config.rotary_emb_scaling_factor
+    if scaling != card.rotary_scaling:
+        remarks.append(f"positions are divided by {scaling:g}, the card's {card.rotary_scaling:g} holds")
+        changed = {"use_interpolated_rotary_pos_emb": True, "rotary_emb_scaling_factor": card.rotary_scaling}
+        config = Evo1Config(**{**config.to_dict(), **changed})
+    return config, [f"config.json of {card.name}: {remark}." for remark in remarks]
+
+
+def _settle_dtype(found: _Found, dtype: str) -> tuple[DtypeChoice, Evo1ForCausalLM | None]:
+    """The dtype by its name, and the network where it had to be loaded to choose."""
+    if _dtype_named(dtype) != "auto":
+        return DtypeChoice(dtype, "as model.dtype says"), None
+    device = torch.device(found.device)
+    candidates = auto_dtypes(device)
+    remembered = remembered_choice(candidates, found.weights_hash, device.type)
+    if remembered:
+        return remembered, None
+    load = partial(_load_weights, found)
+    choice, network = choose_dtype(candidates, load, device, found.bos_id, found.context_length)
+    if len(candidates) > 1:
+        remember_choice(choice, candidates, found.weights_hash, device.type)
+    return choice, network
+
+
+def _load_weights(found: _Found, dtype: str) -> Evo1ForCausalLM:
+    with _quiet_transformers():
+        network, report = Evo1ForCausalLM.from_pretrained(
+            found.folder,
+            config=found.config,
+            dtype=DTYPES[dtype],
+            device_map=_placement(found.device, checkpoint_bytes(found.folder)),
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    left_over = {fault: names for fault, names in report.items() if names}
+    assert not left_over, f"the checkpoint was checked, but transformers reports {left_over}"
+    return network.eval().requires_grad_(False)
 
 
 # Names --------------------------------------------------------------------------------------------------------------
 
 
 def _folder_of(name: str | Path, revision: str | None) -> Path:
+    if name == DEMO:  # before a folder that happens to be called so: ./demo names that one
+        return _demo_folder()
     if Path(name).is_dir():
         if revision is not None:
             raise SettingsError(f"model.revision is {revision!r}, but {name} is a folder, which has no revisions.")
         return Path(name)
-    if name == DEMO:
-        return _demo_folder()
     if isinstance(name, str) and _HUB_ID.fullmatch(name):
         return _download(name, revision)
     raise SettingsError(
@@ -224,7 +308,9 @@ def _download(hub_id: str, revision: str | None) -> Path:
 
 
 def _device_named(device: str) -> str:
-    if device in ("auto", "cpu"):
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu":
         return device
     if not re.fullmatch(r"cuda(:\d+)?", device):
         raise SettingsError(f"model.device is {device!r}; it can be auto, cpu, cuda or cuda:N.")
@@ -240,10 +326,11 @@ def _dtype_named(dtype: str) -> str:
     return dtype
 
 
-def _auto_dtype(device: str) -> str:
-    if device == "cpu":
-        return "float32"
-    return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+def auto_dtypes(device: torch.device) -> tuple[str, ...]:
+    """What ``dtype: auto`` tries on a device, in this order; the last one needs no trial."""
+    if device.type == "cpu":
+        return ("float32",)
+    return ("float16", "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32")
 
 
 def _placement(device: str, num_bytes: int) -> dict[str, str] | str:

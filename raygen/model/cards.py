@@ -1,0 +1,76 @@
+"""Model cards: what is known of each published checkpoint beside its weights, read from ``configs/models/*.yaml``.
+
+In: the name a model is asked for by, a hub id or ``demo``. Out: its card, or None; a folder on disk has none.
+
+A card holds over the hub's ``config.json`` for context length and rotary scaling: of ``evo-1-131k-base`` revisions were
+published whose configuration says 8,192 tokens and no interpolation, and the public scorer (``evo-model``) goes by its own
+configuration too. The files are in ``configs/models``; ``raygen/model/model_cards`` is a link to that folder, which a
+build follows, so that an installed package holds copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+Domain = Literal["bacteria", "archaea", "phage", "plasmid", "virus", "eukaryote", "mitochondrion", "plastid"]
+"""What a sequence comes from. ``virus`` is one of eukaryotes, ``phage`` one of prokaryotes."""
+
+OFF_LABEL_DOMAIN = "off_label_domain"
+"""Flag: the model was not trained on sequences of the declared domain."""
+
+NO_CARD = "no model card: domains unknown"
+
+
+class ModelCard(BaseModel):
+    """One checkpoint."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(description="of the checkpoint, and of the card's file")
+    hub_id: str | None = Field(description="what model.name says; null for a model that is on no hub")
+    source: str = Field(description="where it is published")
+    revision: str | None = Field(description="of the hub, taken where model.revision is not set")
+    context_length: int = Field(gt=0, description="tokens the model was trained to read at once")
+    bos_id: int | None = Field(description="token that is read before the first base; null for none")
+    rotary_scaling: float = Field(gt=0, description="positions are divided by it; 1 for none")
+    strand: str = Field(description="advice for window.strand")
+    licence: str
+    domains: tuple[Domain, ...] = Field(description="what it was trained on")
+    num_parameters: int = Field(gt=0)
+    notes: str
+
+
+def find_card(name: str | Path) -> ModelCard | None:
+    """The card of a hub id or of ``demo``; None for a folder and for what has no card."""
+    is_folder = str(name) != "demo" and Path(name).is_dir()
+    return None if is_folder else _by_name().get(str(name))
+
+
+def all_cards() -> list[ModelCard]:
+    """Every card that ships, by name."""
+    texts = [
+        file.read_text() for file in files("raygen.model").joinpath("model_cards").iterdir() if _is_card(file.name)
+    ]
+    cards = [ModelCard.model_validate(yaml.safe_load(text)) for text in texts]
+    return sorted(cards, key=lambda card: card.name)
+
+
+def is_off_label(domain: str | None, trained_on: Sequence[str] | None) -> bool:
+    """Whether a declared domain is not among those of a model; never where either is not known."""
+    return domain is not None and trained_on is not None and domain not in trained_on
+
+
+def _is_card(file_name: str) -> bool:
+    return file_name.endswith(".yaml")
+
+
+@cache
+def _by_name() -> dict[str, ModelCard]:
+    return {card.hub_id or card.name: card for card in all_cards()}

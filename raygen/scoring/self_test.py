@@ -1,0 +1,101 @@
+"""Does this machine compute what the first one did? Every actor asks before it scores.
+
+A fixed pair of sequences is scored. The first actor of a run's folder writes down what it got; every later one, of this
+run and of all that resume it, compares. So a node whose GPU, driver or libraries compute something else stops the run
+and does not mix other numbers into it. The value belongs to the weights, the dtype and the kind of device.
+
+Tolerances: float32 as in design section 8. In half precision two good machines may round differently, by up to about what
+rounding costs at all: measured on the demo's model over 100 pairs like this one, against float32, the log-likelihood is off
+by 0.04 nats RMS (at most 0.10) in float16 and 0.32 (0.85) in bfloat16. The tolerances are about six times the RMS.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+
+from raygen.errors import StoppedError
+from raygen.scoring.likelihood import ResidentModel
+from raygen.tables.layout import RunFolder
+
+TOLERANCES = {"float32": 1e-3, "float16": 0.25, "bfloat16": 2.0}
+"""Nats, by dtype."""
+
+_VERSION = 1  # raised when the sequences change
+_NUM_BASES = 256
+_SEED = 256
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """What a machine got: ln P of WT and the delta of MUT, in nats, and the facts that could explain it."""
+
+    log_likelihood: float
+    delta: float
+    machine: str
+
+
+def check_machine(model: ResidentModel, folder: RunFolder) -> SelfTest:
+    """Score the fixed pair and compare with what the first actor of this folder got, or be that actor.
+
+    Raises:
+        StoppedError: this machine gets something else, or nothing finite.
+    """
+    name, tolerance = self_test_file(model), TOLERANCES[_dtype(model)]
+    own = run_self_test(model)
+    if not np.isfinite([own.log_likelihood, own.delta]).all():
+        raise StoppedError(
+            f"The self-test gives {own.log_likelihood} on {platform.node()} ({own.machine}), which is no number. "
+            "The model cannot be used there."
+        )
+    stored = _read(folder.write_first(name, json.dumps(asdict(own)).encode()), f"{folder.path}/{name}")
+    for what in ("log_likelihood", "delta"):
+        here, there = getattr(own, what), getattr(stored, what)
+        if not abs(here - there) <= tolerance:
+            raise StoppedError(
+                f"The self-test's {what} is {here:.6f} nats on {platform.node()} ({own.machine}), but {there:.6f} on the "
+                f"machine that scored here first ({stored.machine}), and {_dtype(model)} may differ by {tolerance:g}. One of "
+                f"them computes something else: take it out, or, if it was the first, start again in another folder "
+                f"(the stored value is {folder.path}/{name})."
+            )
+    return stored
+
+
+def run_self_test(model: ResidentModel) -> SelfTest:
+    """Score the fixed pair: random bases, and the same with one base changed at a quarter of their length."""
+    wt = "".join(np.random.default_rng(_SEED).choice(list("ACGT"), min(_NUM_BASES, model.context_length)))
+    at = len(wt) // 4
+    mut = wt[:at] + "ACGT"["CGTA".index(wt[at])] + wt[at + 1 :]
+    ll_wt, ll_mut = model.log_likelihoods([wt, mut])
+    return SelfTest(float(ll_wt), float(ll_mut - ll_wt), machine_facts(model.loaded.device))
+
+
+def self_test_file(model: ResidentModel) -> str:
+    """Where the value is kept in a run's folder: one file for these weights, this dtype and this kind of device."""
+    depends_on = [_VERSION, model.loaded.weights_hash, _dtype(model), model.loaded.device.type, model.loaded.bos_id]
+    return f"runs/self_test-{hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:16]}.json"
+
+
+def machine_facts(device: torch.device) -> str:
+    """What numbers can depend on, without the machine's name: files of a run travel."""
+    if device.type != "cuda":
+        return f"{platform.machine()} CPU, {torch.backends.cpu.get_cpu_capability()}, torch {torch.__version__}"
+    return f"{torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda}, torch {torch.__version__}"
+
+
+def _dtype(model: ResidentModel) -> str:
+    return str(model.loaded.dtype).removeprefix("torch.")
+
+
+def _read(content: bytes, path: str) -> SelfTest:
+    try:
+        return SelfTest(**json.loads(content))
+    except (ValueError, TypeError):
+        raise StoppedError(
+            f"{path} does not hold a self-test. Delete it, and the next actor writes it again."
+        ) from None

@@ -1,0 +1,126 @@
+"""Model cards: every published checkpoint has one, and it holds over the hub's config.json where that is known to be wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from raygen.model.cards import NO_CARD, ModelCard, all_cards, find_card, is_off_label
+from raygen.model.checkpoint import expected_shapes
+from raygen.model.loading import DEMO, describe_network
+from raygen.model.random_checkpoint import demo_config, write_random_checkpoint
+from tests.model.models import small_config
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "models"
+PUBLISHED = {
+    "togethercomputer/evo-1-8k-base": ("1.1_fix", 8192),
+    "togethercomputer/evo-1-131k-base": ("1.1_fix", 131_072),
+    "evo-design/evo-1.5-8k-base": ("main", 8192),
+    "LongSafari/evo-1-8k-crispr": ("main", 8192),
+    "LongSafari/evo-1-8k-transposon": ("main", 8192),
+}
+
+
+def test_the_cards_are_the_files_of_the_configuration() -> None:
+    assert [card.name for card in all_cards()] == sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+    assert {card.hub_id for card in all_cards()} == {*PUBLISHED, None}
+
+
+@pytest.mark.parametrize("hub_id", PUBLISHED)
+def test_published_checkpoint_has_a_card(hub_id: str) -> None:
+    card = find_card(hub_id)
+    assert card is not None
+    assert (card.revision, card.context_length) == PUBLISHED[hub_id]
+    assert (card.bos_id, card.licence, card.num_parameters) == (0, "Apache-2.0", 6_452_781_056)
+    assert set(card.domains) == {"bacteria", "archaea", "phage", "plasmid"}
+    assert card.rotary_scaling == (16 if card.context_length > 8192 else 1)
+
+
+def test_revisions_are_those_that_the_public_scorer_loads() -> None:
+    models = pytest.importorskip("evo.models", reason="evo-model is not installed", exc_type=ImportError)
+    assert {card.name for card in all_cards()} - {DEMO} == set(models.MODEL_NAMES)
+    assert set(models.HF_MODEL_NAME_MAP.values()) == set(PUBLISHED)
+
+
+def test_the_card_of_the_demo_is_true() -> None:
+    card = find_card(DEMO)
+    assert card is not None
+    assert card.context_length == demo_config().max_seqlen
+    assert card.num_parameters == sum(_size(shape) for shape in expected_shapes(demo_config()).values())
+    assert card.domains == ()
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    size = 1
+    for extent in shape:
+        size *= extent
+    return size
+
+
+def test_an_unknown_key_or_domain_in_a_card_is_an_error() -> None:
+    good = yaml.safe_load((CONFIGS / "demo.yaml").read_text())
+    ModelCard.model_validate(good)
+    for bad in ({**good, "license": "MIT"}, {**good, "domains": ["bacterium"]}, {**good, "context_length": 0}):
+        with pytest.raises(ValidationError):
+            ModelCard.model_validate(bad)
+
+
+def test_a_folder_has_no_card_whatever_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_random_checkpoint(tmp_path / "togethercomputer/evo-1-8k-base", small_config(max_seqlen=77), seed=0)
+    assert find_card("togethercomputer/evo-1-8k-base") is None
+    described = describe_network("togethercomputer/evo-1-8k-base", device="cpu")
+    assert (described.revision, described.context_length) == (None, 77)
+    assert (described.domains, described.remarks) == (None, (NO_CARD,))
+
+
+@pytest.mark.parametrize(
+    ("domain", "trained_on", "off_label"),
+    [
+        ("eukaryote", ("bacteria",), True),
+        ("bacteria", ("bacteria",), False),
+        ("mitochondrion", (), True),
+        (None, ("bacteria",), False),
+        ("eukaryote", None, False),
+    ],
+)
+def test_off_label_is_what_a_card_does_not_name(domain: str | None, trained_on: tuple | None, off_label: bool) -> None:
+    assert is_off_label(domain, trained_on) is off_label
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The snapshot folder of evo-1-131k-base in a hub cache, under the card's revision; offline."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    repository, commit = tmp_path / "hub" / "models--togethercomputer--evo-1-131k-base", "c" * 40
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "1.1_fix").write_text(commit)
+    (repository / "snapshots").mkdir()
+    return repository / "snapshots" / commit
+
+
+def test_the_card_holds_over_a_published_configuration_that_is_wrong(hub: Path) -> None:
+    write_random_checkpoint(hub, small_config(max_seqlen=8192), seed=0)
+    described = describe_network("togethercomputer/evo-1-131k-base", device="cpu")
+    assert (described.revision, described.context_length) == ("1.1_fix", 131_072)
+    assert described.remarks == (
+        "config.json of evo-1-131k-base: max_seqlen is 8,192, the card's 131,072 holds.",
+        "config.json of evo-1-131k-base: positions are divided by 1, the card's 16 holds.",
+    )
+    as_published = describe_network(str(hub), device="cpu")
+    assert as_published.weights_hash != described.weights_hash
+
+
+def test_a_published_configuration_that_agrees_is_left_alone(hub: Path) -> None:
+    right = {"use_interpolated_rotary_pos_emb": True, "rotary_emb_scaling_factor": 16}
+    write_random_checkpoint(hub, small_config(max_seqlen=131_072, **right), seed=0)
+    described = describe_network("togethercomputer/evo-1-131k-base", device="cpu")
+    assert described.remarks == ()
+    assert described.weights_hash == describe_network(str(hub), device="cpu").weights_hash
+    assert json.loads((hub / "config.json").read_text())["max_seqlen"] == 131_072
