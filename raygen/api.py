@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Window", "load_model", "score_pairs", "score_variants"]
 
 _RUN_ID = "interactive"
+_ROWS_AT_ONCE = 4096
 _INPUT_ROW = "raygen_input_row"
 
 
@@ -79,6 +80,9 @@ def score_variants(
     if window.longest > model.context_length:
         raise SettingsError(f"The window has {window.longest:,} bases, but the model reads {model.context_length:,}.")
     opened = open_reference(str(reference))
+    unknown = [name for name in circular if name not in opened.lengths]
+    if unknown:
+        raise SettingsError(f"circular names {', '.join(unknown)}, which {reference} does not have.")
     with tempfile.TemporaryDirectory() as scratch:
         source, extra = _as_file(variants, Path(scratch))
         taken = ingest([source], opened, Path(scratch) / "ingested", source_columns=extra)
@@ -91,8 +95,10 @@ def score_variants(
     if _INPUT_ROW in normalised.column_names:
         normalised = normalised.sort_by(_INPUT_ROW)
     named = normalised.append_column("variant_id", variant_ids(normalised))
-    planned = plan_windows(named, opened, window, strand, circular)
-    scored = VariantScorer(model, opened, strand, circular, method).score(planned)
+    scorer = VariantScorer(model, opened, strand, circular, method)
+    # Some thousand at a time: their windows are in memory as sequences while they are scored.
+    pieces = [named.slice(at, _ROWS_AT_ONCE) for at in range(0, max(len(named), 1), _ROWS_AT_ONCE)]
+    scored = pa.concat_tables([scorer.score(plan_windows(piece, opened, window, strand, circular)) for piece in pieces])
     return _finished(scored, model, fingerprint(model.loaded, window, strand, circular))
 
 
@@ -124,6 +130,9 @@ def _pairs_table(pairs: pa.Table | pl.DataFrame | Iterable[tuple[str, str]]) -> 
     missing = [name for name in PAIRS.names if name not in table.column_names]
     if missing:
         raise InputError(f"The pairs lack the columns {', '.join(missing)}; they have {', '.join(table.column_names)}.")
+    with_nulls = [name for name in PAIRS.names if table[name].null_count]
+    if with_nulls:
+        raise InputError(f"The pairs have empty fields in {', '.join(with_nulls)}.")
     return table.select(PAIRS.names).cast(PAIRS)
 
 
@@ -143,7 +152,7 @@ def _check_lengths(pairs: pa.Table, model: ResidentModel) -> None:
 
 
 def _finished(scored: pa.Table, model: ResidentModel, print_of: str) -> pa.Table:
-    scores, failed = split_rows(classify(scored), "interactive", model.name, print_of, _RUN_ID)
+    scores, failed = split_rows(classify(scored), model.name, print_of, _RUN_ID)
     if len(failed):
         warnings.warn(f"{len(failed):,} rows left out: {failed['detail'][0].as_py()}", stacklevel=3)
     return scores

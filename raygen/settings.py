@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from raygen.errors import SettingsError
+from raygen.errors import InputError, SettingsError
 from raygen.model.cards import Domain
 
 
@@ -32,11 +32,20 @@ class InputSettings(_Room):
     circular: list[str] = Field([], description="contigs without ends, e.g. [MT]: their windows wrap around the origin")
     max_allele_length: int = Field(1000, ge=1, description="bases; longer alleles are rejected")
     source_columns: list[str] = Field([], description="INFO fields or columns that are carried through to the scores")
+    haplotype_column: str | None = Field(
+        None, description="INFO field or column that names an allele's haplotype: its members are scored together, too"
+    )
     domain: Domain | None = Field(
         None, description="what the sequences come from; rows are flagged where the model was not trained on it"
     )
 
-    @field_validator("variants", "pairs", mode="before")
+    @property
+    def carried_columns(self) -> list[str]:
+        """Columns of the input that go with each score: the ones asked for, and the haplotype's name."""
+        own = self.haplotype_column
+        return [*self.source_columns, *([own] if own and own not in self.source_columns else [])]
+
+    @field_validator("variants", "pairs", "circular", "source_columns", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
@@ -134,24 +143,14 @@ class Settings(_Room):
     output: OutputSettings = OutputSettings()
     cluster: ClusterSettings = ClusterSettings()
 
-    @model_validator(mode="after")
-    def _one_input(self) -> Settings:
-        faults = []
-        if bool(self.input.variants) == bool(self.input.pairs):
-            faults.append("input: give either variants or pairs")
-        if self.input.variants and not self.input.reference:
-            faults.append("input.reference: variants need the FASTA of their assembly")
-        if not self.output.path:
-            faults.append("output.path: say where the scores go")
-        if faults:
-            raise ValueError("; ".join(faults))
-        return self
-
 
 def load_settings(
-    config: str | None, overrides: Sequence[str] = (), given: Mapping[str, Any] | None = None
+    config: str | None, overrides: Sequence[str] = (), given: Mapping[str, Any] | None = None, complete: bool = True
 ) -> Settings:
     """Settings from a YAML file, then ``--set`` overrides, then what flags gave (dotted names to values).
+
+    Args:
+        complete: whether they must be enough for a run.
 
     Raises:
         SettingsError: with every fault of the file and the overrides, one a line.
@@ -165,10 +164,30 @@ def load_settings(
     for name, value in (given or {}).items():
         if value is not None:
             _put(tree, name, value)
+    faults = _gaps(tree) if complete else []
     try:
-        return Settings.model_validate(tree)
+        settings = Settings.model_validate(tree)
     except ValidationError as error:
-        raise SettingsError(_all_faults(error, config)) from error
+        faults = [*_field_faults(error), *faults]
+    if faults:
+        lines = "\n".join(f"  {fault}" for fault in faults)
+        raise SettingsError(f"{config or 'The settings'}: {len(faults)} to put right:\n{lines}")
+    return settings
+
+
+def refuse_missing_files(settings: Settings) -> None:
+    """Look whether the files of the input are there, all of them at once.
+
+    Raises:
+        InputError: they are not on this machine.
+    """
+    given = settings.input
+    named = {"input.variants": given.variants, "input.pairs": given.pairs, "input.reference": [given.reference or ""]}
+    paths = [(setting, path) for setting, some in named.items() for path in some or [] if path]
+    remote = [f"{setting} {path} (only local paths can be read)" for setting, path in paths if "://" in path]
+    absent = [f"{setting} {path}" for setting, path in paths if "://" not in path and not Path(path).exists()]
+    if remote or absent:
+        raise InputError(f"No such file or folder: {', '.join([*absent, *remote])}.")
 
 
 def dump_settings(settings: Settings) -> str:
@@ -208,15 +227,53 @@ def _put(tree: dict[str, Any], name: str, value: Any) -> None:
     tree[key] = value
 
 
-def _all_faults(error: ValidationError, config: str | None) -> str:
+def _gaps(tree: Mapping[str, Any]) -> list[str]:
+    """What a run needs and the settings lack, or have together and must not."""
+
+    def given(name: str) -> Any:
+        room, _, key = name.partition(".")
+        section = tree.get(room)
+        return section.get(key) if isinstance(section, dict) else None
+
     faults = []
+    if bool(given("input.variants")) == bool(given("input.pairs")):
+        faults.append("input: give either variants or pairs")
+    if given("input.variants") and not given("input.reference"):
+        faults.append("input.reference: variants need the FASTA of their assembly")
+    if not given("output.path"):
+        faults.append("output.path: say where the scores go")
+    if given("input.pairs") and not given("input.variants"):
+        names = ("input.reference", "input.circular", "input.source_columns", *_WINDOW)
+        faults += [f"{name}: pairs bring their own sequences, leave it out" for name in names if given(name)]
+    return faults
+
+
+_WINDOW = tuple(f"window.{name}" for name in WindowSettings.model_fields)
+
+
+def _field_faults(error: ValidationError) -> list[str]:
+    """Every fault of single settings, one sentence a setting."""
+    faults: dict[str, str] = {}
     for fault in error.errors():
+        setting = ".".join(str(part) for part in fault["loc"][:2])
         where = ".".join(str(part) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
-            faults.append(f"{where}: no such setting")
-        elif fault["type"] == "value_error" and not where:
-            faults.extend(str(fault["ctx"]["error"]).split("; "))
+            faults[where] = f"{where}: no such setting"
+        elif fault["type"] == "model_type":
+            faults[where] = f"{where}: must be a section of settings (given: {fault['input']!r})"
+        elif setting in faults:  # a setting that may be several things, and is none of them
+            faults[setting] = f"{setting}: {_described(setting)} (given: {_given(error, setting)!r})"
         else:
-            faults.append(f"{where}: {fault['msg'][0].lower()}{fault['msg'][1:]} (given: {fault['input']!r})")
-    lines = "\n".join(f"  {fault}" for fault in dict.fromkeys(faults))
-    return f"{config or 'The settings'}: {len(set(faults))} to put right:\n{lines}"
+            said = fault["msg"].removeprefix("Value error, ")
+            faults[setting] = f"{where}: {said[0].lower()}{said[1:]} (given: {fault['input']!r})"
+    return list(faults.values())
+
+
+def _described(setting: str) -> str:
+    room, _, key = setting.partition(".")
+    section: type[BaseModel] = type(getattr(Settings(), room))
+    return f"cannot be used; it is {section.model_fields[key].description}"
+
+
+def _given(error: ValidationError, setting: str) -> Any:
+    return next(fault["input"] for fault in error.errors() if ".".join(map(str, fault["loc"][:2])) == setting)

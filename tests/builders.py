@@ -73,6 +73,18 @@ class InMemoryReference:
         return self._bases[contig]
 
 
+class NoState:
+    """The state of a model whose every output depends on the last token alone."""
+
+    num_bytes = 1
+
+    def __init__(self, num_rows: int) -> None:
+        self.num_rows = num_rows
+
+    def select(self, rows: Sequence[int]) -> NoState:
+        return NoState(len(rows))
+
+
 class BigramNetwork(torch.nn.Module):
     """A model whose answer can be worked out by hand: P(next base | base) from one table, over 512 tokens.
 
@@ -90,9 +102,12 @@ class BigramNetwork(torch.nn.Module):
         self.table[bases[:, None], bases[None, :]] = torch.randn(5, 5, generator=generator) * 2
         self.rows_seen: list[int] = []
 
-    def hidden_states(self, tokens: torch.Tensor, state: None = None, return_state: bool = False):
+    def hidden_states(self, tokens: torch.Tensor, state: NoState | None = None, return_state: bool = False):
         self.rows_seen.append(len(tokens))
-        return torch.nn.functional.one_hot(tokens, 512).float(), None
+        return torch.nn.functional.one_hot(tokens, 512).float(), NoState(len(tokens)) if return_state else None
+
+    def state_bytes(self, num_tokens: int) -> int:
+        return 1
 
     def unembed(self, hidden: torch.Tensor) -> torch.Tensor:
         return self.table.T[hidden.argmax(-1)]

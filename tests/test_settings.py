@@ -48,6 +48,25 @@ def test_all_faults_are_listed_at_once(tmp_path):
         assert fault in text
 
 
+def test_a_setting_that_may_be_several_things_is_one_fault():
+    with pytest.raises(SettingsError) as error:
+        load_settings(None, ["cluster.actors=many", "model=x"], GIVEN)
+    assert "2 to put right" in str(error.value)
+    assert "cluster.actors: cannot be used; it is how many models are resident" in str(error.value)
+    assert "model: must be a section" in str(error.value)
+
+
+def test_gaps_are_listed_with_the_faults():
+    with pytest.raises(SettingsError) as error:
+        load_settings(None, ["window.right=-1"])
+    for fault in ("window.right", "input: give either", "output.path"):
+        assert fault in str(error.value)
+
+
+def test_settings_can_be_shown_before_there_is_an_input():
+    assert load_settings(None, complete=False).output.path is None
+
+
 def test_what_is_missing_is_listed_at_once():
     with pytest.raises(SettingsError) as error:
         load_settings(None, ["input.variants=v.vcf"])

@@ -36,7 +36,6 @@ def run_demo(out: Path, say: Callable[[str], None] = print) -> RunResult:
     )
     variants.write_text(header + "".join(f"MT\t{pos}\t.\t{ref}\t{alt}\t.\t.\t.\n" for pos, ref, alt in records))
     say(f"{len(records):,} variants of the human mitochondrion, MT:{FIRST}-{LAST}: {variants}")
-    say("The demo's model is random: it shows how the software runs, and its scores mean nothing.")
     given = {
         "input.variants": [str(variants)],
         "input.reference": str(reference),

@@ -6,7 +6,7 @@ hold for every model, window and strand; they are settings, and a calibration wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -44,9 +44,13 @@ def classify(scored: pa.Table, cuts: Sequence[float] = GLM_CLINICAL_CUTS) -> pa.
 
 
 def split_rows(
-    classified: pa.Table, source: str, model: str, fingerprint: str, run_id: str, source_columns: Sequence[str] = ()
+    classified: pa.Table, model: str, fingerprint: str, run_id: str, extra: Mapping[str, str] | None = None
 ) -> tuple[pa.Table, pa.Table]:
-    """Classified rows to (SCORES with source columns, REJECTS). Rows with a ``failure`` become ``scoring_failed``."""
+    """Classified rows to (SCORES, REJECTS). Rows with a ``failure`` become ``scoring_failed``.
+
+    Args:
+        extra: columns that follow those of SCORES: their name there to their name here.
+    """
     failed = pc.is_valid(classified["failure"])
     good, bad = classified.filter(pc.invert(failed)), classified.filter(failed)
     constants = {"model": model, "fingerprint": fingerprint, "run_id": run_id}
@@ -55,18 +59,19 @@ def split_rows(
     per_base = pc.divide(good["delta_llr"], good["num_tokens"].cast(pa.float64()))
     good = good.append_column("delta_per_base", per_base)
     scores = pa.table({field.name: good[field.name].cast(field.type) for field in SCORES}, schema=SCORES)
-    for name in source_columns:
-        scores = scores.append_column(name, good[name])
-    return scores, _failed_rows(bad, source)
+    for name, column in (extra or {}).items():
+        scores = scores.append_column(name, good[column])
+    return scores, _failed_rows(bad)
 
 
-def _failed_rows(bad: pa.Table, source: str) -> pa.Table:
-    rows = [
-        {**{name: row.get(name) for name in ("chrom", "pos", "id", "ref", "alt")}, "detail": row["failure"]}
-        for row in bad.to_pylist()
-    ]
-    for row in rows:
-        row |= {"source": source, "reason": Reason.SCORING_FAILED.value}
+def _failed_rows(bad: pa.Table) -> pa.Table:
+    """Rows that got no score, as REJECTS; a pair, which has no coordinates, is known by its id."""
+    rows = []
+    for row in bad.to_pylist():
+        name = row.get("id") if row["chrom"] is not None else row["variant_id"]
+        place = {key: row[key] for key in ("chrom", "pos", "ref", "alt")}
+        said = {"source": row.get("source", "table"), "reason": Reason.SCORING_FAILED.value, "detail": row["failure"]}
+        rows.append({**place, "id": name, **said})
     return pa.Table.from_pylist(rows, schema=REJECTS)
 
 

@@ -80,8 +80,8 @@ def print_summary(run: FinishedRun, console: Console) -> None:
             f"{counts.scored / run.scoring_seconds:,.1f} variants/s, {run.tokens / run.scoring_seconds:,.0f} tokens/s",
             soft_wrap=True,
         )
-    console.print(f"scores: {run.output}/scores", soft_wrap=True)
-    console.print(f"manifest: {run.manifest}", soft_wrap=True)
+    console.print(f"scores: {run.output}/scores", soft_wrap=True, markup=False)
+    console.print(f"manifest: {run.manifest}", soft_wrap=True, markup=False)
 
 
 def print_ingest(result: IngestResult, console: Console) -> None:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,6 +70,8 @@ def plan_actors(
     on_cpus = max(min(total_cpus, int(total_memory * 0.5 // max(model_bytes, 1))), 1)
     default = int(total_gpus // gpus_per_actor) if on_gpu else on_cpus
     low, high = wanted if isinstance(wanted, tuple) else (default, default) if wanted == "auto" else (wanted, wanted)
+    if on_gpu:
+        high = min(high, int(total_gpus // gpus_per_actor))  # more would be waited for, and never come
     high = max(min(high, num_shards), 1)
     low = min(low, high)
     if on_gpu:
@@ -101,6 +105,7 @@ def _start(remote: str | None) -> None:
         # A Ray that is started here asks for a token by default and would write one to HOME if none were given.
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     local = {} if remote else {"include_dashboard": False, "object_store_memory": _LOCAL_OBJECT_STORE}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with _quiet_start():
             ray.init(address=remote, log_to_driver=False, logging_level=logging.ERROR, **local)
@@ -112,6 +117,11 @@ def _start(remote: str | None) -> None:
             f"Ray cannot be started here: {said[0] if said else type(error).__name__}. "
             "It keeps its files in the temporary directory, whose path must be short and writable (RAY_TMPDIR names another)."
         ) from error
+    finally:
+        # Ray puts its own handler in SIGTERM's place, which ends the process there and then.
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
 
 
 def _configure_data() -> None:

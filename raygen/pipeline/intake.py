@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from raygen.cache import cache_folder
+from raygen.pipeline.shards import file_stamp
 from raygen.sequence.reference import Reference
 from raygen.settings import Settings
 from raygen.tables.layout import RunFolder
@@ -22,29 +26,48 @@ def take_input(settings: Settings, folder: RunFolder, reference: Reference | Non
         InputError, SettingsError: as ``ingest`` and ``ingest_pairs``.
     """
     if reference is None:
-        taken = ingest_pairs(settings.input.pairs or [], _beside(folder), context_length)
+        paths = [Path(path) for path in settings.input.pairs or []]
+        taken = ingest_pairs([str(path) for path in paths], _beside(folder, paths, "pairs"), context_length)
     else:
         inputs = [_ingest_folder(path) or Path(path) for path in settings.input.variants or []]
         if len(inputs) == 1 and is_ingested(inputs[0]) and _as_ingested(inputs[0], reference, settings):
             return _known(inputs[0])
-        taken = ingest(
-            [path / VARIANTS_FOLDER if is_ingested(path) else path for path in inputs],
-            reference,
-            _beside(folder),
-            max_allele_length=settings.input.max_allele_length,
-            source_columns=settings.input.source_columns,
-        )
-    for path in sorted(taken.rejects_dir.glob("part-*.parquet")):
-        name = f"ingest-{taken.digest[:12]}-{path.stem.removeprefix('part-')}"
-        folder.commit_rejects(name, pq.read_table(path))
+        paths = [path / VARIANTS_FOLDER if is_ingested(path) else path for path in inputs]
+        taken = _ingested(paths, settings, folder, reference)
+    _commit_rejects(folder, taken)
     return taken
 
 
-def _beside(folder: RunFolder) -> Path:
-    """Where an input is ingested to: beside the scores, or in the cache for scores on object storage."""
+def _ingested(paths: list[Path], settings: Settings, folder: RunFolder, reference: Reference) -> IngestResult:
+    """Ingest beside the scores, or take what an earlier start of the same run left there."""
+    given = settings.input
+    place = _beside(folder, paths, reference.digest, given.max_allele_length, given.source_columns)
+    if is_ingested(place):
+        return _left_there(place)
+    return ingest(
+        paths, reference, place, max_allele_length=given.max_allele_length, source_columns=given.source_columns
+    )
+
+
+def _commit_rejects(folder: RunFolder, taken: IngestResult) -> None:
+    """Write what was rejected on the way, under a name made from it: the same rejects are written once."""
+    for path in sorted(taken.rejects_dir.glob("part-*.parquet")):
+        rejects = pq.read_table(path)
+        digest = hashlib.sha256(repr(rejects.to_pydict()).encode()).hexdigest()[:12]
+        folder.commit_rejects(f"ingest-{digest}", rejects)
+
+
+def _beside(folder: RunFolder, paths: Sequence[Path], *settings: object) -> Path:
+    """Where an input is ingested to: a hidden folder beside the scores, or in the cache for scores on object storage.
+
+    Its name says which files at which size and time, and which settings, so that two inputs do not meet there.
+    """
+    files = [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
+    stamps = [(str(file.resolve()), *file_stamp(str(file))) for file in files if file.is_file()]
+    key = hashlib.sha256(repr((stamps, settings)).encode()).hexdigest()[:16]
     if "://" in folder.path:
-        return cache_folder("ingest", folder.path.replace("/", "_"))
-    return Path(folder.path).absolute() / "ingest"
+        return cache_folder("ingest", key)
+    return Path(folder.path).absolute() / ".ingest" / key
 
 
 def _ingest_folder(path: str) -> Path | None:
@@ -61,21 +84,27 @@ def _ingest_folder(path: str) -> Path | None:
 
 
 def _as_ingested(path: Path, reference: Reference, settings: Settings) -> bool:
-    """Whether it was made on this reference, with the columns that are wanted."""
+    """Whether it was made on this reference, with the columns that are wanted and no longer alleles than are."""
     info = read_ingest_info(path)
     columns_there = set(settings.input.source_columns) <= set(info["source_columns"])
-    return info["reference"]["digest"] == reference.digest and columns_there
+    short_enough = info["max_allele_length"] <= settings.input.max_allele_length
+    return info["reference"]["digest"] == reference.digest and columns_there and short_enough
 
 
 def _known(path: Path) -> IngestResult:
-    """What an earlier ingest left. Its rejects were accounted for there; what comes in here are its variants."""
+    """What the user ingested before. Its rejects were accounted for there; what comes in here are its variants."""
+    taken = _left_there(path)
+    return replace(taken, num_records=taken.num_variants, num_alleles=taken.num_variants, rejects={}, warnings=[])
+
+
+def _left_there(path: Path) -> IngestResult:
     info = read_ingest_info(path)
     return IngestResult(
-        num_records=info["num_variants"],
-        num_alleles=info["num_variants"],
+        num_records=info["num_records"],
+        num_alleles=info["num_alleles"],
         num_variants=info["num_variants"],
-        rejects={},
-        warnings=[],
+        rejects=info["rejects"],
+        warnings=info["warnings"],
         variants_dir=path / VARIANTS_FOLDER,
         rejects_dir=path / REJECTS_FOLDER,
         digest=info["digest"],

@@ -33,6 +33,7 @@ class Job:
     cuts: tuple[float, ...]
     source_columns: tuple[str, ...]
     model: str
+    model_source: str
     revision: str | None
     device: str
     dtype: str

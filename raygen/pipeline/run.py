@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -14,9 +15,9 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from raygen.errors import Interrupted, RaygenError, SettingsError, StoppedError
+from raygen.errors import InputError, Interrupted, RaygenError, SettingsError, StoppedError
 from raygen.model.cards import OFF_LABEL_DOMAIN, is_off_label
-from raygen.model.loading import NetworkDescription, describe_network
+from raygen.model.loading import DEMO, NetworkDescription, describe_network
 from raygen.pipeline.build import build
 from raygen.pipeline.cluster import ActorPlan, plan_actors, remote_address, resources, session
 from raygen.pipeline.intake import take_input
@@ -32,6 +33,9 @@ from raygen.tables.layout import Identity, RunFolder
 from raygen.tables.manifest import Counts, add_counts, machine, new_run_id, versions
 
 Say = Callable[[str], None]
+
+_OWN_ERROR = re.compile(r"\braygen\.errors\.(\w+): (.+)")
+_ANY_ERROR = re.compile(r"(?!ray\.exceptions)[\w.]*(Error|Exception|Exit)\b.*")
 
 
 @dataclass(frozen=True)
@@ -60,11 +64,9 @@ def run_score(settings: Settings, say: Say = print) -> RunResult:
     began = time.monotonic()
     folder = RunFolder(str(settings.output.path))
     folder.prepare()
-    reference = (
-        open_reference(settings.input.reference) if settings.input.reference and settings.input.variants else None
-    )
-    _check_circular(settings, reference)
-    with ExitStack() as ray_session:
+    with folder.locked(), ExitStack() as ray_session:
+        reference = open_reference(settings.input.reference) if settings.input.reference else None
+        _check_circular(settings, reference)
         connect = lambda: ray_session.enter_context(session(settings.cluster.address))  # noqa: E731
         if remote_address(settings.cluster.address):
             connect()
@@ -75,6 +77,8 @@ def run_score(settings: Settings, say: Say = print) -> RunResult:
         say(_what_runs(job, model))
         for remark in model.remarks:
             say(remark)
+        if model.name == DEMO:
+            say("The demo's model is random: it shows how the software runs, and its scores mean nothing.")
         run = _Run(settings, folder, job, model, say)
         run.take_input(reference)
         if run.shards:
@@ -159,7 +163,7 @@ class _Run:
                     progress.advance(summary.num_rows, summary.tokens)
         except (KeyboardInterrupt, Interrupted):
             self._write_manifest("stopped")
-            raise StoppedError(f"Stopped. {self._so_far()}") from None
+            raise StoppedError(f"Stopped. {self._so_far()} The same command goes on from there.") from None
         except (RayError, RaygenError) as error:
             self._write_manifest("failed")
             raise _in_our_words(error, self._so_far()) from error
@@ -182,13 +186,19 @@ class _Run:
         self._say(f"warning: {warning}")
 
     def _so_far(self) -> str:
-        done = self._counts.scored
-        return f"{done:,} variants were scored and are kept; the same command goes on from there."
+        """What is committed, by listing: more may be than the driver has heard of."""
+        committed = {file.shard for file in self._folder.score_files()}
+        done = sum(shard.num_rows for shard in self.shards if shard.name in committed)
+        return f"{done:,} of {sum(shard.num_rows for shard in self.shards):,} rows are scored and kept."
 
     def finish(self, seconds: float) -> RunResult:
         """Check conservation, write the manifest, say what came of it."""
-        self._counts.check_conservation()
         self._timings["total"] = seconds
+        try:
+            self._counts.check_conservation()
+        except StoppedError:
+            self._write_manifest("failed")
+            raise
         if self._rescored:
             pairs = f"{self._rescored:,} pairs of sequences were"
             self._warn(f"{pairs} not finite in {self._job.dtype} and scored again in float32.")
@@ -216,7 +226,7 @@ class _Run:
                 "started": self._started.isoformat(timespec="seconds"),
                 "written": datetime.now(UTC).isoformat(timespec="seconds"),
                 "fingerprint": self._job.identity.fingerprint,
-                "model": {**asdict(self._model), "weights_hash": self._model.weights_hash},
+                "model": asdict(self._model),
                 "input": self._taken,
                 "settings": self._settings.model_dump(mode="json"),
                 "resolved": job,
@@ -284,6 +294,7 @@ def _job(settings: Settings, model: NetworkDescription, window: Window | None, r
         cuts=settings.classes.cuts,
         source_columns=tuple(settings.input.source_columns),
         model=settings.model.name,
+        model_source=_absolute_folder(settings.model.name),
         revision=settings.model.revision,
         device=model.device,
         dtype=model.dtype,
@@ -292,9 +303,19 @@ def _job(settings: Settings, model: NetworkDescription, window: Window | None, r
         max_batch_tokens=None if batch_tokens == "auto" else batch_tokens,
         state_memory=None if state_memory == "auto" else state_memory,
         threads=1,
-        identity=Identity(fingerprint(model, window, strand, circular), reference.digest if reference else ""),
+        identity=Identity(
+            fingerprint=fingerprint(model, window, strand, circular),
+            reference_digest=reference.digest if reference else "",
+            cuts=", ".join(f"{cut:g}" for cut in settings.classes.cuts),
+            source_columns=", ".join(settings.input.source_columns),
+        ),
         earlier_files={},
     )
+
+
+def _absolute_folder(model: str) -> str:
+    """A model folder by its whole path, for actors elsewhere; other names as they are."""
+    return str(Path(model).absolute()) if model != DEMO and Path(model).is_dir() else model
 
 
 def _check_circular(settings: Settings, reference: Reference | None) -> None:
@@ -314,7 +335,17 @@ def _check_identity(folder: RunFolder, job: Job) -> None:
             f"{folder.path} holds scores with the fingerprint {found.fingerprint}; this run's is "
             f"{job.identity.fingerprint} (another model, precision, window or strand). Give another output folder."
         )
-    raise SettingsError(f"{folder.path} holds scores on another reference. Give another output folder.")
+    if found.reference_digest != job.identity.reference_digest:
+        raise SettingsError(f"{folder.path} holds scores on another reference. Give another output folder.")
+    if found.cuts != job.identity.cuts:
+        raise SettingsError(
+            f"{folder.path} holds classes with the cut points {found.cuts}; this run's are {job.identity.cuts}. "
+            "Give another output folder."
+        )
+    raise SettingsError(
+        f"{folder.path} holds scores with the source columns {found.source_columns or '(none)'}; this run's are "
+        f"{job.identity.source_columns or '(none)'}. Give another output folder."
+    )
 
 
 def _what_runs(job: Job, model: NetworkDescription) -> str:
@@ -336,11 +367,17 @@ def _off_label(settings: Settings, model: NetworkDescription) -> str:
 
 
 def _in_our_words(error: BaseException, so_far: str) -> RaygenError:
-    """The error that a stage raised, without Ray's layers around it."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, RaygenError):
-            return cause
-        cause = getattr(cause, "cause", None) or cause.__cause__
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    return StoppedError(f"The run stopped: {lines[-1].strip() if lines else type(error).__name__}. {so_far}")
+    """The error that a stage raised, without Ray's layers around it.
+
+    An error travels from a worker as text; its own line names its class.
+    """
+    if isinstance(error, RaygenError):
+        return error
+    lines = [line.strip() for line in str(error).splitlines()]
+    own = [found for line in lines if (found := _OWN_ERROR.search(line))]
+    if own:
+        kind = {one.__name__: one for one in (SettingsError, InputError, StoppedError)}.get(own[-1][1], StoppedError)
+        return kind(f"{own[-1][2]} {so_far}")
+    other = [line for line in lines if _ANY_ERROR.match(line)]
+    what = other[-1].rstrip(".") if other else type(error).__name__
+    return StoppedError(f"The run stopped on an error that it did not expect: {what}. {so_far}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,13 @@ from ray.data import Datasource
 from ray.data.block import BlockMetadata
 from ray.data.datasource import ReadTask
 
-MIN_SHARD_ROWS, MAX_SHARD_ROWS = 64, 16_384
+from raygen.errors import InputError
+from raygen.tables.schemas import PAIRS, VARIANTS
+
+CARRIED = "carried:"
+_OWN_COLUMNS = {*VARIANTS.names, *PAIRS.names}
+
+MIN_SHARD_ROWS, MAX_SHARD_ROWS, MAX_PAIR_ROWS = 64, 4096, 256
 _WANTED_SHARDS = 64  # enough to keep many actors busy to the end, few enough that their overhead does not show
 
 
@@ -34,11 +40,31 @@ class Shard:
     offset: int
     num_rows: int
     chrom: str | None
+    first_row: int
+    stamp: tuple[int, int]
 
     def read(self) -> pa.Table:
-        """The shard's rows, with the shard's name on each so that later stages know what they hold."""
+        """The shard's rows, each with the shard's name and with ``source``, its place as file:row.
+
+        Columns that are carried for the user wear the prefix ``CARRIED`` from here on, so that they may have any name.
+
+        Raises:
+            InputError: the file is not the one that was planned.
+        """
+        if file_stamp(self.path) != self.stamp:
+            raise InputError(f"{self.path} was changed while it was being scored. Run the same command again.")
         table = pq.ParquetFile(self.path).read_row_groups(self.row_groups).slice(self.offset, self.num_rows)
-        return table.append_column("shard", pa.array([self.name] * len(table), pa.string())).combine_chunks()
+        table = table.rename_columns([name if name in _OWN_COLUMNS else CARRIED + name for name in table.column_names])
+        rows = range(self.first_row + 1, self.first_row + len(table) + 1)
+        name = Path(self.path).name
+        table = table.append_column("shard", pa.array([self.name] * len(table), pa.string()))
+        return table.append_column("source", pa.array([f"{name}:{row}" for row in rows], pa.string())).combine_chunks()
+
+
+def file_stamp(path: str) -> tuple[int, int]:
+    """Size and time of change, by which a file that was swapped is known."""
+    stat = Path(path).stat()
+    return stat.st_size, stat.st_mtime_ns
 
 
 @dataclass(frozen=True)
@@ -47,6 +73,7 @@ class _RowGroup:
     index: int
     num_rows: int
     chrom: str | None
+    first_row: int
 
 
 def shard_rows(num_rows: int) -> int:
@@ -63,21 +90,22 @@ def plan_shards(folder: Path, digest: str) -> list[Shard]:
     """
     groups = list(_row_groups(folder))
     wanted = shard_rows(sum(group.num_rows for group in groups))
+    if groups and groups[0].chrom is None:
+        wanted = min(wanted, MAX_PAIR_ROWS)  # pairs bring their sequences, kilobytes each
     sizes = [group.num_rows for group in groups]
     stem = hashlib.sha256(f"{digest} {wanted} {sizes}".encode()).hexdigest()[:12]
     pieces = [piece for piece in _pieces(groups, wanted) if piece.num_rows]
-    return [
-        Shard(f"{stem}-{index:06d}", piece.path, piece.row_groups, piece.offset, piece.num_rows, piece.chrom)
-        for index, piece in enumerate(pieces)
-    ]
+    return [replace(piece, name=f"{stem}-{index:06d}") for index, piece in enumerate(pieces)]
 
 
 def _row_groups(folder: Path) -> Iterator[_RowGroup]:
     for path in sorted(folder.glob("part-*.parquet")):
         metadata = pq.read_metadata(path)
+        row = 0
         for index in range(metadata.num_row_groups):
             group = metadata.row_group(index)
-            yield _RowGroup(str(path), index, group.num_rows, _contig(group))
+            yield _RowGroup(str(path), index, group.num_rows, _contig(group), row)
+            row += group.num_rows
 
 
 def _contig(row_group: pq.RowGroupMetaData) -> str | None:
@@ -103,9 +131,10 @@ def _pieces(groups: Sequence[_RowGroup], wanted: int) -> Iterator[Shard]:
 
 def _cut(path: str, chrom: str | None, joined: Sequence[_RowGroup], wanted: int) -> Iterator[Shard]:
     total = sum(group.num_rows for group in joined)
+    indices = tuple(group.index for group in joined)
     for offset in range(0, total, wanted):
         rows = min(wanted, total - offset)
-        yield Shard("", path, tuple(group.index for group in joined), offset, rows, chrom)
+        yield Shard("", path, indices, offset, rows, chrom, joined[0].first_row + offset, file_stamp(path))
 
 
 class ShardSource(Datasource):

@@ -8,6 +8,7 @@ the commit, which returns one row in words about the shard.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -16,16 +17,20 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
-from raygen.errors import StoppedError
+from raygen.errors import SettingsError, StoppedError
 from raygen.interpret.classify import CLASSES, classify, split_rows
 from raygen.model.cards import OFF_LABEL_DOMAIN
 from raygen.pipeline.job import Job
+from raygen.pipeline.shards import CARRIED
 from raygen.scoring.plan import plan_windows, strands_read
 from raygen.sequence.reference import open_reference
 from raygen.tables.layout import RunFolder
 from raygen.tables.schemas import variant_ids
+
+_MANY = 16
+PAIR_DIGEST = "pair_digest"
+"""A column that follows those of SCORES for pairs: a hash of the two sequences."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +66,32 @@ class ShardSummary:
 def plan_shard(shard: pa.Table, job: Job) -> pa.Table:
     """Name the variants, mark those that an earlier input had scored already, and place the windows."""
     if job.window is None or job.reference is None:
-        pairs = shard.append_column("variant_id", shard["pair_id"])
-        return _mark_already_scored(pairs, job.earlier_files.get(None, ()))
+        return _plan_pairs(shard, job)
     named = shard.append_column("variant_id", variant_ids(shard))
-    marked = _mark_already_scored(named, job.earlier_files.get(shard["chrom"][0].as_py(), ()))
+    limits = pc.min_max(shard["pos"]).as_py()
+    earlier = _earlier(job, shard["chrom"][0].as_py(), near=(limits["min"], limits["max"]))
+    already = pc.is_in(named["variant_id"], value_set=earlier["variant_id"].combine_chunks())
+    marked = named.append_column("already_scored", already)
     return plan_windows(marked, open_reference(job.reference), job.window, job.strand, job.circular)
+
+
+def _plan_pairs(shard: pa.Table, job: Job) -> pa.Table:
+    """Pairs are known by their sequences, too: an id that was scored with other sequences is no pair that was scored."""
+    digests = [
+        hashlib.sha256(f"{wt}\t{mut}".encode()).hexdigest()[:16]
+        for wt, mut in zip(shard["wt_sequence"].to_pylist(), shard["mut_sequence"].to_pylist(), strict=True)
+    ]
+    earlier = _earlier(job, None, extra=[PAIR_DIGEST])
+    seen = dict(zip(earlier["variant_id"].to_pylist(), earlier[PAIR_DIGEST].to_pylist(), strict=True))
+    ids = shard["pair_id"].to_pylist()
+    other = [name for name, digest in zip(ids, digests, strict=True) if seen.get(name, digest) != digest]
+    if other:
+        raise SettingsError(
+            f"{job.output} holds scores of {len(other):,} of these pair_ids with other sequences (first: {other[0]}). "
+            "Give another output folder."
+        )
+    named = shard.append_column("variant_id", shard["pair_id"]).append_column(PAIR_DIGEST, pa.array(digests))
+    return named.append_column("already_scored", pa.array([name in seen for name in ids], pa.bool_()))
 
 
 class ScoreShard:
@@ -82,7 +108,7 @@ class ScoreShard:
         if job.device == "cpu":
             torch.set_num_threads(job.threads)
         self._model = load_model(
-            job.model,
+            job.model_source,
             revision=job.revision,
             device=job.device,
             dtype=job.dtype,
@@ -106,6 +132,7 @@ class ScoreShard:
         rescored = self._model.num_rescored
         already = planned["already_scored"]
         scored = self._scorer.score(planned.filter(pc.invert(already)))
+        _refuse_if_nothing_worked(scored)
         cost = {
             "tokens": self._model.num_tokens_computed - tokens,
             "rescored": self._model.num_rescored - rescored,
@@ -126,9 +153,8 @@ def commit_shard(scored: pa.Table, job: Job) -> pa.Table:
     if job.off_label:
         new = _with_flag_on_all(new, OFF_LABEL_DOMAIN)
     new = classify(new, job.cuts)
-    scores, rejects = split_rows(
-        new, f"shard {shard}", job.model, job.identity.fingerprint, job.run_id, job.source_columns
-    )
+    extra = {name: f"{CARRIED}{name}" for name in job.source_columns} if job.window else {PAIR_DIGEST: PAIR_DIGEST}
+    scores, rejects = split_rows(new, job.model, job.identity.fingerprint, job.run_id, extra)
     assert shard is not None, "rows lost the name of their shard on the way"
     assert len(scores) + len(rejects) + num_already == len(scored), "rows of a shard are neither scored nor rejected"
     RunFolder(job.output).commit_shard(shard, chrom, scores, rejects, job.identity)
@@ -146,22 +172,26 @@ def commit_shard(scored: pa.Table, job: Job) -> pa.Table:
     ).to_table()
 
 
-def _mark_already_scored(rows: pa.Table, files: Sequence[str]) -> pa.Table:
-    """Add ``already_scored`` from the score files of earlier inputs; sorted files let it read near positions only."""
+def _earlier(job: Job, chrom: str | None, extra: Sequence[str] = (), near: tuple[int, int] | None = None) -> pa.Table:
+    """What earlier inputs scored: sorted files let it read near positions only."""
+    files = job.earlier_files.get(chrom, ())
     if not files:
-        return rows.append_column("already_scored", pa.array([False] * len(rows)))
-    near = None
-    if "pos" in rows.column_names:
-        limits = pc.min_max(rows["pos"]).as_py()
-        near = (ds.field("pos") >= limits["min"]) & (ds.field("pos") <= limits["max"])
-    earlier = ds.dataset(list(files), format="parquet").to_table(columns=["variant_id"], filter=near)
-    known = pc.is_in(rows["variant_id"], value_set=earlier["variant_id"].combine_chunks())
-    return rows.append_column("already_scored", known)
+        return pa.table({name: pa.array([], pa.string()) for name in ("variant_id", *extra)})
+    return RunFolder(job.output).scored_ids(files, extra, near)
 
 
 def _with_flag_on_all(rows: pa.Table, flag: str) -> pa.Table:
     flags = pa.array([[*said, flag] for said in rows["flags"].to_pylist()], pa.list_(pa.string()))
     return rows.set_column(rows.schema.get_field_index("flags"), "flags", flags)
+
+
+def _refuse_if_nothing_worked(scored: pa.Table) -> None:
+    """A few rows may fail and become rejects; when none of many works it is the model, and the run stops."""
+    if len(scored) >= _MANY and pc.all(pc.is_valid(scored["failure"])).as_py():
+        raise StoppedError(
+            f"None of {len(scored):,} rows could be scored: {scored['failure'][0].as_py()}. Nothing of them was written; "
+            "`raygen doctor --model` tries the model on one pair."
+        )
 
 
 def _count(values: Any) -> dict[str, int]:

@@ -16,6 +16,7 @@ from typing import Literal, TypeVar
 import numpy as np
 import torch
 
+from raygen.errors import InputError
 from raygen.model.loading import LoadedNetwork, load_network
 from raygen.model.precision import release_memory
 from raygen.scoring.batches import TokenBudget, run_in_batches
@@ -66,8 +67,16 @@ class ResidentModel:
         """Log-likelihood of each sequence: (N,) float64, nats, summed over every base, BOS before the first.
 
         A model without BOS does not count the first base. Letters other than A, C, G and T are read as N.
+
+        Raises:
+            InputError: a sequence is longer than the model's context.
         """
+        if isinstance(sequences, str):
+            raise TypeError("log_likelihoods takes a list of sequences, not one sequence")
         rows = [encode(sequence) for sequence in sequences]
+        longest = max(map(len, rows), default=0)
+        if longest > self.context_length:
+            raise InputError(f"A sequence has {longest:,} bases, but the model reads {self.context_length:,}.")
         sums = np.zeros(len(rows))
 
         def work(batch: Sequence[int]) -> None:

@@ -9,6 +9,7 @@ that is read first), ``flags``, and ``too_many_n``.
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Sequence
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -28,6 +29,8 @@ from raygen.sequence.windows import (
     place_windows,
 )
 
+HAPLOTYPE = "haplotype"
+"""Flag: the row is the alleles of a haplotype together; its members have rows of their own."""
 MAX_N_FRACTION = 0.05
 """A window with a larger share of N than this makes a score that is abstained on."""
 
@@ -60,8 +63,8 @@ def contig_runs(table: pa.Table) -> list[tuple[str, pa.Table]]:
     """Consecutive rows of one contig: (chrom, rows) in the table's order."""
     chroms = table["chrom"].combine_chunks().to_pylist()
     starts = [row for row, chrom in enumerate(chroms) if row == 0 or chrom != chroms[row - 1]]
-    ends = [*starts[1:], len(chroms)]
-    return [(chroms[start], table.slice(start, end - start)) for start, end in zip(starts, ends, strict=True) if end]
+    edges = [*starts, len(chroms)]
+    return [(chroms[start], table.slice(start, end - start)) for start, end in pairwise(edges)]
 
 
 def _plan_contig(variants: pa.Table, bases: np.ndarray, window: Window, strand: str, circular: bool) -> pa.Table:
@@ -75,7 +78,8 @@ def _plan_contig(variants: pa.Table, bases: np.ndarray, window: Window, strand: 
     }
     shown_strand = next(iter(placed))
     shown = placed[shown_strand]
-    num_n = _count_n(shown, StrandView(bases, shown_strand, circular))
+    # Both strands' windows are looked at: mirrored, they do not hold the same bases.
+    num_n = np.maximum.reduce([_count_n(one, StrandView(bases, name, circular)) for name, one in placed.items()])
     length = shown.end - shown.start
     start = shown.start if shown_strand == "forward" else len(bases) - shown.end
     planned = {
@@ -84,7 +88,7 @@ def _plan_contig(variants: pa.Table, bases: np.ndarray, window: Window, strand: 
         "start_reverse": _starts(placed.get("reverse"), len(variants)),
         "window_start": pa.array(start % max(len(bases), 1), pa.int64()),
         "window_end": pa.array(start % max(len(bases), 1) + length, pa.int64()),
-        "flags": pa.array(_flags(placed, num_n), pa.list_(pa.string())),
+        "flags": pa.array(_flags(placed, num_n, _is_haplotype(variants)), pa.list_(pa.string())),
         "too_many_n": pa.array(num_n > MAX_N_FRACTION * length, pa.bool_()),
     }
     for name, column in planned.items():
@@ -112,11 +116,19 @@ def _count_n(placement: Placement, view: StrandView) -> np.ndarray:
     return np.array([count_n(view.read(start, end)) for start, end in ranges])
 
 
-def _flags(placed: dict[Strand, Placement], num_n: np.ndarray) -> list[list[str]]:
+def _is_haplotype(variants: pa.Table) -> np.ndarray:
+    """(V,) bool: the row spans the members of a haplotype."""
+    if HAPLOTYPE_MEMBERS not in variants.column_names:
+        return np.zeros(len(variants), bool)
+    return pc.is_valid(variants[HAPLOTYPE_MEMBERS]).to_numpy()
+
+
+def _flags(placed: dict[Strand, Placement], num_n: np.ndarray, is_haplotype: np.ndarray) -> list[list[str]]:
     said = {
         SHORT_WINDOW: np.logical_or.reduce([placement.short for placement in placed.values()]),
         SHIFTED_WINDOW: np.logical_or.reduce([placement.shifted for placement in placed.values()]),
         N_IN_WINDOW: num_n > 0,
+        HAPLOTYPE: is_haplotype,
     }
     flags: list[list[str]] = [[] for _ in range(len(num_n))]
     for flag, rows in said.items():

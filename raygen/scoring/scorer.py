@@ -22,7 +22,7 @@ from raygen.sequence.windows import N_IN_WINDOW, Strand
 from raygen.tables.schemas import PAIRS
 
 SAME_SEQUENCE = "same_sequence"
-"""Flag: WT and MUT are the same within the window (a deletion that reaches the contig's end), so the delta says nothing."""
+"""Flag: WT and MUT are the same within the window (an indel at a contig's end), so the delta says nothing."""
 UNEQUAL_LENGTH = "unequal_length"
 """Flag: the two sequences of a pair differ in length, so their sums run over different numbers of tokens."""
 

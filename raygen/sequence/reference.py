@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ import pysam
 from filelock import FileLock
 
 from raygen.cache import cache_folder
-from raygen.errors import InputError
+from raygen.errors import InputError, StoppedError
 
 _FORMAT = 1  # part of the key: raise it when the files below change their meaning
 
@@ -67,6 +68,8 @@ def open_reference(path: str) -> Reference:
     fasta = Path(path)
     if not fasta.is_file():
         raise InputError(f"No such reference: {path}. Give an indexed FASTA, plain or bgzip.")
+    if not os.access(fasta, os.R_OK):
+        raise InputError(f"{path} cannot be read: permission denied.")
     _refuse_plain_gzip(fasta)
     folder = cache_folder("references") / _key(fasta)
     if not (folder / "contigs.json").exists():
@@ -100,7 +103,7 @@ def _refuse_plain_gzip(fasta: Path) -> None:
 
 def _lay_down(fasta: Path, folder: Path) -> None:
     """Write the shared array and its description in a scratch folder, then put both in place in one step."""
-    scratch = folder.with_name(f"{folder.name}.{os.getpid()}")
+    scratch = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}")
     scratch.mkdir()
     try:
         contigs = []
@@ -116,6 +119,11 @@ def _lay_down(fasta: Path, folder: Path) -> None:
         described: dict[str, Any] = {"fasta": str(fasta.resolve()), "contigs": [vars(contig) for contig in contigs]}
         (scratch / "contigs.json").write_text(json.dumps(described))
         scratch.rename(folder)
+    except OSError as error:
+        raise StoppedError(
+            f"{fasta} cannot be laid down in {folder.parent}: {error.strerror or error}. Make room there, or set "
+            "RAYGEN_CACHE to another folder."
+        ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -131,9 +139,10 @@ def _indexed(fasta: Path, scratch: Path) -> Iterator[pysam.FastaFile]:
         opened.symlink_to(fasta.resolve())
     chatter = pysam.set_verbosity(0)
     try:
-        with pysam.FastaFile(str(opened)) as source:
-            yield source
+        source = pysam.FastaFile(str(opened))
     except (OSError, ValueError) as error:
         raise InputError(f"{fasta} cannot be read as FASTA: {error}.") from error
     finally:
         pysam.set_verbosity(chatter)
+    with source:
+        yield source

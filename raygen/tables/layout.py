@@ -1,7 +1,7 @@
 """A run's folder: what lies where, how a shard is committed, and what is found there again.
 
     OUT/scores/chrom=.../part-<shard>.parquet     OUT/rejects/part-<shard>.parquet
-    OUT/runs/<run_id>/manifest.json
+    OUT/runs/<run_id>/manifest.json                 OUT/runs/self_test-<hash>.json
 
 A shard is committed when its file in ``scores/`` exists: rejects are written first, then the scores, each under a hidden
 name that is then renamed (on object storage an upload is whole or absent, so it goes straight to its name). A reader of
@@ -13,10 +13,14 @@ show commits a file without rows.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
 import uuid
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -24,9 +28,10 @@ from urllib.parse import quote, unquote
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
 from pyarrow import fs
 
-from raygen.errors import SettingsError
+from raygen.errors import SettingsError, StoppedError
 from raygen.tables.schemas import REJECTS, SCHEMA_VERSION, SCORES
 
 _NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
@@ -35,10 +40,15 @@ _PARTITIONING = ds.partitioning(pa.schema([("chrom", pa.string())]), flavor="hiv
 
 @dataclass(frozen=True)
 class Identity:
-    """What all scores of a folder share. Another one is refused there."""
+    """What all scores of a folder share. Another one is refused there.
+
+    ``cuts`` are the cut points of the classes and ``source_columns`` the columns carried along, both as text.
+    """
 
     fingerprint: str
     reference_digest: str
+    cuts: str = ""
+    source_columns: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,6 +74,10 @@ class RunFolder:
             SettingsError: it cannot be written.
         """
         probe = f"{self._root}/.raygen-{uuid.uuid4().hex}"
+        if self._fs.get_file_info(f"{self._root}/ingest.json").type != fs.FileType.NotFound:
+            raise SettingsError(
+                f"{self.path} is a folder of `raygen ingest`. Give another output folder for the scores."
+            )
         try:
             self._fs.create_dir(self._root, recursive=True)
             with self._fs.open_output_stream(probe):
@@ -71,6 +85,33 @@ class RunFolder:
             self._fs.delete_file(probe)
         except OSError as error:
             raise SettingsError(f"The output folder {self.path} cannot be written: {error}.") from error
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other runs of this machine and of a shared filesystem out; a killed run's lock is gone with it.
+
+        A folder that is empty afterwards is taken away again. On object storage there is no lock.
+
+        Raises:
+            SettingsError: another run is at work here.
+        """
+        if not isinstance(self._fs, fs.LocalFileSystem):
+            yield
+            return
+        path = Path(self._root) / ".raygen.lock"
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise SettingsError(
+                f"Another run is writing into {self.path}. Wait for it, or give another folder."
+            ) from error
+        try:
+            yield
+        finally:
+            if {entry.name for entry in path.parent.iterdir()} <= {path.name}:
+                shutil.rmtree(path.parent)
+            lock.release()
 
     def score_files(self) -> list[ScoreFile]:
         """Every committed shard, by listing."""
@@ -81,8 +122,18 @@ class RunFolder:
         for path in self._parquet_under("scores"):
             with self._fs.open_input_file(path) as file:
                 metadata = pq.read_schema(file).metadata or {}
-            return Identity(metadata[b"raygen.fingerprint"].decode(), metadata[b"raygen.reference_digest"].decode())
+            if b"raygen.fingerprint" not in metadata:
+                raise SettingsError(f"{path} was not written by raygen. Give another output folder.")
+            return Identity(*(metadata[f"raygen.{field.name}".encode()].decode() for field in fields(Identity)))
         return None
+
+    def scored_ids(
+        self, paths: Sequence[str], extra: Sequence[str] = (), near: tuple[int, int] | None = None
+    ) -> pa.Table:
+        """``variant_id`` and ``extra`` columns of committed files, of positions in ``near`` where it is given."""
+        dataset = ds.dataset(list(paths), filesystem=self._fs, format="parquet")
+        within = None if near is None else (ds.field("pos") >= near[0]) & (ds.field("pos") <= near[1])
+        return dataset.to_table(columns=["variant_id", *extra], filter=within)
 
     def rejects_of(self, names: set[str]) -> dict[str, int]:
         """Rejected rows per reason in the committed files of these names."""
@@ -101,11 +152,8 @@ class RunFolder:
         """Make a shard's rows visible. Scores come with the SCORES columns and perhaps source columns after them."""
         self.commit_rejects(shard, rejects)
         folder = _NULL_PARTITION if chrom is None else quote(chrom, safe="")
-        metadata = {
-            "raygen.schema_version": str(SCHEMA_VERSION),
-            "raygen.fingerprint": identity.fingerprint,
-            "raygen.reference_digest": identity.reference_digest,
-        }
+        shared = {f"raygen.{name}": value for name, value in asdict(identity).items()}
+        metadata = {"raygen.schema_version": str(SCHEMA_VERSION), **shared}
         table = scores.drop_columns(["chrom"]).replace_schema_metadata(metadata)
         self._write(f"scores/chrom={folder}/part-{shard}.parquet", table)
 
@@ -119,6 +167,20 @@ class RunFolder:
         path = f"{self._root}/runs/{run_id}/manifest.json"
         self._publish(path, (json.dumps(manifest, indent=2, default=str) + "\n").encode())
         return f"{self.path}/runs/{run_id}/manifest.json"
+
+    def write_first(self, relative: str, content: bytes) -> bytes:
+        """Write a small file unless it is there already, and return what is there: of several writers the first one wins.
+
+        On object storage two writers at the same moment may both write; what is read afterwards is one of them, whole.
+        """
+        path = f"{self._root}/{relative}"
+        if self._fs.get_file_info(path).type == fs.FileType.NotFound:
+            if isinstance(self._fs, fs.LocalFileSystem):
+                _link_new(Path(path), content)
+            else:
+                self._publish(path, content)
+        with self._fs.open_input_file(path) as file:
+            return file.read()
 
     def _write(self, relative: str, table: pa.Table) -> None:
         sink = pa.BufferOutputStream()
@@ -135,9 +197,15 @@ class RunFolder:
                 stream.write(content)
             if local:
                 self._fs.move(target, path)
-        except OSError:
+        except OSError as error:
             if local and self._fs.get_file_info(target).type == fs.FileType.File:
                 self._fs.delete_file(target)
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StoppedError(
+                    f"The disk of {self.path} is full. Make room and run the same command again."
+                ) from error
+            if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+                raise SettingsError(f"The output folder {self.path} cannot be written: {error}.") from error
             raise
 
     def _parquet_under(self, part: str) -> Iterator[str]:
@@ -170,6 +238,22 @@ def _resolve(path: str) -> tuple[fs.FileSystem, str]:
     except (OSError, pa.ArrowInvalid) as error:
         raise SettingsError(f"output.path {path!r} is on no filesystem that can be reached: {error}.") from error
     return found, root
+
+
+def _link_new(path: Path, content: bytes) -> None:
+    """Make a file whole and at once, unless another one took the name first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        partial.write_bytes(content)
+        try:
+            os.link(partial, path)
+        except FileExistsError:
+            return
+        except OSError:  # a filesystem without hard links: there the last one wins
+            partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _shard_name(path: str) -> str:

@@ -24,6 +24,10 @@ VARIANTS = pa.schema(
 )
 """What ``ingest`` writes: one row per ALT allele, normalised. Source columns follow when asked for."""
 
+HAPLOTYPE_MEMBERS = "haplotype_members"
+"""A column that follows those of VARIANTS and SCORES where haplotypes are scored: the variant ids of the members, joined by
+``;``, in the row of a haplotype; null in all others."""
+
 PAIRS = pa.schema(
     [
         pa.field("pair_id", pa.string(), nullable=False),

@@ -106,6 +106,7 @@ class _Rows:
         """One row per ALT, or one row without ALT. False, and nothing added, where the text in it is not UTF-8."""
         try:
             chrom, pos, name, ref, alts = record.chrom, record.pos, record.id, record.ref, record.alts
+            carried = [column.values(record, len(alts or (None,))) for column in self._columns]
         except UnicodeDecodeError:
             return False
         self.record += 1
@@ -114,9 +115,8 @@ class _Rows:
                 info = str(record).split("\t", 8)[7].rstrip("\n")  # pysam hides INFO END behind record.stop
                 self.span[len(self.chrom)] = span_from_info(info, pos, allele, len(alts))
             self._add_row(chrom, pos, name, ref, alt)
-        if self._columns:
-            for values, column in zip(self.values, self._columns, strict=True):
-                values.extend(column.values(record, len(alts or (None,))))
+        for values, own in zip(self.values, carried, strict=True):
+            values.extend(own)
         return True
 
     def add_malformed(self, line: str) -> None:

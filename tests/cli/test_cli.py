@@ -1,6 +1,7 @@
 """What a user types, and what the screen and the exit code say. Runs in this process; nothing here gets as far as Ray."""
 
 import gzip
+import json
 import os
 import signal
 import subprocess
@@ -186,6 +187,82 @@ def test_a_broken_model_folder_is_exit_3_and_names_the_tensor(raygen, tmp_path, 
     assert name in err
 
 
+def test_a_vcf_in_the_place_of_the_settings_file_says_how_to_write_it(raygen):
+    code, _, err = raygen("score", "a.vcf")
+    assert code == 2
+    assert "--variants a.vcf" in err
+
+
+def test_remote_input_is_refused_with_a_sentence(raygen, tmp_path, reference):
+    code, _, err = raygen("score", "--variants", "s3://b/x.vcf", "--reference", reference, "--out", tmp_path / "out")
+    assert code == 3
+    assert "s3://b/x.vcf (only local paths can be read)" in err
+
+
+def test_settings_of_windows_do_not_go_with_pairs(raygen, tmp_path):
+    code, _, err = raygen("score", "--pairs", "p.parquet", "--out", tmp_path, "--set", "window.strand=both")
+    assert code == 2
+    assert "window.strand: pairs bring their own sequences" in err
+
+
+def test_brackets_in_a_path_are_printed_as_they_are(raygen, tmp_path, reference):
+    out = tmp_path / "sh[bold]x"
+    code, said, _ = raygen("score", "--variants", vcf(tmp_path, []), "--reference", reference, "--out", out)
+    assert code == 0
+    assert f"scores: {out}/scores" in said
+
+
+def test_a_file_in_the_place_of_a_folder_is_exit_2(raygen):
+    code, _, err = raygen("demo", "--out", "/etc/passwd")
+    assert code == 2
+    assert "Traceback" not in err
+
+
+def test_compare_windows_prints_and_writes_a_table(raygen, tmp_path, reference):
+    variants = vcf(tmp_path, snvs("1", BASES, range(100, 130)))
+    arguments = ["--variants", variants, "--reference", reference, "--windows", "60+60, 60+20@64", "--sample", 25]
+    code, out, err = raygen("compare-windows", *arguments, "--device", "cpu", "--out", tmp_path / "table.json")
+    assert code == 0, err
+    assert "25 variants under 2 windows" in out
+    written = json.loads((tmp_path / "table.json").read_text())
+    assert [one["window"] for one in written["windows"]] == ["60+60", "60+20@64"]
+    assert written["windows"][1]["times_cheaper"] > 1
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "words"),
+    [
+        (["--windows", "60-60"], 2, "left+right@stride"),
+        (["--windows", "9000+1"], 2, "reads 8,192"),
+        (["--circular", "MT"], 2, "does not have"),
+        (["--windows", "60+60", "--out", "no/such/folder.json"], 2, "cannot be written"),
+    ],
+)
+def test_compare_windows_refuses_in_words(raygen, tmp_path, reference, more, code, words):
+    variants = vcf(tmp_path, snvs("1", BASES, [100, 101]))
+    found, _, err = raygen("compare-windows", "--variants", variants, "--reference", reference, *more)
+    assert (found, "Traceback" in err) == (code, False)
+    assert words in err
+
+
+def test_compare_windows_without_a_variant_is_exit_3(raygen, tmp_path, reference):
+    code, _, err = raygen("compare-windows", "--variants", vcf(tmp_path, []), "--reference", reference)
+    assert code == 3
+    assert "nothing to compare" in err
+
+
+@pytest.mark.parametrize(
+    ("region", "code", "words"),
+    [("1:9-5", 2, "ends before it starts"), ("nowhere:1-2", 3, "no contig"), ("1:5-401", 3, "1 has 400 bases")],
+)
+def test_saturate_refuses_a_bad_region_in_words(raygen, tmp_path, reference, region, code, words):
+    arguments = ["saturate", "--region", region, "--reference", reference, "--out", tmp_path / "out"]
+    found, _, err = raygen(*arguments)
+    assert found == code
+    assert words in err
+    assert not (tmp_path / "out").exists()
+
+
 def test_debug_shows_the_traceback_and_keeps_the_exit_code(raygen, tmp_path, reference):
     code, _, err = raygen("ingest", tmp_path / "no.vcf", "--reference", reference, "--out", tmp_path / "out", "--debug")
     assert code == 3
@@ -211,7 +288,7 @@ def test_interrupting_is_exit_4(raygen, monkeypatch):
 
 
 @pytest.mark.ray
-def test_a_run_without_a_home_scores_and_a_signal_stops_it_with_exit_4(tmp_path, reference):
+def test_a_run_without_a_home_scores_and_sigterm_stops_it_with_exit_4(tmp_path, reference):
     """A real process: HOME cannot be written, the first run is stopped by a signal, the second finishes it."""
     variants = vcf(tmp_path, snvs("1", BASES, range(1, 400)))
     environment = {name: value for name, value in os.environ.items() if name not in ("RAYGEN_CACHE", "RAY_AUTH_TOKEN")}
@@ -222,10 +299,11 @@ def test_a_run_without_a_home_scores_and_a_signal_stops_it_with_exit_4(tmp_path,
     first = subprocess.Popen([*command, "--set", "scoring.max_batch_tokens=300"], **options)
     while first.poll() is None and not list((tmp_path / "out").rglob("scores/*/part-*.parquet")):
         time.sleep(0.05)
-    first.send_signal(signal.SIGINT)
+    first.send_signal(signal.SIGTERM)  # a spot reclaim, Slurm, Kubernetes; Ctrl-C takes the same way
     _, err = first.communicate(timeout=60)
     assert first.returncode == 4, err
-    assert "the same command goes on" in err
+    assert "The same command goes on" in err
+    assert "*** SIGTERM" not in err
     second = subprocess.run(command, check=True, timeout=120, **options)
     assert "already scored" in second.stdout
     assert second.stderr == ""

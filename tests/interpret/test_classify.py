@@ -33,7 +33,7 @@ def scored(rows):
     usual = {
         "variant_id": "1-5-A-C", "chrom": "1", "pos": 5, "ref": "A", "alt": "C", "window_start": 0, "window_end": 10,
         "flags": [], "too_many_n": False, "ll_wt": -10.0, "ll_mut": -12.0, "delta_llr": -2.0, "delta_fwd": -2.0,
-        "delta_rev": None, "num_tokens": 10, "failure": None,
+        "delta_rev": None, "num_tokens": 10, "failure": None, "source": "v.parquet:2",
     }  # fmt: skip
     types = {"flags": pa.list_(pa.string()), "delta_rev": pa.float64(), "failure": pa.string()}
     columns = {name: pa.array([{**usual, **row}[name] for row in rows], types.get(name)) for name in usual}
@@ -61,9 +61,9 @@ def test_thin_evidence_makes_it_abstain_and_the_class_is_still_given():
 
 def test_failed_rows_become_rejects_and_the_others_scores():
     classified = classify(scored([{}, {"variant_id": "1-6-G-T", "delta_llr": float("nan"), "failure": "not finite"}]))
-    scores, rejects = split_rows(classified, "shard 7", "demo", "f" * 16, "run")
+    scores, rejects = split_rows(classified, "demo", "f" * 16, "run")
     assert scores["variant_id"].to_pylist() == ["1-5-A-C"]
     assert scores["delta_per_base"].to_pylist() == [-0.2]
     assert rejects.select(["chrom", "pos", "source", "reason", "detail"]).to_pylist() == [
-        {"chrom": "1", "pos": 5, "source": "shard 7", "reason": "scoring_failed", "detail": "not finite"}
+        {"chrom": "1", "pos": 5, "source": "v.parquet:2", "reason": "scoring_failed", "detail": "not finite"}
     ]

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import raygen
-from raygen.errors import InputError, SettingsError
+from raygen.errors import InputError, SettingsError, StoppedError
 from raygen.pipeline.run import run_score
 from raygen.sequence.reference import open_reference
 from raygen.settings import load_settings
@@ -133,7 +133,7 @@ def test_an_ingested_folder_is_taken_as_it_is(tmp_path, reference):
     for path in (tmp_path / "in", tmp_path / "in/variants"):
         result = score(tmp_path / f"out-{path.name}", path, reference)
         assert result.counts.alleles_in == result.counts.scored == ingested.num_variants
-        assert not (tmp_path / f"out-{path.name}" / "ingest").exists()
+        assert not (tmp_path / f"out-{path.name}" / ".ingest").exists()
 
 
 def test_a_users_own_parquet_is_checked_first_and_its_columns_are_carried(tmp_path, reference):
@@ -143,6 +143,88 @@ def test_a_users_own_parquet_is_checked_first_and_its_columns_are_carried(tmp_pa
     result = score(tmp_path / "out", tmp_path / "own.parquet", reference, **{"input.source_columns": ["AF"]})
     assert result.counts.rejected == {"ref_mismatch": 1}
     assert read_scores(str(tmp_path / "out"))["AF"].to_pylist() == [0.25]
+
+
+def test_an_input_that_was_scored_before_as_part_of_another_adds_nothing(tmp_path, reference):
+    score(tmp_path / "out", write_variants(tmp_path, "all.vcf"), reference)
+    few = vcf(tmp_path, snvs("1", CONTIGS["1"], [1, 6, 11]), "few.vcf", contigs=("1",))
+    again = score(tmp_path / "out", few, reference)
+    assert (again.counts.scored, again.counts.already_scored) == (0, 3)
+
+
+def test_rejects_of_every_input_are_kept_and_written_once(tmp_path, reference):
+    base = CONTIGS["1"][8]
+    for name, alts in (("a.vcf", ["*", "<X>"]), ("b.vcf", ["N"])):
+        variants = vcf(tmp_path, [f"1 9 . {base} {alt}" for alt in alts], name)
+        for _ in range(2):
+            score(tmp_path / "out", variants, reference)
+    assert len(pq.read_table(tmp_path / "out/rejects")) == 3
+
+
+def test_folders_of_the_user_are_left_alone(tmp_path, reference):
+    own = tmp_path / "out/ingest/notes.txt"
+    own.parent.mkdir(parents=True)
+    own.write_text("mine")
+    score(tmp_path / "out", write_variants(tmp_path, step=100), reference)
+    assert own.read_text() == "mine"
+
+
+def test_the_folder_of_an_ingest_is_no_output_folder(tmp_path, reference):
+    variants = write_variants(tmp_path, step=100)
+    ingest([variants], open_reference(str(reference)), tmp_path / "in")
+    with pytest.raises(SettingsError, match="folder of `raygen ingest`"):
+        score(tmp_path / "in", variants, reference)
+
+
+def test_two_runs_do_not_write_into_one_folder_at_once(tmp_path, reference):
+    folder = RunFolder(str(tmp_path / "out"))
+    folder.prepare()
+    with folder.locked(), pytest.raises(SettingsError, match="Another run is writing"):
+        score(tmp_path / "out", write_variants(tmp_path, step=100), reference)
+
+
+def test_a_run_that_fails_at_its_start_leaves_no_folder(tmp_path, reference):
+    with pytest.raises(SettingsError):
+        score(tmp_path / "out", write_variants(tmp_path), reference, **{"window.left": 9000})
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ({"classes.cuts": [-9, -5, -2, 2]}, "cut points -7, -3, -1, 1"),
+        ({"input.source_columns": ["END"]}, "source columns"),
+    ],
+)
+def test_a_folder_holds_one_kind_of_table(tmp_path, reference, setting, sentence):
+    variants = write_variants(tmp_path, step=100)
+    score(tmp_path / "out", variants, reference)
+    with pytest.raises(SettingsError, match=sentence):
+        score(tmp_path / "out", variants, reference, **setting)
+
+
+def test_source_columns_may_have_any_name(tmp_path, reference):
+    names = ["length", "shard", "failure", "cost", "source", "start_forward"]
+    row = {"chrom": "1", "pos": 9, "ref": CONTIGS["1"][8], "alt": "ACG", **dict.fromkeys(names, "mine")}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "own.parquet")
+    score(tmp_path / "out", tmp_path / "own.parquet", reference, **{"input.source_columns": names})
+    table = read_scores(str(tmp_path / "out"))
+    assert [table[name].to_pylist() for name in names] == [["mine"]] * len(names)
+
+
+def test_a_model_that_gives_no_number_stops_the_run(tmp_path, reference):
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    from raygen.model.random_checkpoint import demo_config, write_random_checkpoint
+
+    write_random_checkpoint(tmp_path / "model", demo_config(), seed=1)
+    tensors = load_file(tmp_path / "model/model.safetensors")
+    tensors["backbone.norm.scale"][0] = torch.nan
+    save_file(tensors, tmp_path / "model/model.safetensors")
+    with pytest.raises(StoppedError):
+        score(tmp_path / "out", write_variants(tmp_path), reference, **{"model.name": str(tmp_path / "model")})
+    assert not list((tmp_path / "out").rglob("scores/*/*.parquet"))
 
 
 def test_the_manifest_says_what_was_run(tmp_path, reference):
@@ -156,11 +238,13 @@ def test_the_manifest_says_what_was_run(tmp_path, reference):
     assert manifest["counts"]["num_rejected"] == 3
     assert len(manifest["model"]["weights_hash"]) == 64
     assert manifest["versions"]["torch"].startswith("2.13")
-    # two passes over the window; the windows of the contig of 40 bases are shorter
-    tiny = sum(
-        row["window_end"] - row["window_start"] for row in table.select(["window_start", "window_end"]).to_pylist()
+    two_passes = 2 * sum(table["num_tokens"].to_pylist())
+    assert (
+        manifest["tokens"]["by_two_passes"]
+        == two_passes
+        == manifest["tokens"]["computed"] + manifest["tokens"]["saved"]
     )
-    assert manifest["tokens"]["computed"] >= 2 * tiny
+    assert 0 < manifest["tokens"]["computed"] < two_passes
 
 
 @pytest.mark.parametrize("setting", [{"window.left": 16}, {"window.strand": "both"}, {"model.dtype": "bfloat16"}])
@@ -199,6 +283,12 @@ def test_pairs_are_scored_without_a_reference(tmp_path):
     np.testing.assert_allclose(table["delta_llr"][0].as_py(), ll[1] - ll[0], atol=1e-3)
     again = run_score(load_settings(None, given=given), say=lambda line: None)
     assert (again.counts.already_scored, again.counts.scored) == (2, 0)
+    changed = [("b", wt, "ACGT"), ("new", wt, "ACGT")]
+    pq.write_table(
+        pa.Table.from_pylist([dict(zip(PAIRS.names, row, strict=True)) for row in changed]), tmp_path / "p.parquet"
+    )
+    with pytest.raises(SettingsError, match="1 of these pair_ids with other sequences"):
+        run_score(load_settings(None, given=given), say=lambda line: None)
 
 
 def test_the_wrong_assembly_writes_nothing(tmp_path):

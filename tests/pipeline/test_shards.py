@@ -3,6 +3,7 @@ import pyarrow.parquet as pq
 import pytest
 import ray.data
 
+from raygen.errors import InputError
 from raygen.pipeline.shards import MAX_SHARD_ROWS, ShardSource, plan_shards, shard_rows
 from raygen.tables.schemas import VARIANTS
 
@@ -27,7 +28,7 @@ def test_shards_hold_every_row_once_in_order(tmp_path):
     shards = plan_shards(folder, "digest")
     rows = pa.concat_tables([shard.read() for shard in shards])
     whole = pa.concat_tables([pq.read_table(path) for path in sorted(folder.glob("*.parquet"))])
-    assert rows.drop_columns(["shard"]).to_pylist() == whole.to_pylist()
+    assert rows.drop_columns(["shard", "source"]).to_pylist() == whole.to_pylist()
     assert [shard.num_rows for shard in shards] == [len(shard.read()) for shard in shards]
 
 
@@ -57,6 +58,21 @@ def test_small_row_groups_are_joined_in_a_large_input(tmp_path):
 @pytest.mark.parametrize(("rows", "expected"), [(0, 64), (1000, 64), (64_000, 1000), (10**9, MAX_SHARD_ROWS)])
 def test_the_size_of_a_shard_grows_with_the_input_up_to_a_limit(rows, expected):
     assert shard_rows(rows) == expected
+
+
+def test_rows_know_their_place_in_the_input(tmp_path):
+    shards = plan_shards(ingested(tmp_path, [("1", 100), ("2", 30)], [("2", 5)]), "digest")
+    sources = [source for shard in shards for source in shard.read()["source"].to_pylist()]
+    assert sources == [f"part-00000.parquet:{row}" for row in range(1, 131)] + [
+        f"part-00001.parquet:{row}" for row in range(1, 6)
+    ]
+
+
+def test_a_file_that_was_swapped_is_not_read(tmp_path):
+    (shard,) = plan_shards(ingested(tmp_path, [("1", 30)]), "digest")
+    ingested(tmp_path, [("1", 31)])
+    with pytest.raises(InputError, match="was changed while it was being scored"):
+        shard.read()
 
 
 def test_an_empty_input_has_no_shards(tmp_path):

@@ -104,33 +104,7 @@ def test_fork_equals_pair_with_n_in_the_window(demo):
 
 
 def test_fork_equals_pair_for_a_model_without_bos():
-    assert_same(*both_methods(bigram_without_state(), CONTIG, cases(CONTIG)["spread"], WINDOWS["grid"], "both"))
-
-
-def bigram_without_state():
-    """A model without BOS whose state is the last token read, so that a fork has something to carry."""
-    from tests.builders import BigramNetwork
-
-    class Network(BigramNetwork):
-        def state_bytes(self, num_tokens):
-            return 1
-
-        def hidden_states(self, tokens, state=None, return_state=False):
-            hidden, _ = super().hidden_states(tokens)
-            return hidden, _Nothing(len(tokens)) if return_state else None
-
-    class _Nothing:
-        num_bytes = 1
-
-        def __init__(self, num_rows):
-            self.num_rows = num_rows
-
-        def select(self, rows):
-            return _Nothing(len(rows))
-
-    model = bigram_model(bos_id=None)
-    object.__setattr__(model.loaded, "network", Network())
-    return model
+    assert_same(*both_methods(bigram_model(bos_id=None), CONTIG, cases(CONTIG)["spread"], WINDOWS["grid"], "both"))
 
 
 @st.composite
