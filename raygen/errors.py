@@ -4,6 +4,7 @@
     ├── SettingsError   2   the command or the settings are wrong
     ├── InputError      3   the input cannot be used: no such file, wrong reference, broken checkpoint
     └── StoppedError    4   the run stopped before everything was done; the same command resumes it
+        └── RunInterrupted  by Ctrl-C or SIGTERM
 
     Interrupted         4   Ctrl-C or SIGTERM
 
@@ -35,6 +36,10 @@ class StoppedError(RaygenError):
     """The run stopped before everything was done and can be resumed by the same command."""
 
     exit_code = 4
+
+
+class RunInterrupted(StoppedError):
+    """Ctrl-C or SIGTERM stopped a run. Its Ray is still at work and ends with the process."""
 
 
 class Interrupted(BaseException):

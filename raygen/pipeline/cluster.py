@@ -18,11 +18,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from raygen.errors import SettingsError
+from raygen.errors import RunInterrupted, SettingsError
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a thread that is left behind must not start another Ray
 
 import ray
 import ray.data
@@ -86,7 +87,11 @@ def remote_address(address: str | None) -> str | None:
 
 @contextmanager
 def session(address: str | None) -> Iterator[None]:
-    """A Ray to run on: the one that is connected already, the one at ``address`` or RAY_ADDRESS, or one started here."""
+    """A Ray to run on: the one that is connected already, the one at ``address`` or RAY_ADDRESS, or one started here.
+
+    After an interrupted run it is not shut down: a thread is still in the middle of its compiled code, which would abort
+    the process. It ends with the process.
+    """
     if not ray.is_initialized():
         _start(remote_address(address))
         ours = True
@@ -95,9 +100,17 @@ def session(address: str | None) -> Iterator[None]:
     _configure_data()
     try:
         yield
-    finally:
-        if ours:
-            ray.shutdown()
+    except RunInterrupted:
+        raise
+    except BaseException:
+        _shut_down(ours)
+        raise
+    _shut_down(ours)
+
+
+def _shut_down(ours: bool) -> None:
+    if ours:
+        ray.shutdown()
 
 
 def _start(remote: str | None) -> None:
@@ -105,9 +118,10 @@ def _start(remote: str | None) -> None:
         # A Ray that is started here asks for a token by default and would write one to HOME if none were given.
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     local = {} if remote else {"include_dashboard": False, "object_store_memory": _LOCAL_OBJECT_STORE}
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    logging.getLogger("ray").setLevel(logging.ERROR)
+
     try:
-        with _quiet_start():
+        with _quiet_start(), _own_signals():
             ray.init(address=remote, log_to_driver=False, logging_level=logging.ERROR, **local)
     except ConnectionError as error:
         raise SettingsError(f"No Ray cluster answers at {remote}: {error}.") from error
@@ -117,11 +131,6 @@ def _start(remote: str | None) -> None:
             f"Ray cannot be started here: {said[0] if said else type(error).__name__}. "
             "It keeps its files in the temporary directory, whose path must be short and writable (RAY_TMPDIR names another)."
         ) from error
-    finally:
-        # Ray puts its own handler in SIGTERM's place, which ends the process there and then.
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
 
 
 def _configure_data() -> None:
@@ -148,6 +157,18 @@ def resources() -> Resources:
     """Ask the cluster."""
     total = ray.cluster_resources()
     return Resources(int(total.get("CPU", 1)), float(total.get("GPU", 0)), float(total.get("memory", 0)))
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep the handlers that are set: Ray puts its own in SIGTERM's place, in Python and in its compiled core."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
 
 
 @contextmanager
