@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-slow lint types install clean
+.PHONY: demo test test-slow bench lint types install clean
 
 # The public reference implementation of Evo 1 is a test oracle. It declares flash-attn, which needs CUDA to build,
 # so it is installed without its dependencies and the tests put a small stand-in in flash-attn's place.
@@ -41,6 +41,11 @@ lint: $(VENV)/installed-dev
 
 types: $(VENV)/installed-dev
 	$(BIN)/mypy
+
+# tokens and seconds of the public reference, of pair and of fork; BENCH names a VCF and its FASTA
+BENCH ?= ../shared/data/brca1/brca1.1000g_phase3.vcf ../shared/data/brca1/brca1.GRCh37.chr17_41100001_41300000.fa
+bench: $(VENV)/installed-dev
+	$(BIN)/python jobs/bench_scoring.py $(BENCH)
 
 clean:
 	rm -rf $(VENV) demo-out build *.egg-info

@@ -20,7 +20,7 @@ from raygen.scoring.plan import plan_windows
 from raygen.scoring.scorer import PairScorer, VariantScorer
 from raygen.sequence.reference import open_reference
 from raygen.sequence.windows import Window
-from raygen.tables.schemas import PAIRS, variant_ids
+from raygen.tables.schemas import HAPLOTYPE_MEMBERS, PAIRS, variant_ids
 from raygen.variants.ingest import ingest
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def score_variants(
     strand: Literal["forward", "reverse", "both"] = "forward",
     window: Window | None = None,
     circular: Sequence[str] = (),
+    haplotype_column: str | None = None,
 ) -> pa.Table:
     """Score variants against a reference, normalised and checked as ``raygen ingest`` does.
 
@@ -71,6 +72,8 @@ def score_variants(
         reference: a FASTA, plain or bgzip.
         window: default half of the model's context on each side.
         circular: contigs without ends.
+        haplotype_column: names the haplotype of an allele. Each haplotype of two or more members is one more row, with the
+            flag ``haplotype``; the column and ``haplotype_members`` follow those of SCORES.
 
     Returns:
         A table with the SCORES columns: a table's variants in their order, a file's by contig and position. Alleles that
@@ -85,7 +88,14 @@ def score_variants(
         raise SettingsError(f"circular names {', '.join(unknown)}, which {reference} does not have.")
     with tempfile.TemporaryDirectory() as scratch:
         source, extra = _as_file(variants, Path(scratch))
-        taken = ingest([source], opened, Path(scratch) / "ingested", source_columns=extra)
+        taken = ingest(
+            [source],
+            opened,
+            Path(scratch) / "ingested",
+            source_columns=extra,
+            haplotype_column=haplotype_column,
+            max_haplotype_span=window.right,
+        )
         normalised = pq.read_table(taken.variants_dir)
     if taken.rejects:
         counts = ", ".join(f"{count:,} {reason}" for reason, count in taken.rejects.items())
@@ -99,7 +109,8 @@ def score_variants(
     # Some thousand at a time: their windows are in memory as sequences while they are scored.
     pieces = [named.slice(at, _ROWS_AT_ONCE) for at in range(0, max(len(named), 1), _ROWS_AT_ONCE)]
     scored = pa.concat_tables([scorer.score(plan_windows(piece, opened, window, strand, circular)) for piece in pieces])
-    return _finished(scored, model, fingerprint(model.loaded, window, strand, circular))
+    carried = [haplotype_column, HAPLOTYPE_MEMBERS] if haplotype_column else []
+    return _finished(scored, model, fingerprint(model.loaded, window, strand, circular), carried)
 
 
 def _as_file(variants: pa.Table | pl.DataFrame | str | Path, scratch: Path) -> tuple[Path, list[str]]:
@@ -151,8 +162,9 @@ def _check_lengths(pairs: pa.Table, model: ResidentModel) -> None:
                 raise InputError(f"{name} of {len(rows):,} pairs (first: {rows[0]}) {why}.")
 
 
-def _finished(scored: pa.Table, model: ResidentModel, print_of: str) -> pa.Table:
-    scores, failed = split_rows(classify(scored), model.name, print_of, _RUN_ID)
+def _finished(scored: pa.Table, model: ResidentModel, print_of: str, carried: Sequence[str] = ()) -> pa.Table:
+    extra = {name: name for name in carried}
+    scores, failed = split_rows(classify(scored), model.name, print_of, _RUN_ID, extra)
     if len(failed):
         warnings.warn(f"{len(failed):,} rows left out: {failed['detail'][0].as_py()}", stacklevel=3)
     return scores

@@ -6,19 +6,20 @@ everything was done and can be resumed by the same command.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import traceback
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from raygen.errors import Interrupted, RaygenError, SettingsError, StoppedError
-from raygen.settings import Settings, dump_settings, load_settings
+from raygen.errors import Interrupted, RaygenError, RunInterrupted, SettingsError, StoppedError
+from raygen.settings import Settings, dump_settings, load_settings, refuse_missing_files
 from raygen.version import __version__
 
 app = typer.Typer(
@@ -65,6 +66,9 @@ def ingest(
     source_column: Annotated[
         list[str] | None, typer.Option(help="INFO field or column to carry along; may be repeated.")
     ] = None,
+    haplotype_column: Annotated[
+        str | None, typer.Option(help="INFO field or column that names an allele's haplotype.")
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Turn VCF, VCF.gz or BCF into normalised, checked VARIANTS (and REJECTS) in Parquet."""
@@ -79,6 +83,7 @@ def ingest(
             Path(out),
             max_allele_length=max_allele_length,
             source_columns=source_column or [],
+            haplotype_column=haplotype_column,
             on_progress=lambda count: status.update(f"reading: {count:,} records"),
         )
     print_ingest(result, _out)
@@ -98,6 +103,7 @@ def score(
     debug: Debug = False,
 ) -> None:
     """Score variants, or pairs of sequences, and write a classified table."""
+    _refuse_variants_as_config(config)
     given = {
         "input.variants": variants or None,
         "input.pairs": pairs or None,
@@ -110,6 +116,7 @@ def score(
 
 def run(settings: Settings) -> None:
     """Run a scoring job and print its summary."""
+    refuse_missing_files(settings)  # before torch and ray are imported, which takes seconds
     from raygen.interpret.summary import print_summary
     from raygen.pipeline.run import run_score
 
@@ -142,6 +149,66 @@ def plan(
 
 
 @app.command()
+def saturate(
+    region: Annotated[str, typer.Option(help="chrom:start-end, 1-based, both ends included, as samtools.")],
+    reference: Annotated[str, typer.Option("--reference", help="FASTA of the region's assembly, plain or bgzip.")],
+    model: Annotated[str | None, typer.Option(help="demo, a folder with a checkpoint, or a hub id.")] = None,
+    out: Annotated[str, typer.Option("--out", help="Folder for the results.")] = "raygen-saturation",
+    deletions: Annotated[bool, typer.Option("--deletions", help="Every deletion of one base, too.")] = False,
+    overrides: Overrides = None,
+    debug: Debug = False,
+) -> None:
+    """Score every change of one base in a region, and draw position by base."""
+    from raygen.interpret.saturation import print_most_negative
+    from raygen.interpret.summary import print_summary
+    from raygen.pipeline.saturate import run_saturation
+
+    given = {"input.reference": reference, "model.name": model}
+    done = run_saturation(region, deletions, overrides or [], given, out, say=_say)
+    print_summary(done.run, _out)
+    print_most_negative(done.saturation, _out)
+    _say(f"picture: {done.page}")
+
+
+@app.command("compare-windows")
+def compare_windows(
+    variants: Annotated[list[str], typer.Option(help="Parquet or VCF, files or folders; may be repeated.")],
+    reference: Annotated[str, typer.Option("--reference", help="FASTA of the variants' assembly, plain or bgzip.")],
+    model: Annotated[str, typer.Option(help="demo, a folder with a checkpoint, or a hub id.")] = "demo",
+    sample: Annotated[int, typer.Option(min=2, help="Variants to score under each window.")] = 200,
+    windows: Annotated[
+        str, typer.Option(help="left+right or left+right@stride, by commas; the first is the baseline.")
+    ] = "",
+    strand: Annotated[
+        Literal["forward", "reverse", "both"], typer.Option(help="both: the mean of the two.")
+    ] = "forward",
+    circular: Annotated[list[str] | None, typer.Option(help="A contig without ends; may be repeated.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the sample.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cuda or cpu.")] = "auto",
+    out: Annotated[str | None, typer.Option("--out", help="JSON file for the table.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Score a sample of variants under several windows: how far ranks and classes agree, and what each costs."""
+    from raygen.interpret.compare_windows import print_comparison
+    from raygen.pipeline.window_comparison import (
+        ComparisonRequest,
+        refuse_unwritable,
+        run_comparison,
+        write_comparison,
+    )
+
+    if out:
+        refuse_unwritable(out)
+    words = [word for word in windows.split(",") if word.strip()]
+    request = ComparisonRequest(variants, reference, model, words, sample, seed, strand, circular or [], device)
+    comparisons = run_comparison(request, say=_say)
+    print_comparison(comparisons, _out)
+    if out:
+        write_comparison(comparisons, request, out)
+        _say(f"table: {out}")
+
+
+@app.command()
 def doctor(
     model: Annotated[str, typer.Option(help="The model to try.")] = "demo",
     device: Annotated[str, typer.Option(help="auto, cuda or cpu.")] = "auto",
@@ -161,13 +228,13 @@ def doctor(
 @config_app.command("show")
 def config_show(config: Config = None, overrides: Overrides = None, debug: Debug = False) -> None:
     """Print the settings with every default written out."""
-    _out.print(escape(dump_settings(load_settings(config, overrides or []))), end="", soft_wrap=True)
+    _out.print(escape(dump_settings(load_settings(config, overrides or [], complete=False))), end="", soft_wrap=True)
 
 
 @config_app.command("check")
 def config_check(config: Config = None, overrides: Overrides = None, debug: Debug = False) -> None:
     """List every fault of a settings file, without running it."""
-    load_settings(config, overrides or [])
+    refuse_missing_files(load_settings(config, overrides or []))
     _say(f"{config or 'The settings'}: nothing to put right.")
 
 
@@ -176,6 +243,13 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
     if version:
         _out.print(f"raygen {__version__}")
         raise typer.Exit
+
+
+def _refuse_variants_as_config(config: str | None) -> None:
+    if config and config.endswith((".vcf", ".gz", ".bgz", ".bcf", ".parquet")):
+        raise SettingsError(
+            f"{config} stands where the settings file does. Write --variants {config}, once for each file."
+        )
 
 
 def _say(line: str) -> None:
@@ -192,12 +266,29 @@ def main() -> None:
     except RaygenError as error:
         _fail(error, debug)
     except Interrupted:
-        _fail(StoppedError("Stopped before anything was scored."), debug)
-    except PermissionError as error:
-        _fail(SettingsError(f"{error.filename}: permission denied."), debug)
+        _fail(StoppedError("Stopped. What is committed stays; nothing else was written."), debug)
+    except SystemExit as ended:
+        if ended.code != signal.SIGTERM:  # Ray's own answer to SIGTERM, while it starts
+            raise
+        _fail(StoppedError("Stopped. What is committed stays; nothing else was written."), debug)
+    except SystemError as error:
+        if not _was_interrupted(error):
+            raise
+        _fail(StoppedError("Stopped. What is committed stays; nothing else was written."), debug)
+    except OSError as error:
+        _fail(SettingsError(f"{error.filename or 'A file'}: {error.strerror or error}."), debug)
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Whether a signal came while compiled code ran that takes it for an error of its own (Ray, while it starts)."""
+    while error is not None and not isinstance(error, Interrupted):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
+    for again in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(again, signal.SIG_IGN)  # a second one would break into the stopping; SIGKILL is always there
     raise Interrupted(signal.Signals(number).name)
 
 
@@ -205,6 +296,9 @@ def _fail(error: RaygenError, debug: bool) -> NoReturn:
     if debug:
         traceback.print_exc()
     _err.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
+    if isinstance(error, RunInterrupted):
+        sys.stderr.flush()
+        os._exit(error.exit_code)  # Ray's threads are at work; its processes notice that this one is gone
     sys.exit(error.exit_code)
 
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from raygen.errors import InputError, SettingsError
 from raygen.model.cards import Domain
+from raygen.tables.schemas import HAPLOTYPE_MEMBERS
 
 
 class _Room(BaseModel):
@@ -41,9 +42,9 @@ class InputSettings(_Room):
 
     @property
     def carried_columns(self) -> list[str]:
-        """Columns of the input that go with each score: the ones asked for, and the haplotype's name."""
-        own = self.haplotype_column
-        return [*self.source_columns, *([own] if own and own not in self.source_columns else [])]
+        """Columns that go with each score: the ones asked for, and with haplotypes their names and their members."""
+        own = [self.haplotype_column, HAPLOTYPE_MEMBERS] if self.haplotype_column else []
+        return [*self.source_columns, *(name for name in own if name not in self.source_columns)]
 
     @field_validator("variants", "pairs", "circular", "source_columns", mode="before")
     @classmethod

@@ -95,6 +95,8 @@ def print_ingest(result: IngestResult, console: Console) -> None:
         f" + {sum(result.rejects.values()):,} rejected",
         soft_wrap=True,
     )
+    if result.num_haplotypes:
+        console.print(f"{result.num_haplotypes:,} of the alleles are haplotypes, beside their members", soft_wrap=True)
     console.print(f"variants: {result.variants_dir}", soft_wrap=True, markup=False)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from raygen.cache import cache_folder
+from raygen.errors import SettingsError
 from raygen.pipeline.shards import file_stamp
 from raygen.sequence.reference import Reference
 from raygen.settings import Settings
@@ -31,21 +32,46 @@ def take_input(settings: Settings, folder: RunFolder, reference: Reference | Non
     else:
         inputs = [_ingest_folder(path) or Path(path) for path in settings.input.variants or []]
         if len(inputs) == 1 and is_ingested(inputs[0]) and _as_ingested(inputs[0], reference, settings):
-            return _known(inputs[0])
+            return _known(inputs[0], _right(settings, context_length))
+        _refuse_ingested_haplotypes(inputs)
         paths = [path / VARIANTS_FOLDER if is_ingested(path) else path for path in inputs]
-        taken = _ingested(paths, settings, folder, reference)
+        taken = _ingested(paths, settings, folder, reference, _right(settings, context_length))
     _commit_rejects(folder, taken)
     return taken
 
 
-def _ingested(paths: list[Path], settings: Settings, folder: RunFolder, reference: Reference) -> IngestResult:
+def _right(settings: Settings, context_length: int) -> int:
+    """Bases that a window holds from the variant on: a haplotype that spans more would be scored in part only."""
+    return settings.window.right if settings.window.right is not None else context_length // 2
+
+
+def _refuse_ingested_haplotypes(inputs: Sequence[Path]) -> None:
+    """Haplotypes are rows of an ingested table like others, so ingesting it again would take them for members."""
+    for path in inputs:
+        if is_ingested(path) and read_ingest_info(path).get("haplotype_column"):
+            raise SettingsError(
+                f"{path} was ingested with haplotypes, so it can be scored only by itself, on its own reference and with "
+                "its own columns. Give the files that it was made from."
+            )
+
+
+def _ingested(
+    paths: list[Path], settings: Settings, folder: RunFolder, reference: Reference, right: int
+) -> IngestResult:
     """Ingest beside the scores, or take what an earlier start of the same run left there."""
     given = settings.input
-    place = _beside(folder, paths, reference.digest, given.max_allele_length, given.source_columns)
+    haplotypes = (given.haplotype_column, right) if given.haplotype_column else ()
+    place = _beside(folder, paths, reference.digest, given.max_allele_length, given.source_columns, *haplotypes)
     if is_ingested(place):
         return _left_there(place)
     return ingest(
-        paths, reference, place, max_allele_length=given.max_allele_length, source_columns=given.source_columns
+        paths,
+        reference,
+        place,
+        max_allele_length=given.max_allele_length,
+        source_columns=given.source_columns,
+        haplotype_column=given.haplotype_column,
+        max_haplotype_span=right,
     )
 
 
@@ -88,11 +114,18 @@ def _as_ingested(path: Path, reference: Reference, settings: Settings) -> bool:
     info = read_ingest_info(path)
     columns_there = set(settings.input.source_columns) <= set(info["source_columns"])
     short_enough = info["max_allele_length"] <= settings.input.max_allele_length
-    return info["reference"]["digest"] == reference.digest and columns_there and short_enough
+    same_haplotypes = settings.input.haplotype_column in (None, info.get("haplotype_column"))
+    return info["reference"]["digest"] == reference.digest and columns_there and short_enough and same_haplotypes
 
 
-def _known(path: Path) -> IngestResult:
+def _known(path: Path, right: int) -> IngestResult:
     """What the user ingested before. Its rejects were accounted for there; what comes in here are its variants."""
+    longest = read_ingest_info(path).get("longest_haplotype", 0)
+    if longest > right:
+        raise SettingsError(
+            f"window.right is {right:,} bases, but a haplotype in {path} spans {longest:,}. Use a larger window.right, or "
+            "score the files that it was made from: there a haplotype that is too long is rejected."
+        )
     taken = _left_there(path)
     return replace(taken, num_records=taken.num_variants, num_alleles=taken.num_variants, rejects={}, warnings=[])
 
@@ -108,4 +141,5 @@ def _left_there(path: Path) -> IngestResult:
         variants_dir=path / VARIANTS_FOLDER,
         rejects_dir=path / REJECTS_FOLDER,
         digest=info["digest"],
+        num_haplotypes=info.get("num_haplotypes", 0),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import ray
+import ray.data
 from ray.exceptions import RayError
 
-from raygen.errors import InputError, Interrupted, RaygenError, SettingsError, StoppedError
+from raygen.errors import InputError, Interrupted, RaygenError, RunInterrupted, SettingsError, StoppedError
 from raygen.model.cards import OFF_LABEL_DOMAIN, is_off_label
 from raygen.model.loading import DEMO, NetworkDescription, describe_network
+from raygen.pipeline.background import in_a_thread
 from raygen.pipeline.build import build
 from raygen.pipeline.cluster import ActorPlan, plan_actors, remote_address, resources, session
 from raygen.pipeline.intake import take_input
@@ -157,13 +159,12 @@ class _Run:
 
     def _stream(self, progress: RunProgress, actors: ActorPlan) -> None:
         try:
-            for batch in build(self.shards, self._job, actors).iter_batches(batch_size=None, batch_format="pyarrow"):
-                for summary in ShardSummary.from_table(batch):
-                    self._count(summary)
-                    progress.advance(summary.num_rows, summary.tokens)
+            for summary in in_a_thread(_summaries(build(self.shards, self._job, actors))):
+                self._count(summary)
+                progress.advance(summary.num_rows, summary.tokens)
         except (KeyboardInterrupt, Interrupted):
             self._write_manifest("stopped")
-            raise StoppedError(f"Stopped. {self._so_far()} The same command goes on from there.") from None
+            raise RunInterrupted(f"Stopped. {self._so_far()} The same command goes on from there.") from None
         except (RayError, RaygenError) as error:
             self._write_manifest("failed")
             raise _in_our_words(error, self._so_far()) from error
@@ -247,6 +248,12 @@ class _Run:
         )
 
 
+def _summaries(dataset: ray.data.Dataset) -> Iterator[ShardSummary]:
+    """Run the dataset; what each committed shard held, as it comes."""
+    for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
+        yield from ShardSummary.from_table(batch)
+
+
 def _describe(settings: Settings) -> NetworkDescription:
     """The model as the actors will see it: looked at here, or on a machine with a GPU of the cluster that is connected."""
     model = settings.model
@@ -292,7 +299,7 @@ def _job(settings: Settings, model: NetworkDescription, window: Window | None, r
         window=window,
         strand=strand,
         cuts=settings.classes.cuts,
-        source_columns=tuple(settings.input.source_columns),
+        source_columns=tuple(settings.input.carried_columns),
         model=settings.model.name,
         model_source=_absolute_folder(settings.model.name),
         revision=settings.model.revision,
@@ -307,7 +314,7 @@ def _job(settings: Settings, model: NetworkDescription, window: Window | None, r
             fingerprint=fingerprint(model, window, strand, circular),
             reference_digest=reference.digest if reference else "",
             cuts=", ".join(f"{cut:g}" for cut in settings.classes.cuts),
-            source_columns=", ".join(settings.input.source_columns),
+            source_columns=", ".join(settings.input.carried_columns),
         ),
         earlier_files={},
     )

@@ -21,10 +21,10 @@ from ray.data.block import BlockMetadata
 from ray.data.datasource import ReadTask
 
 from raygen.errors import InputError
-from raygen.tables.schemas import PAIRS, VARIANTS
+from raygen.tables.schemas import HAPLOTYPE_MEMBERS, PAIRS, VARIANTS
 
 CARRIED = "carried:"
-_OWN_COLUMNS = {*VARIANTS.names, *PAIRS.names}
+_OWN_COLUMNS = {*VARIANTS.names, *PAIRS.names, HAPLOTYPE_MEMBERS}
 
 MIN_SHARD_ROWS, MAX_SHARD_ROWS, MAX_PAIR_ROWS = 64, 4096, 256
 _WANTED_SHARDS = 64  # enough to keep many actors busy to the end, few enough that their overhead does not show

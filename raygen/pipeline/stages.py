@@ -26,7 +26,7 @@ from raygen.pipeline.shards import CARRIED
 from raygen.scoring.plan import plan_windows, strands_read
 from raygen.sequence.reference import open_reference
 from raygen.tables.layout import RunFolder
-from raygen.tables.schemas import variant_ids
+from raygen.tables.schemas import HAPLOTYPE_MEMBERS, variant_ids
 
 _MANY = 16
 PAIR_DIGEST = "pair_digest"
@@ -153,7 +153,7 @@ def commit_shard(scored: pa.Table, job: Job) -> pa.Table:
     if job.off_label:
         new = _with_flag_on_all(new, OFF_LABEL_DOMAIN)
     new = classify(new, job.cuts)
-    extra = {name: f"{CARRIED}{name}" for name in job.source_columns} if job.window else {PAIR_DIGEST: PAIR_DIGEST}
+    extra = _carried(job) if job.window else {PAIR_DIGEST: PAIR_DIGEST}
     scores, rejects = split_rows(new, job.model, job.identity.fingerprint, job.run_id, extra)
     assert shard is not None, "rows lost the name of their shard on the way"
     assert len(scores) + len(rejects) + num_already == len(scored), "rows of a shard are neither scored nor rejected"
@@ -170,6 +170,11 @@ def commit_shard(scored: pa.Table, job: Job) -> pa.Table:
         tokens_by_two_passes=2 * len(strands_read(job.strand)) * (pc.sum(scores["num_tokens"]).as_py() or 0),
         **json.loads(scored["cost"][0].as_py()),
     ).to_table()
+
+
+def _carried(job: Job) -> dict[str, str]:
+    """Columns that follow those of SCORES, with the names they have on the way."""
+    return {name: name if name == HAPLOTYPE_MEMBERS else f"{CARRIED}{name}" for name in job.source_columns}
 
 
 def _earlier(job: Job, chrom: str | None, extra: Sequence[str] = (), near: tuple[int, int] | None = None) -> pa.Table:

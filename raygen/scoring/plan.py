@@ -28,6 +28,7 @@ from raygen.sequence.windows import (
     mirror,
     place_windows,
 )
+from raygen.tables.schemas import HAPLOTYPE_MEMBERS
 
 HAPLOTYPE = "haplotype"
 """Flag: the row is the alleles of a haplotype together; its members have rows of their own."""

@@ -26,11 +26,12 @@ import pyarrow.compute as pc
 import pysam
 
 from raygen.errors import SettingsError, StoppedError
-from raygen.tables.schemas import REJECTS, SCHEMA_VERSION, VARIANTS, Reason, variant_id
+from raygen.tables.schemas import HAPLOTYPE_MEMBERS, REJECTS, SCHEMA_VERSION, VARIANTS, Reason, variant_id
 from raygen.variants.alleles import SOURCE_PREFIX, AlleleBatch, AlleleReader
 from raygen.variants.assembly import AssemblyWatch
 from raygen.variants.check import AlleleChecker, CheckedBatch
 from raygen.variants.external_sort import ExternalSort, repeats_of_previous
+from raygen.variants.haplotypes import ID_PREFIX, Haplotype, HaplotypeCollector, check_column_type
 from raygen.variants.inputs import agree_on_columns, open_readers
 from raygen.variants.part_files import PartFiles
 from raygen.variants.publish import REJECTS_FOLDER, VARIANTS_FOLDER, abandoned_scratch, publish, scratch_folder
@@ -41,7 +42,10 @@ _INPUT_FIELDS = ["chrom", "pos", "id", "ref", "alt"]
 
 @dataclass(frozen=True)
 class IngestResult:
-    """What an ingest did. ``num_alleles`` = ``num_variants`` + the sum of ``rejects``."""
+    """What an ingest did. ``num_alleles`` = ``num_variants`` + the sum of ``rejects``.
+
+    ``num_haplotypes`` of the alleles are none of the input's: they span the members of a haplotype.
+    """
 
     num_records: int
     num_alleles: int
@@ -51,6 +55,7 @@ class IngestResult:
     variants_dir: Path
     rejects_dir: Path
     digest: str
+    num_haplotypes: int = 0
 
 
 def ingest(
@@ -60,6 +65,8 @@ def ingest(
     *,
     max_allele_length: int = 1000,
     source_columns: Sequence[str] = (),
+    haplotype_column: str | None = None,
+    max_haplotype_span: int | None = None,
     row_group_rows: int = 4096,
     file_rows: int = 1_048_576,
     on_progress: Callable[[int], None] | None = None,
@@ -69,6 +76,9 @@ def ingest(
     inputs              VCF, gzip or bgzip VCF, BCF, Parquet, or folders of them; mixed as you like
     max_allele_length   bases of the longest REF or ALT that is taken
     source_columns      INFO keys, QUAL, FILTER or Parquet columns that are carried along
+    haplotype_column    INFO key or column that names the haplotype of an allele; it is carried along. Each haplotype of two
+                        or more members is one more allele, with the ids of its members in ``haplotype_members``
+    max_haplotype_span  bases of the longest REF or ALT of a haplotype, where that is less than ``max_allele_length``
     row_group_rows      most rows of a row group; a row group never holds two contigs
     file_rows           most rows of a file
     on_progress         called after each batch with the number of records read so far
@@ -79,16 +89,21 @@ def ingest(
     _check_numbers(max_allele_length=max_allele_length, row_group_rows=row_group_rows, file_rows=file_rows)
     out = Path(out)
     readers = open_readers(inputs)
-    columns = agree_on_columns(readers, source_columns)
+    columns = agree_on_columns(readers, carried_columns(source_columns, haplotype_column))
+    if haplotype_column:
+        check_column_type(haplotype_column, columns[haplotype_column])
+    longest = min(max_allele_length, max_haplotype_span or max_allele_length)
     try:
         with scratch_folder(out) as scratch:
             run = _Ingest(readers, reference, scratch, columns, max_allele_length)
+            run.haplotypes = HaplotypeCollector(haplotype_column, reference, longest) if haplotype_column else None
             run.warnings += [
                 f"{out / name} is left from an ingest that did not end." for name in abandoned_scratch(out, scratch)
             ]
             run.open_tables(row_group_rows, file_rows)
             try:
                 run.read(on_progress or (lambda num_records: None))
+                run.add_haplotypes()
                 run.write_sorted()
                 run.finish()
             finally:
@@ -113,7 +128,8 @@ class _Ingest:
         max_allele_length: int,
     ) -> None:
         self.warnings: list[str] = []
-        self.num_records = self.num_alleles = 0
+        self.num_records = self.num_alleles = self.num_haplotypes = self.longest_haplotype = 0
+        self.haplotypes: HaplotypeCollector | None = None
         self._readers = readers
         self._reference = reference
         self._scratch = scratch
@@ -127,7 +143,7 @@ class _Ingest:
         self._hash = hashlib.sha256()
 
     def open_tables(self, row_group_rows: int, file_rows: int) -> None:
-        carried = [pa.field(name, arrow_type) for name, arrow_type in self._columns.items()]
+        carried = [pa.field(name, arrow_type) for name, arrow_type in self._written_columns().items()]
         metadata = {
             "raygen.schema_version": str(SCHEMA_VERSION),
             "raygen.reference_digest": self._reference.digest,
@@ -150,12 +166,25 @@ class _Ingest:
                 checked = self._checker.check(batch, reader.kind)
                 self._write_refused(batch, checked, reader.name)
                 self._sort.add(self._to_sort(batch, checked, number))
+                if self.haplotypes:
+                    self.haplotypes.add(batch, checked, number)
                 self.num_records += batch.num_records
                 self.num_alleles += batch.table.num_rows
                 self._watch.after_batch()
                 on_progress(self.num_records)
         self._watch.at_end(self._rejects)
         self.warnings += self._watch.length_warnings()
+
+    def add_haplotypes(self) -> None:
+        """Add what spans each haplotype's members to the sort, or why nothing does to the rejects."""
+        for haplotype in self.haplotypes.haplotypes() if self.haplotypes else ():
+            if haplotype.variant is None:
+                self._refuse_haplotype(haplotype)
+            else:
+                self._sort.add(self._haplotype_to_sort(haplotype))
+                self.longest_haplotype = max(self.longest_haplotype, *map(len, haplotype.variant[1:]))
+            self.num_alleles += 1
+            self.num_haplotypes += 1
 
     def write_sorted(self) -> None:
         """Write the variants in order, duplicates to the rejects."""
@@ -198,6 +227,9 @@ class _Ingest:
             "warnings": self.warnings,
             "max_allele_length": self._max_allele_length,
             "source_columns": {name: str(arrow_type) for name, arrow_type in self._columns.items()},
+            "haplotype_column": self.haplotypes.column if self.haplotypes else None,
+            "num_haplotypes": self.num_haplotypes,
+            "longest_haplotype": self.longest_haplotype,
             "versions": {
                 "raygen": version("raygen"),
                 "pysam": pysam.__version__,
@@ -217,7 +249,12 @@ class _Ingest:
             variants_dir=out / VARIANTS_FOLDER,
             rejects_dir=out / REJECTS_FOLDER,
             digest=self._hash.hexdigest(),
+            num_haplotypes=self.num_haplotypes,
         )
+
+    def _written_columns(self) -> dict[str, pa.DataType]:
+        """Columns after those of VARIANTS, with their types."""
+        return {**self._columns, **({HAPLOTYPE_MEMBERS: pa.string()} if self.haplotypes else {})}
 
     def _reject_counts(self) -> dict[str, int]:
         return {reason.value: self._rejects[reason] for reason in Reason if self._rejects[reason]}
@@ -236,18 +273,45 @@ class _Ingest:
             "record": raw["record"],
         }
         columns |= {f"input.{name}": raw[name] for name in _INPUT_FIELDS}
-        for name, arrow_type in self._columns.items():
+        for name, arrow_type in self._written_columns().items():
             is_there = SOURCE_PREFIX + name in raw.column_names
             columns[SOURCE_PREFIX + name] = raw[SOURCE_PREFIX + name] if is_there else pa.nulls(size, arrow_type)
         return pa.table(columns)
+
+    def _haplotype_to_sort(self, haplotype: Haplotype) -> pa.Table:
+        """A haplotype as one row in the form of ``_to_sort``; it has no source columns but the two of its own."""
+        assert self.haplotypes and haplotype.variant
+        pos, ref, alt = haplotype.variant
+        first = haplotype.members[0]
+        values: dict[str, Any] = {
+            "contig": pa.array([first.contig], pa.int32()),
+            "pos": [pos],
+            "ref": [ref],
+            "alt": [alt],
+            "order": [self.num_alleles],
+            "file": pa.array([first.file], pa.int32()),
+            "record": [first.record],
+        }
+        values |= {f"input.{name}": value for name, value in _shown_haplotype(haplotype, pos, ref, alt).items()}
+        own = {self.haplotypes.column: haplotype.name, HAPLOTYPE_MEMBERS: haplotype.member_names}
+        for name, arrow_type in self._written_columns().items():
+            values[SOURCE_PREFIX + name] = pa.array([own.get(name)], pa.string()).cast(arrow_type)
+        return pa.table(values)
+
+    def _refuse_haplotype(self, haplotype: Haplotype) -> None:
+        assert haplotype.reason
+        first = min(haplotype.members, key=lambda member: member.pos)
+        fields = _shown_haplotype(haplotype, first.pos or None, None, None)
+        source = f"{self._readers[haplotype.members[0].file].name}:{haplotype.members[0].record}"
+        self._write_rejects(list(fields.values()), pa.array([source]), [haplotype.reason], [haplotype.detail])
 
     def _as_variants(self, table: pa.Table) -> pa.Table:
         columns = [
             self._contigs.take(table["contig"].combine_chunks()),
             *(table[name] for name in ("pos", "ref", "alt", "input.id")),
-            *(table[SOURCE_PREFIX + name] for name in self._columns),
+            *(table[SOURCE_PREFIX + name] for name in self._written_columns()),
         ]
-        return pa.table(columns, names=[*VARIANTS.names, *self._columns])
+        return pa.table(columns, names=[*VARIANTS.names, *self._written_columns()])
 
     def _write_refused(self, batch: AlleleBatch, checked: CheckedBatch, name: str) -> None:
         if not checked.refused:
@@ -276,7 +340,11 @@ class _Ingest:
         return [f"{self._readers[file].name}:{record}" for file, record in numbers]
 
     def _write_rejects(
-        self, fields: Sequence[pa.ChunkedArray], sources: pa.Array, reasons: Sequence[Reason], details: Sequence[str]
+        self,
+        fields: Sequence[pa.ChunkedArray | pa.Array],
+        sources: pa.Array,
+        reasons: Sequence[Reason],
+        details: Sequence[str],
     ) -> None:
         self._rejects.update(reasons)
         columns = [*fields, sources, pa.array([reason.value for reason in reasons]), pa.array(details, pa.string())]
@@ -286,6 +354,20 @@ class _Ingest:
         texts = [rows[name].cast(pa.string()) for name in VARIANTS.names[:4]]
         ids = pc.binary_join_element_wise(*texts, "-").to_pylist()
         self._hash.update("".join(f"{name}\n" for name in ids).encode())
+
+
+def _shown_haplotype(haplotype: Haplotype, pos: int | None, ref: str | None, alt: str | None) -> dict[str, pa.Array]:
+    """The input's fields of a haplotype, in the order of ``_INPUT_FIELDS``: its name stands as its id."""
+    values = (haplotype.members[0].chrom, pos, f"{ID_PREFIX}{haplotype.name}", ref, alt)
+    return {
+        name: pa.array([value], VARIANTS.field(name).type) for name, value in zip(_INPUT_FIELDS, values, strict=True)
+    }
+
+
+def carried_columns(source_columns: Sequence[str], haplotype_column: str | None) -> list[str]:
+    """The source columns with the haplotype's, which is carried along in any case."""
+    extra = [haplotype_column] if haplotype_column and haplotype_column not in source_columns else []
+    return [*source_columns, *extra]
 
 
 def _stretches(values: np.ndarray) -> Iterator[tuple[int, int, int]]:

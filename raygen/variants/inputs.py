@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from raygen.errors import InputError, SettingsError
-from raygen.tables.schemas import SCORES, VARIANTS
+from raygen.tables.schemas import HAPLOTYPE_MEMBERS, SCORES, VARIANTS
 from raygen.variants.alleles import AlleleReader
 from raygen.variants.parquet import ParquetReader
 from raygen.variants.vcf import VcfReader
@@ -36,7 +36,7 @@ def agree_on_columns(readers: Sequence[AlleleReader], source_columns: Sequence[s
 
     SettingsError for a column that no input has or that the table already has; InputError where two inputs differ in type.
     """
-    taken = {*VARIANTS.names, *SCORES.names}
+    taken = {*VARIANTS.names, *SCORES.names, HAPLOTYPE_MEMBERS}
     if faults := [name for name in source_columns if name in taken]:
         raise SettingsError(
             f"source_columns: {_listed(faults)} is a name of raygen's own tables. Rename the column in the input."

@@ -1,0 +1,63 @@
+"""Windows as a user writes them in one word, and the ones that are offered when nobody says.
+
+    4096+4096        left + right, each variant in a window of its own
+    4096+256@2048    the same on a grid: windows start at multiples of 2,048 bases
+
+The offered grid keeps half of the model's context to the left, as a window without settings does, and starts a window
+every quarter of it: what is read once for all variants of such a window is then one to two tokens a variant where every
+base is mutated.
+"""
+
+from __future__ import annotations
+
+import re
+
+from raygen.errors import SettingsError
+from raygen.sequence.windows import Window
+
+_WRITTEN = re.compile(r"(\d+)\+(\d+)(?:@(\d+))?")
+GRID_RIGHT = 256
+"""Bases from the variant on that a grid has when nobody says; a pilot found its ranks close to those of longer windows."""
+_COMPARED_RIGHTS = (1024, 512, 256, 128, 32)
+
+
+def parse_window(text: str) -> Window:
+    """A window from ``left+right`` or ``left+right@stride``.
+
+    Raises:
+        SettingsError: it is written in another way, or is no window.
+    """
+    found = _WRITTEN.fullmatch(text.strip())
+    if not found:
+        raise SettingsError(f"{text!r} is no window. Write left+right, or left+right@stride for a grid: 4096+256@2048.")
+    left, right, stride = found.groups()
+    if stride is None:
+        return Window(int(left), int(right))
+    return Window(int(left), int(right), "grid", int(stride))
+
+
+def window_text(window: Window) -> str:
+    """A window in one word, as ``parse_window`` reads it."""
+    return f"{window.left}+{window.right}" + (f"@{window.stride}" if window.stride else "")
+
+
+def full_window(context_length: int) -> Window:
+    """Half of the model's context on each side."""
+    return Window(context_length // 2, context_length - context_length // 2)
+
+
+def grid_window(
+    context_length: int, left: int | None = None, right: int | None = None, stride: int | None = None
+) -> Window:
+    """A window on a grid that the model can read; what is given stays as it is."""
+    left = context_length // 2 if left is None else left
+    right = min(GRID_RIGHT, max(context_length // 4, 1)) if right is None else right
+    if stride is None:
+        stride = max(min(context_length // 4, context_length - left - right), 1)
+    return Window(left, right, "grid", stride)
+
+
+def windows_to_compare(context_length: int) -> list[Window]:
+    """The full window, which is the baseline, and grids that read less and less to the right of the variant."""
+    rights = [right for right in _COMPARED_RIGHTS if right <= context_length // 4]
+    return [full_window(context_length), *(grid_window(context_length, right=right) for right in rights)]

@@ -1,0 +1,61 @@
+"""A stretch of a contig as samtools writes it: ``chrom:start-end``, 1-based, both ends included."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from raygen.errors import InputError, SettingsError
+from raygen.variants.contig_names import resolve_contig
+from raygen.variants.reference_protocol import Reference, reference_name
+
+MAX_REGION = 1_000_000
+"""Bases. Every SNV of a longer region is a job for ``raygen score`` on a table of variants."""
+_WRITTEN = re.compile(r"(.+):([\d,]+)-([\d,]+)")  # a contig's own name may hold colons
+
+
+@dataclass(frozen=True)
+class Region:
+    """``chrom`` is the reference's name; ``start`` and ``end`` are 1-based and both included."""
+
+    chrom: str
+    start: int
+    end: int
+
+    @property
+    def length(self) -> int:
+        """Bases."""
+        return self.end - self.start + 1
+
+    def __str__(self) -> str:
+        return f"{self.chrom}:{self.start}-{self.end}"
+
+
+def parse_region(text: str, reference: Reference) -> Region:
+    """A region of the reference; the contig may be written with or without ``chr``.
+
+    Raises:
+        SettingsError: it is written in another way, ends before it starts, or is longer than ``MAX_REGION``.
+        InputError: the reference has no such contig, or the contig ends before the region does.
+    """
+    found = _WRITTEN.fullmatch(text.strip())
+    digits = [part.replace(",", "") for part in found.groups()[1:]] if found else []
+    if not found or not all(digits):
+        raise SettingsError(f"--region {text!r}: write it as chrom:start-end, 1-based, e.g. 17:41276000-41276400.")
+    start, end = map(int, digits)
+    chrom = resolve_contig(found[1], reference.lengths)
+    if chrom is None:
+        raise InputError(f"--region {text}: {reference_name(reference)} has no contig {found[1]!r}.")
+    if start < 1 or end < start:
+        fault = "the first base is 1" if start < 1 else "it ends before it starts"
+        raise SettingsError(f"--region {text}: {fault}.")
+    if end > reference.lengths[chrom]:
+        raise InputError(
+            f"--region {text}: {chrom} has {reference.lengths[chrom]:,} bases, the region ends at {end:,}."
+        )
+    if end - start >= MAX_REGION:
+        raise SettingsError(
+            f"--region {text}: it has {end - start + 1:,} bases, and at most {MAX_REGION:,} fit one picture. "
+            "Take a part of it, or score a table of variants with `raygen score`."
+        )
+    return Region(chrom, start, end)

@@ -1,0 +1,35 @@
+import pytest
+
+from raygen.errors import SettingsError
+from raygen.sequence.window_choices import full_window, grid_window, parse_window, window_text, windows_to_compare
+from raygen.sequence.windows import Window
+
+
+@pytest.mark.parametrize(
+    ("text", "window"),
+    [("4096+256", Window(4096, 256)), (" 0+1@5", Window(0, 1, "grid", 5)), ("7+9", Window(7, 9))],
+)
+def test_a_window_is_written_in_one_word(text, window):
+    assert parse_window(text) == window
+    assert window_text(window) == text.strip()
+
+
+@pytest.mark.parametrize("text", ["", "256", "a+b", "4+4@", "4-4", "1+0", "4+4@0"])
+def test_what_is_no_window_is_refused(text):
+    with pytest.raises(SettingsError):
+        parse_window(text)
+
+
+@pytest.mark.parametrize("context_length", [8192, 2048, 1000, 33, 8])
+def test_offered_windows_can_be_read_by_the_model(context_length):
+    baseline, *grids = windows_to_compare(context_length)
+    assert baseline == full_window(context_length)
+    assert baseline.longest == context_length
+    assert all(window.longest <= context_length and window.anchor == "grid" for window in grids)
+    assert grid_window(context_length).longest <= context_length
+
+
+def test_a_grid_keeps_what_is_given_and_fits_the_rest():
+    assert grid_window(8192) == Window(4096, 256, "grid", 2048)
+    assert grid_window(8192, left=6000, right=128) == Window(6000, 128, "grid", 2048)
+    assert grid_window(8192, left=8000, right=100) == Window(8000, 100, "grid", 92)
