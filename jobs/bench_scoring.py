@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -47,7 +48,8 @@ def main() -> int:
     torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        reference = open_reference(args.reference)
+        fasta = shutil.copy(args.reference, folder / "reference.fa")  # its index goes beside the copy
+        reference = open_reference(str(fasta))
         variants = some_variants(args.vcf, reference, args.variants, folder)
         write_random_checkpoint(folder / "model", config(args), seed=1)
         model = load_model(str(folder / "model"), device="cpu", dtype="float32")
