@@ -40,6 +40,10 @@ Out = Annotated[str | None, typer.Option("--out", help="Folder for the results."
 ReferenceOption = Annotated[
     str | None, typer.Option("--reference", help="FASTA of the variants' assembly, plain or bgzip.")
 ]
+VariantsOption = Annotated[
+    list[str] | None, typer.Option("--variants", help="Parquet or VCF, files or folders; may be repeated.")
+]
+ModelOption = Annotated[str | None, typer.Option("--model", help="demo, a folder with a checkpoint, or a hub id.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 
@@ -92,12 +96,10 @@ def ingest(
 @app.command()
 def score(
     config: Config = None,
-    variants: Annotated[
-        list[str] | None, typer.Option(help="Parquet or VCF, files or folders; may be repeated.")
-    ] = None,
+    variants: VariantsOption = None,
     pairs: Annotated[list[str] | None, typer.Option(help="Parquet with pair_id, wt_sequence, mut_sequence.")] = None,
     reference: ReferenceOption = None,
-    model: Annotated[str | None, typer.Option(help="demo, a folder with a checkpoint, or a hub id.")] = None,
+    model: ModelOption = None,
     out: Out = None,
     overrides: Overrides = None,
     debug: Debug = False,
@@ -126,11 +128,9 @@ def run(settings: Settings) -> None:
 @app.command()
 def plan(
     config: Config = None,
-    variants: Annotated[
-        list[str] | None, typer.Option(help="Parquet or VCF, files or folders; may be repeated.")
-    ] = None,
+    variants: VariantsOption = None,
     reference: ReferenceOption = None,
-    model: Annotated[str | None, typer.Option(help="demo, a folder with a checkpoint, or a hub id.")] = None,
+    model: ModelOption = None,
     out: Out = None,
     overrides: Overrides = None,
     debug: Debug = False,
@@ -152,7 +152,7 @@ def plan(
 def saturate(
     region: Annotated[str, typer.Option(help="chrom:start-end, 1-based, both ends included, as samtools.")],
     reference: Annotated[str, typer.Option("--reference", help="FASTA of the region's assembly, plain or bgzip.")],
-    model: Annotated[str | None, typer.Option(help="demo, a folder with a checkpoint, or a hub id.")] = None,
+    model: ModelOption = None,
     out: Annotated[str, typer.Option("--out", help="Folder for the results.")] = "raygen-saturation",
     deletions: Annotated[bool, typer.Option("--deletions", help="Every deletion of one base, too.")] = False,
     overrides: Overrides = None,

@@ -319,8 +319,8 @@ class FilterBlock:
 
     taps_DL: h_0 .. h_{L−1}, float32. powers_DNL: p^0 .. p^{L−1}, complex64. readout_DNL: R p^1 .. R p^L, complex64.
     block_power_DN: p^L in complex128, to be squared on without loss.
-    toeplitz_DLL: the taps as a matrix, inputs in rows; kept on a CPU only, where making it anew for each short pass costs
-    a tenth of the time (on a GPU it would be 2 GB of a 7-billion-parameter model, and is cheap to make).
+    toeplitz_DLL: the taps as a matrix, inputs in rows; kept on a CPU only, where the short passes of forking would
+    make it anew again and again (on a GPU it would be 2 GB of a 7-billion-parameter model).
     reach_DLS: p^{L−1} .. p^0, by which inputs reach the state at the block's end.
     """
 

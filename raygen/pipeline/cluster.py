@@ -57,7 +57,7 @@ def plan_actors(
     On GPUs one actor for each share of ``gpus_per_actor``, without CPUs of their own: a pool that reserves every CPU
     leaves none for the tasks that feed it, and Ray waits for ever. On CPUs one actor a core with one thread each, as long
     as their models fit in half of the memory: threads of one model that wait for each other are slow on a busy machine
-    (measured on two busy cores: 12,000 tokens/s with one actor of two threads, 70,000 with two of one). One CPU is always
+    (one model on two cores with other work on them: 35,000 tokens/s with one thread, 12,000 with two). One CPU is always
     left to the tasks. Never more actors than shards.
 
     Args:

@@ -195,8 +195,8 @@ def load_model(
 def auto_batch_tokens(hidden_size: int, device: torch.device) -> int:
     """Tokens that one pass may hold when nobody said how many.
 
-    On a GPU half of the free memory at about 50 float32 values of the model's width per token, which is what a Hyena
-    layer's projections, their Fourier transforms and the residual stream take at their peak; a batch that still does not
+    On a GPU half of the free memory at about 50 float32 values of the model's width per token, an estimate
+    of what a layer's projections and the residual stream take at their peak, not measured on a GPU yet; a batch that still does not
     fit is halved. On a CPU larger batches do not run faster, so it is a size that stays near the caches.
     """
     if device.type != "cuda":
