@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pysam
 import pytest
 
-from raygen import cli
+from raygen.cli import machine, main
 from raygen.errors import Interrupted
 from tests.builders import fasta, random_bases, shared, snvs, vcf
 
@@ -33,7 +33,7 @@ def raygen(monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["raygen", *map(str, arguments)])
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            cli.main()
+            main()
             code = 0
         except SystemExit as ended:
             code = int(ended.code or 0)
@@ -281,7 +281,7 @@ def test_interrupting_is_exit_4(raygen, monkeypatch):
     def interrupt(*_, **__):
         raise Interrupted
 
-    monkeypatch.setattr(cli, "load_settings", interrupt)
+    monkeypatch.setattr(machine, "load_settings", interrupt)
     code, _, err = raygen("config", "check", "x.yaml")
     assert code == 4
     assert "Stopped" in err

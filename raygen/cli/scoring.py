@@ -1,50 +1,27 @@
-"""The command line: parse, check, call, print counts, exit code. Nothing is computed here.
-
-Exit codes: 0 done; 2 the command or the settings are wrong; 3 the input cannot be used; 4 the run stopped before
-everything was done and can be resumed by the same command.
-"""
+"""Commands that bring variants in and score them."""
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
-import traceback
 from pathlib import Path
-from types import FrameType
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
-from raygen.errors import Interrupted, RaygenError, RunInterrupted, SettingsError, StoppedError
-from raygen.settings import Settings, dump_settings, load_settings, refuse_missing_files
-from raygen.version import __version__
-
-app = typer.Typer(
-    help="Rescore genomic variants with DNA language models.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
+from raygen.cli.options import (
+    Config,
+    Debug,
+    ModelOption,
+    Out,
+    Overrides,
+    ReferenceOption,
+    VariantsOption,
+    app,
+    say,
+    screen,
+    stderr,
 )
-config_app = typer.Typer(help="Look at a settings file without running it.", no_args_is_help=True)
-app.add_typer(config_app, name="config")
-
-_out = Console(highlight=False)
-_err = Console(stderr=True, highlight=False)
-
-Config = Annotated[str | None, typer.Argument(help="Settings as YAML; flags and --set go over it.", show_default=False)]
-Overrides = Annotated[list[str] | None, typer.Option("--set", help="One setting, e.g. --set window.left=1024.")]
-Out = Annotated[str | None, typer.Option("--out", help="Folder for the results.")]
-ReferenceOption = Annotated[
-    str | None, typer.Option("--reference", help="FASTA of the variants' assembly, plain or bgzip.")
-]
-VariantsOption = Annotated[
-    list[str] | None, typer.Option("--variants", help="Parquet or VCF, files or folders; may be repeated.")
-]
-ModelOption = Annotated[str | None, typer.Option("--model", help="demo, a folder with a checkpoint, or a hub id.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+from raygen.errors import SettingsError
+from raygen.settings import Settings, load_settings, refuse_missing_files
 
 
 @app.command()
@@ -56,9 +33,9 @@ def demo(
     from raygen.demo.main import run_demo
     from raygen.interpret.summary import print_summary
 
-    result = run_demo(Path(out), say=_say)
-    print_summary(result, _out)
-    _say(f"\nNext: raygen score --variants YOUR.vcf.gz --reference YOUR.fa --model YOUR_MODEL --out {out}-mine")
+    result = run_demo(Path(out), say=say)
+    print_summary(result, screen)
+    say(f"\nNext: raygen score --variants YOUR.vcf.gz --reference YOUR.fa --model YOUR_MODEL --out {out}-mine")
 
 
 @app.command()
@@ -80,7 +57,7 @@ def ingest(
     from raygen.sequence.reference import open_reference
     from raygen.variants.ingest import ingest as run_ingest
 
-    with _err.status("reading") as status:
+    with stderr.status("reading") as status:
         result = run_ingest(
             vcf,
             open_reference(reference),
@@ -90,7 +67,7 @@ def ingest(
             haplotype_column=haplotype_column,
             on_progress=lambda count: status.update(f"reading: {count:,} records"),
         )
-    print_ingest(result, _out)
+    print_ingest(result, screen)
 
 
 @app.command()
@@ -122,7 +99,7 @@ def run(settings: Settings) -> None:
     from raygen.interpret.summary import print_summary
     from raygen.pipeline.run import run_score
 
-    print_summary(run_score(settings, say=_say), _out)
+    print_summary(run_score(settings, say=say), screen)
 
 
 @app.command()
@@ -145,7 +122,7 @@ def plan(
         "model.name": model,
         "output.path": out,
     }
-    print_estimate(estimate(load_settings(config, overrides or [], given)), _out)
+    print_estimate(estimate(load_settings(config, overrides or [], given)), screen)
 
 
 @app.command()
@@ -164,10 +141,10 @@ def saturate(
     from raygen.pipeline.saturate import run_saturation
 
     given = {"input.reference": reference, "model.name": model}
-    done = run_saturation(region, deletions, overrides or [], given, out, say=_say)
-    print_summary(done.run, _out)
-    print_most_negative(done.saturation, _out)
-    _say(f"picture: {done.page}")
+    done = run_saturation(region, deletions, overrides or [], given, out, say=say)
+    print_summary(done.run, screen)
+    print_most_negative(done.saturation, screen)
+    say(f"picture: {done.page}")
 
 
 @app.command("compare-windows")
@@ -201,48 +178,11 @@ def compare_windows(
         refuse_unwritable(out)
     words = [word for word in windows.split(",") if word.strip()]
     request = ComparisonRequest(variants, reference, model, words, sample, seed, strand, circular or [], device)
-    comparisons = run_comparison(request, say=_say)
-    print_comparison(comparisons, _out)
+    comparisons = run_comparison(request, say=say)
+    print_comparison(comparisons, screen)
     if out:
         write_comparison(comparisons, request, out)
-        _say(f"table: {out}")
-
-
-@app.command()
-def doctor(
-    model: Annotated[str, typer.Option(help="The model to try.")] = "demo",
-    device: Annotated[str, typer.Option(help="auto, cuda or cpu.")] = "auto",
-    debug: Debug = False,
-) -> None:
-    """Check versions, devices, memory, and whether a model loads and scores a pair."""
-    from raygen.doctor import examine
-
-    findings = examine(model, device)
-    for finding in findings:
-        mark = "[green]ok[/]  " if finding.good else "[red]FAIL[/]"
-        _out.print(f"{mark} {finding.what}: {escape(finding.says)}", soft_wrap=True)
-    if not all(finding.good for finding in findings):
-        raise typer.Exit(3)
-
-
-@config_app.command("show")
-def config_show(config: Config = None, overrides: Overrides = None, debug: Debug = False) -> None:
-    """Print the settings with every default written out."""
-    _out.print(escape(dump_settings(load_settings(config, overrides or [], complete=False))), end="", soft_wrap=True)
-
-
-@config_app.command("check")
-def config_check(config: Config = None, overrides: Overrides = None, debug: Debug = False) -> None:
-    """List every fault of a settings file, without running it."""
-    refuse_missing_files(load_settings(config, overrides or []))
-    _say(f"{config or 'The settings'}: nothing to put right.")
-
-
-@app.callback(invoke_without_command=True)
-def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
-    if version:
-        _out.print(f"raygen {__version__}")
-        raise typer.Exit
+        say(f"table: {out}")
 
 
 def _refuse_variants_as_config(config: str | None) -> None:
@@ -250,57 +190,3 @@ def _refuse_variants_as_config(config: str | None) -> None:
         raise SettingsError(
             f"{config} stands where the settings file does. Write --variants {config}, once for each file."
         )
-
-
-def _say(line: str) -> None:
-    _out.print(escape(line), soft_wrap=True)
-
-
-def main() -> None:
-    """The console script: turns every error a user can meet into a sentence and an exit code."""
-    debug = "--debug" in sys.argv
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
-    try:
-        app()
-    except RaygenError as error:
-        _fail(error, debug)
-    except Interrupted:
-        _fail(StoppedError("Stopped. What is committed stays; nothing else was written."), debug)
-    except SystemExit as ended:
-        if ended.code != signal.SIGTERM:  # Ray's own answer to SIGTERM, while it starts
-            raise
-        _fail(StoppedError("Stopped. What is committed stays; nothing else was written."), debug)
-    except SystemError as error:
-        if not _was_interrupted(error):
-            raise
-        _fail(StoppedError("Stopped. What is committed stays; nothing else was written."), debug)
-    except OSError as error:
-        _fail(SettingsError(f"{error.filename or 'A file'}: {error.strerror or error}."), debug)
-
-
-def _was_interrupted(error: BaseException | None) -> bool:
-    """Whether a signal came while compiled code ran that takes it for an error of its own (Ray, while it starts)."""
-    while error is not None and not isinstance(error, Interrupted):
-        error = error.__cause__ or error.__context__
-    return error is not None
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    for again in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(again, signal.SIG_IGN)  # a second one would break into the stopping; SIGKILL is always there
-    raise Interrupted(signal.Signals(number).name)
-
-
-def _fail(error: RaygenError, debug: bool) -> NoReturn:
-    if debug:
-        traceback.print_exc()
-    _err.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
-    if isinstance(error, RunInterrupted):
-        sys.stderr.flush()
-        os._exit(error.exit_code)  # Ray's threads are at work; its processes notice that this one is gone
-    sys.exit(error.exit_code)
-
-
-if __name__ == "__main__":
-    main()
