@@ -117,6 +117,13 @@ class RunFolder:
         """Every committed shard, by listing."""
         return [_score_file(path) for path in self._parquet_under("scores")]
 
+    def scores_dataset(self) -> ds.Dataset:
+        """All committed scores, to be scanned with columns and filters; ``chrom`` is a string, source columns come last."""
+        paths = list(self._parquet_under("scores"))
+        if not paths:
+            return ds.InMemoryDataset(SCORES.empty_table())
+        return ds.dataset(paths, filesystem=self._fs, partitioning=_PARTITIONING, partition_base_dir=self._root)
+
     def identity(self) -> Identity | None:
         """What the scores that are here share, from a file's own metadata; None where there are none."""
         for path in self._parquet_under("scores"):
@@ -221,11 +228,7 @@ def read_scores(path: str) -> pa.Table:
     Reading ``scores/`` with other tools works too, but most of them guess the type of ``chrom`` from the folder names:
     22 becomes a number.
     """
-    folder = RunFolder(path)
-    paths = list(folder._parquet_under("scores"))
-    if not paths:
-        return SCORES.empty_table()
-    dataset = ds.dataset(paths, filesystem=folder._fs, partitioning=_PARTITIONING, partition_base_dir=folder._root)
+    dataset = RunFolder(path).scores_dataset()
     extra = [name for name in dataset.schema.names if name not in SCORES.names]
     return dataset.to_table(columns=[*SCORES.names, *extra])
 
