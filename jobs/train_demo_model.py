@@ -15,7 +15,6 @@ import argparse
 import contextlib
 import json
 import math
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -177,7 +176,7 @@ class Trainer:
         }
         partial = out / ".progress.pt"
         torch.save(state, partial)
-        os.replace(partial, out / "progress.pt")
+        partial.replace(out / "progress.pt")
         write_checkpoint(self.model, out)
 
     def resume(self, out: Path) -> None:
@@ -278,7 +277,7 @@ def _stabilise_poles(model: nn.Module) -> None:
     for name, weight in model.named_parameters():
         if name.endswith("poles"):
             size = torch.linalg.vector_norm(weight, dim=-1, keepdim=True)
-            weight.mul_((MAX_POLE / size.clamp_min(MAX_POLE)))
+            weight.mul_(MAX_POLE / size.clamp_min(MAX_POLE))
 
 
 def write_checkpoint(model: evo1.Evo1ForCausalLM, folder: Path) -> None:

@@ -31,10 +31,15 @@ def demo(
 ) -> None:
     """Run the main job on what ships with the package: no network, no GPU."""
     from raygen.demo.main import run_demo
+    from raygen.interpret.consequences import consequence_auroc, consequence_table
     from raygen.interpret.summary import print_summary
+    from raygen.tables.layout import read_scores
 
     result = run_demo(Path(out), say=say)
     print_summary(result, screen)
+    scores = read_scores(out)
+    screen.print(consequence_table(scores))
+    say(f"AUROC of stop_gained against synonymous_variant: {consequence_auroc(scores):.3f}")
     say(f"\nNext: raygen score --variants YOUR.vcf.gz --reference YOUR.fa --model YOUR_MODEL --out {out}-mine")
 
 

@@ -27,7 +27,6 @@ from huggingface_hub.errors import (
 )
 from transformers.utils import logging as transformers_logging
 
-from raygen.cache import cache_folder
 from raygen.errors import InputError, SettingsError
 from raygen.model.cards import NO_CARD, ModelCard, find_card
 from raygen.model.checkpoint import check_checkpoint, checkpoint_bytes, expected_shapes, read_config, weights_hash
@@ -40,10 +39,9 @@ from raygen.model.precision import (
     remember_choice,
     remembered_choice,
 )
-from raygen.model.random_checkpoint import demo_config, write_random_checkpoint
 
 DEMO = "demo"
-DEMO_SEED = 20240501
+DEMO_FOLDER = Path(__file__).with_name("demo")  # trained by jobs/train_demo_model.py
 BOS_ID = 0  # Evo 1 reads it before the first base; the reference's tokenizer calls it end of document
 PAD_ID = 1
 
@@ -110,7 +108,7 @@ def load_network(
     """Load a network for scoring.
 
     Args:
-        name: a folder, a hub id such as ``togethercomputer/evo-1-8k-base``, or ``demo`` (small and random).
+        name: a folder, a hub id such as ``togethercomputer/evo-1-8k-base``, or ``demo`` (small, ships with the package).
         revision: branch, tag or commit on the hub.
         device: ``auto`` (a GPU where there is one), ``cuda``, ``cuda:1``, ``cpu``. A model that does not fit the GPU is spread
             over all GPUs and host memory by accelerate, unless one GPU is named by number.
@@ -260,7 +258,7 @@ def _load_weights(found: _Found, dtype: str) -> Evo1ForCausalLM:
 
 def _folder_of(name: str | Path, revision: str | None) -> Path:
     if name == DEMO:  # before a folder that happens to be called so: ./demo names that one
-        return _demo_folder()
+        return DEMO_FOLDER
     if Path(name).is_dir():
         if revision is not None:
             raise SettingsError(f"model.revision is {revision!r}, but {name} is a folder, which has no revisions.")
@@ -271,13 +269,6 @@ def _folder_of(name: str | Path, revision: str | None) -> Path:
         f"model.name is {str(name)!r}, and there is no such folder. A model is a folder with config.json and safetensors, "
         f"a hub id such as togethercomputer/evo-1-8k-base, or {DEMO}."
     )
-
-
-def _demo_folder() -> Path:
-    folder = cache_folder("models") / f"demo-random-{DEMO_SEED}"
-    if not folder.is_dir():
-        write_random_checkpoint(folder, demo_config(), DEMO_SEED)
-    return folder
 
 
 def _download(hub_id: str, revision: str | None) -> Path:
