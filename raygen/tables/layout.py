@@ -175,6 +175,22 @@ class RunFolder:
         self._publish(path, (json.dumps(manifest, indent=2, default=str) + "\n").encode())
         return f"{self.path}/runs/{run_id}/manifest.json"
 
+    def run_ids(self) -> list[str]:
+        """Runs that left a manifest here, the oldest first."""
+        selector = fs.FileSelector(f"{self._root}/runs", recursive=True, allow_not_found=True)
+        found = [info.path for info in self._fs.get_file_info(selector) if info.base_name == "manifest.json"]
+        return sorted(path.split("/")[-2] for path in found)
+
+    def read_manifest(self, run_id: str | None = None) -> dict[str, Any] | None:
+        """The manifest of a run, or of the last one; None where there is none."""
+        run_ids = self.run_ids()
+        chosen = run_id or (run_ids[-1] if run_ids else None)
+        if chosen not in run_ids:
+            return None
+        with self._fs.open_input_file(f"{self._root}/runs/{chosen}/manifest.json") as file:
+            manifest: dict[str, Any] = json.loads(file.read())
+        return manifest
+
     def write_first(self, relative: str, content: bytes) -> bytes:
         """Write a small file unless it is there already, and return what is there: of several writers the first one wins.
 
