@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 
 from raygen.errors import InputError, SettingsError
@@ -9,7 +10,7 @@ from raygen.errors import InputError, SettingsError
 VARIANT_TYPE = "variant_type"
 AF_BIN = "af_bin"
 NO_VALUE = "(none)"
-AF_EDGES = (0.0, 1e-5, 1e-4, 1e-3, 1e-2, 5e-2, 1.0)
+AF_EDGES = (0.0, 1e-5, 1e-4, 1e-3, 1e-2, 5e-2)
 _AF_LABELS = (
     "AF 0",
     "AF to 0.00001",
@@ -56,8 +57,10 @@ def add_af_bin(frame: pl.DataFrame, af_column: str) -> pl.DataFrame:
         raise InputError(
             f"--af-column {af_column}: {float(known.min()):g} to {float(known.max()):g}; a frequency lies between 0 and 1."
         )
-    bins = frequency.cast(pl.Float64).cut(list(AF_EDGES[:-1]), labels=list(_AF_LABELS)).cast(pl.String)
-    return frame.with_columns(bins.alias(AF_BIN))
+    values = frequency.cast(pl.Float64).fill_null(0.0).to_numpy()
+    bins = np.array(_AF_LABELS, dtype=object)[np.searchsorted(AF_EDGES, values, side="left")]
+    named = pl.DataFrame({AF_BIN: pl.Series(bins.tolist(), dtype=pl.String), "known": frequency.is_not_null()})
+    return frame.with_columns(named.select(pl.when("known").then(AF_BIN).alias(AF_BIN)).to_series())
 
 
 def in_order(column: str, values: list[str]) -> list[str]:

@@ -180,14 +180,12 @@ def _finished(
         one["model"],
         labels,
         counts,
-        _remarks(request, scores, label_table, reference),
+        _remarks(labels, scores, label_table, reference),
     )
 
 
-def _remarks(
-    request: LabelRequest, scores: KeyedTable, labels: KeyedTable | None, reference: Reference | None
-) -> list[str]:
-    remarks = []
+def _remarks(said: Labels, scores: KeyedTable, labels: KeyedTable | None, reference: Reference | None) -> list[str]:
+    remarks = [f"no row has the label {value}." for value in said.unknown]
     if labels and not reference and labels.num_indels and scores.frame["variant_type"].null_count() == 0:
         remarks.append(
             f"{labels.num_indels:,} indels and other longer changes among the labels were joined as they are written: "

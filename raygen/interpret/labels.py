@@ -25,12 +25,14 @@ _MOST_SHOWN = 12
 
 @dataclass(frozen=True)
 class Labels:
-    """``is_positive`` (R,) Boolean, null where a row is left out; ``meaning`` of each value; ``left_out`` rows by value."""
+    """``is_positive`` (R,) Boolean, null where a row is left out; the values that are there of each kind; ``left_out`` rows by
+    value; ``unknown`` values that were named and that no row has."""
 
     is_positive: pl.Series
     positive: list[str]
     negative: list[str]
     left_out: dict[str, int] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
 
 
 def assign_labels(values: pl.Series, positive: Sequence[str] = (), negative: Sequence[str] = ()) -> Labels:
@@ -40,7 +42,7 @@ def assign_labels(values: pl.Series, positive: Sequence[str] = (), negative: Seq
         positive, negative: values as the column spells them; without both, ClinVar's terms.
 
     Raises:
-        SettingsError: one of the two is missing, they overlap, or name a value that no row has.
+        SettingsError: one of the two is missing, they overlap, or no row has any of the values named.
         InputError: no value is a ClinVar term, and none was named.
     """
     texts = values.cast(pl.String)
@@ -60,7 +62,8 @@ def assign_labels(values: pl.Series, positive: Sequence[str] = (), negative: Seq
     if num_null := texts.null_count():
         left_out[UNLABELLED] = num_null
     by_meaning = {said: [value for value in counts if meaning.get(value) is said] for said in (True, False)}
-    return Labels(is_positive, by_meaning[True], by_meaning[False], left_out)
+    unknown = [value for value in meaning if value not in counts]
+    return Labels(is_positive, by_meaning[True], by_meaning[False], left_out, unknown)
 
 
 def clinvar_meaning(significance: str) -> bool | None:
@@ -77,8 +80,9 @@ def _check_named(positive: Sequence[str], negative: Sequence[str], counts: dict[
         raise SettingsError(f"--positive and --negative go together. The labels are {_shown(counts)}.")
     if both := sorted(set(positive) & set(negative)):
         raise SettingsError(f"{', '.join(both)} cannot be positive and negative.")
-    if unknown := [value for value in (*positive, *negative) if value not in counts]:
-        raise SettingsError(f"No row has the label {', '.join(unknown)}. The labels are {_shown(counts)}.")
+    for values in (positive, negative):
+        if not any(value in counts for value in values):
+            raise SettingsError(f"No row has the label {' or '.join(values)}. The labels are {_shown(counts)}.")
 
 
 def _shown(counts: dict[str, int]) -> str:

@@ -49,7 +49,11 @@ def test_named_labels_replace_the_terms_and_numbers_will_do():
     [
         (["LOF"], [], "go together"),
         (["LOF"], ["LOF"], "cannot be positive and negative"),
-        (["LOF"], ["FUNCTIONAL"], r"No row has the label FUNCTIONAL. The labels are FUNC \(2\), LOF \(1\)"),
+        (
+            ["LOF"],
+            ["FUNCTIONAL", "INT"],
+            r"No row has the label FUNCTIONAL or INT. The labels are FUNC \(2\), LOF \(1\)",
+        ),
     ],
 )
 def test_labels_that_cannot_be_are_refused_with_those_that_can(positive, negative, words):
@@ -60,3 +64,8 @@ def test_labels_that_cannot_be_are_refused_with_those_that_can(positive, negativ
 def test_labels_of_another_vocabulary_ask_for_a_name():
     with pytest.raises(InputError, match=r"FUNC \(1\).*--positive A,B --negative C,D"):
         assign_labels(pl.Series(["FUNC"]))
+
+
+def test_a_value_that_no_row_has_is_said_where_others_are_there():
+    labels = assign_labels(pl.Series(["FUNC", "LOF"]), ["LOF"], ["FUNC", "INT"])
+    assert (labels.negative, labels.unknown) == (["FUNC"], ["INT"])
