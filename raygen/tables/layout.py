@@ -124,6 +124,21 @@ class RunFolder:
             return ds.InMemoryDataset(SCORES.empty_table())
         return ds.dataset(paths, filesystem=self._fs, partitioning=_PARTITIONING, partition_base_dir=self._root)
 
+    def read_score_file(self, file: ScoreFile) -> pa.Table:
+        """The rows of a committed shard with the SCORES columns in their order and those that follow them."""
+        with self._fs.open_input_file(file.path) as stream:
+            table = pq.read_table(stream)
+        table = table.replace_schema_metadata(None).append_column(
+            "chrom", pa.array([file.chrom] * len(table), pa.string())
+        )
+        return table.select([*SCORES.names, *(name for name in table.column_names if name not in SCORES.names)])
+
+    def reject_files(self) -> Iterator[tuple[str, pa.Table]]:
+        """The name and the rows of each file of rejects."""
+        for path in self._parquet_under("rejects"):
+            with self._fs.open_input_file(path) as stream:
+                yield _shard_name(path), pq.read_table(stream)
+
     def identity(self) -> Identity | None:
         """What the scores that are here share, from a file's own metadata; None where there are none."""
         for path in self._parquet_under("scores"):
