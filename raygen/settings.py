@@ -205,8 +205,15 @@ def refuse_missing_files(settings: Settings) -> None:
 
 
 def dump_settings(settings: Settings) -> str:
-    """The settings as YAML, every default written out."""
-    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
+    """The settings as YAML, every default written out and every setting described in a comment above it."""
+    lines = []
+    for room, values in settings.model_dump(mode="json").items():
+        section: type[BaseModel] = type(getattr(settings, room))
+        lines.append(f"{room}:")
+        for key, value in values.items():
+            lines.append(f"  # {section.model_fields[key].description}")
+            lines += [f"  {line}" for line in yaml.safe_dump({key: value}, sort_keys=False).splitlines()]
+    return "\n".join(lines) + "\n"
 
 
 def _read_yaml(config: str) -> dict[str, Any]:

@@ -169,6 +169,28 @@ def reclassify(
     print_reclassified(done, screen)
 
 
+@app.command()
+def card(
+    run: Annotated[str, typer.Argument(help="Folder of a run.", metavar="OUT")],
+    run_id: Annotated[str | None, typer.Option("--run", help="Which run; default: the last one.")] = None,
+    check: Annotated[
+        list[str] | None, typer.Option(help="File of evaluate --json or of calibrate; may be repeated.")
+    ] = None,
+    out: Annotated[str | None, typer.Option("--out", help="Markdown file; default: the screen.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Print a page about a run's scores: intended use, model, what they were checked on, what not, limits."""
+    refuse_unwritable([out])
+    from raygen.interpret.card import make_card
+
+    text = make_card(run, run_id, check or [])
+    if out:
+        write_text(out, text)
+        say(f"card: {out}")
+    else:
+        say(text.rstrip())
+
+
 def _cut_points(text: str) -> tuple[float, ...]:
     try:
         return ClassSettings.model_validate({"cuts": [float(word) for word in text.split(",")]}).cuts

@@ -43,7 +43,7 @@ def test_a_run_with_a_calibration_is_what_reclassifying_gives(tmp_path):
     other = read_scores(str(tmp_path / "new"))
     for name in ("variant_id", "classification", "abstained", "evidence", "probability"):
         assert other[name].to_pylist() == table[name].to_pylist(), name
-    with pytest.raises(SettingsError, match="cut points .*calibration"):
+    with pytest.raises(SettingsError, match=r"cut points .*calibration"):
         score(tmp_path / "out", variants, reference)
     with pytest.raises(SettingsError, match="evidence is what the calibration adds"):
         taken = {"classes.calibration": path, "input.source_columns": ["evidence"]}
