@@ -22,7 +22,7 @@ from raygen.interpret.risk_coverage import RiskCoverage, risk_coverage
 from raygen.version import __version__
 
 _MOST_ROWS = 40
-_WIDEST = 26
+_WIDEST = 20
 _WIDTHS = (7, 5, 5, 5, 12, 5, 16)  # never cut short; names of groups are, on a narrow screen
 
 
@@ -40,6 +40,11 @@ class Evaluation:
     def is_worse(self, group: Discrimination) -> bool:
         """Whether a group's whole interval lies below the overall area."""
         return bool(group.auroc_interval and self.overall.auroc and group.auroc_interval[1] < self.overall.auroc)
+
+    def shown(self, column: str, most: int) -> list[tuple[str, Discrimination]]:
+        """Groups to show where there is room for so many: of too many those that are worse come first."""
+        groups = list(self.by[column].items())
+        return groups if len(groups) <= most else sorted(groups, key=lambda group: not self.is_worse(group[1]))[:most]
 
 
 def evaluate(request: LabelRequest, bootstrap: Bootstrap | None = None, cut: float | None = None) -> Evaluation:
@@ -126,7 +131,9 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
 
 
 def _area_table(evaluation: Evaluation) -> Table:
-    table = Table("group", "pos.", "neg.", "AUROC", "95% interval", "AUPRC", "", box=None, pad_edge=False)
+    table = Table(
+        "group", "pos.", "neg.", "AUROC", "95% interval", "AUPRC", "", box=None, pad_edge=False, collapse_padding=True
+    )
     for number, column in enumerate(table.columns):
         column.justify = "left" if number in (0, 6) else "right"
         column.no_wrap = True
@@ -134,9 +141,9 @@ def _area_table(evaluation: Evaluation) -> Table:
     table.add_row("overall", *_cells(evaluation.overall), evaluation.overall.note or "")
     for name, groups in evaluation.by.items():
         table.add_row(f"by {name}")
-        for value, group in list(groups.items())[:_MOST_ROWS]:
+        for value, group in evaluation.shown(name, _MOST_ROWS):
             said = group.note or ("below overall" if evaluation.is_worse(group) else "")
-            table.add_row(f"  {value[:_WIDEST]}", *_cells(group), said)
+            table.add_row(f"  {_shortened(value)}", *_cells(group), said)
         if len(groups) > _MOST_ROWS:
             table.add_row(f"  {len(groups) - _MOST_ROWS:,} more, see --json")
     return table
@@ -193,6 +200,10 @@ def _cells(found: Discrimination) -> list[str]:
         _interval(found.auroc_interval),
         _shown(found.auprc),
     ]
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _WIDEST else f"{name[: _WIDEST - 1]}…"
 
 
 def _shown(value: float | None) -> str:

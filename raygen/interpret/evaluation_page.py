@@ -125,7 +125,7 @@ def _columns(points: list[CoveragePoint]) -> tuple[list[float], list[float]]:
 
 def _groups(evaluation: Evaluation, name: str, groups: dict[str, Discrimination]) -> Iterator[str]:
     yield f"<h2>By {escape(name)}</h2>"
-    shown = list(groups.items())[:_MOST_ROWS]
+    shown = evaluation.shown(name, _MOST_ROWS)
     drawn = [
         (value, group.auroc_interval[0], group.auroc, group.auroc_interval[1])
         for value, group in shown

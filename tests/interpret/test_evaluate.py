@@ -163,3 +163,14 @@ def test_the_page_is_whole_and_asks_for_nothing(tmp_path):
     assert "no negative" in page
     assert "<script" not in page and "http" not in page.replace("http://www.w3.org/2000/svg", "")
     assert "nan" not in page.lower()
+
+
+def test_of_too_many_groups_the_worse_ones_are_shown(tmp_path):
+    """Twelve groups of 60 tell their labels apart; the smallest, which is listed last, gets them the wrong way round."""
+    rows = [(float(n % 2), "FUNC" if n % 2 else "LOF", f"g{n // 60:02}") for n in range(720)]
+    rows += [(float(n % 2), "LOF" if n % 2 else "FUNC", "turned") for n in range(40)]
+    deltas, labels, groups = zip(*rows, strict=True)
+    found = evaluate(request(write(tmp_path, delta_llr=deltas, **{"class": labels, "g": groups}), by=["g"]), QUICK)
+    assert list(found.by["g"])[-1] == "turned"
+    assert [name for name, _ in found.shown("g", 3)] == ["turned", "g00", "g01"]
+    assert len(found.shown("g", 13)) == 13
