@@ -133,7 +133,7 @@ def _from_two_tables(
     columns = _without_repeats([score_column, *from_scores, *_run_columns(scores)])
     score_table = scores.read(columns, known_by, reference, only=labelled["key"])
     found, repeats = _first_of_each(score_table.frame)
-    joined = found.join(labelled.drop("variant_type"), on="key", how="inner", suffix=" (labels)")
+    joined = found.join(labelled.drop("variant_type"), on="key", how="inner", suffix=" (labels)", maintain_order="left")
     counts = {
         "rows with labels": label_table.num_rows,
         **_unusable(label_table),

@@ -36,6 +36,7 @@ class Reclassified:
     classes: dict[str, int]
     changed: dict[tuple[str, str], int]
     rows: int = 0
+    rejected: int = 0
     already: int = 0
     abstained: int = 0
 
@@ -122,6 +123,7 @@ def _rewrite(
     committed = {file.shard for file in target.score_files()}
     for name, rejects in source.reject_files():
         target.commit_rejects(name, rejects)
+        done.rejected += len(rejects)
     for file in source.score_files():
         scores = source.read_score_file(file)
         made = reclassify_rows(scores, cuts_from_text(old.cuts), cuts, calibration)
@@ -184,6 +186,7 @@ def _write_manifest(
             "calibration": summary(calibration.model_dump_json()) if calibration else None,
             "counts": {
                 "scored": done.rows,
+                "num_rejected": done.rejected,
                 "abstained": done.abstained,
                 "classes": done.classes,
                 "changed": {f"{before} to {after}": count for (before, after), count in done.changed.items()},

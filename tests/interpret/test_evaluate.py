@@ -72,6 +72,13 @@ def test_labels_from_another_table_join_by_variant_whatever_the_contig_is_called
     assert found.counts == {"rows with labels": 4, "labelled": 4, "without a score": 1}
 
 
+def test_pairs_join_by_their_ids(tmp_path):
+    pl.DataFrame({"variant_id": ["a", "b", "c"], "delta_llr": [-5.0, 1, 2]}).write_parquet(tmp_path / "s.parquet")
+    (tmp_path / "labels.csv").write_text("pair_id,class\nb,FUNC\na,LOF\nz,LOF\n")
+    found = gather(request(str(tmp_path / "s.parquet"), labels=str(tmp_path / "labels.csv")))
+    assert found.frame.select("key", "score", "positive").rows() == [("a", -5.0, True), ("b", 1.0, False)]
+
+
 def test_labels_that_contradict_each_other_are_left_out_and_counted(tmp_path):
     scores = write(tmp_path, delta_llr=[-5.0, 1, 2])
     labels = tmp_path / "labels.csv"

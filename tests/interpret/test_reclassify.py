@@ -50,6 +50,7 @@ def test_other_cut_points_change_classes_and_nothing_else(tmp_path):
     assert pq.read_table(tmp_path / "new/rejects")["reason"].to_pylist() == ["non_acgt_allele"]
     manifest = json.loads((tmp_path / "new").glob("runs/*/manifest.json").__next__().read_text())
     assert manifest["from"]["run_id"] == "run-1"
+    assert (manifest["counts"]["scored"], manifest["counts"]["num_rejected"]) == (12, 1)
     assert manifest["resolved"] == {"strand": "both", "cuts": [-5.0, -3.0, -1.0, 3.0]}
 
 
