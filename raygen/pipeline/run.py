@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,8 @@ import ray.data
 from ray.exceptions import RayError
 
 from raygen.errors import InputError, Interrupted, RaygenError, RunInterrupted, SettingsError, StoppedError
+from raygen.interpret.calibrate import CALIBRATED_COLUMNS, Calibration, load_calibration, summary
+from raygen.interpret.classify import cuts_as_text
 from raygen.model.cards import OFF_LABEL_DOMAIN, is_off_label
 from raygen.model.loading import DEMO, NetworkDescription, describe_network
 from raygen.pipeline.background import in_a_thread
@@ -79,6 +82,8 @@ def run_score(settings: Settings, say: Say = print) -> RunResult:
         say(_what_runs(job, model))
         for remark in model.remarks:
             say(remark)
+        if job.calibration:
+            say(f"classes by the calibration {settings.classes.calibration}, with probability and evidence")
         if model.name == DEMO:
             say("The demo's model is random: it shows how the software runs, and its scores mean nothing.")
         run = _Run(settings, folder, job, model, say)
@@ -218,7 +223,9 @@ class _Run:
 
     def _write_manifest(self, status: str) -> str:
         job = asdict(self._job)
-        job.pop("earlier_files")
+        for name in ("earlier_files", "calibration"):
+            job.pop(name)
+        job["cuts"] = [cut if math.isfinite(cut) else None for cut in self._job.cuts]  # JSON has no infinity
         return self._folder.write_manifest(
             self._job.run_id,
             {
@@ -229,6 +236,7 @@ class _Run:
                 "fingerprint": self._job.identity.fingerprint,
                 "model": asdict(self._model),
                 "input": self._taken,
+                "calibration": summary(self._job.calibration) if self._job.calibration else None,
                 "settings": self._settings.model_dump(mode="json"),
                 "resolved": job,
                 "actors": asdict(self._actors) if self._actors else None,
@@ -291,6 +299,8 @@ def _job(settings: Settings, model: NetworkDescription, window: Window | None, r
     circular = tuple(settings.input.circular)
     batch_tokens, state_memory = settings.scoring.max_batch_tokens, settings.scoring.state_memory
     output = str(settings.output.path)
+    own = fingerprint(model, window, strand, circular)
+    calibration = _calibration(settings, own)
     return Job(
         run_id=new_run_id(),
         output=output if "://" in output else str(Path(output).absolute()),
@@ -298,7 +308,8 @@ def _job(settings: Settings, model: NetworkDescription, window: Window | None, r
         circular=circular,
         window=window,
         strand=strand,
-        cuts=settings.classes.cuts,
+        cuts=calibration.cuts if calibration else settings.classes.cuts,
+        calibration=calibration.model_dump_json() if calibration else None,
         source_columns=tuple(settings.input.carried_columns),
         model=settings.model.name,
         model_source=_absolute_folder(settings.model.name),
@@ -311,13 +322,33 @@ def _job(settings: Settings, model: NetworkDescription, window: Window | None, r
         state_memory=None if state_memory == "auto" else state_memory,
         threads=1,
         identity=Identity(
-            fingerprint=fingerprint(model, window, strand, circular),
+            fingerprint=own,
             reference_digest=reference.digest if reference else "",
-            cuts=", ".join(f"{cut:g}" for cut in settings.classes.cuts),
+            cuts=cuts_as_text(
+                calibration.cuts if calibration else settings.classes.cuts, calibration.digest if calibration else None
+            ),
             source_columns=", ".join(settings.input.carried_columns),
         ),
         earlier_files={},
     )
+
+
+def _calibration(settings: Settings, own_fingerprint: str) -> Calibration | None:
+    """The calibration that the settings name, held to the run's fingerprint.
+
+    Raises:
+        InputError, SettingsError: it cannot be read; it is of other scores, or its columns have names of the input's.
+    """
+    path = settings.classes.calibration
+    if path is None:
+        return None
+    calibration = load_calibration(path)
+    calibration.refuse_other(own_fingerprint, path)
+    if taken := [name for name in settings.input.carried_columns if name in CALIBRATED_COLUMNS]:
+        raise SettingsError(
+            f"input.source_columns: {', '.join(taken)} is what the calibration adds. Rename the column."
+        )
+    return calibration
 
 
 def _absolute_folder(model: str) -> str:

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raygen.errors import SettingsError, StoppedError
+from raygen.interpret.calibrate import CALIBRATED_COLUMNS, parse_calibration
 from raygen.interpret.classify import CLASSES, classify, split_rows
 from raygen.model.cards import OFF_LABEL_DOMAIN
 from raygen.pipeline.job import Job
@@ -152,8 +153,9 @@ def commit_shard(scored: pa.Table, job: Job) -> pa.Table:
     new = scored.filter(pc.invert(already))
     if job.off_label:
         new = _with_flag_on_all(new, OFF_LABEL_DOMAIN)
-    new = classify(new, job.cuts)
+    new = _classified(new, job)
     extra = _carried(job) if job.window else {PAIR_DIGEST: PAIR_DIGEST}
+    extra |= {name: name for name in CALIBRATED_COLUMNS} if job.calibration else {}
     scores, rejects = split_rows(new, job.model, job.identity.fingerprint, job.run_id, extra)
     assert shard is not None, "rows lost the name of their shard on the way"
     assert len(scores) + len(rejects) + num_already == len(scored), "rows of a shard are neither scored nor rejected"
@@ -175,6 +177,14 @@ def commit_shard(scored: pa.Table, job: Job) -> pa.Table:
 def _carried(job: Job) -> dict[str, str]:
     """Columns that follow those of SCORES, with the names they have on the way."""
     return {name: name if name == HAPLOTYPE_MEMBERS else f"{CARRIED}{name}" for name in job.source_columns}
+
+
+def _classified(rows: pa.Table, job: Job) -> pa.Table:
+    """Rows with their classes and, where a calibration is used, with its columns."""
+    rows = classify(rows, job.cuts)
+    return (
+        rows if job.calibration is None else parse_calibration(job.calibration, "the calibration").append_columns(rows)
+    )
 
 
 def _earlier(job: Job, chrom: str | None, extra: Sequence[str] = (), near: tuple[int, int] | None = None) -> pa.Table:

@@ -124,6 +124,21 @@ class RunFolder:
             return ds.InMemoryDataset(SCORES.empty_table())
         return ds.dataset(paths, filesystem=self._fs, partitioning=_PARTITIONING, partition_base_dir=self._root)
 
+    def read_score_file(self, file: ScoreFile) -> pa.Table:
+        """The rows of a committed shard with the SCORES columns in their order and those that follow them."""
+        with self._fs.open_input_file(file.path) as stream:
+            table = pq.read_table(stream)
+        table = table.replace_schema_metadata(None).append_column(
+            "chrom", pa.array([file.chrom] * len(table), pa.string())
+        )
+        return table.select([*SCORES.names, *(name for name in table.column_names if name not in SCORES.names)])
+
+    def reject_files(self) -> Iterator[tuple[str, pa.Table]]:
+        """The name and the rows of each file of rejects."""
+        for path in self._parquet_under("rejects"):
+            with self._fs.open_input_file(path) as stream:
+                yield _shard_name(path), pq.read_table(stream)
+
     def identity(self) -> Identity | None:
         """What the scores that are here share, from a file's own metadata; None where there are none."""
         for path in self._parquet_under("scores"):
@@ -174,6 +189,22 @@ class RunFolder:
         path = f"{self._root}/runs/{run_id}/manifest.json"
         self._publish(path, (json.dumps(manifest, indent=2, default=str) + "\n").encode())
         return f"{self.path}/runs/{run_id}/manifest.json"
+
+    def run_ids(self) -> list[str]:
+        """Runs that left a manifest here, the oldest first."""
+        selector = fs.FileSelector(f"{self._root}/runs", recursive=True, allow_not_found=True)
+        found = [info.path for info in self._fs.get_file_info(selector) if info.base_name == "manifest.json"]
+        return sorted(path.split("/")[-2] for path in found)
+
+    def read_manifest(self, run_id: str | None = None) -> dict[str, Any] | None:
+        """The manifest of a run, or of the last one; None where there is none."""
+        run_ids = self.run_ids()
+        chosen = run_id or (run_ids[-1] if run_ids else None)
+        if chosen not in run_ids:
+            return None
+        with self._fs.open_input_file(f"{self._root}/runs/{chosen}/manifest.json") as file:
+            manifest: dict[str, Any] = json.loads(file.read())
+        return manifest
 
     def write_first(self, relative: str, content: bytes) -> bytes:
         """Write a small file unless it is there already, and return what is there: of several writers the first one wins.
