@@ -124,7 +124,7 @@ def along_contigs(tally: Tally) -> list[Figure]:
     figures = []
     dots = tally.dots
     low, high = (quantile(tally.deltas, share) for share in (0.001, 0.999))
-    for chrom in sorted(tally.spans, key=_contig_order):
+    for chrom in sorted(tally.spans, key=contig_order):
         if dots is not None:
             own = dots.filter(pl.col("chrom") == chrom)
             if len(own):
@@ -139,7 +139,7 @@ def classes_by_contig(tally: Tally) -> Figure | None:
     named = tally.classes.filter(pl.col("chrom").is_in(list(tally.spans)))
     if named.is_empty():
         return None
-    order = sorted(set(named["chrom"]), key=_contig_order)
+    order = sorted(set(named["chrom"]), key=contig_order)
     return _mix_figure("Classes by chromosome", named, "chrom", order)
 
 
@@ -443,7 +443,7 @@ def _bars_height(count: int) -> int:
     return 24 * count + 12
 
 
-def _contig_order(chrom: str) -> tuple[int, int, str]:
+def contig_order(chrom: str) -> tuple[int, int, str]:
     """1 to 22, then X, Y, M, then the others by name, with or without ``chr``."""
     bare = chrom.removeprefix("chr")
     if bare.isdecimal():
