@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from raygen.interpret.classify import CLASSES
 
+MINUS = "\N{MINUS SIGN}"
+
 
 @dataclass(frozen=True)
 class ClassWords:
@@ -86,7 +88,7 @@ def all_class_words() -> tuple[ClassWords, ...]:
 
 def class_range(name: str, cuts: Sequence[float]) -> str:
     """Which deltas fall in a class, e.g. ``-7 to below -3``."""
-    edges = [f"{cut:g}".replace("-", "−") for cut in cuts]
+    edges = [f"{cut:g}".replace("-", MINUS) for cut in cuts]
     at = CLASSES.index(name)
     if at == 0:
         return f"below {edges[0]}"

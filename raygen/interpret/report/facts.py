@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from raygen.interpret.report.tally import Tally
-from raygen.interpret.report.words import number
+from raygen.interpret.report.words import number, rate
 
 _ENDED = {
     "running": "When the report was made this run was still at work, or it was killed: the numbers are those so far.",
@@ -38,7 +38,7 @@ def headline(manifest: Mapping[str, Any], tally: Tally) -> list[Tile]:
         Tile(f"{tally.abstained:,}", "abstained on", share(tally.abstained, tally.rows)),
     ]
     if seconds and counts["scored"]:
-        tiles.append(Tile(_rate(counts["scored"] / seconds), "variants a second", f"over {duration(seconds)}"))
+        tiles.append(Tile(rate(counts["scored"] / seconds), "variants a second", f"over {duration(seconds)}"))
     if tokens["by_two_passes"]:
         tiles.append(
             Tile(
@@ -138,7 +138,9 @@ def window_words(window: Mapping[str, Any] | None) -> str:
 
 def share(part: int, whole: int) -> str:
     """A percentage of the scored rows."""
-    return f"{part / whole:.1%} of them" if whole else "none were scored"
+    if not whole:
+        return "none were scored"
+    return f"{part / whole:.1%} of them" if part else "none of them"
 
 
 def duration(seconds: float) -> str:
@@ -147,10 +149,6 @@ def duration(seconds: float) -> str:
         return f"{seconds:,.1f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60:,} h {minutes % 60} min"
-
-
-def _rate(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:,.1f}"
 
 
 def _large(count: int) -> str:

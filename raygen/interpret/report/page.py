@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -25,7 +25,8 @@ from markupsafe import Markup
 from raygen.interpret.class_words import CAVEAT, all_class_words, class_range, class_words
 from raygen.interpret.classify import CLASSES
 from raygen.interpret.report import charts
-from raygen.interpret.report.charts import Figure
+from raygen.interpret.report.along import along_contigs, contig_order
+from raygen.interpret.report.chart_style import Figure
 from raygen.interpret.report.facts import cost, headline, notices, what_was_run, window_words
 from raygen.interpret.report.tally import MAX_INDELS, MAX_SUBSTITUTIONS, Tally
 from raygen.interpret.report.words import FLAG_WORDS, REASON_WORDS, allele, kind, number, variant_words
@@ -43,6 +44,7 @@ class _FigureSection:
     said: str
     figures: Sequence[Figure]
     strips: bool = False
+    legend: bool = False
 
 
 def render_page(
@@ -108,12 +110,16 @@ def _figure_sections(manifest: Mapping[str, Any], tally: Tally, cuts: Sequence[f
             if by_consequence
             else "The scores carry no column consequence. Scored with input.source_columns: [consequence], they are shown by it here."
         )
-        found.append(_FigureSection("consequence", "By consequence", said, by_consequence))
-    along = charts.along_contigs(tally) if tally.rows else []
+        found.append(_FigureSection("consequence", "By consequence", said, by_consequence, legend=bool(by_consequence)))
+    along = along_contigs(tally) if tally.rows else []
     if along:
-        found.append(_FigureSection("along", "Along the chromosomes", _along_said(tally), along, strips=True))
+        found.append(
+            _FigureSection(
+                "along", "Along the chromosomes", _along_said(tally), along, strips=True, legend=tally.dots is not None
+            )
+        )
     if by_contig := charts.classes_by_contig(tally):
-        found.append(_FigureSection("contigs", "Classes by chromosome", "", [by_contig]))
+        found.append(_FigureSection("contigs", "Classes by chromosome", "", [by_contig], legend=True))
     if agreement := charts.strands(tally):
         found.append(_FigureSection("strands", "Strand agreement", "", [agreement]))
     if pace := charts.throughput(manifest.get("pace", [])):
@@ -139,7 +145,8 @@ def _numbered(sections: Sequence[_FigureSection]) -> tuple[list[dict[str, Any]],
         figures = []
         for figure in section.figures:
             height = figure.spec["height"]
-            figures.append({"title": figure.title, "words": figure.words, "number": len(specs), "height": height})
+            shown = {"title": figure.title, "words": figure.words, "css": figure.css}
+            figures.append({**shown, "number": len(specs), "height": height})
             specs.append(figure.spec)
         numbered.append({**vars(section), "figures": figures})
     return numbered, specs
@@ -177,11 +184,13 @@ def _conservation(manifest: Mapping[str, Any], tally: Tally) -> str:
 
 
 def _variants_said(tally: Tally) -> str:
-    indels = tally.worst.filter(pl.col("ref").str.len_bytes() != pl.col("alt").str.len_bytes()) if tally.rows else []
     if tally.rows == len(tally.worst):
         said = f"All {tally.rows:,} of them, most negative first."
     else:
-        said = f"{len(tally.worst):,} of {tally.rows:,}: up to {MAX_SUBSTITUTIONS} substitutions and, since their deltas spread wider, {MAX_INDELS} insertions and deletions ({len(indels):,} here) apart."
+        said = (
+            f"{len(tally.worst):,} of {tally.rows:,}: at most {MAX_SUBSTITUTIONS} substitutions and, since their deltas spread wider, "
+            f"at most {MAX_INDELS} insertions and deletions beside them."
+        )
     return f"{said} A variant opens in words."
 
 
@@ -195,9 +204,10 @@ def _table(tally: Tally, cuts: Sequence[float]) -> dict[str, Any]:
     carried = [name for name in tally.worst.columns if name not in SCORES.names and name not in shown]
     places = sorted(
         {(row["chrom"] or "", row["pos"] or 0, row["variant_id"]) for row in rows},
-        key=lambda one: (charts.contig_order(one[0]), one[1:]),
+        key=lambda one: (contig_order(one[0]), one[1:]),
     )
     place_of = {place: at for at, place in enumerate(places)}
+    on_all = {flag for flag, count in tally.flags.items() if count == tally.rows}
     heads = [
         ("variant", "yes", ""),
         ("type", "no", "side"),
@@ -218,7 +228,7 @@ def _table(tally: Tally, cuts: Sequence[float]) -> dict[str, Any]:
                 "place": place_of[row["chrom"] or "", row["pos"] or 0, row["variant_id"]],
                 "class_name": row["classification"],
                 "kind": kind(row),
-                "cells": _cells(row, shown, bool(both)),
+                "cells": _cells(row, shown, bool(both), on_all),
                 "words": variant_words(row, cuts),
                 "carried": [(name, row[name]) for name in carried if row[name] is not None],
             }
@@ -228,10 +238,13 @@ def _table(tally: Tally, cuts: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def _cells(row: Mapping[str, Any], shown: Sequence[str], both: bool) -> list[dict[str, Any]]:
-    """The cells after the first; ``value`` is what the script sorts by where it is not the text."""
+def _cells(row: Mapping[str, Any], shown: Sequence[str], both: bool, on_all: Collection[str]) -> list[dict[str, Any]]:
+    """The cells after the first; ``value`` is what the script sorts by where it is not the text.
+
+    A flag that every row of the folder has would only be noise in each line; it is in the words.
+    """
     words = class_words(row["classification"])
-    notes = [*(["abstained"] if row["abstained"] else []), *row["flags"]]
+    notes = [*(["abstained"] if row["abstained"] else []), *(flag for flag in row["flags"] if flag not in on_all)]
     cells = [
         _cell(kind(row), css="side"),
         *(_cell("" if row[name] is None else str(row[name]), css="side") for name in shown),
@@ -300,5 +313,7 @@ def _part(name: str) -> str:
 
 @cache
 def _library() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script."""
-    return vl_convert.javascript_bundle(vl_version=_VEGALITE).replace("</script", "<\\/script")
+    """Vega, Vega-Lite and Vega-Embed as one script that makes ``window.vegaEmbed``."""
+    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=_VEGALITE).replace(
+        "</script", "<\\/script"
+    )

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from raygen.interpret.classify import class_index
 
@@ -32,7 +33,8 @@ MAX_CONSEQUENCES = 200
 """Values of the column that are counted apart; a column of other text must not grow the page."""
 OTHER = "other values"
 
-_ROWS_AT_ONCE = 250_000
+_ROWS_AT_ONCE = 100_000
+_FILES_AT_ONCE = 32
 _READ = (
     "chrom",
     "pos",
@@ -236,17 +238,27 @@ class _Counting:
 
 
 def _frames(scores: ds.Dataset, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-    """The rows, some hundred thousand at a time: files are as small as shards are."""
-    batches: list[pa.RecordBatch] = []
-    held = 0
-    for batch in scores.to_batches(columns=list(columns), batch_size=_ROWS_AT_ONCE):
-        batches.append(batch)
-        held += len(batch)
-        if held >= _ROWS_AT_ONCE:
+    """The rows, some ten or hundred thousand at a time: files are as small as shards are."""
+    for part in _parts(scores):
+        batches: list[pa.RecordBatch] = []
+        for batch in part.to_batches(columns=list(columns), batch_size=_ROWS_AT_ONCE, cache_metadata=False):
+            batches.append(batch)
+            if sum(map(len, batches)) >= _ROWS_AT_ONCE:
+                yield _frame(batches)
+                batches = []
+        if batches:
             yield _frame(batches)
-            batches, held = [], 0
-    if held:
-        yield _frame(batches)
+
+
+def _parts(scores: ds.Dataset) -> Iterator[ds.Dataset]:
+    """A few files at a time: a scan of all runs ahead of a reader that is slower than it."""
+    if not isinstance(scores, ds.FileSystemDataset):
+        yield scores
+        return
+    fragments = list(scores.get_fragments())
+    for at in range(0, len(fragments), _FILES_AT_ONCE):
+        some = fragments[at : at + _FILES_AT_ONCE]
+        yield ds.FileSystemDataset(some, scores.schema, scores.format, scores.filesystem)
 
 
 def _frame(batches: Sequence[pa.RecordBatch]) -> pl.DataFrame:
@@ -262,16 +274,29 @@ def _file_column(scores: ds.Dataset) -> list[str]:
 def _spans(scores: ds.Dataset) -> tuple[dict[str, tuple[int, int]], int]:
     """First position and width of a column for the contigs with the most rows, from the files' footers; how many are left out."""
     found: dict[str, tuple[int, int, int]] = {}
-    for fragment in scores.get_fragments() if isinstance(scores, ds.FileSystemDataset) else []:
-        chrom = ds.get_partition_keys(fragment.partition_expression).get("chrom")
-        for group in fragment.row_groups if chrom is not None else []:
-            limits = (group.statistics or {}).get("pos")
-            if limits:
-                rows, first, last = found.get(chrom, (0, limits["min"], limits["max"]))
-                found[chrom] = (rows + group.num_rows, min(first, limits["min"]), max(last, limits["max"]))
+    for chrom, rows, first, last in _row_groups(scores) if isinstance(scores, ds.FileSystemDataset) else ():
+        before = found.get(chrom, (0, first, last))
+        found[chrom] = (before[0] + rows, min(before[1], first), max(before[2], last))
     most = sorted(found, key=lambda chrom: -found[chrom][0])[:MAX_CONTIGS]
     spans = {chrom: (found[chrom][1], -(-(found[chrom][2] - found[chrom][1] + 1) // COLUMNS)) for chrom in most}
     return spans, len(found) - len(most)
+
+
+def _row_groups(scores: ds.FileSystemDataset) -> Iterator[tuple[str, int, int, int]]:
+    """(chrom, rows, first position, last position) of every row group that has a contig.
+
+    Footers are read apart and let go: a dataset that reads them keeps them, a gigabyte for 10^8 rows.
+    """
+    for path in scores.files:
+        chrom = ds.get_partition_keys(scores.partitioning.parse(path)).get("chrom")
+        if chrom is None:
+            continue
+        metadata = pq.read_metadata(path, filesystem=scores.filesystem)
+        pos = metadata.schema.names.index("pos")
+        for group in (metadata.row_group(index) for index in range(metadata.num_row_groups)):
+            statistics = group.column(pos).statistics
+            if statistics is not None and statistics.has_min_max:
+                yield chrom, group.num_rows, statistics.min, statistics.max
 
 
 def _whole_rows(scores: ds.Dataset, wanted: pl.DataFrame) -> pl.DataFrame:

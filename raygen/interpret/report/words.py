@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from raygen.interpret.class_words import INDEL_CAVEAT, class_range, class_words
+from raygen.interpret.class_words import INDEL_CAVEAT, MINUS, class_range, class_words
 from raygen.interpret.classify import class_index
 
 FLAG_WORDS = {
@@ -58,7 +58,12 @@ def variant_words(row: Mapping[str, Any], cuts: Sequence[float]) -> list[str]:
 
 def number(value: float, digits: int = 2) -> str:
     """With a real minus sign."""
-    return f"{value:,.{digits}f}".replace("-", "−")
+    return f"{value:,.{digits}f}".replace("-", MINUS)
+
+
+def rate(value: float) -> str:
+    """Something a second, to about three digits."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def allele(bases: str | None) -> str:
@@ -95,7 +100,7 @@ def _likelihoods(row: Mapping[str, Any]) -> str:
     where = (
         ""
         if row["chrom"] is None
-        else f" in its window, {row['chrom']}:{row['window_start'] + 1:,}–{row['window_end']:,}"
+        else f" in its window, {row['chrom']}:{row['window_start'] + 1:,} to {row['window_end']:,}"
     )
     return (
         f"Over {row['num_tokens']:,} tokens{where}, the model gives the reference sequence {number(row['ll_wt'])} nats "
