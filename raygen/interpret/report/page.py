@@ -74,7 +74,7 @@ def render_page(
         script=Markup(script),
         library=Markup(library),
         charts=Markup(_json(specs)),
-        title=f"{tally.rows:,} variants scored by {model['name']}",
+        title=f"{tally.rows:,} variant{'s' * (tally.rows != 1)} scored by {model['name']}",
         under=f"{window_words(resolved['window'])[:1].upper()}{window_words(resolved['window'])[1:]}; strand {resolved['strand']}; "
         f"fingerprint {manifest['fingerprint']}; run of {manifest['started'][:16].replace('T', ' ')} UTC",
         parts=[{"id": name, "title": title} for name, title in parts],
