@@ -35,6 +35,7 @@ def demo(
 
     result = run_demo(Path(out), say=say)
     print_summary(result, screen)
+    _report(result.output, result.run_id)
     say(f"\nNext: raygen score --variants YOUR.vcf.gz --reference YOUR.fa --model YOUR_MODEL --out {out}-mine")
 
 
@@ -99,7 +100,19 @@ def run(settings: Settings) -> None:
     from raygen.interpret.summary import print_summary
     from raygen.pipeline.run import run_score
 
-    print_summary(run_score(settings, say=say), screen)
+    result = run_score(settings, say=say)
+    print_summary(result, screen)
+    _report(result.output, result.run_id)
+
+
+def _report(output: str, run_id: str) -> None:
+    """Write the run's page. The scores are whole without it, so whatever goes wrong here is said and fails nothing."""
+    from raygen.interpret.report import write_report
+
+    try:
+        say(f"report: {write_report(output, run_id)}")
+    except Exception as error:  # noqa: BLE001
+        say(f"warning: the report was not written: {error} `raygen report {output}` tries again.")
 
 
 @app.command()
@@ -143,6 +156,7 @@ def saturate(
     given = {"input.reference": reference, "model.name": model}
     done = run_saturation(region, deletions, overrides or [], given, out, say=say)
     print_summary(done.run, screen)
+    _report(done.run.output, done.run.run_id)
     print_most_negative(done.saturation, screen)
     say(f"picture: {done.page}")
 

@@ -32,10 +32,11 @@ from raygen.pipeline.shards import Shard, plan_shards
 from raygen.pipeline.stages import ShardSummary
 from raygen.scoring.fingerprint import fingerprint
 from raygen.sequence.reference import Reference, open_reference
-from raygen.sequence.windows import Window
+from raygen.sequence.windows import Window, fit_window
 from raygen.settings import Settings
 from raygen.tables.layout import Identity, RunFolder
 from raygen.tables.manifest import Counts, add_counts, machine, new_run_id, versions
+from raygen.tables.pace import Pace
 
 Say = Callable[[str], None]
 
@@ -107,6 +108,7 @@ class _Run:
         self._tokens = self._tokens_by_two_passes = 0
         self._halvings = 0
         self._rescored = 0
+        self._pace = Pace()
         self._warnings: list[str] = []
         self.shards: list[Shard] = []
         self._taken: dict[str, Any] = {}
@@ -145,6 +147,7 @@ class _Run:
     def score(self) -> None:
         """Stream the shards that are left through the actors, and count what is committed."""
         began = time.monotonic()
+        self._pace.start()
         there, cluster = resources(), self._settings.cluster
         self._actors = plan_actors(
             cluster.actors,
@@ -186,6 +189,7 @@ class _Run:
         self._tokens_by_two_passes += summary.tokens_by_two_passes
         self._halvings = max(self._halvings, summary.halvings)
         self._rescored += summary.rescored
+        self._pace.add(summary.scored, summary.tokens)
 
     def _warn(self, warning: str) -> None:
         self._warnings.append(warning)
@@ -252,6 +256,7 @@ class _Run:
                 "seconds": {name: round(value, 3) for name, value in self._timings.items()},
                 "versions": versions(),
                 "machine": machine(),
+                "pace": self._pace.points,
             },
         )
 
@@ -281,17 +286,8 @@ def choose_window(settings: Settings, context_length: int) -> Window:
     Raises:
         SettingsError: it does not fit the model.
     """
-    usual = max((context_length - (settings.window.stride or 0)) // 2, 1)
-    left = settings.window.left if settings.window.left is not None else usual
-    right = settings.window.right if settings.window.right is not None else usual
-    window = Window(left, right, settings.window.anchor, settings.window.stride)
-    if window.longest > context_length:
-        raise SettingsError(
-            f"window.left + window.right{' + window.stride' if window.stride else ''} is {window.longest:,} bases, "
-            f"but {settings.model.name} reads {context_length:,}. "
-            "Use a smaller window or a model with a longer context."
-        )
-    return window
+    asked = settings.window
+    return fit_window(asked.left, asked.right, asked.anchor, asked.stride, context_length, settings.model.name)
 
 
 def _job(settings: Settings, model: NetworkDescription, window: Window | None, reference: Reference | None) -> Job:

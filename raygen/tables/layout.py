@@ -1,7 +1,7 @@
 """A run's folder: what lies where, how a shard is committed, and what is found there again.
 
     OUT/scores/chrom=.../part-<shard>.parquet     OUT/rejects/part-<shard>.parquet
-    OUT/runs/<run_id>/manifest.json                 OUT/runs/self_test-<hash>.json
+    OUT/runs/<run_id>/manifest.json, report.html    OUT/runs/self_test-<hash>.json
 
 A shard is committed when its file in ``scores/`` exists: rejects are written first, then the scores, each under a hidden
 name that is then renamed (on object storage an upload is whole or absent, so it goes straight to its name). A reader of
@@ -139,6 +139,11 @@ class RunFolder:
             with self._fs.open_input_file(path) as stream:
                 yield _shard_name(path), pq.read_table(stream)
 
+    def rejects_dataset(self) -> ds.Dataset:
+        """All committed rejects, to be scanned."""
+        paths = list(self._parquet_under("rejects"))
+        return ds.dataset(paths, filesystem=self._fs) if paths else ds.InMemoryDataset(REJECTS.empty_table())
+
     def identity(self) -> Identity | None:
         """What the scores that are here share, from a file's own metadata; None where there are none."""
         for path in self._parquet_under("scores"):
@@ -186,9 +191,14 @@ class RunFolder:
 
     def write_manifest(self, run_id: str, manifest: Mapping[str, Any]) -> str:
         """Write a run's manifest and return its path."""
-        path = f"{self._root}/runs/{run_id}/manifest.json"
-        self._publish(path, (json.dumps(manifest, indent=2, default=str) + "\n").encode())
-        return f"{self.path}/runs/{run_id}/manifest.json"
+        return self.write_run_file(
+            run_id, "manifest.json", (json.dumps(manifest, indent=2, default=str) + "\n").encode()
+        )
+
+    def write_run_file(self, run_id: str, name: str, content: bytes) -> str:
+        """Write a file beside a run's manifest, whole or not at all, and return its path."""
+        self._publish(f"{self._root}/runs/{run_id}/{name}", content)
+        return f"{self.path}/runs/{run_id}/{name}"
 
     def run_ids(self) -> list[str]:
         """Runs that left a manifest here, the oldest first."""
