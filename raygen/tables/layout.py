@@ -19,7 +19,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -174,6 +174,17 @@ class RunFolder:
         path = f"{self._root}/runs/{run_id}/manifest.json"
         self._publish(path, (json.dumps(manifest, indent=2, default=str) + "\n").encode())
         return f"{self.path}/runs/{run_id}/manifest.json"
+
+    def manifests(self) -> list[dict[str, Any]]:
+        """The manifests of all runs into this folder, oldest first; one that cannot be read as JSON is left out."""
+        selector = fs.FileSelector(f"{self._root}/runs", recursive=True, allow_not_found=True)
+        found = []
+        for info in sorted(self._fs.get_file_info(selector), key=lambda info: info.path):
+            if info.base_name != "manifest.json":
+                continue
+            with self._fs.open_input_file(info.path) as file, suppress(ValueError):
+                found.append(json.loads(file.read()))
+        return found
 
     def write_first(self, relative: str, content: bytes) -> bytes:
         """Write a small file unless it is there already, and return what is there: of several writers the first one wins.
