@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
-from raygen.cli.options import Debug, app, screen, stderr
+from raygen.cli.options import Debug, app, say, screen, stderr
+from raygen.errors import SettingsError
 
 ScoresFolder = Annotated[str, typer.Argument(metavar="OUT", help="Folder of a finished run.", show_default=False)]
 
@@ -44,3 +46,44 @@ def export(
             on_progress=lambda count: status.update(f"writing: {count:,} rows"),
         )
     print_export(done, screen)
+
+
+@app.command()
+def query(
+    out: ScoresFolder,
+    variants: Annotated[
+        list[str] | None, typer.Argument(help="chrom-pos-ref-alt, or ids of pairs.", show_default=False)
+    ] = None,
+    region: Annotated[list[str] | None, typer.Option(help="chrom:start-end, 1-based; may be repeated.")] = None,
+    genes: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="FILE NAMES", help="BED, GFF3 or GTF, and names of genes in it, by commas."),
+    ] = None,
+    vcf: Annotated[str | None, typer.Option(help="VCF, BCF or Parquet whose alleles are looked up.")] = None,
+    reference: Annotated[
+        str | None, typer.Option("--reference", help="FASTA of the scores, where it is not where the run had it.")
+    ] = None,
+    tsv: Annotated[bool, typer.Option("--tsv", help="All columns, tab-separated, to standard output.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="All columns, an array, to standard output.")] = False,
+    to: Annotated[str | None, typer.Option("--out", help="File: .parquet, .csv or .tsv.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Look up finished scores by variant, region, gene or VCF, without loading the rest.
+
+    What is not scored is said and is no error; a contig that is not known is exit code 3.
+    """
+    from raygen.interpret.query import Asked, Query
+    from raygen.interpret.query_output import show, write_file, write_json, write_tsv
+
+    if sum([tsv, as_json, to is not None]) > 1:
+        raise SettingsError("--tsv, --json and --out exclude each other. Give one of them.")
+    named = (genes[0], [name.strip() for name in genes[1].split(",") if name.strip()]) if genes else None
+    found = Query(out, Asked(variants or (), region or (), named, vcf, reference))
+    if tsv or as_json:
+        (write_tsv if tsv else write_json)(found, sys.stdout)
+    elif to:
+        say(f"{write_file(found, to):,} scores: {to}")
+    else:
+        show(found, screen)
+    for remark in found.remarks:
+        (stderr if tsv or as_json else screen).print(remark, soft_wrap=True, markup=False)

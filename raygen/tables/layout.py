@@ -124,6 +124,11 @@ class RunFolder:
             return ds.InMemoryDataset(SCORES.empty_table())
         return ds.dataset(paths, filesystem=self._fs, partitioning=_PARTITIONING, partition_base_dir=self._root)
 
+    def rejects_dataset(self) -> ds.Dataset:
+        """All rejected alleles, to be scanned with columns and filters."""
+        paths = list(self._parquet_under("rejects"))
+        return ds.dataset(paths, filesystem=self._fs) if paths else ds.InMemoryDataset(REJECTS.empty_table())
+
     def identity(self) -> Identity | None:
         """What the scores that are here share, from a file's own metadata; None where there are none."""
         for path in self._parquet_under("scores"):

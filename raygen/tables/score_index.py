@@ -98,6 +98,10 @@ class ScoreIndex:
         groups = self._groups_at(chrom, wanted)
         return self._read(groups, columns, ds.field("pos").isin(pa.array(wanted, pa.int64())))
 
+    def rows_named(self, names: Sequence[str], columns: Sequence[str]) -> pa.Table:
+        """Pairs by their ids, sorted by them; every row group of pairs is looked at."""
+        return self._read(self._groups(None, 0, LAST_POS), columns, ds.field("variant_id").isin(list(names)))
+
     def windows(
         self, chrom: str | None, rows: int = WINDOW_ROWS, start: int = 1, end: int = LAST_POS
     ) -> Iterator[tuple[int, int]]:
