@@ -87,3 +87,37 @@ def query(
         show(found, screen)
     for remark in found.remarks:
         (stderr if tsv or as_json else screen).print(remark, soft_wrap=True, markup=False)
+
+
+@app.command()
+def diff(
+    old: Annotated[str, typer.Argument(help="Folder of a finished run.", show_default=False)],
+    new: Annotated[str, typer.Argument(help="Folder of another one: model, window or release.", show_default=False)],
+    to: Annotated[
+        str | None, typer.Option("--out", help="File for all variants that changed: .parquet, .csv or .tsv.")
+    ] = None,
+    page: Annotated[str | None, typer.Option(help="HTML file for the comparison as a page.")] = None,
+    most: Annotated[int, typer.Option(min=0, help="Changes on the screen, largest first.")] = 20,
+    fail_on: Annotated[
+        int | None, typer.Option(min=1, help="Exit code 1 when at least as many variants changed class.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Say which variants changed class between two runs."""
+    from raygen.interpret.diff import compare_scores, print_diff, write_diff_page
+
+    with stderr.status("comparing") as status:
+        found = compare_scores(
+            old,
+            new,
+            changes_to=to,
+            most=max(most, 200),
+            on_progress=lambda count: status.update(f"comparing: {count:,} variants"),
+        )
+    print_diff(found, screen, most)
+    if to:
+        say(f"changes: {to}")
+    if page:
+        say(f"page: {write_diff_page(found, page)}")
+    if fail_on is not None and found.num_changed >= fail_on:
+        raise typer.Exit(1)

@@ -9,6 +9,7 @@ from typing import TextIO
 import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from raygen.interpret.query import Query
@@ -22,13 +23,13 @@ def show(query: Query, console: Console, most: int = _MOST_SHOWN) -> int:
     """The main columns of the first rows as a table, then how many there are; returns their number."""
     carried = [name for name in query.schema.names if name not in SCORES.names]
     columns = [*_SHOWN, *carried]
-    table = Table(*columns, box=None, pad_edge=False)
+    table = Table(*map(escape, columns), box=None, pad_edge=False)
     table.columns[1].justify = "right"
     table.columns[0].overflow = "fold"
     num_rows = 0
     for rows in query.tables():
         for row in rows.select(columns).slice(0, max(most - num_rows, 0)).to_pylist():
-            table.add_row(*(_cell(row[name]) for name in columns))
+            table.add_row(*(escape(_cell(row[name])) for name in columns))
         num_rows += rows.num_rows
     if num_rows:
         console.print(table)
