@@ -48,8 +48,9 @@ class Tally:
     sum_change: float = 0.0
     sum_absolute: float = 0.0
     by_contig: dict[str, tuple[int, int]] = field(default_factory=dict)
-    largest: pl.DataFrame = field(default_factory=lambda: _empty(CHANGES))
-    _sample: pl.DataFrame = field(default_factory=lambda: _empty(_SAMPLE))
+    largest: pl.DataFrame = field(default_factory=lambda: _from_arrow(CHANGES.empty_table()))
+    _sample: pl.DataFrame = field(default_factory=lambda: _from_arrow(_SAMPLE.empty_table()))
+    _largest_hash: int = 2**64 - 1
     _num_spilled: int = 0
 
     def add(self, contig: str, joined: pl.DataFrame) -> None:
@@ -62,9 +63,10 @@ class Tally:
         changed = both.filter(pl.col("old_classification") != pl.col("new_classification")).select(CHANGES.names)
         seen, moved = self.by_contig.get(contig, (0, 0))
         self.by_contig[contig] = (seen + both.height, moved + changed.height)
-        self.largest = _largest_first(pl.concat([self.largest, _largest_first(changed).head(self.most)])).head(
-            self.most
-        )
+        largest = _largest_first(pl.concat([self.largest, _largest_first(changed).head(self.most)])).head(self.most)
+        self.largest = _from_arrow(
+            largest.to_arrow().cast(CHANGES)
+        )  # a copy: text of a polars frame keeps its window alive
         self._spill(changed)
         self._add_to_sample(both)
 
@@ -101,15 +103,17 @@ class Tally:
 
     def _add_to_sample(self, both: pl.DataFrame) -> None:
         own = both.select(old="old_delta_llr", new="new_delta_llr", hash=pl.col("variant_id").hash(seed=0))
-        held = pl.concat([self._sample, own])
-        self._sample = held if held.height <= SPEARMAN_ROWS else held.bottom_k(SPEARMAN_ROWS, by="hash")
+        self._sample = pl.concat([self._sample, own.filter(pl.col("hash") <= self._largest_hash)])
+        if self._sample.height > SPEARMAN_ROWS:
+            self._sample = self._sample.bottom_k(SPEARMAN_ROWS, by="hash").rechunk()
+            self._largest_hash = int(self._sample["hash"].max())  # type: ignore[arg-type]
 
 
 def _largest_first(changes: pl.DataFrame) -> pl.DataFrame:
     return changes.sort(pl.col("change").abs(), "variant_id", descending=[True, False])
 
 
-def _empty(schema: pa.Schema) -> pl.DataFrame:
-    frame = pl.from_arrow(schema.empty_table())
+def _from_arrow(table: pa.Table) -> pl.DataFrame:
+    frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
     return frame

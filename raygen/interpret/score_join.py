@@ -13,7 +13,7 @@ import polars as pl
 from raygen.tables.score_index import ScoreIndex
 from raygen.variants.contig_names import resolve_contig
 
-WINDOW_ROWS = 1 << 18
+WINDOW_ROWS = 1 << 17
 """Rows of one side that are held at a time."""
 _VALUES = ("delta_llr", "classification", "abstained")
 

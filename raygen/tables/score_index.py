@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -35,12 +35,20 @@ _FOOTERS_A_SEARCH = 24  # of bisecting a million files; beyond as many it is che
 
 
 class _RowGroup(NamedTuple):
-    """Its first and last position (1-based, both included), its rows, and what reads it."""
+    """Its first and last position (1-based, both included), its rows, its file and its number there.
+
+    The file is named, not held open: a footer of a file with scores is some 50 kB in memory, and there may be 100,000 files.
+    """
 
     first: int
     last: int
     num_rows: int
-    fragment: ds.ParquetFileFragment
+    file: ds.ParquetFileFragment
+    number: int
+
+    def fragment(self) -> ds.ParquetFileFragment:
+        """What reads it; the footer it loads goes with it."""
+        return _unread(self.file, [self.number])
 
 
 class ScoreIndex:
@@ -126,7 +134,7 @@ class ScoreIndex:
         num_files = sum(len(one.files) for one in self._series.get(chrom, {}).values())
         if len(wanted) * _FOOTERS_A_SEARCH < num_files:
             spread = (group for pos in wanted.tolist() for group in self._groups(chrom, pos, pos))
-            return list({(group.fragment.path, *group[:3]): group for group in spread}.values())
+            return list({(group.file.path, group.number): group for group in spread}.values())
         groups = self._groups(chrom, int(wanted[0]), int(wanted[-1]))
         after = np.searchsorted(wanted, [group.first for group in groups])
         return [group for group, at in zip(groups, after, strict=True) if at < len(wanted) and wanted[at] <= group.last]
@@ -134,7 +142,7 @@ class ScoreIndex:
     def _read(self, groups: Sequence[_RowGroup], columns: Sequence[str], inside: ds.Expression | None) -> pa.Table:
         if not groups:
             return pa.schema([self.schema.field(name) for name in columns]).empty_table()
-        fragments = [group.fragment for group in groups]
+        fragments = [group.fragment() for group in groups]
         part = ds.FileSystemDataset(fragments, self._dataset.schema, self._dataset.format, self._dataset.filesystem)
         needed = [*columns, *(name for name in _SORT_KEYS if name not in columns)]
         try:
@@ -179,18 +187,22 @@ class _Series:
         return all(before.last <= after.first for before, after in pairwise(groups))
 
 
-def _row_groups(fragment: ds.ParquetFileFragment, has_positions: bool) -> Iterable[_RowGroup]:
+def _row_groups(file: ds.ParquetFileFragment, has_positions: bool) -> Iterator[_RowGroup]:
     """What the footer says of the row groups that hold rows."""
+    fragment = _unread(file, None)
     try:
         fragment.ensure_complete_metadata()
     except (pa.ArrowException, OSError) as error:
-        raise _unreadable(fragment.path, error) from error
+        raise _unreadable(file.path, error) from error
     for info in fragment.row_groups:
-        if not info.num_rows:
-            continue
-        place = info.statistics["pos"] if has_positions else {"min": 0, "max": LAST_POS}
-        group = fragment.subset(row_group_ids=[info.id])
-        yield _RowGroup(place["min"], place["max"], info.num_rows, group)
+        if info.num_rows:
+            place = info.statistics["pos"] if has_positions else {"min": 0, "max": LAST_POS}
+            yield _RowGroup(place["min"], place["max"], info.num_rows, file, info.id)
+
+
+def _unread(file: ds.ParquetFileFragment, row_groups: Sequence[int] | None) -> ds.ParquetFileFragment:
+    """The same file, or some row groups of it, with no footer loaded yet."""
+    return file.format.make_fragment(file.path, file.filesystem, file.partition_expression, row_groups=row_groups)
 
 
 def _ordered(names: Sequence[str]) -> list[str]:
