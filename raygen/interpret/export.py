@@ -18,7 +18,7 @@ from raygen.errors import SettingsError
 from raygen.interpret.export_tables import HEADER_END, write_table, write_tsv
 from raygen.interpret.export_vcf import annotate_vcf, write_sites
 from raygen.interpret.info_fields import DEFAULT_FIELDS, DEFAULT_PREFIX, info_fields
-from raygen.interpret.run_facts import RunFacts, refuse_pairs, run_facts
+from raygen.interpret.run_facts import RunFacts, reference_lengths, refuse_pairs, run_facts
 from raygen.interpret.score_lookup import AlleleMatcher, reference_for
 from raygen.tables.place import put_in_place
 from raygen.tables.score_index import ScoreIndex
@@ -161,13 +161,11 @@ def _contig_order(
 ) -> tuple[list[str], Mapping[str, int], list[str]]:
     """Contigs with scores in the order of the reference, its lengths, and a remark where the order is another one."""
     scored = [chrom for chrom in index.contigs if chrom is not None]
-    if reference or (facts.reference and Path(facts.reference).is_file()):
-        lengths = reference_for(index, facts, reference).lengths
+    lengths = reference_for(index, facts, reference).lengths if reference else reference_lengths(facts)
+    if set(scored) <= set(lengths):
         return [name for name in lengths if name in scored], lengths, []
-    if len(scored) < 2:
-        return scored, {}, []
     remark = "The reference of the scores is not at hand (--reference), so contigs are sorted by their names."
-    return sorted(scored, key=_natural), {}, [remark]
+    return sorted(scored, key=_natural), {}, [remark] if len(scored) > 1 else []
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

@@ -20,6 +20,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 import pysam
+from pysam import bcftools
 
 from raygen.errors import InputError, SettingsError
 from raygen.interpret.info_fields import MISSING, InfoField, as_text, header_lines
@@ -169,7 +170,7 @@ def _annotated(
         while end < len(numbers) and numbers[end] == numbers[start]:
             end += 1
         counts.num_records += 1
-        if faults[start] is not None:
+        if faults[start] is not None and not _is_other_encoding(line):
             counts.first_left_out = counts.first_left_out or numbers[start]
             counts.num_left_out += 1
         else:
@@ -180,11 +181,25 @@ def _annotated(
         start = end
 
 
+def _is_other_encoding(line: bytes) -> bool:
+    """A record that is refused for nothing but bytes that are no UTF-8: htslib reads it, so it stays."""
+    columns = line.split(b"\t", 8)
+    if len(columns) < 8 or not columns[1].isdigit():
+        return False
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return True
+    return False
+
+
 def _record_info(
     batch: MatchedBatch, names: Sequence[str], texts: Sequence[Sequence[str]], prefix: str, start: int, end: int
 ) -> str:
     """What INFO gets for the alleles ``start`` to ``end``."""
     missing = batch.missing[start:end]
+    if batch.alleles["fault"][start].is_valid:  # a refused line is one row, however many ALTs it has
+        missing = missing * (batch.alleles["alt"][start].as_py().count(",") + 1)
     found = []
     if not all(missing):
         found = [f"{name}={','.join(values[start:end])}" for name, values in zip(names, texts, strict=True)]
@@ -273,16 +288,13 @@ def _append(path: Path, rest: Path, *, packed: bool) -> None:
 
 
 def _to_bcf(packed: Path, partial: Path, to: str) -> None:
+    """Through the bcftools inside pysam: writing a pysam record adds an END to symbolic alleles, which a header may not declare."""
     try:
-        with (
-            pysam.VariantFile(str(packed)) as source,
-            pysam.VariantFile(str(partial), "wb", header=source.header) as sink,
-        ):
-            for record in source:
-                sink.write(record)
-    except (OSError, ValueError) as error:
+        bcftools.view("--no-version", "-O", "b", "-o", str(partial), str(packed), catch_stdout=False)
+    except pysam.SamtoolsError as error:
+        said = " ".join(str(error).split()[-30:])
         raise InputError(
-            f"{to}: htslib cannot write these records as BCF ({error}); the header may lack what they use. Write .vcf.gz instead."
+            f"{to}: the records cannot be written as BCF; their header may lack what they use. Write .vcf.gz instead. ({said})"
         ) from error
 
 

@@ -58,15 +58,19 @@ def run_facts(index: ScoreIndex) -> RunFacts:
     )
 
 
-def known_contigs(index: ScoreIndex, facts: RunFacts) -> list[str]:
-    """Contigs that are scored, and those of the reference where its index (``.fai``) can be read; in the reference's order."""
-    scored = [chrom for chrom in index.contigs if chrom is not None]
+def reference_lengths(facts: RunFacts) -> dict[str, int]:
+    """Bases of each contig in the reference's order, from its index (``.fai``); empty where that cannot be read."""
     try:
         lines = Path(f"{facts.reference}.fai").read_text(encoding="utf-8").splitlines() if facts.reference else []
-    except (OSError, UnicodeDecodeError):
-        lines = []
-    there = [line.partition("\t")[0] for line in lines]
-    return [*there, *(chrom for chrom in scored if chrom not in there)]
+        return {name: int(length) for name, length, *_ in (line.split("\t") for line in lines)}
+    except (OSError, ValueError):
+        return {}
+
+
+def known_contigs(index: ScoreIndex, facts: RunFacts) -> list[str]:
+    """Contigs of the reference, in its order, where its index can be read, and those that are scored."""
+    there = reference_lengths(facts)
+    return [*there, *(chrom for chrom in index.contigs if chrom is not None and chrom not in there)]
 
 
 def refuse_pairs(index: ScoreIndex, what: str) -> None:

@@ -3,8 +3,8 @@
 In: a run's folder. Out: rows of a contig by positions or between two, and windows that cut a contig into parts of bounded size.
 
 What a file holds is in its footer, and footers are read as they are needed. The shards of one input are numbered in the order
-of their positions, so the files that reach into a region are found by bisection: some twenty footers of thousands. A file holds
-at most 4,096 rows of one contig, so a row group is a small stretch of the genome.
+of their positions, because an input is sorted before it is cut; so the files that reach into a region are found by bisection: some
+twenty footers of thousands. A file holds at most 4,096 rows of one contig, so a row group is a small stretch of the genome.
 
 Pairs have no coordinates: their contig is None, and all of them are one window.
 """
@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +29,8 @@ WINDOW_ROWS = 1 << 17
 LAST_POS = 2**62
 """Behind every position."""
 _SORT_KEYS = ("pos", "ref", "alt", "variant_id")
-_NUMBERED = re.compile(r"(.+)-\d{6,}\.parquet")  # a file with another name stands for itself, without an order
+_NUMBERED = re.compile(r"(.+/part-[0-9a-f]{12})-[0-9]{6}\.parquet")
+"""A shard as ``pipeline.shards`` names it: the hash of its input, and its number there. Of other names no order is taken for granted."""
 _FOOTERS_A_SEARCH = 24  # of bisecting a million files; beyond as many it is cheaper to read them all
 
 
@@ -165,8 +165,6 @@ class _Series:
         count = len(self.files)
         low = bisect_left(range(count), start, key=self._last_up_to)
         high = bisect_right(range(count), end, key=self._first_from)
-        if not self._ascends():  # not numbered as raygen does: then nothing follows from an order
-            low, high = 0, count
         found = (group for at in range(low, high) for group in self._of(at))
         return [group for group in found if group.first <= end and group.last >= start]
 
@@ -181,10 +179,6 @@ class _Series:
 
     def _first_from(self, at: int) -> int:
         return next((self._of(one)[0].first for one in range(at, len(self.files)) if self._of(one)), LAST_POS + 1)
-
-    def _ascends(self) -> bool:
-        groups = [group for at in sorted(self._known) for group in self._known[at]]
-        return all(before.last <= after.first for before, after in pairwise(groups))
 
 
 def _row_groups(file: ds.ParquetFileFragment, has_positions: bool) -> Iterator[_RowGroup]:
