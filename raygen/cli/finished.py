@@ -105,7 +105,10 @@ def diff(
 ) -> None:
     """Say which variants changed class between two runs."""
     from raygen.interpret.diff import compare_scores, print_diff, write_diff_page
+    from raygen.tables.place import refuse_unwritable
 
+    if page:
+        refuse_unwritable(page)
     with stderr.status("comparing") as status:
         found = compare_scores(
             old,

@@ -20,7 +20,7 @@ from raygen.interpret.export_vcf import annotate_vcf, write_sites
 from raygen.interpret.info_fields import DEFAULT_FIELDS, DEFAULT_PREFIX, info_fields
 from raygen.interpret.run_facts import RunFacts, reference_lengths, refuse_pairs, run_facts
 from raygen.interpret.score_lookup import AlleleMatcher, reference_for
-from raygen.tables.place import put_in_place
+from raygen.tables.place import refuse_unwritable
 from raygen.tables.score_index import ScoreIndex
 from raygen.tables.table_files import TABLE_SUFFIXES
 
@@ -68,8 +68,7 @@ def export_scores(
     """
     kind = _kind(to, vcf)
     _refuse_own_files(out, to)
-    with put_in_place(to):  # before anything is read: a name that cannot be written is said at once
-        pass
+    refuse_unwritable(to)
     index = ScoreIndex(out)
     if kind == "table":
         return _table(index, to, fields, reference, on_progress)

@@ -47,3 +47,10 @@ def put_in_place(path: str | Path, beside: tuple[str, ...] = ()) -> Iterator[Pat
     finally:
         for end in (*beside, ""):
             partial.with_name(partial.name + end).unlink(missing_ok=True)
+
+
+def refuse_unwritable(path: str | Path) -> None:
+    """SettingsError where a file cannot be put at ``path``: said before the work, not after it."""
+    with put_in_place(path) as partial:
+        partial.touch()
+        partial.unlink()

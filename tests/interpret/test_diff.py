@@ -101,8 +101,12 @@ def test_contig_names_of_either_kind_meet(tmp_path):
 
 
 def test_small_windows_and_a_sample_give_the_same_counts(tmp_path, monkeypatch):
-    old = finished_run(tmp_path / "old", {f"1-{pos}-A-C": (pos * 7 % 19) - 12.0 for pos in range(1, 200)})
-    new = finished_run(tmp_path / "new", {f"1-{pos}-A-C": (pos * 5 % 17) - 11.0 for pos in range(50, 300, 2)})
+    old = finished_run(
+        tmp_path / "old", {f"1-{pos}-A-C": (pos * 7 % 19) - 12.0 for pos in range(1, 200)}, shard_rows=30
+    )
+    new = finished_run(
+        tmp_path / "new", {f"1-{pos}-A-C": (pos * 5 % 17) - 11.0 for pos in range(50, 300, 2)}, shard_rows=30
+    )
     whole = compare_scores(old, new)
     monkeypatch.setattr(score_join, "WINDOW_ROWS", 6)
     monkeypatch.setattr(diff_tally, "SPEARMAN_ROWS", 20)
@@ -116,8 +120,12 @@ def test_small_windows_and_a_sample_give_the_same_counts(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["changes.parquet", "changes.tsv", "changes.csv"])
 def test_all_changes_go_to_a_file_largest_first(tmp_path, name, monkeypatch):
-    old = finished_run(tmp_path / "old", {f"1-{pos}-A-C": (pos * 7 % 19) - 12.0 for pos in range(1, 200)})
-    new = finished_run(tmp_path / "new", {f"1-{pos}-A-C": (pos * 5 % 17) - 11.0 for pos in range(1, 200)})
+    old = finished_run(
+        tmp_path / "old", {f"1-{pos}-A-C": (pos * 7 % 19) - 12.0 for pos in range(1, 200)}, shard_rows=30
+    )
+    new = finished_run(
+        tmp_path / "new", {f"1-{pos}-A-C": (pos * 5 % 17) - 11.0 for pos in range(1, 200)}, shard_rows=30
+    )
     monkeypatch.setattr(score_join, "WINDOW_ROWS", 20)
     diff = compare_scores(old, new, changes_to=str(tmp_path / name), most=3)
     path = tmp_path / name
