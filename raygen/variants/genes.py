@@ -71,10 +71,9 @@ def _stretches(lines: Sequence[_Line]) -> list[Stretch]:
 def _lines(path: str) -> Iterator[_Line]:
     try:
         with Path(path).open("rb") as file:
-            is_gzip = file.read(2) == b"\x1f\x8b"
-        with gzip.open(path, "rt", errors="replace") if is_gzip else Path(path).open(errors="replace") as text:
-            for line in text:
-                if (parsed := _parsed(line)) is not None:
+            is_gzip = file.peek(2)[:2] == b"\x1f\x8b"  # a pipe can be read only once
+            for line in gzip.GzipFile(fileobj=file) if is_gzip else file:
+                if (parsed := _parsed(line.decode(errors="replace"))) is not None:
                     yield parsed
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file.") from error
