@@ -19,7 +19,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -215,6 +215,14 @@ class RunFolder:
         with self._fs.open_input_file(f"{self._root}/runs/{chosen}/manifest.json") as file:
             manifest: dict[str, Any] = json.loads(file.read())
         return manifest
+
+    def manifests(self) -> list[dict[str, Any]]:
+        """The manifests of all runs into this folder, oldest first; one that cannot be read as JSON is left out."""
+        found = []
+        for run_id in self.run_ids():
+            with suppress(ValueError):
+                found.append(self.read_manifest(run_id) or {})
+        return found
 
     def write_first(self, relative: str, content: bytes) -> bytes:
         """Write a small file unless it is there already, and return what is there: of several writers the first one wins.
