@@ -137,29 +137,6 @@ def run(settings: Settings) -> None:
 
 
 @app.command()
-def plan(
-    config: Config = None,
-    variants: VariantsOption = None,
-    reference: ReferenceOption = None,
-    model: ModelOption = None,
-    out: Out = None,
-    overrides: Overrides = None,
-    debug: Debug = False,
-) -> None:
-    """Count the tokens a run would read, by two passes and by fork, without running it."""
-    from raygen.interpret.summary import print_estimate
-    from raygen.pipeline.estimate import estimate
-
-    given = {
-        "input.variants": variants or None,
-        "input.reference": reference,
-        "model.name": model,
-        "output.path": out,
-    }
-    print_estimate(estimate(load_settings(config, overrides or [], given)), screen)
-
-
-@app.command()
 def saturate(
     region: Annotated[str, typer.Option(help="chrom:start-end, 1-based, both ends included, as samtools.")],
     reference: Annotated[str, typer.Option("--reference", help="FASTA of the region's assembly, plain or bgzip.")],
