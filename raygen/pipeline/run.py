@@ -22,8 +22,10 @@ from raygen.model.loading import DEMO, NetworkDescription, describe_network
 from raygen.pipeline.background import in_a_thread
 from raygen.pipeline.build import build
 from raygen.pipeline.cluster import ActorPlan, plan_actors, remote_address, resources, session
+from raygen.pipeline.events import EventLog
 from raygen.pipeline.intake import take_input
 from raygen.pipeline.job import Job
+from raygen.pipeline.metrics import RunMetrics
 from raygen.pipeline.progress import RunProgress
 from raygen.pipeline.shards import Shard, plan_shards
 from raygen.pipeline.stages import ShardSummary
@@ -106,6 +108,7 @@ class _Run:
         self.shards: list[Shard] = []
         self._taken: dict[str, Any] = {}
         self._actors: ActorPlan | None = None
+        self._metrics, self._log = RunMetrics(job.run_id), EventLog(job.run_id)
         if job.off_label:
             self._warn(_off_label(settings, model))
 
@@ -153,7 +156,10 @@ class _Run:
         )
         self._job = replace(self._job, threads=self._actors.threads)
         self._write_manifest("running")
-        with RunProgress(sum(shard.num_rows for shard in self.shards)) as progress:
+        num_left = sum(shard.num_rows for shard in self.shards)
+        self._metrics.start(num_left, self._counts.rejected)
+        self._log.write("scoring", variants=num_left, shards=len(self.shards), actors=asdict(self._actors))
+        with RunProgress(num_left) as progress:
             self._stream(progress, self._actors)
         self._timings["score"] = time.monotonic() - began
 
@@ -161,6 +167,8 @@ class _Run:
         try:
             for summary in in_a_thread(_summaries(build(self.shards, self._job, actors))):
                 self._count(summary)
+                self._metrics.count(summary)
+                self._log.write("shard_committed", **asdict(summary))
                 progress.advance(summary.num_rows, summary.tokens)
         except (KeyboardInterrupt, Interrupted):
             self._write_manifest("stopped")
@@ -184,6 +192,7 @@ class _Run:
 
     def _warn(self, warning: str) -> None:
         self._warnings.append(warning)
+        self._log.write("warning", message=warning)
         self._say(f"warning: {warning}")
 
     def _so_far(self) -> str:
@@ -217,6 +226,7 @@ class _Run:
         )
 
     def _write_manifest(self, status: str) -> str:
+        self._log.write(status, **asdict(self._counts), tokens=self._tokens)
         job = asdict(self._job)
         job.pop("earlier_files")
         return self._folder.write_manifest(
@@ -240,6 +250,7 @@ class _Run:
                 },
                 "rescored_in_float32": self._rescored,
                 "out_of_memory_halvings": self._halvings,
+                "metrics": self._metrics.as_manifest(),
                 "warnings": self._warnings,
                 "seconds": {name: round(value, 3) for name, value in self._timings.items()},
                 "versions": versions(),
