@@ -14,14 +14,14 @@ from typing import Any
 
 import ray
 import ray.data
-from ray.exceptions import RayError
+from ray.exceptions import GetTimeoutError, RayError
 
 from raygen.errors import InputError, Interrupted, RaygenError, RunInterrupted, SettingsError, StoppedError
 from raygen.model.cards import OFF_LABEL_DOMAIN, is_off_label
 from raygen.model.loading import DEMO, NetworkDescription, describe_network
 from raygen.pipeline.background import in_a_thread
 from raygen.pipeline.build import build
-from raygen.pipeline.cluster import ActorPlan, plan_actors, remote_address, resources, session
+from raygen.pipeline.cluster import WAIT_FOR_GPU, ActorPlan, plan_actors, remote_address, resources, session
 from raygen.pipeline.events import EventLog
 from raygen.pipeline.intake import take_input
 from raygen.pipeline.job import Job
@@ -153,6 +153,7 @@ class _Run:
             len(self.shards),
             self._model.num_parameters * 4,
             there.memory,
+            can_grow=remote_address(cluster.address) is not None,
         )
         self._job = replace(self._job, threads=self._actors.threads)
         self._write_manifest("running")
@@ -269,11 +270,17 @@ def _describe(settings: Settings) -> NetworkDescription:
     """The model as the actors will see it: looked at here, or on a machine with a GPU of the cluster that is connected."""
     model = settings.model
     look = partial(describe_network, model.name, revision=model.revision, device=model.device, dtype=model.dtype)
-    if not ray.is_initialized() or model.device == "cpu" or not resources().gpus:
+    gpus_may_come = model.device == "cuda" and remote_address(settings.cluster.address) is not None
+    if not ray.is_initialized() or model.device == "cpu" or not (resources().gpus or gpus_may_come):
         return look()
     ask = ray.remote(lambda: look()).options(num_gpus=settings.cluster.gpus_per_actor, num_cpus=0)
     try:
-        return ray.get(ask.remote())
+        return ray.get(ask.remote(), timeout=WAIT_FOR_GPU)
+    except GetTimeoutError as error:
+        raise StoppedError(
+            f"No GPU of the cluster was free within {WAIT_FOR_GPU // 60:.0f} minutes to look at {model.name}. Nothing was "
+            "scored yet; the same command tries again."
+        ) from error
     except RayError as error:
         raise _in_our_words(error, "Nothing was scored yet.") from error
 
