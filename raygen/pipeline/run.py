@@ -15,7 +15,7 @@ from typing import Any
 
 import ray
 import ray.data
-from ray.exceptions import RayError
+from ray.exceptions import GetTimeoutError, RayError
 
 from raygen.errors import InputError, Interrupted, RaygenError, RunInterrupted, SettingsError, StoppedError
 from raygen.interpret.calibrate import CALIBRATED_COLUMNS, Calibration, load_calibration, summary
@@ -24,9 +24,11 @@ from raygen.model.cards import OFF_LABEL_DOMAIN, is_off_label
 from raygen.model.loading import DEMO, NetworkDescription, describe_network
 from raygen.pipeline.background import in_a_thread
 from raygen.pipeline.build import build
-from raygen.pipeline.cluster import ActorPlan, plan_actors, remote_address, resources, session
+from raygen.pipeline.cluster import WAIT_FOR_GPU, ActorPlan, plan_actors, remote_address, resources, session
+from raygen.pipeline.events import EventLog
 from raygen.pipeline.intake import take_input
 from raygen.pipeline.job import Job
+from raygen.pipeline.metrics import RunMetrics
 from raygen.pipeline.progress import RunProgress
 from raygen.pipeline.shards import Shard, plan_shards
 from raygen.pipeline.stages import ShardSummary
@@ -113,6 +115,7 @@ class _Run:
         self.shards: list[Shard] = []
         self._taken: dict[str, Any] = {}
         self._actors: ActorPlan | None = None
+        self._metrics, self._log = RunMetrics(job.run_id), EventLog(job.run_id)
         if job.off_label:
             self._warn(_off_label(settings, model))
 
@@ -158,10 +161,14 @@ class _Run:
             len(self.shards),
             self._model.num_parameters * 4,
             there.memory,
+            can_grow=remote_address(cluster.address) is not None,
         )
         self._job = replace(self._job, threads=self._actors.threads)
         self._write_manifest("running")
-        with RunProgress(sum(shard.num_rows for shard in self.shards)) as progress:
+        num_left = sum(shard.num_rows for shard in self.shards)
+        self._metrics.start(num_left, self._counts.rejected)
+        self._log.write("scoring", variants=num_left, shards=len(self.shards), actors=asdict(self._actors))
+        with RunProgress(num_left) as progress:
             self._stream(progress, self._actors)
         self._timings["score"] = time.monotonic() - began
 
@@ -169,6 +176,8 @@ class _Run:
         try:
             for summary in in_a_thread(_summaries(build(self.shards, self._job, actors))):
                 self._count(summary)
+                self._metrics.count(summary)
+                self._log.write("shard_committed", **asdict(summary))
                 progress.advance(summary.num_rows, summary.tokens)
         except (KeyboardInterrupt, Interrupted):
             self._write_manifest("stopped")
@@ -193,6 +202,7 @@ class _Run:
 
     def _warn(self, warning: str) -> None:
         self._warnings.append(warning)
+        self._log.write("warning", message=warning)
         self._say(f"warning: {warning}")
 
     def _so_far(self) -> str:
@@ -226,6 +236,7 @@ class _Run:
         )
 
     def _write_manifest(self, status: str) -> str:
+        self._log.write(status, **asdict(self._counts), tokens=self._tokens)
         job = asdict(self._job)
         for name in ("earlier_files", "calibration"):
             job.pop(name)
@@ -252,6 +263,7 @@ class _Run:
                 },
                 "rescored_in_float32": self._rescored,
                 "out_of_memory_halvings": self._halvings,
+                "metrics": self._metrics.as_manifest(),
                 "warnings": self._warnings,
                 "seconds": {name: round(value, 3) for name, value in self._timings.items()},
                 "versions": versions(),
@@ -271,11 +283,17 @@ def _describe(settings: Settings) -> NetworkDescription:
     """The model as the actors will see it: looked at here, or on a machine with a GPU of the cluster that is connected."""
     model = settings.model
     look = partial(describe_network, model.name, revision=model.revision, device=model.device, dtype=model.dtype)
-    if not ray.is_initialized() or model.device == "cpu" or not resources().gpus:
+    gpus_may_come = model.device == "cuda" and remote_address(settings.cluster.address) is not None
+    if not ray.is_initialized() or model.device == "cpu" or not (resources().gpus or gpus_may_come):
         return look()
     ask = ray.remote(lambda: look()).options(num_gpus=settings.cluster.gpus_per_actor, num_cpus=0)
     try:
-        return ray.get(ask.remote())
+        return ray.get(ask.remote(), timeout=WAIT_FOR_GPU)
+    except GetTimeoutError as error:
+        raise StoppedError(
+            f"No GPU of the cluster was free within {WAIT_FOR_GPU // 60:.0f} minutes to look at {model.name}. Nothing was "
+            "scored yet; the same command tries again."
+        ) from error
     except RayError as error:
         raise _in_our_words(error, "Nothing was scored yet.") from error
 
