@@ -108,7 +108,9 @@ class Measurement:
         return tell("stop gained", self._delta(sorted(wanted)), wanted)
 
     def _sample(self, size: int) -> list[Snv]:
-        every = [(at + 1, ref, alt) for at, ref in enumerate(self._bases) if ref in "ACGT" for alt in "ACGT" if alt != ref]
+        every = [
+            (at + 1, ref, alt) for at, ref in enumerate(self._bases) if ref in "ACGT" for alt in "ACGT" if alt != ref
+        ]
         chosen = np.random.default_rng(0).choice(len(every), min(size, len(every)), replace=False)
         return [every[index] for index in np.sort(chosen)]
 
@@ -137,14 +139,21 @@ def snvs(vcf: str) -> Iterable[tuple[Snv, pysam.VariantRecord]]:
 def tell(what: str, delta: dict[Snv, float], positive: dict[Snv, bool]) -> dict[str, Any]:
     """Area, interval and numbers of one comparison; a lower delta is more likely positive."""
     order = sorted(snv for snv in positive if snv in delta)  # ClinVar holds a record whose ALT is its REF
-    found = discriminate(np.array([-delta[snv] for snv in order]), np.array([positive[snv] for snv in order]), Bootstrap())
+    found = discriminate(
+        np.array([-delta[snv] for snv in order]), np.array([positive[snv] for snv in order]), Bootstrap()
+    )
     low, high = found.auroc_interval or (float("nan"), float("nan"))
     print(
         f"{what:24} AUROC {found.auroc:.3f} ({low:.3f} to {high:.3f}), "
         f"{found.num_positive:,} against {found.num_negative:,}",
         flush=True,
     )
-    return {"auroc": found.auroc, "interval": [low, high], "positive": found.num_positive, "negative": found.num_negative}
+    return {
+        "auroc": found.auroc,
+        "interval": [low, high],
+        "positive": found.num_positive,
+        "negative": found.num_negative,
+    }
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def test_human_sequence_is_refused(tmp_path):
 
 
 def test_an_empty_folder_is_named(tmp_path):
-    with pytest.raises(InputError, match="no \\*.fa.xz files"):
+    with pytest.raises(InputError, match=r"no .*fa.xz files"):
         read_corpus(tmp_path)
 
 

@@ -23,7 +23,7 @@ from raygen.settings import load_settings
 FIRST, LAST = 3230, 4469
 """1-based positions of the stretch: MT-TL1, MT-ND1, MT-TI, MT-TQ and MT-TM."""
 
-DEMO_WINDOW = Window(left=512, right=128, anchor="grid", stride=512)
+DEMO_WINDOW = Window(left=48, right=48, anchor="grid", stride=32)
 
 INFO = (
     '##INFO=<ID=gene,Number=.,Type=String,Description="Genes that hold the position">\n'

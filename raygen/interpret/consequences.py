@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 from rich.table import Table
-from sklearn.metrics import roc_auc_score
 
 from raygen.interpret.classify import CLASSES
+from raygen.interpret.discrimination import Bootstrap, Discrimination, discriminate
 
 
 def consequence_table(scores: pa.Table, column: str = "consequence") -> Table:
@@ -30,13 +30,10 @@ def consequence_table(scores: pa.Table, column: str = "consequence") -> Table:
     return table
 
 
-def consequence_auroc(
+def tell_apart(
     scores: pa.Table, damaging: str = "stop_gained", harmless: str = "synonymous_variant", column: str = "consequence"
-) -> float | None:
-    """The chance that a damaging variant scores lower than a harmless one (ties count half); None without both kinds."""
+) -> Discrimination:
+    """How well a lower delta tells damaging variants (positive) from harmless ones, with a bootstrap interval."""
     kinds = np.asarray(scores[column].to_pylist(), dtype=object)
     chosen = (kinds == damaging) | (kinds == harmless)
-    positive = kinds[chosen] == damaging
-    if positive.all() or not positive.any():
-        return None
-    return float(roc_auc_score(positive, -scores["delta_llr"].to_numpy()[chosen]))
+    return discriminate(-scores["delta_llr"].to_numpy()[chosen], kinds[chosen] == damaging, Bootstrap())

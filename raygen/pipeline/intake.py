@@ -143,3 +143,10 @@ def _left_there(path: Path) -> IngestResult:
         digest=info["digest"],
         num_haplotypes=info.get("num_haplotypes", 0),
     )
+
+
+def ingested_as_wanted(settings: Settings, reference: Reference) -> Path | None:
+    """The one folder of ``raygen ingest`` that a run would take as it is; None where it would ingest."""
+    inputs = [_ingest_folder(path) for path in settings.input.variants or []]
+    found = inputs[0] if len(inputs) == 1 else None
+    return found if found and _as_ingested(found, reference, settings) else None

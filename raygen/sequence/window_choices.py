@@ -61,3 +61,15 @@ def windows_to_compare(context_length: int) -> list[Window]:
     """The full window, which is the baseline, and grids that read less and less to the right of the variant."""
     rights = [right for right in _COMPARED_RIGHTS if right <= context_length // 4]
     return [full_window(context_length), *(grid_window(context_length, right=right) for right in rights)]
+
+
+def cheaper_windows(window: Window, context_length: int) -> list[Window]:
+    """Grids that share more, or read less to the right of the variant, than a window does; not all must be cheaper."""
+    left = min(window.left, context_length - max(context_length // 4, 1) - 1)
+    own = grid_window(context_length, left, min(window.right, max(context_length // 4, 1)))
+    rights = [right for right in _COMPARED_RIGHTS if right < own.right]
+    return [
+        other
+        for other in [own, *(grid_window(context_length, left, right, own.stride) for right in rights)]
+        if other != window
+    ]
