@@ -44,6 +44,7 @@ from raygen.model.layers import (
     TokenEmbedding,
     read_in_pieces,
 )
+from raygen.model.network import check_rows, refuse_left_padding
 from raygen.model.state import AttentionState, HyenaState, PrefixState
 
 # Configuration ------------------------------------------------------------------------------------------------------
@@ -316,6 +317,7 @@ class Evo1ForCausalLM(PreTrainedModel):
 
     config_class = Evo1Config
     base_model_prefix = "backbone"
+    fork_refusal: str | None = None
     filter_storage = f"blocks of {BLOCK_TOKENS} tokens"  # for a manifest: no filter is kept at full length
     _supports_sdpa = True
     _no_split_modules = ("HyenaBlock", "AttentionBlock")
@@ -344,10 +346,7 @@ class Evo1ForCausalLM(PreTrainedModel):
         ``state`` continues from what an earlier call with the same number of rows returned (see ``PrefixState.fork``
         for more rows): reading a sequence in pieces gives the same numbers as reading it at once, to rounding.
         """
-        if tokens_BT.ndim != 2 or tokens_BT.shape[1] == 0:
-            raise ValueError(f"tokens must have the shape (rows, at least one token), not {tuple(tokens_BT.shape)}")
-        if state is not None and state.num_rows != tokens_BT.shape[0]:
-            raise ValueError(f"the state holds {state.num_rows} rows, the tokens {tokens_BT.shape[0]}")
+        check_rows(tokens_BT, state)
         return self.backbone(tokens_BT, state, return_state)
 
     def state_bytes(self, num_tokens: int) -> int:
@@ -364,8 +363,7 @@ class Evo1ForCausalLM(PreTrainedModel):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, **_: Any) -> CausalLMOutput:
         """Logits for all tokens, for the transformers interface. Padding must come last, where it changes nothing before."""
-        if attention_mask is not None and bool((attention_mask[:, 1:] > attention_mask[:, :-1]).any()):
-            raise ValueError("padding on the left would be read as sequence: pad on the right")
+        refuse_left_padding(attention_mask)
         return CausalLMOutput(logits=self.unembed(self.hidden_states(input_ids)[0]))
 
 
