@@ -45,7 +45,6 @@ from raygen.model.config_rules import (
 )
 from raygen.model.filters import (
     BLOCK_TOKENS,
-    WINDOW_TOKENS,
     FilterBlock,
     KeptUntilChanged,
     build_filter_block,
@@ -53,6 +52,7 @@ from raygen.model.filters import (
     last_inputs,
     long_filter,
     medium_filter,
+    medium_filter_in_windows,
     short_filter,
 )
 from raygen.model.layers import (
@@ -267,10 +267,17 @@ class MediumHyena(HyenaFilter):
         self._kept: KeptUntilChanged[Tensor] = KeptUntilChanged()
 
     def inner(self, x_DBT: Tensor, before: Tensor | None, return_state: bool) -> tuple[Tensor, Tensor | None]:
-        toeplitz_GWL = self._kept.get(lambda: build_window_toeplitz(self.h[:, 0].float(), WINDOW_TOKENS), self.h)
         before_BDJ = _inputs_before(x_DBT, before, self.h.shape[-1])
-        y_DBT = torch.addcmul(medium_filter(x_DBT, toeplitz_GWL, before_BDJ), x_DBT, self.D.float()[:, None, None])
+        filtered_DBT = self._filter(x_DBT, before_BDJ)
+        y_DBT = torch.addcmul(filtered_DBT, x_DBT, self.D.float()[:, None, None])
         return y_DBT, last_inputs(before_BDJ, x_DBT) if return_state else None
+
+    def _filter(self, x_DBT: Tensor, before_BDJ: Tensor) -> Tensor:
+        taps_GJ = self.h[:, 0].float()
+        if x_DBT.device.type == "cpu":
+            return medium_filter(x_DBT, taps_GJ, before_BDJ)
+        toeplitz_GWL = self._kept.get(lambda: build_window_toeplitz(taps_GJ), self.h)
+        return medium_filter_in_windows(x_DBT, toeplitz_GWL, before_BDJ)
 
 
 class LongHyena(HyenaFilter):

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from raygen.model import layers
-from raygen.model.filters import build_filter_block, build_window_toeplitz, long_filter, medium_filter, recurrent_filter
+from raygen.model.filters import (
+    build_filter_block,
+    build_window_toeplitz,
+    long_filter,
+    medium_filter,
+    medium_filter_in_windows,
+    recurrent_filter,
+)
 from tests.model.models import largest_difference, random_model, random_tokens, small_evo2_config
 
 SIZES = (1, 63, 1000)
@@ -27,27 +33,32 @@ def seeded() -> None:
 # Operators
 
 
-def convolved(x_DBT: Tensor, taps_GJ: Tensor, before_BDJ: Tensor) -> Tensor:
-    """The definition of the medium filter: a convolution, in float64."""
+def summed(x_DBT: Tensor, taps_GJ: Tensor, before_BDJ: Tensor) -> Tensor:
+    """The definition of the medium filter, tap by tap, in float64."""
     taps_DJ = taps_GJ.repeat_interleave(x_DBT.shape[0] // taps_GJ.shape[0], dim=0).double()
-    seen_BDT = torch.cat([before_BDJ.double(), x_DBT.transpose(0, 1).double()], dim=-1)
-    return F.conv1d(seen_BDT, taps_DJ.flip(-1)[:, None], groups=len(taps_DJ)).transpose(0, 1)
+    seen_DBT = torch.cat([before_BDJ.transpose(0, 1), x_DBT], dim=-1).double()
+    before, num_tokens = before_BDJ.shape[-1], x_DBT.shape[-1]
+    lagged = [seen_DBT[..., before - lag : before - lag + num_tokens] for lag in range(before + 1)]
+    return (torch.stack(lagged, dim=-1) * taps_DJ[:, None, None]).sum(-1)
 
 
 @pytest.mark.parametrize("num_tokens", [1, 2, 63, 127, 128, 129, 256, 1000])
 @pytest.mark.parametrize("taps", [128, 5, 1])
-def test_medium_filter_in_windows_is_the_convolution(num_tokens: int, taps: int) -> None:
+def test_medium_filter_is_the_sum_over_taps_in_windows_too(num_tokens: int, taps: int) -> None:
     x_DBT, taps_GJ, before_BDJ = torch.randn(6, 2, num_tokens), torch.randn(3, taps), torch.randn(2, 6, taps - 1)
-    y_DBT = medium_filter(x_DBT, build_window_toeplitz(taps_GJ), before_BDJ)
-    assert largest_difference(y_DBT.double(), convolved(x_DBT, taps_GJ, before_BDJ)) < 1e-5 * taps**0.5
+    expected = summed(x_DBT, taps_GJ, before_BDJ)
+    in_windows = medium_filter_in_windows(x_DBT, build_window_toeplitz(taps_GJ), before_BDJ)
+    for y_DBT in (medium_filter(x_DBT, taps_GJ, before_BDJ), in_windows):
+        assert largest_difference(y_DBT.double(), expected) < 1e-5 * taps**0.5
 
 
 def test_medium_filter_by_hand() -> None:
     """Taps 1, 10, 100 (the first on the token itself); two channels of one group, inputs 7 and 8 before the second."""
     x = torch.tensor([[[1.0, 2.0, 3.0]], [[4.0, 5.0, 6.0]]])
-    before = torch.tensor([[[0.0, 0.0], [7.0, 8.0]]])
-    y = medium_filter(x, build_window_toeplitz(torch.tensor([[1.0, 10.0, 100.0]]), 2), before)
-    assert y.tolist() == [[[1.0, 12.0, 123.0]], [[784.0, 845.0, 456.0]]]
+    before, taps = torch.tensor([[[0.0, 0.0], [7.0, 8.0]]]), torch.tensor([[1.0, 10.0, 100.0]])
+    expected = [[[1.0, 12.0, 123.0]], [[784.0, 845.0, 456.0]]]
+    assert medium_filter(x, taps, before).tolist() == expected
+    assert medium_filter_in_windows(x, build_window_toeplitz(taps, 2), before).tolist() == expected
 
 
 def real_filter() -> tuple[Tensor, Tensor]:
