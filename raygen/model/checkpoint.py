@@ -116,9 +116,9 @@ def check_checkpoint(folder: Path, config: OwnConfig) -> None:
         if name in allowed and (header.shape != allowed[name] or header.dtype not in FLOAT_TYPES)
     ]
     faults = [
-        _named("missing", expected.keys() - headers.keys()),
-        _named("unexpected", headers.keys() - allowed.keys()),
-        _named("of the wrong shape or type", wrong, separator="; "),
+        named_fault("missing", expected.keys() - headers.keys()),
+        named_fault("unexpected", headers.keys() - allowed.keys()),
+        named_fault("of the wrong shape or type", wrong, separator="; "),
     ]
     if any(faults):
         raise InputError(f"{folder} does not fit its config.json. {' '.join(fault for fault in faults if fault)}")
@@ -131,6 +131,12 @@ def expected_shapes(config: OwnConfig) -> dict[str, tuple[int, ...]]:
     with torch.device("meta"):
         model = family_of(config).network(config)
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+def count_parameters(config: OwnConfig) -> int:
+    """Parameters of a model; rotary frequencies are none."""
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in family_of(config).network(config).parameters())
 
 
 def weights_hash(folder: Path, config: OwnConfig) -> str:
@@ -202,8 +208,8 @@ def _check_index(folder: Path, headers: dict[str, TensorHeader]) -> None:
         name for name, file in weight_map.items() if name not in headers or headers[name].file.name != Path(file).name
     ]
     faults = [
-        _named("not in the file that the index names", misplaced),
-        _named("not in the index", headers.keys() - weight_map.keys()),
+        named_fault("not in the file that the index names", misplaced),
+        named_fault("not in the index", headers.keys() - weight_map.keys()),
     ]
     if any(faults):
         raise InputError(
@@ -253,7 +259,8 @@ def _load(header: TensorHeader) -> torch.Tensor:
         return tensors.get_tensor(header.stored_name)
 
 
-def _named(fault: str, names: Iterable[str], separator: str = ", ") -> str:
+def named_fault(fault: str, names: Iterable[str], separator: str = ", ") -> str:
+    """How many names have a fault and which; empty where none has."""
     listed = sorted(names)
     return f"{len(listed)} {fault}: {_shortened(listed, separator)}." if listed else ""
 

@@ -10,8 +10,12 @@ is scored by two passes (``scoring.method: pair``).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from raygen.model.state import PrefixState
@@ -47,6 +51,35 @@ class CausalNetwork(Protocol):
     def get_input_embeddings(self) -> Any:
         """The embedding, whose ``weight`` is where tokens go in."""
         ...
+
+
+DeviceMap = dict[str, str] | str
+"""Where accelerate places the weights."""
+
+
+@dataclass(frozen=True)
+class CheckpointFacts:
+    """What is known of a checkpoint before its weights are loaded.
+
+    Attributes:
+        weights_hash: of all that the numbers depend on.
+        token_ids: (256,) int64, the model's token for each byte of a sequence; None where bytes are the tokens.
+        fork_refusal: as far as it can be told without the weights.
+        load: the network with weights of a dtype, placed.
+    """
+
+    weights_hash: str
+    bos_id: int | None
+    pad_id: int
+    token_ids: np.ndarray | None
+    context_length: int
+    vocab_size: int
+    hidden_size: int
+    num_layers: int
+    num_parameters: int
+    filter_storage: str
+    fork_refusal: str | None
+    load: Callable[[torch.dtype, DeviceMap], CausalNetwork]
 
 
 def check_rows(tokens_BT: Tensor, state: PrefixState | None) -> None:

@@ -59,7 +59,13 @@ def estimate(settings: Settings) -> Estimate:
     folder.prepare()
     reference = open_reference(settings.input.reference)
     named = settings.model
-    model = describe_network(named.name, revision=named.revision, device=named.device, dtype=named.dtype)
+    model = describe_network(
+        named.name,
+        revision=named.revision,
+        device=named.device,
+        dtype=named.dtype,
+        allow_unvalidated=named.allow_unvalidated,
+    )
     window = choose_window(settings, model.context_length)
     taken = take_input(settings, folder, reference, model.context_length)
     shards = plan_shards(Path(taken.variants_dir), taken.digest)
