@@ -18,7 +18,7 @@ import pickle
 import re
 import shutil
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from raygen.errors import InputError, SettingsError
 from raygen.model.attention import inverse_frequencies
 from raygen.model.cards import ModelCard
 from raygen.model.checkpoint import INDEX_FILE, check_checkpoint, expected_shapes, named_fault
-from raygen.model.evo2 import Evo2Config, Evo2ForCausalLM
+from raygen.model.evo2 import Evo2Config, stays_in_float32
 from raygen.model.families import EMBEDDING, PREFIX, UNEMBEDDING, family_of
 
 MAX_SHARD_BYTES = 5 * 10**9
@@ -277,7 +277,7 @@ def _frequency_fault(tensors: Mapping[str, Any], config: Evo2Config) -> str:
 
 
 def _as_written(name: str, tensor: Tensor, config: Evo2Config, heads_together: bool) -> Tensor:
-    if name.rsplit(".", 1)[-1] in Evo2ForCausalLM._keep_in_fp32_modules_strict:
+    if stays_in_float32(name):
         return tensor.float().contiguous()
     if heads_together and ".Wqkv." in name:
         tensor = rearrange(tensor, "(h three e) ... -> (three h e) ...", three=3, h=config.num_attention_heads)
@@ -289,9 +289,8 @@ def _write(
 ) -> list[Path]:
     """config.json, shards and their index; the names of the shards' files."""
     with torch.device("meta"):
-        kept = Evo2ForCausalLM._keep_in_fp32_modules_strict
         sizes = {
-            name: torch.empty(tensor.shape, dtype=torch.float32 if name.rsplit(".", 1)[-1] in kept else tensor.dtype)
+            name: torch.empty(tensor.shape, dtype=torch.float32 if stays_in_float32(name) else tensor.dtype)
             for name, tensor in tensors.items()
         }
     shards = split_torch_state_dict_into_shards(sizes, max_shard_size=max_shard_bytes)
@@ -311,8 +310,3 @@ def _write(
     }
     (folder / "config.json").write_text(json.dumps(description, indent=2) + "\n")
     return [folder / file for file in shards.filename_to_tensors]
-
-
-def known_names(cards: Iterable[ModelCard]) -> str:
-    """The cards that a checkpoint can be, for an error."""
-    return ", ".join(card.name for card in cards if card.architecture)

@@ -429,11 +429,11 @@ class Evo2ForCausalLM(PreTrainedModel):
     filter_storage = f"blocks of {BLOCK_TOKENS} tokens"  # for a manifest: no filter is kept at full length
     _supports_sdpa = True
     _no_split_modules = ("HyenaBlock", "AttentionBlock")
-    _keep_in_fp32_modules_strict = (
+    _keep_in_fp32_modules_strict = (  # transformers looks for these anywhere in a name: "h" would be in nearly every one
         "log_poles",
         "residues",
-        "D",
-        "h",
+        "filter.D",
+        "filter.h",
         "short_filter_weight",
         "short_filter_bias",
         "scale",
@@ -485,6 +485,11 @@ class Evo2ForCausalLM(PreTrainedModel):
         """Logits for all tokens, for the transformers interface. Padding must come last, where it changes nothing before."""
         refuse_left_padding(attention_mask)
         return CausalLMOutput(logits=self.unembed(self.hidden_states(input_ids)[0]))
+
+
+def stays_in_float32(name: str) -> bool:
+    """Whether a tensor is float32 in every precision."""
+    return name.endswith(tuple(f".{kept}" for kept in Evo2ForCausalLM._keep_in_fp32_modules_strict))
 
 
 AutoConfig.register(Evo2Config.model_type, Evo2Config, exist_ok=True)

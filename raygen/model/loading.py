@@ -8,8 +8,7 @@ any other. Code from the hub is never run.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,18 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
 from transformers.utils import logging as transformers_logging
 
 from raygen.cache import cache_folder
-from raygen.errors import InputError, SettingsError
+from raygen.errors import SettingsError
 from raygen.model.cards import NO_CARD, UNVALIDATED, ModelCard, find_card
 from raygen.model.causal_lm import other_facts
 from raygen.model.checkpoint import (
@@ -40,8 +31,9 @@ from raygen.model.checkpoint import (
     weights_hash,
 )
 from raygen.model.devices import auto_dtypes, device_named, dtype_named, placement
-from raygen.model.evo2_hub import converted_folder
+from raygen.model.evo2_published import PUBLISHED_FILES, converted_folder
 from raygen.model.families import FAMILIES, OwnConfig, OwnNetwork, family_of
+from raygen.model.hub import HUB_ID, fetch_from_hub
 from raygen.model.network import CausalNetwork, CheckpointFacts, DeviceMap
 from raygen.model.precision import (
     DTYPES,
@@ -62,7 +54,6 @@ _FILES = (
     "model*.safetensors*",
     *("tokenizer*.json", "vocab.*", "merges.txt", "special_tokens_map.json", "added_tokens.json"),
 )
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 @dataclass(frozen=True)
@@ -357,9 +348,9 @@ def _folder_of(name: str | Path, revision: str | None, card: ModelCard | None) -
         if revision is not None:
             raise SettingsError(f"model.revision is {revision!r}, but {name} is a folder, which has no revisions.")
         return Path(name), []
-    if isinstance(name, str) and _HUB_ID.fullmatch(name):
+    if isinstance(name, str) and HUB_ID.fullmatch(name):
         if card and card.architecture:
-            return converted_folder(card, fetch_from_hub(name, revision, ("*.pt", "*.pt.part*")))
+            return converted_folder(card, fetch_from_hub(name, revision, PUBLISHED_FILES))
         return fetch_from_hub(name, revision, _FILES), []
     raise SettingsError(
         f"model.name is {str(name)!r}, and there is no such folder. A model is a folder with config.json and safetensors, "
@@ -372,34 +363,6 @@ def _demo_folder() -> Path:
     if not folder.is_dir():
         write_random_checkpoint(folder, demo_config(), DEMO_SEED)
     return folder
-
-
-def fetch_from_hub(hub_id: str, revision: str | None, files: Sequence[str]) -> Path:
-    """The folder in the hub cache that holds the files of these patterns, fetched if they are not there yet.
-
-    Raises:
-        InputError: there is no such model or revision, it is gated, or there is no network.
-    """
-    at = f"{hub_id} at revision {revision}" if revision else hub_id
-    try:
-        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(files)))
-    except GatedRepoError:
-        raise InputError(
-            f"{hub_id} is gated: accept its conditions on huggingface.co and log in with `hf auth login` or set HF_TOKEN."
-        ) from None
-    except RepositoryNotFoundError:
-        raise InputError(
-            f"The hub has no model {hub_id}, or it is private and needs a token (HF_TOKEN). There is no such folder either."
-        ) from None
-    except RevisionNotFoundError:
-        raise InputError(f"{hub_id} has no revision {revision!r}.") from None
-    except LocalEntryNotFoundError:
-        raise InputError(
-            f"{at} is not in the local hub cache and the hub cannot be reached (no network, or HF_HUB_OFFLINE is set). "
-            "Fetch it where there is a network, or give a local folder; there is no folder of this name either."
-        ) from None
-    except (HfHubHTTPError, OSError) as error:
-        raise InputError(f"{at} cannot be fetched from the hub: {str(error).splitlines()[0]}") from error
 
 
 # Loading ------------------------------------------------------------------------------------------------------------
