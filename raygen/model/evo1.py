@@ -36,15 +36,9 @@ from raygen.model.filters import (
     long_filter,
     short_filter,
 )
-from raygen.model.layers import (
-    GatedMLP,
-    LinearFromChannelsFirst,
-    LinearToChannelsFirst,
-    RMSNorm,
-    TokenEmbedding,
-    read_in_pieces,
-)
+from raygen.model.layers import GatedMLP, RMSNorm, TokenEmbedding, read_in_pieces
 from raygen.model.network import check_rows, refuse_left_padding
+from raygen.model.products import Linear, LinearFromChannelsFirst, LinearToChannelsFirst
 from raygen.model.state import AttentionState, HyenaState, PrefixState
 
 # Configuration ------------------------------------------------------------------------------------------------------
@@ -240,8 +234,8 @@ class Attention(nn.Module):
     def __init__(self, config: Evo1Config) -> None:
         super().__init__()
         self.config = config
-        self.Wqkv = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=config.qkv_proj_bias)
-        self.out_proj = nn.Linear(config.hidden_size, config.hidden_size, bias=config.mha_out_proj_bias)
+        self.Wqkv = Linear(config.hidden_size, 3 * config.hidden_size, bias=config.qkv_proj_bias)
+        self.out_proj = Linear(config.hidden_size, config.hidden_size, bias=config.mha_out_proj_bias)
 
     def forward(
         self, x_BTD: Tensor, state: AttentionState | None, return_state: bool

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from raygen.model.products import Linear, linear
 from raygen.model.state import HyenaState
 
 # Rows × tokens that go through a Hyena block at a time. On a GPU a bound of memory; on a CPU smaller, because allocations
@@ -43,25 +44,8 @@ class TokenEmbedding(nn.Embedding):
 
     def forward(self, inputs: Tensor, unembed: bool = False) -> Tensor:
         if unembed:
-            return F.linear(inputs.float(), self.weight.float())
+            return linear(inputs.float(), self.weight.float())
         return F.embedding(inputs, self.weight)
-
-
-class LinearToChannelsFirst(nn.Linear):
-    """A linear layer whose output has the channels first, (C, B, T), so that filters run along contiguous memory."""
-
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        x_MD = x_BTD.flatten(0, 1).to(self.weight.dtype)
-        y_CM = self.weight @ x_MD.T if self.bias is None else torch.addmm(self.bias[:, None], self.weight, x_MD.T)
-        return y_CM.unflatten(1, x_BTD.shape[:2])
-
-
-class LinearFromChannelsFirst(nn.Linear):
-    """The way back: (D, B, T) in, (B, T, D) out."""
-
-    def forward(self, x_DBT: Tensor) -> Tensor:
-        x_DM = x_DBT.flatten(1).to(self.weight.dtype)
-        return F.linear(x_DM.T, self.weight, self.bias).unflatten(0, x_DBT.shape[1:])
 
 
 class GatedMLP(nn.Module):
@@ -70,9 +54,9 @@ class GatedMLP(nn.Module):
     def __init__(self, width: int, inner_width: int, activation: str | None) -> None:
         super().__init__()
         self.activation = ACTIVATIONS[activation] if activation else nn.Identity()
-        self.l1 = nn.Linear(width, inner_width, bias=False)
-        self.l2 = nn.Linear(width, inner_width, bias=False)
-        self.l3 = nn.Linear(inner_width, width, bias=False)
+        self.l1 = Linear(width, inner_width, bias=False)
+        self.l2 = Linear(width, inner_width, bias=False)
+        self.l3 = Linear(inner_width, width, bias=False)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         x_BTD = x_BTD.to(self.l1.weight.dtype)
