@@ -1,7 +1,8 @@
 """A small random model in the published layout, for tests and for the demonstration: seeded, bit-identical everywhere.
 
 Only uniform draws of torch's CPU generator and correctly rounded arithmetic (+, −, ×, ÷, √) are used: normal draws, sines
-and exponentials differ in the last bit between processors, and the file's hash would with them.
+and exponentials differ in the last bit between processors, and the file's hash would with them. The square root is numpy's:
+torch's is MKL's on some processors, which is not always correctly rounded.
 
 Weights are scaled so that every part matters: each projection keeps the size of its input, each filter's poles decay over 1
 to 1,000 tokens, each block adds about as much as it reads, and logits spread by about a nat.
@@ -17,6 +18,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors.torch import save_file
@@ -120,7 +122,7 @@ def _draw_poles(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Any angle; |p| = 1 − decay, all orders of magnitude of the decay alike."""
     direction = _uniform(shape, generator)
     squares = direction * direction
-    length = (squares[..., :1] + squares[..., 1:] + 1e-12).sqrt()
+    length = torch.from_numpy(np.sqrt((squares[..., :1] + squares[..., 1:] + 1e-12).numpy()))
     order = (torch.rand((*shape[:-1], 1), generator=generator) * len(_DECAYS)).long()
     decay = _DECAYS[order] * (0.5 + 0.5 * torch.rand(order.shape, generator=generator))
     return direction / length * (1 - decay)
