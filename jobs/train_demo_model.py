@@ -31,11 +31,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from raygen.errors import RaygenError, SettingsError
-from raygen.model import evo1
-from raygen.model.loading import BOS_ID
+from raygen.model import evo1, layers
 from raygen.model.random_checkpoint import random_weights
 
 LN2 = math.log(2)
+BOS_ID = 0  # as the published models
 MAX_POLE = 0.9999  # of a pole's size: a filter that forgets within some 10,000 bases
 SAVE_EVERY, PRINT_EVERY, CHECK_EVERY = 250, 25, 250  # steps
 CHECK_WINDOWS = 12  # held-out windows a group in a check on the way
@@ -312,12 +312,12 @@ def read_settings(path: str) -> TrainingSettings:
 @contextlib.contextmanager
 def _whole_sequences() -> Iterator[None]:
     """Blocks read whole sequences: going through them in pieces saves memory, which training does not lack, and costs time."""
-    before = evo1.CPU_PIECE_TOKENS
-    evo1.CPU_PIECE_TOKENS = 1 << 30
+    before = layers.CPU_PIECE_TOKENS
+    layers.CPU_PIECE_TOKENS = 1 << 30
     try:
         yield
     finally:
-        evo1.CPU_PIECE_TOKENS = before
+        layers.CPU_PIECE_TOKENS = before
 
 
 def main() -> int:

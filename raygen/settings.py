@@ -61,6 +61,9 @@ class ModelSettings(_Room):
         "auto", description="of weights and matrix products; auto: half precision on a GPU, float32 on a CPU"
     )
     device: Literal["auto", "cuda", "cpu"] = Field("auto", description="auto: a GPU where there is one")
+    allow_unvalidated: bool = Field(
+        False, description="score with a model that needs FP8 for its published numbers, too, and flag every row"
+    )
 
 
 class WindowSettings(_Room):

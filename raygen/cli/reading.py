@@ -66,10 +66,16 @@ def explain(
     from raygen.scoring.explain import explain_variant
     from raygen.scoring.fingerprint import fingerprint
     from raygen.scoring.likelihood import load_model
-    from raygen.sequence.windows import fit_window
+    from raygen.sequence.window_choices import fit_window
 
     asked, window = settings.model, settings.window
-    loaded = load_model(asked.name, revision=asked.revision, device=asked.device, dtype=asked.dtype)
+    loaded = load_model(
+        asked.name,
+        revision=asked.revision,
+        device=asked.device,
+        dtype=asked.dtype,
+        allow_unvalidated=asked.allow_unvalidated,
+    )
     fitted = fit_window(window.left, window.right, window.anchor, window.stride, loaded.context_length, asked.name)
     own = fingerprint(loaded.loaded, fitted, window.strand, settings.input.circular)
     about = (

@@ -15,8 +15,7 @@ from transformers import AutoModelForCausalLM
 from raygen.errors import InputError
 from raygen.model.cards import find_card
 from raygen.model.checkpoint import read_config
-from raygen.model.loading import DEMO, describe_network
-from raygen.model.loading import _folder_of as folder_of
+from raygen.model.loading import DEMO, describe_network, folder_of
 from raygen.model.precision import DTYPES
 
 
@@ -70,7 +69,7 @@ def state_bytes(model: ModelOnPaper, num_tokens: int, dtype: str = "float16") ->
 
 def _folder_with_config(model: ModelOnPaper) -> Path:
     if model.name == DEMO or Path(model.name).is_dir():
-        return folder_of(model.name, model.revision)
+        return folder_of(model.name, model.revision, find_card(model.name))[0]
     try:
         return Path(snapshot_download(model.name, revision=model.revision, allow_patterns=["config.json"]))
     except (OSError, ValueError) as error:

@@ -13,6 +13,7 @@ from raygen.cache import cache_folder
 from raygen.errors import SettingsError
 from raygen.pipeline.shards import file_stamp
 from raygen.sequence.reference import Reference
+from raygen.sequence.window_choices import usual_length
 from raygen.settings import Settings
 from raygen.tables.layout import RunFolder
 from raygen.variants.ingest import IngestResult, ingest
@@ -42,7 +43,7 @@ def take_input(settings: Settings, folder: RunFolder, reference: Reference | Non
 
 def _right(settings: Settings, context_length: int) -> int:
     """Bases that a window holds from the variant on: a haplotype that spans more would be scored in part only."""
-    return settings.window.right if settings.window.right is not None else context_length // 2
+    return settings.window.right if settings.window.right is not None else usual_length(context_length) // 2
 
 
 def _refuse_ingested_haplotypes(inputs: Sequence[Path]) -> None:

@@ -33,14 +33,17 @@ from raygen.pipeline.progress import RunProgress
 from raygen.pipeline.shards import Shard, plan_shards
 from raygen.pipeline.stages import ShardSummary
 from raygen.scoring.fingerprint import fingerprint
+from raygen.scoring.scorer import refuse_fork
 from raygen.sequence.reference import Reference, open_reference
-from raygen.sequence.windows import Window, fit_window
+from raygen.sequence.window_choices import fit_window
+from raygen.sequence.windows import Window
 from raygen.settings import Settings
 from raygen.tables.layout import Identity, RunFolder
 from raygen.tables.manifest import Counts, add_counts, machine, new_run_id, versions
 from raygen.tables.pace import Pace
 
 Say = Callable[[str], None]
+
 
 _OWN_ERROR = re.compile(r"\braygen\.errors\.(\w+): (.+)")
 _ANY_ERROR = re.compile(r"(?!ray\.exceptions)[\w.]*(Error|Exception|Exit)\b.*")
@@ -79,6 +82,8 @@ def run_score(settings: Settings, say: Say = print) -> RunResult:
         if remote_address(settings.cluster.address):
             connect()
         model = _describe(settings)
+        if settings.scoring.method == "fork":
+            refuse_fork(model.name, model.fork_refusal)
         window = choose_window(settings, model.context_length) if reference else None
         job = _job(settings, model, window, reference)
         _check_identity(folder, job)
@@ -284,7 +289,14 @@ def _summaries(dataset: ray.data.Dataset) -> Iterator[ShardSummary]:
 def _describe(settings: Settings) -> NetworkDescription:
     """The model as the actors will see it: looked at here, or on a machine with a GPU of the cluster that is connected."""
     model = settings.model
-    look = partial(describe_network, model.name, revision=model.revision, device=model.device, dtype=model.dtype)
+    look = partial(
+        describe_network,
+        model.name,
+        revision=model.revision,
+        device=model.device,
+        dtype=model.dtype,
+        allow_unvalidated=model.allow_unvalidated,
+    )
     gpus_may_come = model.device == "cuda" and remote_address(settings.cluster.address) is not None
     if not ray.is_initialized() or model.device == "cpu" or not (resources().gpus or gpus_may_come):
         return look()
@@ -302,6 +314,8 @@ def _describe(settings: Settings) -> NetworkDescription:
 
 def choose_window(settings: Settings, context_length: int) -> Window:
     """The window of a run: half of the context on each side where nothing else is said, less a grid's stride.
+
+    Of a context of more than 8,192 bases only so much is taken (``usual_length``).
 
     Raises:
         SettingsError: it does not fit the model.
@@ -333,6 +347,7 @@ def _job(settings: Settings, model: NetworkDescription, window: Window | None, r
         device=model.device,
         dtype=model.dtype,
         off_label=is_off_label(settings.input.domain, model.domains),
+        allow_unvalidated=settings.model.allow_unvalidated,
         method=settings.scoring.method,
         max_batch_tokens=None if batch_tokens == "auto" else batch_tokens,
         state_memory=None if state_memory == "auto" else state_memory,

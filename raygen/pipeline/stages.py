@@ -124,6 +124,7 @@ class ScoreShard:
             device=job.device,
             dtype=job.dtype,
             max_batch_tokens=job.max_batch_tokens or "auto",
+            allow_unvalidated=job.allow_unvalidated,
         )
         own = fingerprint(self._model.loaded, job.window, job.strand, job.circular)
         if own != job.identity.fingerprint:
