@@ -14,6 +14,9 @@ from rich.table import Table
 from raygen.interpret.classify import CLASSES
 from raygen.interpret.discrimination import Bootstrap, Discrimination, discriminate
 
+SHORT_NAMES = ("P", "LP", "VUS", "B", "GOF")
+"""Of the classes, in their order, for a table that fits 80 columns."""
+
 
 def consequence_table(scores: pa.Table, column: str = "consequence") -> Table:
     """One row a consequence, lowest median delta first: variants, median delta (nats), share of each class."""
@@ -21,7 +24,8 @@ def consequence_table(scores: pa.Table, column: str = "consequence") -> Table:
     assert isinstance(frame, pl.DataFrame)
     shares = [(pl.col("classification") == name).mean().alias(name) for name in CLASSES]
     rows = frame.group_by(column).agg(pl.len().alias("variants"), pl.col("delta_llr").median(), *shares)
-    table = Table(column, "variants", "median delta", *CLASSES, box=None, pad_edge=False)
+    table = Table(column, "variants", "median", *SHORT_NAMES, box=None, pad_edge=False)
+    table.columns[0].no_wrap = True
     for place in table.columns[1:]:
         place.justify = "right"
     for row in rows.sort("delta_llr", column).iter_rows(named=True):
