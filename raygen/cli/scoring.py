@@ -35,10 +35,21 @@ def demo(
 ) -> None:
     """Run the main job on what ships with the package: no network, no GPU."""
     from raygen.demo.main import run_demo
+    from raygen.interpret.consequences import consequence_table, tell_apart
     from raygen.interpret.summary import print_summary
+    from raygen.tables.layout import read_scores
 
     result = run_demo(Path(out), say=say)
     print_summary(result, screen)
+    scores = read_scores(out)
+    screen.print(consequence_table(scores))
+    found = tell_apart(scores)
+    if found.auroc is not None and found.auroc_interval is not None:
+        low, high = found.auroc_interval
+        say(
+            f"stop_gained against synonymous_variant: AUROC {found.auroc:.3f} ({low:.3f} to {high:.3f}), "
+            f"{found.num_positive:,} against {found.num_negative:,} variants"
+        )
     _report(result.output, result.run_id)
     say(f"\nNext: raygen score --variants YOUR.vcf.gz --reference YOUR.fa --model YOUR_MODEL --out {out}-mine")
 

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from transformers.utils import logging as transformers_logging
 
-from raygen.cache import cache_folder
 from raygen.errors import SettingsError
 from raygen.model.cards import NO_CARD, UNVALIDATED, ModelCard, find_card
 from raygen.model.causal_lm import other_facts
@@ -43,10 +42,9 @@ from raygen.model.precision import (
     remember_choice,
     remembered_choice,
 )
-from raygen.model.random_checkpoint import demo_config, write_random_checkpoint
 
 DEMO = "demo"
-DEMO_SEED = 20240501
+DEMO_FOLDER = Path(__file__).with_name("demo")  # trained by jobs/train_demo_model.py
 PAD_ID = 1  # of Evo
 
 _FILES = (
@@ -130,7 +128,7 @@ def load_network(
     """Load a network for scoring.
 
     Args:
-        name: a folder, a hub id such as ``togethercomputer/evo-1-8k-base``, or ``demo`` (small and random).
+        name: a folder, a hub id such as ``togethercomputer/evo-1-8k-base``, or ``demo`` (small, ships with the package).
         revision: branch, tag or commit on the hub.
         device: ``auto`` (a GPU where there is one), ``cuda``, ``cuda:1``, ``cpu``. A model that does not fit the GPU is spread
             over all GPUs and host memory by accelerate, unless one GPU is named by number.
@@ -343,7 +341,7 @@ def _load_own(folder: Path, config: OwnConfig, dtype: torch.dtype, device_map: D
 def folder_of(name: str | Path, revision: str | None, card: ModelCard | None) -> tuple[Path, list[str]]:
     """The folder of a model, and what there is to say of how it came about."""
     if name == DEMO:  # before a folder that happens to be called so: ./demo names that one
-        return _demo_folder(), []
+        return DEMO_FOLDER, []
     if Path(name).is_dir():
         if revision is not None:
             raise SettingsError(f"model.revision is {revision!r}, but {name} is a folder, which has no revisions.")
@@ -356,13 +354,6 @@ def folder_of(name: str | Path, revision: str | None, card: ModelCard | None) ->
         f"model.name is {str(name)!r}, and there is no such folder. A model is a folder with config.json and safetensors, "
         f"a hub id such as togethercomputer/evo-1-8k-base, or {DEMO}."
     )
-
-
-def _demo_folder() -> Path:
-    folder = cache_folder("models") / f"demo-random-{DEMO_SEED}"
-    if not folder.is_dir():
-        write_random_checkpoint(folder, demo_config(), DEMO_SEED)
-    return folder
 
 
 # Loading ------------------------------------------------------------------------------------------------------------

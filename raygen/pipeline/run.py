@@ -93,7 +93,9 @@ def run_score(settings: Settings, say: Say = print) -> RunResult:
         if job.calibration:
             say(f"classes by the calibration {settings.classes.calibration}, with probability and evidence")
         if model.name == DEMO:
-            say("The demo's model is random: it shows how the software runs, and its scores mean nothing.")
+            say(
+                "The demo's model is small and knows animal mitochondria only: it is for trying the software, not for patients."
+            )
         run = _Run(settings, folder, job, model, say)
         run.take_input(reference)
         if run.shards:

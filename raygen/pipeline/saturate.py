@@ -119,7 +119,9 @@ def _facts(settings: Settings, scores: pa.Table, variants: pa.Table) -> dict[str
         "reference": Path(str(settings.input.reference)).name,
     }
     if settings.model.name == "demo":
-        facts["note"] = "The demo's model is random: these numbers mean nothing."
+        facts["note"] = (
+            "The demo's model is small and knows animal mitochondria only: for trying the software, not for patients."
+        )
     return facts
 
 

@@ -14,10 +14,10 @@ import yaml
 from pydantic import ValidationError
 
 from raygen.model.cards import NO_CARD, ModelCard, all_cards, card_named, find_card, is_off_label
-from raygen.model.checkpoint import count_parameters, expected_shapes
+from raygen.model.checkpoint import count_parameters, expected_shapes, read_config
 from raygen.model.convert import config_of
-from raygen.model.loading import DEMO, describe_network
-from raygen.model.random_checkpoint import demo_config, write_random_checkpoint
+from raygen.model.loading import DEMO, DEMO_FOLDER, describe_network
+from raygen.model.random_checkpoint import write_random_checkpoint
 from tests.model.models import small_config
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "models"
@@ -103,9 +103,10 @@ def test_every_model_of_the_public_package_has_a_card() -> None:
 def test_the_card_of_the_demo_is_true() -> None:
     card = find_card(DEMO)
     assert card is not None
-    assert card.context_length == demo_config().max_seqlen
-    assert card.num_parameters == sum(_size(shape) for shape in expected_shapes(demo_config()).values())
-    assert card.domains == ()
+    config = read_config(DEMO_FOLDER)
+    assert card.context_length == config.max_seqlen
+    assert card.num_parameters == sum(_size(shape) for shape in expected_shapes(config).values())
+    assert card.domains == ("mitochondrion",)
 
 
 def _size(shape: tuple[int, ...]) -> int:
