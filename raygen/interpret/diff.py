@@ -84,7 +84,8 @@ class Diff:
     def sentence(self) -> str:
         """What changed, in one or two sentences."""
         if not self.num_both:
-            return f"No variant is in both runs: {self.num_only_old:,} are only in the old one, {self.num_only_new:,} only in the new."
+            only = f"{self.num_only_old:,} only in the old one, {self.num_only_new:,} only in the new."
+            return f"No variant is in both runs: {only}"
         if not self.num_changed:
             said = f"No variant changed class: all {self.num_both:,} that are in both runs kept theirs."
         else:
@@ -95,7 +96,7 @@ class Diff:
                 f"{f'; {self.num_crossed:,} crossed between (likely) pathogenic and benign or beyond' if self.num_crossed else ''}."
             )
         if self.num_only_old or self.num_only_new:
-            said += f" {self.num_only_old:,} are only in the old run, {self.num_only_new:,} only in the new."
+            said += f" Only in the old run: {self.num_only_old:,}; only in the new: {self.num_only_new:,}."
         return said
 
     def numbers(self) -> list[str]:

@@ -81,15 +81,6 @@ class ScoreIndex:
         """Contigs that have files here; None stands for pairs."""
         return list(self._series)
 
-    @property
-    def carried_columns(self) -> list[str]:
-        """Columns behind those of SCORES."""
-        return [name for name in self.schema.names if name not in SCORES.names]
-
-    def num_rows(self) -> int:
-        """Rows in all, from the footers."""
-        return int(self._dataset.count_rows())
-
     def rows_between(self, chrom: str | None, start: int, end: int, columns: Sequence[str]) -> pa.Table:
         """Rows from ``start`` to ``end`` (1-based, both included), sorted by pos, ref, alt.
 

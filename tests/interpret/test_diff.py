@@ -74,7 +74,7 @@ def test_the_largest_change_comes_first(folders):
 def test_the_sentence_says_what_changed(folders):
     assert compare_scores(*folders).sentence() == (
         "4 of 5 variants (80.0%) changed class: 3 towards pathogenic, 1 away from it; 2 crossed between (likely) pathogenic "
-        "and benign or beyond. 1 are only in the old run, 2 only in the new."
+        "and benign or beyond. Only in the old run: 1; only in the new: 2."
     )
 
 
@@ -88,7 +88,7 @@ def test_a_run_and_itself_do_not_differ(folders):
 def test_runs_without_a_common_variant_say_so(tmp_path, folders):
     other = finished_run(tmp_path / "other", {"X-1-A-C": 1.0})
     diff = compare_scores(folders[0], other)
-    assert diff.sentence() == "No variant is in both runs: 6 are only in the old one, 1 only in the new."
+    assert diff.sentence() == "No variant is in both runs: 6 only in the old one, 1 only in the new."
     assert diff.spearman is None
 
 
