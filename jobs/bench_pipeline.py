@@ -7,6 +7,7 @@ driver's peak memory, and how busy the actors were.
 
 import argparse
 import json
+import multiprocessing
 import resource
 import sys
 import tempfile
@@ -35,7 +36,9 @@ def main() -> int:
     args = arguments()
     with tempfile.TemporaryDirectory(dir=args.folder) as scratch, session(None):
         folder = Path(scratch)
-        make_input(folder, args.rows)
+        making = multiprocessing.get_context("spawn").Process(target=make_input, args=(folder, args.rows))
+        making.start()  # apart, so that its memory does not count as the driver's
+        making.join()
         (folder / "diary").mkdir()
         measured = run(folder, args)
         print(json.dumps(measured))
