@@ -179,6 +179,8 @@ def open_for_planning(settings: Settings) -> tuple[Reference, ModelOnPaper, Wind
         raise SettingsError(
             "raygen plan counts what variants share; pairs cost two passes each unless their WTs are the same."
         )
+    if far := [path for path in (*settings.input.variants, settings.input.reference) if "://" in path]:
+        raise InputError(f"raygen plan reads files of this machine, and {far[0]} is not one. Plan on a copy of it.")
     reference = open_reference(settings.input.reference)
     if unknown := [name for name in settings.input.circular if name not in reference.lengths]:
         raise SettingsError(

@@ -1,6 +1,9 @@
 """The pipeline around the models: it keeps them busy, and costs little itself. Timed, so each gives some room."""
 
 import importlib.util
+import json
+import subprocess
+import sys
 import types
 from pathlib import Path
 
@@ -50,3 +53,16 @@ def test_actors_are_busy_for_95_percent_of_200_000_variants(tmp_path):
 @pytest.mark.slow
 def test_without_a_model_100_000_variants_pass_a_second(tmp_path):
     assert measured(tmp_path, 1_000_000)["variants_per_second_once_running"] >= 100_000
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_the_drivers_memory_does_not_grow_with_the_input():
+    """In processes of their own: the largest memory of a process is asked for."""
+
+    def driver_mb(rows):
+        command = [sys.executable, ROOT / "jobs/bench_pipeline.py", "--rows", str(rows)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return json.loads(done.stdout.splitlines()[-1])["driver_peak_mb"]
+
+    assert driver_mb(10_000_000) < 1.15 * driver_mb(1_000_000)

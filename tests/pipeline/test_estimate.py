@@ -5,7 +5,7 @@ from pathlib import Path
 import pysam
 import pytest
 
-from raygen.errors import SettingsError
+from raygen.errors import InputError, SettingsError
 from raygen.pipeline import estimate as estimating
 from raygen.pipeline.estimate import estimate, measure_on_input
 from raygen.pipeline.run import run_score
@@ -113,6 +113,11 @@ def as_kind(kind, chosen, folder):
 
 def with_input(chosen, path):
     return chosen.model_copy(update={"input": chosen.input.model_copy(update={"variants": [path]})})
+
+
+def test_an_input_on_object_storage_is_refused(tmp_path):
+    with pytest.raises(InputError, match="reads files of this machine, and s3://bucket/a is not one"):
+        estimate(with_input(settings(tmp_path), "s3://bucket/a"))
 
 
 def test_cheaper_windows_are_cheaper(tmp_path):
