@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import altair as alt
-import numpy as np
 import polars as pl
 import vl_convert
 
@@ -104,6 +103,7 @@ def _along(strand: StrandExplanation, site: int) -> alt.LayerChart | alt.FacetCh
         )
         .sort("row")
         .with_columns(pl.col("difference").round(4))
+        .filter(pl.col("difference") != 0)
     )
     bases = f"a bar is {size} bases" if size > 1 else "a bar is a base"
     reads = "left to right" if strand.strand == "forward" else "right to left"
@@ -112,10 +112,14 @@ def _along(strand: StrandExplanation, site: int) -> alt.LayerChart | alt.FacetCh
         .mark_bar(strokeWidth=0)
         .encode(
             x=alt.X(
-                "from:Q", title=None, scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(format=",d", tickCount=6)
+                "from:Q",
+                title=None,
+                scale=alt.Scale(domain=[int(strand.position.min()), int(strand.position.max()) + 1], nice=False),
+                axis=alt.Axis(format=",d", tickCount=6),
             ),
             x2="to:Q",
             y=alt.Y("difference:Q", title="nats"),
+            y2=alt.datum(0),
             color=alt.condition("datum.difference < 0", alt.value(LESS), alt.value(MORE)),
         )
     )
@@ -165,10 +169,16 @@ def _alleles(explanation: Explanation, cuts: Sequence[float]) -> alt.LayerChart 
             "said": [f"{row['delta_llr']:+.2f}  {class_of(row['delta_llr'], cuts)}" for row in rows],
         }
     )
-    limit = float(np.abs(frame["delta"].to_numpy()).max(initial=0.1)) * 1.5
+    low, high = min(0.0, *frame["delta"].to_list()), max(0.0, *frame["delta"].to_list())
+    room = 0.35 * max(high - low, 0.1)  # for the words beside the bars
     base = alt.Chart(frame).encode(
         y=alt.Y("allele:N", sort=None, title=None, axis=alt.Axis(labelLimit=220, ticks=False, domain=False)),
-        x=alt.X("delta:Q", title="delta_llr, nats", scale=alt.Scale(domain=[-limit, limit])),
+        x=alt.X(
+            "delta:Q",
+            title="delta_llr, nats",
+            scale=alt.Scale(domain=[low - room, high + room], nice=False),
+            axis=alt.Axis(tickCount=8),
+        ),
     )
     bars = base.mark_bar(height=14).encode(color=alt.condition("datum.delta < 0", alt.value(LESS), alt.value(MORE)))
     less = (
