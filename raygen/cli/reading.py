@@ -66,10 +66,16 @@ def explain(
     from raygen.scoring.explain import explain_variant
     from raygen.scoring.fingerprint import fingerprint
     from raygen.scoring.likelihood import load_model
-    from raygen.sequence.windows import fit_window
+    from raygen.sequence.window_choices import fit_window
 
     asked, window = settings.model, settings.window
-    loaded = load_model(asked.name, revision=asked.revision, device=asked.device, dtype=asked.dtype)
+    loaded = load_model(
+        asked.name,
+        revision=asked.revision,
+        device=asked.device,
+        dtype=asked.dtype,
+        allow_unvalidated=asked.allow_unvalidated,
+    )
     fitted = fit_window(window.left, window.right, window.anchor, window.stride, loaded.context_length, asked.name)
     own = fingerprint(loaded.loaded, fitted, window.strand, settings.input.circular)
     about = (
@@ -91,10 +97,9 @@ def _as_in(out: str, overrides: list[str], given: dict[str, str | None]) -> tupl
     """The settings of the latest run of a folder, with what was given on top; and the run's fingerprint."""
     from raygen.tables.layout import RunFolder
 
-    folder = RunFolder(out)
-    if not (runs := folder.run_ids()):
+    manifest = RunFolder(out).read_manifest()
+    if manifest is None:
         raise SettingsError(f"--like {out}: this folder holds no run.")
-    manifest = folder.read_manifest(runs[-1])
     resolved, of_run = manifest["resolved"], manifest["settings"]
     if resolved["window"] is None:
         raise SettingsError(f"--like {out}: this run scored pairs of sequences, which have no variant to explain.")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -23,6 +24,9 @@ from raygen.cli.options import (
 from raygen.errors import SettingsError
 from raygen.settings import Settings, load_settings, refuse_missing_files
 
+if TYPE_CHECKING:
+    from raygen.variants.ingest import IngestResult
+
 
 @app.command()
 def demo(
@@ -41,9 +45,13 @@ def demo(
 
 @app.command()
 def ingest(
-    vcf: Annotated[list[str], typer.Argument(help="VCF, VCF.gz or BCF files, or Parquet; several at once.")],
-    reference: Annotated[str, typer.Option("--reference", help="FASTA of the variants' assembly, plain or bgzip.")],
-    out: Annotated[str, typer.Option("--out", help="Folder for variants/ and rejects/.")],
+    vcf: Annotated[
+        list[str], typer.Argument(help="VCF, VCF.gz, BCF or Parquet, several at once; or one settings file.")
+    ],
+    reference: ReferenceOption = None,
+    out: Annotated[
+        str | None, typer.Option("--out", help="Folder for variants/ and rejects/; not needed with a settings file.")
+    ] = None,
     max_allele_length: Annotated[int, typer.Option(min=1, help="Longer alleles are rejected, in bases.")] = 1000,
     source_column: Annotated[
         list[str] | None, typer.Option(help="INFO field or column to carry along; may be repeated.")
@@ -51,23 +59,49 @@ def ingest(
     haplotype_column: Annotated[
         str | None, typer.Option(help="INFO field or column that names an allele's haplotype.")
     ] = None,
+    overrides: Overrides = None,
     debug: Debug = False,
 ) -> None:
-    """Turn VCF, VCF.gz or BCF into normalised, checked VARIANTS (and REJECTS) in Parquet."""
-    from raygen.interpret.summary import print_ingest
+    """Turn VCF, VCF.gz or BCF into normalised, checked VARIANTS (and REJECTS) in Parquet.
+
+    With a settings file: its input, where `raygen score` with the same file looks for it.
+    """
+    if vcf[0].endswith((".yaml", ".yml")):
+        if len(vcf) > 1 or source_column or haplotype_column or max_allele_length != 1000:
+            raise SettingsError(f"{vcf[0]} is a settings file: say the rest in it, or with --set.")
+        _ingest_settings(vcf[0], reference, out, overrides)
+        return
+    if not reference or not out or overrides:
+        raise SettingsError("raygen ingest VCF... needs --reference and --out; --set goes with a settings file.")
     from raygen.sequence.reference import open_reference
     from raygen.variants.ingest import ingest as run_ingest
 
-    with stderr.status("reading") as status:
-        result = run_ingest(
+    _ingest_with_progress(
+        lambda on_progress: run_ingest(
             vcf,
             open_reference(reference),
             Path(out),
             max_allele_length=max_allele_length,
             source_columns=source_column or [],
             haplotype_column=haplotype_column,
-            on_progress=lambda count: status.update(f"reading: {count:,} records"),
+            on_progress=on_progress,
         )
+    )
+
+
+def _ingest_settings(config: str, reference: str | None, out: str | None, overrides: list[str] | None) -> None:
+    settings = load_settings(config, overrides or [], {"input.reference": reference})
+    refuse_missing_files(settings)
+    from raygen.pipeline.prepare import prepare_input
+
+    _ingest_with_progress(lambda on_progress: prepare_input(settings, out, on_progress))
+
+
+def _ingest_with_progress(work: Callable[[Callable[[int], None]], IngestResult]) -> None:
+    from raygen.interpret.summary import print_ingest
+
+    with stderr.status("reading") as status:
+        result = work(lambda count: status.update(f"reading: {count:,} records"))
     print_ingest(result, screen)
 
 
@@ -113,29 +147,6 @@ def _report(output: str, run_id: str) -> None:
         say(f"report: {write_report(output, run_id)}")
     except Exception as error:  # noqa: BLE001
         say(f"warning: the report was not written: {error} `raygen report {output}` tries again.")
-
-
-@app.command()
-def plan(
-    config: Config = None,
-    variants: VariantsOption = None,
-    reference: ReferenceOption = None,
-    model: ModelOption = None,
-    out: Out = None,
-    overrides: Overrides = None,
-    debug: Debug = False,
-) -> None:
-    """Count the tokens a run would read, by two passes and by fork, without running it."""
-    from raygen.interpret.summary import print_estimate
-    from raygen.pipeline.estimate import estimate
-
-    given = {
-        "input.variants": variants or None,
-        "input.reference": reference,
-        "model.name": model,
-        "output.path": out,
-    }
-    print_estimate(estimate(load_settings(config, overrides or [], given)), screen)
 
 
 @app.command()

@@ -23,8 +23,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from raygen.errors import InputError
+from raygen.model.attention import inverse_frequencies
 from raygen.model.checkpoint import INDEX_FILE, expected_shapes
 from raygen.model.evo1 import Evo1Config
+from raygen.model.families import OwnConfig, family_of
 
 _DECAYS = torch.tensor([0.5**order for order in range(10)])
 
@@ -57,7 +59,7 @@ def demo_config() -> Evo1Config:
     )
 
 
-def write_random_checkpoint(folder: Path, config: Evo1Config, seed: int, max_shard_bytes: int | None = None) -> None:
+def write_random_checkpoint(folder: Path, config: OwnConfig, seed: int, max_shard_bytes: int | None = None) -> None:
     """config.json and float32 safetensors, in shards with an index where ``max_shard_bytes`` is given.
 
     Written beside the folder and renamed into place, so a reader never sees half of one, and two processes may write the
@@ -76,7 +78,7 @@ def write_random_checkpoint(folder: Path, config: Evo1Config, seed: int, max_sha
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def random_weights(config: Evo1Config, seed: int) -> dict[str, Tensor]:
+def random_weights(config: OwnConfig, seed: int) -> dict[str, Tensor]:
     """Float32 tensors by canonical name. The same seed gives the same bits on every machine."""
     generator = torch.Generator("cpu").manual_seed(seed)
     draws = {name: _draw(name) for name in expected_shapes(config)}
@@ -91,6 +93,10 @@ def _draw(name: str) -> _Draw:
     kind = name.rsplit(".", 1)[-1]
     if kind in ("poles", "residues"):
         return _draw_poles if kind == "poles" else _draw_residues
+    if kind == "log_poles":
+        return _draw_log_poles
+    if kind == "inv_freq":
+        return lambda shape, generator: inverse_frequencies(10_000, 2 * shape[0]).bfloat16().float()
     if kind in ("bias", "short_filter_bias"):
         return lambda shape, generator: 0.1 * _uniform(shape, generator)
     if kind == "scale":
@@ -120,16 +126,22 @@ def _draw_poles(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     return direction / length * (1 - decay)
 
 
+def _draw_log_poles(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Of real poles, all orders of magnitude of the decay alike; always below zero."""
+    order = (torch.rand(shape, generator=generator) * len(_DECAYS)).long()
+    return -_DECAYS[order] * (0.5 + 0.5 * torch.rand(shape, generator=generator))
+
+
 def _draw_residues(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """So small that the N poles of a channel together, most of them slow, answer with about the size of their input."""
     return _uniform(shape, generator) * (0.5 / math.sqrt(shape[1]))
 
 
-def _write_files(folder: Path, config: Evo1Config, weights: dict[str, Tensor], max_shard_bytes: int | None) -> None:
+def _write_files(folder: Path, config: OwnConfig, weights: dict[str, Tensor], max_shard_bytes: int | None) -> None:
     description = {
-        "architectures": ["StripedHyenaModelForCausalLM"],
+        "architectures": [family_of(config).published_class],
         "model_type": config.model_type,
-        **{name: getattr(config, name) for name in Evo1Config.__annotations__},
+        **{name: getattr(config, name) for name in type(config).__annotations__},
     }
     (folder / "config.json").write_text(json.dumps(description, indent=2) + "\n")
     total = sum(tensor.nbytes for tensor in weights.values())

@@ -13,6 +13,7 @@ from raygen.cache import cache_folder
 from raygen.errors import SettingsError
 from raygen.pipeline.shards import file_stamp
 from raygen.sequence.reference import Reference
+from raygen.sequence.window_choices import usual_length
 from raygen.settings import Settings
 from raygen.tables.layout import RunFolder
 from raygen.variants.ingest import IngestResult, ingest
@@ -42,7 +43,7 @@ def take_input(settings: Settings, folder: RunFolder, reference: Reference | Non
 
 def _right(settings: Settings, context_length: int) -> int:
     """Bases that a window holds from the variant on: a haplotype that spans more would be scored in part only."""
-    return settings.window.right if settings.window.right is not None else context_length // 2
+    return settings.window.right if settings.window.right is not None else usual_length(context_length) // 2
 
 
 def _refuse_ingested_haplotypes(inputs: Sequence[Path]) -> None:
@@ -143,3 +144,10 @@ def _left_there(path: Path) -> IngestResult:
         digest=info["digest"],
         num_haplotypes=info.get("num_haplotypes", 0),
     )
+
+
+def ingested_as_wanted(settings: Settings, reference: Reference) -> Path | None:
+    """The one folder of ``raygen ingest`` that a run would take as it is; None where it would ingest."""
+    inputs = [_ingest_folder(path) for path in settings.input.variants or []]
+    found = inputs[0] if len(inputs) == 1 else None
+    return found if found and _as_ingested(found, reference, settings) else None

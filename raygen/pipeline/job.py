@@ -19,6 +19,8 @@ class Job:
         window: None for pairs.
         device: ``cuda`` or ``cpu``, ``dtype``: as resolved where the actors will run.
         off_label: the declared domain is none that the model was trained on, so every row gets a flag.
+        calibration: the text of a calibration file, whose cut points ``cuts`` then are; None for none.
+        allow_unvalidated: the model may be one that needs FP8 for its published numbers.
         threads: of each actor on a CPU.
         identity: fingerprint and reference that every score of the folder shares.
         earlier_files: score files of earlier inputs by contig; what is in them is not scored again.
@@ -31,6 +33,7 @@ class Job:
     window: Window | None
     strand: str
     cuts: tuple[float, ...]
+    calibration: str | None
     source_columns: tuple[str, ...]
     model: str
     model_source: str
@@ -38,6 +41,7 @@ class Job:
     device: str
     dtype: str
     off_label: bool
+    allow_unvalidated: bool
     method: Literal["fork", "pair"]
     max_batch_tokens: int | None
     state_memory: int | None

@@ -9,6 +9,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from raygen.pipeline.events import wants_json
+
 _SECONDS_BETWEEN_LINES = 30.0
 
 
@@ -28,7 +30,7 @@ class RunProgress:
             TextColumn("{task.fields[rates]}"),
             TimeRemainingColumn(),
             console=self._console,
-            disable=not self._console.is_terminal,
+            disable=not self._console.is_terminal or wants_json(),
         )
         self._task = self._bar.add_task("scoring", total=num_variants, rates="starting the models")
 
@@ -49,7 +51,7 @@ class RunProgress:
         seconds = max(now - self._began, 1e-9)
         rates = f"{self._variants / seconds:,.1f} variants/s  {self._tokens / seconds:,.0f} tokens/s"
         self._bar.update(self._task, completed=self._variants, rates=rates)
-        if not self._console.is_terminal and now - self._last_line >= _SECONDS_BETWEEN_LINES:
+        if not self._console.is_terminal and not wants_json() and now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
             left = (self._total - self._variants) * seconds / max(self._variants, 1)
             self._console.print(f"{self._variants:,} of {self._total:,} variants, {rates}, {left / 60:,.0f} min left")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,28 +15,35 @@ from typing import Any
 
 import ray
 import ray.data
-from ray.exceptions import RayError
+from ray.exceptions import GetTimeoutError, RayError
 
 from raygen.errors import InputError, Interrupted, RaygenError, RunInterrupted, SettingsError, StoppedError
+from raygen.interpret.calibrate import CALIBRATED_COLUMNS, Calibration, load_calibration, summary
+from raygen.interpret.classify import cuts_as_text
 from raygen.model.cards import OFF_LABEL_DOMAIN, is_off_label
 from raygen.model.loading import DEMO, NetworkDescription, describe_network
 from raygen.pipeline.background import in_a_thread
 from raygen.pipeline.build import build
-from raygen.pipeline.cluster import ActorPlan, plan_actors, remote_address, resources, session
+from raygen.pipeline.cluster import WAIT_FOR_GPU, ActorPlan, plan_actors, remote_address, resources, session
+from raygen.pipeline.events import EventLog
 from raygen.pipeline.intake import take_input
 from raygen.pipeline.job import Job
+from raygen.pipeline.metrics import RunMetrics
 from raygen.pipeline.progress import RunProgress
 from raygen.pipeline.shards import Shard, plan_shards
 from raygen.pipeline.stages import ShardSummary
 from raygen.scoring.fingerprint import fingerprint
+from raygen.scoring.scorer import refuse_fork
 from raygen.sequence.reference import Reference, open_reference
-from raygen.sequence.windows import Window, fit_window
+from raygen.sequence.window_choices import fit_window
+from raygen.sequence.windows import Window
 from raygen.settings import Settings
 from raygen.tables.layout import Identity, RunFolder
 from raygen.tables.manifest import Counts, add_counts, machine, new_run_id, versions
 from raygen.tables.pace import Pace
 
 Say = Callable[[str], None]
+
 
 _OWN_ERROR = re.compile(r"\braygen\.errors\.(\w+): (.+)")
 _ANY_ERROR = re.compile(r"(?!ray\.exceptions)[\w.]*(Error|Exception|Exit)\b.*")
@@ -74,12 +82,16 @@ def run_score(settings: Settings, say: Say = print) -> RunResult:
         if remote_address(settings.cluster.address):
             connect()
         model = _describe(settings)
+        if settings.scoring.method == "fork":
+            refuse_fork(model.name, model.fork_refusal)
         window = choose_window(settings, model.context_length) if reference else None
         job = _job(settings, model, window, reference)
         _check_identity(folder, job)
         say(_what_runs(job, model))
         for remark in model.remarks:
             say(remark)
+        if job.calibration:
+            say(f"classes by the calibration {settings.classes.calibration}, with probability and evidence")
         if model.name == DEMO:
             say("The demo's model is random: it shows how the software runs, and its scores mean nothing.")
         run = _Run(settings, folder, job, model, say)
@@ -108,6 +120,7 @@ class _Run:
         self.shards: list[Shard] = []
         self._taken: dict[str, Any] = {}
         self._actors: ActorPlan | None = None
+        self._metrics, self._log = RunMetrics(job.run_id), EventLog(job.run_id)
         if job.off_label:
             self._warn(_off_label(settings, model))
 
@@ -153,10 +166,14 @@ class _Run:
             len(self.shards),
             self._model.num_parameters * 4,
             there.memory,
+            can_grow=remote_address(cluster.address) is not None,
         )
         self._job = replace(self._job, threads=self._actors.threads)
         self._write_manifest("running")
-        with RunProgress(sum(shard.num_rows for shard in self.shards)) as progress:
+        num_left = sum(shard.num_rows for shard in self.shards)
+        self._metrics.start(num_left, self._counts.rejected)
+        self._log.write("scoring", variants=num_left, shards=len(self.shards), actors=asdict(self._actors))
+        with RunProgress(num_left) as progress:
             self._stream(progress, self._actors)
         self._timings["score"] = time.monotonic() - began
 
@@ -164,6 +181,8 @@ class _Run:
         try:
             for summary in in_a_thread(_summaries(build(self.shards, self._job, actors))):
                 self._count(summary)
+                self._metrics.count(summary)
+                self._log.write("shard_committed", **asdict(summary))
                 progress.advance(summary.num_rows, summary.tokens)
         except (KeyboardInterrupt, Interrupted):
             self._write_manifest("stopped")
@@ -188,6 +207,7 @@ class _Run:
 
     def _warn(self, warning: str) -> None:
         self._warnings.append(warning)
+        self._log.write("warning", message=warning)
         self._say(f"warning: {warning}")
 
     def _so_far(self) -> str:
@@ -221,8 +241,11 @@ class _Run:
         )
 
     def _write_manifest(self, status: str) -> str:
+        self._log.write(status, **asdict(self._counts), tokens=self._tokens)
         job = asdict(self._job)
-        job.pop("earlier_files")
+        for name in ("earlier_files", "calibration"):
+            job.pop(name)
+        job["cuts"] = [cut if math.isfinite(cut) else None for cut in self._job.cuts]  # JSON has no infinity
         return self._folder.write_manifest(
             self._job.run_id,
             {
@@ -233,6 +256,7 @@ class _Run:
                 "fingerprint": self._job.identity.fingerprint,
                 "model": asdict(self._model),
                 "input": self._taken,
+                "calibration": summary(self._job.calibration) if self._job.calibration else None,
                 "settings": self._settings.model_dump(mode="json"),
                 "resolved": job,
                 "actors": asdict(self._actors) if self._actors else None,
@@ -244,6 +268,7 @@ class _Run:
                 },
                 "rescored_in_float32": self._rescored,
                 "out_of_memory_halvings": self._halvings,
+                "metrics": self._metrics.as_manifest(),
                 "warnings": self._warnings,
                 "seconds": {name: round(value, 3) for name, value in self._timings.items()},
                 "versions": versions(),
@@ -262,18 +287,33 @@ def _summaries(dataset: ray.data.Dataset) -> Iterator[ShardSummary]:
 def _describe(settings: Settings) -> NetworkDescription:
     """The model as the actors will see it: looked at here, or on a machine with a GPU of the cluster that is connected."""
     model = settings.model
-    look = partial(describe_network, model.name, revision=model.revision, device=model.device, dtype=model.dtype)
-    if not ray.is_initialized() or model.device == "cpu" or not resources().gpus:
+    look = partial(
+        describe_network,
+        model.name,
+        revision=model.revision,
+        device=model.device,
+        dtype=model.dtype,
+        allow_unvalidated=model.allow_unvalidated,
+    )
+    gpus_may_come = model.device == "cuda" and remote_address(settings.cluster.address) is not None
+    if not ray.is_initialized() or model.device == "cpu" or not (resources().gpus or gpus_may_come):
         return look()
     ask = ray.remote(lambda: look()).options(num_gpus=settings.cluster.gpus_per_actor, num_cpus=0)
     try:
-        return ray.get(ask.remote())
+        return ray.get(ask.remote(), timeout=WAIT_FOR_GPU)
+    except GetTimeoutError as error:
+        raise StoppedError(
+            f"No GPU of the cluster was free within {WAIT_FOR_GPU // 60:.0f} minutes to look at {model.name}. Nothing was "
+            "scored yet; the same command tries again."
+        ) from error
     except RayError as error:
         raise _in_our_words(error, "Nothing was scored yet.") from error
 
 
 def choose_window(settings: Settings, context_length: int) -> Window:
     """The window of a run: half of the context on each side where nothing else is said, less a grid's stride.
+
+    Of a context of more than 8,192 bases only so much is taken (``usual_length``).
 
     Raises:
         SettingsError: it does not fit the model.
@@ -287,6 +327,8 @@ def _job(settings: Settings, model: NetworkDescription, window: Window | None, r
     circular = tuple(settings.input.circular)
     batch_tokens, state_memory = settings.scoring.max_batch_tokens, settings.scoring.state_memory
     output = str(settings.output.path)
+    own = fingerprint(model, window, strand, circular)
+    calibration = _calibration(settings, own)
     return Job(
         run_id=new_run_id(),
         output=output if "://" in output else str(Path(output).absolute()),
@@ -294,7 +336,8 @@ def _job(settings: Settings, model: NetworkDescription, window: Window | None, r
         circular=circular,
         window=window,
         strand=strand,
-        cuts=settings.classes.cuts,
+        cuts=calibration.cuts if calibration else settings.classes.cuts,
+        calibration=calibration.model_dump_json() if calibration else None,
         source_columns=tuple(settings.input.carried_columns),
         model=settings.model.name,
         model_source=_absolute_folder(settings.model.name),
@@ -302,18 +345,39 @@ def _job(settings: Settings, model: NetworkDescription, window: Window | None, r
         device=model.device,
         dtype=model.dtype,
         off_label=is_off_label(settings.input.domain, model.domains),
+        allow_unvalidated=settings.model.allow_unvalidated,
         method=settings.scoring.method,
         max_batch_tokens=None if batch_tokens == "auto" else batch_tokens,
         state_memory=None if state_memory == "auto" else state_memory,
         threads=1,
         identity=Identity(
-            fingerprint=fingerprint(model, window, strand, circular),
+            fingerprint=own,
             reference_digest=reference.digest if reference else "",
-            cuts=", ".join(f"{cut:g}" for cut in settings.classes.cuts),
+            cuts=cuts_as_text(
+                calibration.cuts if calibration else settings.classes.cuts, calibration.digest if calibration else None
+            ),
             source_columns=", ".join(settings.input.carried_columns),
         ),
         earlier_files={},
     )
+
+
+def _calibration(settings: Settings, own_fingerprint: str) -> Calibration | None:
+    """The calibration that the settings name, held to the run's fingerprint.
+
+    Raises:
+        InputError, SettingsError: it cannot be read; it is of other scores, or its columns have names of the input's.
+    """
+    path = settings.classes.calibration
+    if path is None:
+        return None
+    calibration = load_calibration(path)
+    calibration.refuse_other(own_fingerprint, path)
+    if taken := [name for name in settings.input.carried_columns if name in CALIBRATED_COLUMNS]:
+        raise SettingsError(
+            f"input.source_columns: {', '.join(taken)} is what the calibration adds. Rename the column."
+        )
+    return calibration
 
 
 def _absolute_folder(model: str) -> str:

@@ -21,6 +21,7 @@ from ray.data.block import BlockMetadata
 from ray.data.datasource import ReadTask
 
 from raygen.errors import InputError
+from raygen.pipeline.metrics import with_seconds
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS, PAIRS, VARIANTS
 
 CARRIED = "carried:"
@@ -159,4 +160,4 @@ class ShardSource(Datasource):
 
 
 def _reader(shard: Shard) -> Callable[[], Iterable[pa.Table]]:
-    return lambda: [shard.read()]
+    return lambda: [with_seconds("read", shard.read)]

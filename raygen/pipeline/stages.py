@@ -19,9 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raygen.errors import SettingsError, StoppedError
+from raygen.interpret.calibrate import CALIBRATED_COLUMNS, parse_calibration
 from raygen.interpret.classify import CLASSES, classify, split_rows
 from raygen.model.cards import OFF_LABEL_DOMAIN
 from raygen.pipeline.job import Job
+from raygen.pipeline.metrics import ActorMeter, seconds_of, with_seconds
 from raygen.pipeline.shards import CARRIED
 from raygen.scoring.plan import plan_windows, strands_read
 from raygen.sequence.reference import open_reference
@@ -36,7 +38,8 @@ PAIR_DIGEST = "pair_digest"
 @dataclass(frozen=True)
 class ShardSummary:
     """What a committed shard held. ``classes`` and ``flags`` count scored rows; ``failed`` counts ``scoring_failed``;
-    ``rescored`` counts pairs of sequences (one a row and strand) that half precision could not hold.
+    ``rescored`` counts pairs of sequences (one a row and strand) that half precision could not hold. ``halvings`` is of the
+    actor since it started; ``splits`` and ``restarts`` since its shard before. ``gpu_memory``: bytes.
     """
 
     shard: str
@@ -51,7 +54,11 @@ class ShardSummary:
     tokens_by_two_passes: int
     rescored: int
     halvings: int
-    seconds: float
+    splits: int
+    batches: int
+    restarts: int
+    gpu_memory: int
+    stage_seconds: dict[str, float]
 
     @classmethod
     def from_table(cls, table: pa.Table) -> list[ShardSummary]:
@@ -65,6 +72,10 @@ class ShardSummary:
 
 def plan_shard(shard: pa.Table, job: Job) -> pa.Table:
     """Name the variants, mark those that an earlier input had scored already, and place the windows."""
+    return with_seconds("prepare", lambda: _plan(shard, job))
+
+
+def _plan(shard: pa.Table, job: Job) -> pa.Table:
     if job.window is None or job.reference is None:
         return _plan_pairs(shard, job)
     named = shard.append_column("variant_id", variant_ids(shard))
@@ -113,11 +124,13 @@ class ScoreShard:
             device=job.device,
             dtype=job.dtype,
             max_batch_tokens=job.max_batch_tokens or "auto",
+            allow_unvalidated=job.allow_unvalidated,
         )
         own = fingerprint(self._model.loaded, job.window, job.strand, job.circular)
         if own != job.identity.fingerprint:
             raise StoppedError(f"An actor's model has the fingerprint {own}, the run's is {job.identity.fingerprint}.")
         check_machine(self._model, RunFolder(job.output))
+        self._meter = ActorMeter(self._model.loaded.network)
         self._scorer: PairScorer | VariantScorer
         if job.reference is None:
             self._scorer = PairScorer(self._model, job.method, job.state_memory)
@@ -129,7 +142,7 @@ class ScoreShard:
     def __call__(self, planned: pa.Table) -> pa.Table:
         """Score the rows that are not scored already; the others follow behind them, without values."""
         began, tokens = time.perf_counter(), self._model.num_tokens_computed
-        rescored = self._model.num_rescored
+        rescored, halvings = self._model.num_rescored, self._model.budget.num_halvings
         already = planned["already_scored"]
         scored = self._scorer.score(planned.filter(pc.invert(already)))
         _refuse_if_nothing_worked(scored)
@@ -137,7 +150,9 @@ class ScoreShard:
             "tokens": self._model.num_tokens_computed - tokens,
             "rescored": self._model.num_rescored - rescored,
             "halvings": self._model.budget.num_halvings,
-            "seconds": time.perf_counter() - began,
+            "splits": self._model.budget.num_halvings - halvings,
+            "score_seconds": time.perf_counter() - began,
+            **self._meter.since_last(),
         }
         table = pa.concat_tables([scored, planned.filter(already)], promote_options="default")
         return table.append_column("cost", pa.array([json.dumps(cost)] * len(table), pa.string()))
@@ -145,6 +160,7 @@ class ScoreShard:
 
 def commit_shard(scored: pa.Table, job: Job) -> pa.Table:
     """Classify, write the shard, and say what it held."""
+    began = time.perf_counter()
     (shard,) = set(scored["shard"].to_pylist())
     (chrom,) = set(scored["chrom"].to_pylist())
     already = scored["already_scored"]
@@ -152,12 +168,16 @@ def commit_shard(scored: pa.Table, job: Job) -> pa.Table:
     new = scored.filter(pc.invert(already))
     if job.off_label:
         new = _with_flag_on_all(new, OFF_LABEL_DOMAIN)
-    new = classify(new, job.cuts)
+    new = _classified(new, job)
     extra = _carried(job) if job.window else {PAIR_DIGEST: PAIR_DIGEST}
+    extra |= {name: name for name in CALIBRATED_COLUMNS} if job.calibration else {}
     scores, rejects = split_rows(new, job.model, job.identity.fingerprint, job.run_id, extra)
     assert shard is not None, "rows lost the name of their shard on the way"
     assert len(scores) + len(rejects) + num_already == len(scored), "rows of a shard are neither scored nor rejected"
+    cost = json.loads(scored["cost"][0].as_py())
+    seconds = {**seconds_of(scored), "score": cost.pop("score_seconds")}
     RunFolder(job.output).commit_shard(shard, chrom, scores, rejects, job.identity)
+    seconds["write"] = time.perf_counter() - began
     return ShardSummary(
         shard=shard,
         num_rows=len(scored),
@@ -168,13 +188,22 @@ def commit_shard(scored: pa.Table, job: Job) -> pa.Table:
         classes={name: pc.sum(pc.equal(scores["classification"], name)).as_py() or 0 for name in CLASSES},
         flags=_count(pc.list_flatten(scores["flags"])),
         tokens_by_two_passes=2 * len(strands_read(job.strand)) * (pc.sum(scores["num_tokens"]).as_py() or 0),
-        **json.loads(scored["cost"][0].as_py()),
+        stage_seconds=seconds,
+        **cost,
     ).to_table()
 
 
 def _carried(job: Job) -> dict[str, str]:
     """Columns that follow those of SCORES, with the names they have on the way."""
     return {name: name if name == HAPLOTYPE_MEMBERS else f"{CARRIED}{name}" for name in job.source_columns}
+
+
+def _classified(rows: pa.Table, job: Job) -> pa.Table:
+    """Rows with their classes and, where a calibration is used, with its columns."""
+    rows = classify(rows, job.cuts)
+    return (
+        rows if job.calibration is None else parse_calibration(job.calibration, "the calibration").append_columns(rows)
+    )
 
 
 def _earlier(job: Job, chrom: str | None, extra: Sequence[str] = (), near: tuple[int, int] | None = None) -> pa.Table:

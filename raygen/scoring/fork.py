@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from raygen.errors import StoppedError
-from raygen.model.evo1 import PrefixState
+from raygen.model.state import PrefixState
 from raygen.scoring.batches import is_out_of_memory
 from raygen.scoring.likelihood import ResidentModel
 from raygen.scoring.pair import PairLikelihoods, SequencePair

@@ -75,29 +75,6 @@ class Window:
         return self.length + (self.stride or 0)
 
 
-def fit_window(
-    left: int | None,
-    right: int | None,
-    anchor: Literal["variant", "grid"],
-    stride: int | None,
-    context_length: int,
-    model: str,
-) -> Window:
-    """The window that was asked for: half of the context on each side where nothing else is said, less a grid's stride.
-
-    Raises:
-        SettingsError: it does not fit the model.
-    """
-    usual = max((context_length - (stride or 0)) // 2, 1)
-    window = Window(usual if left is None else left, usual if right is None else right, anchor, stride)
-    if window.longest > context_length:
-        raise SettingsError(
-            f"window.left + window.right{' + window.stride' if window.stride else ''} is {window.longest:,} bases, "
-            f"but {model} reads {context_length:,}. Use a smaller window or a model with a longer context."
-        )
-    return window
-
-
 @dataclass(frozen=True)
 class Placement:
     """Where the windows of V variants on one contig lie, in the coordinates of the strand that was asked for.

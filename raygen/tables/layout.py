@@ -19,7 +19,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -124,21 +124,25 @@ class RunFolder:
             return ds.InMemoryDataset(SCORES.empty_table())
         return ds.dataset(paths, filesystem=self._fs, partitioning=_PARTITIONING, partition_base_dir=self._root)
 
+    def read_score_file(self, file: ScoreFile) -> pa.Table:
+        """The rows of a committed shard with the SCORES columns in their order and those that follow them."""
+        with self._fs.open_input_file(file.path) as stream:
+            table = pq.read_table(stream)
+        table = table.replace_schema_metadata(None).append_column(
+            "chrom", pa.array([file.chrom] * len(table), pa.string())
+        )
+        return table.select([*SCORES.names, *(name for name in table.column_names if name not in SCORES.names)])
+
+    def reject_files(self) -> Iterator[tuple[str, pa.Table]]:
+        """The name and the rows of each file of rejects."""
+        for path in self._parquet_under("rejects"):
+            with self._fs.open_input_file(path) as stream:
+                yield _shard_name(path), pq.read_table(stream)
+
     def rejects_dataset(self) -> ds.Dataset:
         """All committed rejects, to be scanned."""
         paths = list(self._parquet_under("rejects"))
         return ds.dataset(paths, filesystem=self._fs) if paths else ds.InMemoryDataset(REJECTS.empty_table())
-
-    def run_ids(self) -> list[str]:
-        """Runs that left a manifest, oldest first."""
-        selector = fs.FileSelector(f"{self._root}/runs", recursive=True, allow_not_found=True)
-        found = (info.path.split("/") for info in self._fs.get_file_info(selector))
-        return sorted(parts[-2] for parts in found if parts[-1] == "manifest.json")
-
-    def read_manifest(self, run_id: str) -> dict[str, Any]:
-        """What a run wrote down about itself."""
-        with self._fs.open_input_file(f"{self._root}/runs/{run_id}/manifest.json") as file:
-            return json.loads(file.read())
 
     def identity(self) -> Identity | None:
         """What the scores that are here share, from a file's own metadata; None where there are none."""
@@ -195,6 +199,30 @@ class RunFolder:
         """Write a file beside a run's manifest, whole or not at all, and return its path."""
         self._publish(f"{self._root}/runs/{run_id}/{name}", content)
         return f"{self.path}/runs/{run_id}/{name}"
+
+    def run_ids(self) -> list[str]:
+        """Runs that left a manifest here, the oldest first."""
+        selector = fs.FileSelector(f"{self._root}/runs", recursive=True, allow_not_found=True)
+        found = [info.path for info in self._fs.get_file_info(selector) if info.base_name == "manifest.json"]
+        return sorted(path.split("/")[-2] for path in found)
+
+    def read_manifest(self, run_id: str | None = None) -> dict[str, Any] | None:
+        """The manifest of a run, or of the last one; None where there is none."""
+        run_ids = self.run_ids()
+        chosen = run_id or (run_ids[-1] if run_ids else None)
+        if chosen not in run_ids:
+            return None
+        with self._fs.open_input_file(f"{self._root}/runs/{chosen}/manifest.json") as file:
+            manifest: dict[str, Any] = json.loads(file.read())
+        return manifest
+
+    def manifests(self) -> list[dict[str, Any]]:
+        """The manifests of all runs into this folder, oldest first; one that cannot be read as JSON is left out."""
+        found = []
+        for run_id in self.run_ids():
+            with suppress(ValueError):
+                found.append(self.read_manifest(run_id) or {})
+        return found
 
     def write_first(self, relative: str, content: bytes) -> bytes:
         """Write a small file unless it is there already, and return what is there: of several writers the first one wins.

@@ -14,7 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from raygen.errors import InputError, SettingsError
-from raygen.model import loading
+from raygen.model import hub, loading
 from raygen.model.evo1 import Evo1ForCausalLM
 from raygen.model.loading import describe_network, load_network
 from raygen.model.random_checkpoint import random_weights, write_random_checkpoint
@@ -186,7 +186,7 @@ def test_what_the_hub_refuses_is_said_in_a_sentence(kind: str, sentence: str, mo
     def refuse(*_: Any, **__: Any) -> None:
         raise Refused
 
-    monkeypatch.setattr(loading, "snapshot_download", refuse)
+    monkeypatch.setattr(hub, "snapshot_download", refuse)
     with pytest.raises(InputError, match=sentence) as raised:
         load_network("org/name", revision="r")
     assert "\n" not in str(raised.value)

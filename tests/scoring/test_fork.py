@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from raygen.errors import StoppedError
+from raygen.model.random_checkpoint import write_random_checkpoint
 from raygen.scoring.fork import ForkLimits, plan_for, score_forked_pairs
 from raygen.scoring.likelihood import load_model
 from raygen.scoring.pair import score_token_pairs
@@ -17,6 +18,8 @@ from raygen.sequence.tokens import encode
 from raygen.sequence.windows import Window
 from raygen.tables.schemas import variant_ids
 from tests.builders import InMemoryReference, bigram_model, random_bases
+from tests.model.models import small_evo2_config
+from tests.model.other_models import write_llama
 
 CONTIG = random_bases(700, 11)
 WITH_N = CONTIG[:300] + "N" + CONTIG[301:]
@@ -86,10 +89,20 @@ def demo():
     return load_model("demo")
 
 
+@pytest.fixture(scope="module")
+def models(demo, tmp_path_factory):
+    """One of each kind of state: Evo 1, Evo 2 (no BOS), and another model's keys and values (no BOS)."""
+    folder = tmp_path_factory.mktemp("models")
+    write_random_checkpoint(folder / "evo2", small_evo2_config(), seed=0)
+    write_llama(folder / "llama")
+    return {"evo1": demo} | {name: load_model(str(folder / name)) for name in ("evo2", "llama")}
+
+
+@pytest.mark.parametrize("model", ["evo1", "evo2", "llama"])
 @pytest.mark.parametrize("anchor", WINDOWS)
 @pytest.mark.parametrize("kind", cases(CONTIG))
-def test_fork_equals_pair(demo, kind, anchor):
-    assert_same(*both_methods(demo, CONTIG, cases(CONTIG)[kind], WINDOWS[anchor], "both"))
+def test_fork_equals_pair(models, model, kind, anchor):
+    assert_same(*both_methods(models[model], CONTIG, cases(CONTIG)[kind], WINDOWS[anchor], "both"))
 
 
 @pytest.mark.parametrize("anchor", ["variant", "grid"])

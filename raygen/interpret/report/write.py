@@ -46,7 +46,7 @@ def _manifest(folder: RunFolder, run_id: str | None) -> dict[str, Any]:
         raise InputError(f"{folder.path} holds no run {run_id}. It holds {len(found):,}; the latest is {found[-1]}.")
     name = run_id or found[-1]
     try:
-        manifest = folder.read_manifest(name)
+        manifest = folder.read_manifest(name) or {}
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{folder.path}/runs/{name}/manifest.json cannot be read: {error}.") from error
     missing = [key for key in ("resolved", "counts", "model", "tokens") if key not in manifest]
