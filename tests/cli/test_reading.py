@@ -100,7 +100,7 @@ def test_explain_like_a_run_takes_its_settings(monkeypatch, capsys, tmp_path, re
         (["1-2000-A-C"], 3, "400 bases"),
         (["rubbish"], 2, "Write chrom-pos-ref-alt"),
         (["1-200-A-C", "--out", "a.pdf"], 2, ".svg or .png"),
-        (["1-200-A-C", "--set", "input.circular=[9]"], 2, "which"),
+        (["1-200-A-C", "--set", "input.circular=[MT]"], 2, "input.circular names MT"),
     ],
 )
 def test_explain_refuses_in_words(monkeypatch, capsys, reference, arguments, code, words):
