@@ -110,6 +110,7 @@ def _as_in(out: str, overrides: list[str], given: dict[str, str | None]) -> tupl
         "model.name": resolved["model_source"],
         "model.revision": resolved["revision"],
         "model.dtype": of_run["model"]["dtype"],
+        "model.allow_unvalidated": of_run["model"].get("allow_unvalidated", False),
         "window.strand": resolved["strand"],
         **{f"window.{name}": value for name, value in resolved["window"].items()},
         **{name: value for name, value in given.items() if value is not None},

@@ -1,6 +1,6 @@
 """A variant looked into, as a picture: SVG or PNG, drawn by Vega-Lite without a browser or a network.
 
-Three kinds of panels: the difference along the whole window, the bases around the variant with their letters, and every change
+Three kinds of panels: the difference along the window, the bases around the variant with their letters, and every change
 at the site. Red is less likely, blue is more, as in the picture of ``raygen saturate``.
 """
 
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import altair as alt
-import numpy as np
 import polars as pl
 import vl_convert
 
@@ -60,7 +59,7 @@ def picture(explanation: Explanation, cuts: Sequence[float], about: str) -> dict
     """The picture as a Vega-Lite specification."""
     panels: list[Any] = []
     for strand in explanation.strands:
-        panels += [_along(strand, explanation.site), _around(strand)]
+        panels += [_along(strand), _around(strand)]
     panels.append(_alleles(explanation, cuts))
     title = alt.TitleParams(
         headline(explanation, cuts),
@@ -89,39 +88,41 @@ def picture(explanation: Explanation, cuts: Sequence[float], about: str) -> dict
     )
 
 
-def _along(strand: StrandExplanation, site: int) -> alt.LayerChart | alt.FacetChart:
-    """The difference along the whole window; where it is long, a bar is the sum of several bases."""
-    frame = pl.DataFrame({"position": strand.position, "difference": strand.difference})
-    size = -(-len(frame) // _COLUMNS)
-    bars = (
-        frame.with_row_index("row")
-        .with_columns(pl.col("row") // size)
-        .group_by("row")
-        .agg(
-            pl.col("position").min().alias("from"),
-            (pl.col("position").max() + 1).alias("to"),
-            pl.col("difference").sum(),
-        )
-        .sort("row")
-        .with_columns(pl.col("difference").round(4))
+def _along(strand: StrandExplanation) -> alt.Chart:
+    """The difference from the variant to the window's end, by distance: before the variant there is none. Where it is long,
+    a bar is the sum of several bases. Distances, not positions: a window may wrap around the origin of a circle."""
+    after = strand.difference[strand.first :]
+    size = -(-len(after) // _COLUMNS)
+    starts = range(0, len(after), size)
+    towards = 1 if strand.strand == "forward" else -1
+    bars = pl.DataFrame(
+        {
+            "from": [towards * at for at in starts],
+            "to": [towards * (at + size) for at in starts],
+            "difference": [round(float(after[at : at + size].sum()), 4) for at in starts],
+        }
     )
-    bases = f"a bar is {size} bases" if size > 1 else "a bar is a base"
-    reads = "left to right" if strand.strand == "forward" else "right to left"
+    ends = sorted((towards * len(after), -towards * len(after) * 0.03))
     drawn = (
-        alt.Chart(bars.drop("row"))
+        alt.Chart(bars)
         .mark_bar(strokeWidth=0)
         .encode(
             x=alt.X(
-                "from:Q", title=None, scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(format=",d", tickCount=6)
+                "from:Q",
+                title="bases from the variant, along the genome",
+                scale=alt.Scale(domain=ends, nice=False),
+                axis=alt.Axis(format=",d", tickCount=8),
             ),
             x2="to:Q",
             y=alt.Y("difference:Q", title="nats"),
+            y2=alt.datum(0),
             color=alt.condition("datum.difference < 0", alt.value(LESS), alt.value(MORE)),
         )
     )
-    line = alt.Chart(pl.DataFrame({"site": [site]})).mark_rule(strokeDash=[3, 3], color="#5d626c").encode(x="site:Q")
+    bases = f"a bar is {size} bases" if size > 1 else "a bar is a base"
+    reads = "left to right" if towards == 1 else "right to left"
     title = f"{strand.strand} strand, read {reads}: where along the window {strand.delta:+.2f} nats come from ({bases})"
-    return alt.layer(line, drawn).properties(width=WIDTH, height=130, title=_panel_title(title))
+    return drawn.properties(width=WIDTH, height=130, title=_panel_title(title))
 
 
 def _around(strand: StrandExplanation) -> alt.LayerChart | alt.FacetChart:
@@ -165,10 +166,16 @@ def _alleles(explanation: Explanation, cuts: Sequence[float]) -> alt.LayerChart 
             "said": [f"{row['delta_llr']:+.2f}  {class_of(row['delta_llr'], cuts)}" for row in rows],
         }
     )
-    limit = float(np.abs(frame["delta"].to_numpy()).max(initial=0.1)) * 1.5
+    low, high = min(0.0, *frame["delta"].to_list()), max(0.0, *frame["delta"].to_list())
+    room = 0.35 * max(high - low, 0.1)  # for the words beside the bars
     base = alt.Chart(frame).encode(
         y=alt.Y("allele:N", sort=None, title=None, axis=alt.Axis(labelLimit=220, ticks=False, domain=False)),
-        x=alt.X("delta:Q", title="delta_llr, nats", scale=alt.Scale(domain=[-limit, limit])),
+        x=alt.X(
+            "delta:Q",
+            title="delta_llr, nats",
+            scale=alt.Scale(domain=[low - room, high + room], nice=False),
+            axis=alt.Axis(tickCount=8),
+        ),
     )
     bars = base.mark_bar(height=14).encode(color=alt.condition("datum.delta < 0", alt.value(LESS), alt.value(MORE)))
     less = (

@@ -37,7 +37,7 @@ class DryScorer:
         if self._seconds_per_row:
             time.sleep(self._seconds_per_row * len(planned))
         nothing = np.zeros(len(planned))
-        tokens = planned["length"].to_numpy()
+        tokens = planned[f"length_{self._strands[0]}"].to_numpy()
         zeros = PairLikelihoods(nothing, nothing, nothing, tokens, np.zeros(len(planned), bool))
         scored = add_likelihoods(planned, dict.fromkeys(self._strands, zeros))
         ended = time.time()

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from raygen.errors import StoppedError
+from raygen.scoring.batches import run_in_batches
 from raygen.scoring.likelihood import ResidentModel
 from raygen.scoring.plan import Bases, plan_windows, strands_read, token_pairs
 from raygen.scoring.prefix_plan import first_difference
@@ -124,12 +125,24 @@ def _explain_strand(
 
 def _token_log_probs(model: ResidentModel, wt: np.ndarray, mut: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """ln P of every base of both sequences, nats; again in float32 where half precision overflows."""
-    log_probs = model.token_log_probs([wt, mut])
+    log_probs = _read_both(model, wt, mut)
     if len(model.to_rescore(log_probs.sum(axis=1))):
-        log_probs = model.rescore(lambda wide: wide.token_log_probs([wt, mut]), 1)
+        log_probs = model.rescore(lambda wide: _read_both(wide, wt, mut), 1)
     if not np.isfinite(log_probs).all():
         raise StoppedError(f"The model {model.name} gave a value that is not finite for this variant.")
     return log_probs[0][: len(wt)], log_probs[1][: len(mut)]
+
+
+def _read_both(model: ResidentModel, wt: np.ndarray, mut: np.ndarray) -> np.ndarray:
+    """(2, T) float64, in one pass or, where that does not fit into memory, in two."""
+    pair, log_probs = (wt, mut), np.zeros((2, max(len(wt), len(mut))))
+
+    def work(batch: Sequence[int]) -> None:
+        found = model.token_log_probs([pair[row] for row in batch])
+        log_probs[batch, : found.shape[1]] = found
+
+    run_in_batches([len(wt), len(mut)], model.budget, work)
+    return log_probs
 
 
 def _align(
