@@ -19,11 +19,13 @@ from ray.exceptions import RayError
 from raygen.errors import InputError, Interrupted, RaygenError, RunInterrupted, SettingsError, StoppedError
 from raygen.model.cards import OFF_LABEL_DOMAIN, is_off_label
 from raygen.model.loading import DEMO, NetworkDescription, describe_network
+from raygen.pipeline.actor_scorer import ActorScorer, ResidentScorer
 from raygen.pipeline.background import in_a_thread
 from raygen.pipeline.build import build
 from raygen.pipeline.cluster import ActorPlan, plan_actors, remote_address, resources, session
 from raygen.pipeline.intake import take_input
 from raygen.pipeline.job import Job
+from raygen.pipeline.pieces import rows_in_pieces
 from raygen.pipeline.progress import RunProgress
 from raygen.pipeline.shards import Shard, plan_shards
 from raygen.pipeline.stages import ShardSummary
@@ -37,6 +39,7 @@ from raygen.tables.manifest import Counts, add_counts, machine, new_run_id, vers
 Say = Callable[[str], None]
 
 _OWN_ERROR = re.compile(r"\braygen\.errors\.(\w+): (.+)")
+_FEWEST_TRIED = 300  # rows: in a small input one bad row is a large share
 _ANY_ERROR = re.compile(r"(?!ray\.exceptions)[\w.]*(Error|Exception|Exit)\b.*")
 
 
@@ -54,11 +57,17 @@ class RunResult:
     warnings: tuple[str, ...]
 
 
-def run_score(settings: Settings, say: Say = print) -> RunResult:
+def run_score(
+    settings: Settings,
+    say: Say = print,
+    make_scorer: Callable[[Job], ActorScorer] = ResidentScorer,
+    open_folder: Callable[[str], RunFolder] = RunFolder,
+) -> RunResult:
     """Score what the settings name and return what came of it.
 
     Args:
         say: is told one line at a time what will run.
+        make_scorer, open_folder: what an actor scores with and how a stage reaches the output.
 
     Raises:
         SettingsError, InputError, StoppedError: see their exit codes.
@@ -74,7 +83,7 @@ def run_score(settings: Settings, say: Say = print) -> RunResult:
             connect()
         model = _describe(settings)
         window = choose_window(settings, model.context_length) if reference else None
-        job = _job(settings, model, window, reference)
+        job = replace(_job(settings, model, window, reference), make_scorer=make_scorer, open_folder=open_folder)
         _check_identity(folder, job)
         say(_what_runs(job, model))
         for remark in model.remarks:
@@ -102,6 +111,7 @@ class _Run:
         self._tokens = self._tokens_by_two_passes = 0
         self._halvings = 0
         self._rescored = 0
+        self._num_failed = self._num_tried = 0
         self._warnings: list[str] = []
         self.shards: list[Shard] = []
         self._taken: dict[str, Any] = {}
@@ -129,6 +139,7 @@ class _Run:
         failed = self._folder.rejects_of(committed)
         rows = sum(shard.num_rows for shard in shards if shard.name in committed)
         self._counts.already_scored = rows - sum(failed.values())
+        self._num_failed, self._num_tried = sum(failed.values()), rows
         add_counts(self._counts.rejected, failed)
         earlier: dict[str | None, tuple[str, ...]] = {}
         for file in files:
@@ -153,15 +164,18 @@ class _Run:
         )
         self._job = replace(self._job, threads=self._actors.threads)
         self._write_manifest("running")
-        with RunProgress(sum(shard.num_rows for shard in self.shards)) as progress:
+        total = sum(shard.num_rows for shard in self.shards)
+        with RunProgress(total, rows_in_pieces=lambda: sum(rows_in_pieces(self._folder).values())) as progress:
             self._stream(progress, self._actors)
+        self._folder.drop_work()
         self._timings["score"] = time.monotonic() - began
 
     def _stream(self, progress: RunProgress, actors: ActorPlan) -> None:
         try:
-            for summary in in_a_thread(_summaries(build(self.shards, self._job, actors))):
+            for summary in in_a_thread(_summaries(build(self.shards, self._job, actors)), progress.look):
                 self._count(summary)
                 progress.advance(summary.num_rows, summary.tokens)
+                self._refuse_too_many_failures()
         except (KeyboardInterrupt, Interrupted):
             self._write_manifest("stopped")
             raise RunInterrupted(f"Stopped. {self._so_far()} The same command goes on from there.") from None
@@ -173,6 +187,8 @@ class _Run:
         self._counts.scored += summary.scored
         self._counts.already_scored += summary.already_scored
         self._counts.abstained += summary.abstained
+        self._num_failed += summary.failed
+        self._num_tried += summary.num_rows
         if summary.failed:
             add_counts(self._counts.rejected, {"scoring_failed": summary.failed})
         add_counts(self._counts.classes, summary.classes)
@@ -182,15 +198,27 @@ class _Run:
         self._halvings = max(self._halvings, summary.halvings)
         self._rescored += summary.rescored
 
+    def _refuse_too_many_failures(self) -> None:
+        share = self._settings.scoring.max_failed_share
+        if self._num_failed > share * max(self._num_tried, _FEWEST_TRIED):
+            raise StoppedError(
+                f"{self._num_failed:,} of {self._num_tried:,} rows tried could not be scored (scoring_failed, with the "
+                f"reason in {self._folder.path}/rejects), more than scoring.max_failed_share ({share:g}) allows. Where the "
+                "rows are at fault, raise it and run the same command again; where the model or the machine is, score "
+                "into a new folder."
+            )
+
     def _warn(self, warning: str) -> None:
         self._warnings.append(warning)
         self._say(f"warning: {warning}")
 
     def _so_far(self) -> str:
-        """What is committed, by listing: more may be than the driver has heard of."""
+        """What is kept, by listing: more may be than the driver has heard of."""
         committed = {file.shard for file in self._folder.score_files()}
         done = sum(shard.num_rows for shard in self.shards if shard.name in committed)
-        return f"{done:,} of {sum(shard.num_rows for shard in self.shards):,} rows are scored and kept."
+        pieces = sum(rows for shard, rows in rows_in_pieces(self._folder).items() if shard not in committed)
+        in_pieces = f", and {pieces:,} of shards that are not whole yet" if pieces else ""
+        return f"{done:,} of {sum(shard.num_rows for shard in self.shards):,} rows are scored and kept{in_pieces}."
 
     def finish(self, seconds: float) -> RunResult:
         """Check conservation, write the manifest, say what came of it."""
@@ -217,8 +245,6 @@ class _Run:
         )
 
     def _write_manifest(self, status: str) -> str:
-        job = asdict(self._job)
-        job.pop("earlier_files")
         return self._folder.write_manifest(
             self._job.run_id,
             {
@@ -230,7 +256,7 @@ class _Run:
                 "model": asdict(self._model),
                 "input": self._taken,
                 "settings": self._settings.model_dump(mode="json"),
-                "resolved": job,
+                "resolved": self._job.as_plain(),
                 "actors": asdict(self._actors) if self._actors else None,
                 "counts": {**asdict(self._counts), "num_rejected": self._counts.num_rejected},
                 "tokens": {

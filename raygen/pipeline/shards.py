@@ -49,16 +49,27 @@ class Shard:
         Columns that are carried for the user wear the prefix ``CARRIED`` from here on, so that they may have any name.
 
         Raises:
-            InputError: the file is not the one that was planned.
+            InputError: the file is not the one that was planned, or is damaged.
         """
         if file_stamp(self.path) != self.stamp:
             raise InputError(f"{self.path} was changed while it was being scored. Run the same command again.")
-        table = pq.ParquetFile(self.path).read_row_groups(self.row_groups).slice(self.offset, self.num_rows)
+        table = self._read_row_groups().slice(self.offset, self.num_rows)
         table = table.rename_columns([name if name in _OWN_COLUMNS else CARRIED + name for name in table.column_names])
         rows = range(self.first_row + 1, self.first_row + len(table) + 1)
         name = Path(self.path).name
         table = table.append_column("shard", pa.array([self.name] * len(table), pa.string()))
         return table.append_column("source", pa.array([f"{name}:{row}" for row in rows], pa.string())).combine_chunks()
+
+    def _read_row_groups(self) -> pa.Table:
+        try:
+            return pq.ParquetFile(self.path, page_checksum_verification=True).read_row_groups(self.row_groups)
+        except (OSError, pa.ArrowException) as error:
+            last = self.first_row + self.num_rows
+            raise InputError(
+                f"{self.path} is damaged: rows {self.first_row + 1:,} to {last:,} cannot be read "
+                f"({str(error).strip().partition(chr(10))[0]}). Delete {Path(self.path).parents[1]} and make it again: "
+                "`raygen score` does so by itself for what it ingested, else by `raygen ingest`."
+            ) from error
 
 
 def file_stamp(path: str) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
     OUT/scores/chrom=.../part-<shard>.parquet     OUT/rejects/part-<shard>.parquet
     OUT/runs/<run_id>/manifest.json                 OUT/runs/self_test-<hash>.json
+    OUT/.work/<shard>-<hash>/...                    what is known of a shard that is not committed yet
 
 A shard is committed when its file in ``scores/`` exists: rejects are written first, then the scores, each under a hidden
 name that is then renamed (on object storage an upload is whole or absent, so it goes straight to its name). A reader of
@@ -19,7 +20,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from pyarrow import fs
 from raygen.errors import SettingsError, StoppedError
 from raygen.tables.schemas import REJECTS, SCHEMA_VERSION, SCORES
 
+_WORK = ".work"
 _NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _PARTITIONING = ds.partitioning(pa.schema([("chrom", pa.string())]), flavor="hive")
 
@@ -189,9 +191,34 @@ class RunFolder:
         with self._fs.open_input_file(path) as file:
             return file.read()
 
+    def write_work(self, relative: str, content: bytes | pa.Buffer) -> None:
+        """Write a file of unfinished work, whole or not at all. It is hidden from readers of scores."""
+        self._publish(f"{self._root}/{_WORK}/{relative}", content)
+
+    def read_work(self, relative: str) -> pa.Buffer:
+        """A file of unfinished work."""
+        with self._fs.open_input_file(f"{self._root}/{_WORK}/{relative}") as file:
+            return file.read_buffer()
+
+    def list_work(self, relative: str = "") -> list[str]:
+        """Files of unfinished work below a folder of it, as paths from there, sorted; none where there is no such folder."""
+        base = f"{self._root}/{_WORK}/{relative}".rstrip("/")
+        found = self._fs.get_file_info(fs.FileSelector(base, recursive=True, allow_not_found=True))
+        files = [info for info in found if info.type == fs.FileType.File and not info.base_name.startswith(".")]
+        return sorted(info.path.removeprefix(f"{base}/") for info in files)
+
+    def drop_work(self, relative: str = "") -> None:
+        """Take a file or a folder of unfinished work away; it need not be there."""
+        path = f"{self._root}/{_WORK}/{relative}".rstrip("/")
+        with suppress(FileNotFoundError):
+            if self._fs.get_file_info(path).type == fs.FileType.Directory:
+                self._fs.delete_dir(path)
+            else:
+                self._fs.delete_file(path)
+
     def _write(self, relative: str, table: pa.Table) -> None:
         sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
+        pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
         self._publish(f"{self._root}/{relative}", sink.getvalue())
 
     def _publish(self, path: str, content: bytes | pa.Buffer) -> None:
