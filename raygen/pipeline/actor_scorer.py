@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 import pyarrow as pa
 
 from raygen.errors import StoppedError
-from raygen.sequence.reference import open_reference
+from raygen.pipeline.staged import staged_reference
+from raygen.remote import stage
 
 if TYPE_CHECKING:
     from raygen.pipeline.job import Job
@@ -49,7 +50,7 @@ class ResidentScorer:
         if job.device == "cpu":
             torch.set_num_threads(job.threads)
         self._model = load_model(
-            job.model_source,
+            stage(job.model_source),
             revision=job.revision,
             device=job.device,
             dtype=job.dtype,
@@ -64,7 +65,7 @@ class ResidentScorer:
             self._scorer = PairScorer(self._model, job.method, job.state_memory)
         else:
             self._scorer = VariantScorer(
-                self._model, open_reference(job.reference), job.strand, job.circular, job.method, job.state_memory
+                self._model, staged_reference(job.reference), job.strand, job.circular, job.method, job.state_memory
             )
 
     def score(self, planned: pa.Table) -> pa.Table:

@@ -23,14 +23,16 @@ from raygen.pipeline.actor_scorer import ActorScorer, ResidentScorer
 from raygen.pipeline.background import in_a_thread
 from raygen.pipeline.build import build
 from raygen.pipeline.cluster import ActorPlan, plan_actors, remote_address, resources, session
-from raygen.pipeline.intake import take_input
+from raygen.pipeline.intake import take_input, where_workers_read
 from raygen.pipeline.job import Job
 from raygen.pipeline.pieces import rows_in_pieces
 from raygen.pipeline.progress import RunProgress
 from raygen.pipeline.shards import Shard, plan_shards
+from raygen.pipeline.staged import staged_reference
 from raygen.pipeline.stages import ShardSummary
+from raygen.remote import is_remote, shown, stage, with_endpoint
 from raygen.scoring.fingerprint import fingerprint
-from raygen.sequence.reference import Reference, open_reference
+from raygen.sequence.reference import Reference
 from raygen.sequence.windows import Window
 from raygen.settings import Settings
 from raygen.tables.layout import Identity, RunFolder
@@ -76,7 +78,7 @@ def run_score(
     folder = RunFolder(str(settings.output.path))
     folder.prepare()
     with folder.locked(), ExitStack() as ray_session:
-        reference = open_reference(settings.input.reference) if settings.input.reference else None
+        reference = staged_reference(settings.input.reference) if settings.input.reference else None
         _check_circular(settings, reference)
         connect = lambda: ray_session.enter_context(session(settings.cluster.address))  # noqa: E731
         if remote_address(settings.cluster.address):
@@ -127,7 +129,8 @@ class _Run:
             self._warn(warning)
         self._counts.alleles_in = taken.num_alleles
         self._counts.rejected = dict(taken.rejects)
-        shards = plan_shards(Path(taken.variants_dir), taken.digest)
+        read_at = where_workers_read(self._settings, self._folder, taken)
+        shards = plan_shards(Path(taken.variants_dir), taken.digest, read_at)
         self._taken = {"digest": taken.digest, "alleles": taken.num_alleles, "variants": taken.num_variants}
         self._leave_out_committed(shards)
         self._timings["ingest"] = time.monotonic() - began
@@ -283,7 +286,7 @@ def _summaries(dataset: ray.data.Dataset) -> Iterator[ShardSummary]:
 def _describe(settings: Settings) -> NetworkDescription:
     """The model as the actors will see it: looked at here, or on a machine with a GPU of the cluster that is connected."""
     model = settings.model
-    look = partial(describe_network, model.name, revision=model.revision, device=model.device, dtype=model.dtype)
+    look = partial(_describe_here, model.name, revision=model.revision, device=model.device, dtype=model.dtype)
     if not ray.is_initialized() or model.device == "cpu" or not resources().gpus:
         return look()
     ask = ray.remote(lambda: look()).options(num_gpus=settings.cluster.gpus_per_actor, num_cpus=0)
@@ -291,6 +294,11 @@ def _describe(settings: Settings) -> NetworkDescription:
         return ray.get(ask.remote())
     except RayError as error:
         raise _in_our_words(error, "Nothing was scored yet.") from error
+
+
+def _describe_here(name: str, **options: Any) -> NetworkDescription:
+    """The model under the name it was given, wherever its files come from."""
+    return replace(describe_network(stage(name), **options), name=shown(name))
 
 
 def choose_window(settings: Settings, context_length: int) -> Window:
@@ -316,18 +324,17 @@ def _job(settings: Settings, model: NetworkDescription, window: Window | None, r
     strand = settings.window.strand if reference else "forward"
     circular = tuple(settings.input.circular)
     batch_tokens, state_memory = settings.scoring.max_batch_tokens, settings.scoring.state_memory
-    output = str(settings.output.path)
     return Job(
         run_id=new_run_id(),
-        output=output if "://" in output else str(Path(output).absolute()),
-        reference=str(Path(reference.path).absolute()) if reference else None,
+        output=_for_other_machines(str(settings.output.path)),
+        reference=_for_other_machines(str(settings.input.reference)) if reference else None,
         circular=circular,
         window=window,
         strand=strand,
         cuts=settings.classes.cuts,
         source_columns=tuple(settings.input.carried_columns),
-        model=settings.model.name,
-        model_source=_absolute_folder(settings.model.name),
+        model=shown(settings.model.name),
+        model_source=_model_source(settings.model.name),
         revision=settings.model.revision,
         device=model.device,
         dtype=model.dtype,
@@ -346,9 +353,13 @@ def _job(settings: Settings, model: NetworkDescription, window: Window | None, r
     )
 
 
-def _absolute_folder(model: str) -> str:
-    """A model folder by its whole path, for actors elsewhere; other names as they are."""
-    return str(Path(model).absolute()) if model != DEMO and Path(model).is_dir() else model
+def _for_other_machines(path: str) -> str:
+    return with_endpoint(path) if is_remote(path) else str(Path(path).expanduser().absolute())
+
+
+def _model_source(model: str) -> str:
+    """A model folder as actors elsewhere find it; other names as they are."""
+    return _for_other_machines(model) if is_remote(model) or (model != DEMO and Path(model).is_dir()) else model
 
 
 def _check_circular(settings: Settings, reference: Reference | None) -> None:

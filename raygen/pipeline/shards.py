@@ -21,6 +21,7 @@ from ray.data.block import BlockMetadata
 from ray.data.datasource import ReadTask
 
 from raygen.errors import InputError
+from raygen.remote import join, resolve, shown, stamp
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS, PAIRS, VARIANTS
 
 CARRIED = "carried:"
@@ -51,31 +52,27 @@ class Shard:
         Raises:
             InputError: the file is not the one that was planned, or is damaged.
         """
-        if file_stamp(self.path) != self.stamp:
-            raise InputError(f"{self.path} was changed while it was being scored. Run the same command again.")
+        if stamp(self.path) != self.stamp:
+            raise InputError(f"{shown(self.path)} was changed while it was being scored. Run the same command again.")
         table = self._read_row_groups().slice(self.offset, self.num_rows)
         table = table.rename_columns([name if name in _OWN_COLUMNS else CARRIED + name for name in table.column_names])
         rows = range(self.first_row + 1, self.first_row + len(table) + 1)
-        name = Path(self.path).name
+        name = shown(self.path).rpartition("/")[2]
         table = table.append_column("shard", pa.array([self.name] * len(table), pa.string()))
         return table.append_column("source", pa.array([f"{name}:{row}" for row in rows], pa.string())).combine_chunks()
 
     def _read_row_groups(self) -> pa.Table:
         try:
-            return pq.ParquetFile(self.path, page_checksum_verification=True).read_row_groups(self.row_groups)
+            filesystem, path = resolve(self.path)
+            with filesystem.open_input_file(path) as file:
+                return pq.ParquetFile(file, page_checksum_verification=True).read_row_groups(self.row_groups)
         except (OSError, pa.ArrowException) as error:
             last = self.first_row + self.num_rows
             raise InputError(
-                f"{self.path} is damaged: rows {self.first_row + 1:,} to {last:,} cannot be read "
-                f"({str(error).strip().partition(chr(10))[0]}). Delete {Path(self.path).parents[1]} and make it again: "
+                f"{shown(self.path)} is damaged: rows {self.first_row + 1:,} to {last:,} cannot be read "
+                f"({str(error).strip().partition(chr(10))[0]}). Delete {shown(self.path).rpartition('/variants/')[0]} and make it again: "
                 "`raygen score` does so by itself for what it ingested, else by `raygen ingest`."
             ) from error
-
-
-def file_stamp(path: str) -> tuple[int, int]:
-    """Size and time of change, by which a file that was swapped is known."""
-    stat = Path(path).stat()
-    return stat.st_size, stat.st_mtime_ns
 
 
 @dataclass(frozen=True)
@@ -92,12 +89,13 @@ def shard_rows(num_rows: int) -> int:
     return min(max(num_rows // _WANTED_SHARDS, MIN_SHARD_ROWS), MAX_SHARD_ROWS)
 
 
-def plan_shards(folder: Path, digest: str) -> list[Shard]:
+def plan_shards(folder: Path, digest: str, read_at: str | None = None) -> list[Shard]:
     """The shards of an ingested folder, in order.
 
     Args:
         folder: of Parquet files ``part-*.parquet`` whose row groups hold one contig each.
         digest: of the input's content.
+        read_at: where the workers find the same files, if that is another place.
     """
     groups = list(_row_groups(folder))
     wanted = shard_rows(sum(group.num_rows for group in groups))
@@ -106,6 +104,9 @@ def plan_shards(folder: Path, digest: str) -> list[Shard]:
     sizes = [group.num_rows for group in groups]
     stem = hashlib.sha256(f"{digest} {wanted} {sizes}".encode()).hexdigest()[:12]
     pieces = [piece for piece in _pieces(groups, wanted) if piece.num_rows]
+    places = {group.path: join(read_at, Path(group.path).name) if read_at else group.path for group in groups}
+    stamps = {path: stamp(place) for path, place in places.items()}
+    pieces = [replace(piece, path=places[piece.path], stamp=stamps[piece.path]) for piece in pieces]
     return [replace(piece, name=f"{stem}-{index:06d}") for index, piece in enumerate(pieces)]
 
 
@@ -129,7 +130,7 @@ def _contig(row_group: pq.RowGroupMetaData) -> str | None:
 
 
 def _pieces(groups: Sequence[_RowGroup], wanted: int) -> Iterator[Shard]:
-    """Cut or join row groups to about ``wanted`` rows, never across files or contigs; names are given later."""
+    """Cut or join row groups to about ``wanted`` rows, never across files or contigs; names and stamps are given later."""
     for (path, chrom), same in groupby(groups, key=lambda group: (group.path, group.chrom)):
         joined: list[_RowGroup] = []
         for group in same:
@@ -145,7 +146,7 @@ def _cut(path: str, chrom: str | None, joined: Sequence[_RowGroup], wanted: int)
     indices = tuple(group.index for group in joined)
     for offset in range(0, total, wanted):
         rows = min(wanted, total - offset)
-        yield Shard("", path, indices, offset, rows, chrom, joined[0].first_row + offset, file_stamp(path))
+        yield Shard("", path, indices, offset, rows, chrom, joined[0].first_row + offset, (0, 0))
 
 
 class ShardSource(Datasource):

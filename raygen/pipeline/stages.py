@@ -23,8 +23,8 @@ from raygen.model.cards import OFF_LABEL_DOMAIN
 from raygen.pipeline.job import Job
 from raygen.pipeline.pieces import forget
 from raygen.pipeline.shards import CARRIED
+from raygen.pipeline.staged import staged_reference
 from raygen.scoring.plan import plan_windows, strands_read
-from raygen.sequence.reference import open_reference
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS, variant_ids
 
 PAIR_DIGEST = "pair_digest"
@@ -70,7 +70,7 @@ def plan_shard(shard: pa.Table, job: Job) -> pa.Table:
     earlier = _earlier(job, shard["chrom"][0].as_py(), near=(limits["min"], limits["max"]))
     already = pc.is_in(named["variant_id"], value_set=earlier["variant_id"].combine_chunks())
     marked = named.append_column("already_scored", already)
-    return plan_windows(marked, open_reference(job.reference), job.window, job.strand, job.circular)
+    return plan_windows(marked, staged_reference(job.reference), job.window, job.strand, job.circular)
 
 
 def _plan_pairs(shard: pa.Table, job: Job) -> pa.Table:
