@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-slow bench lint types install clean
+.PHONY: demo test test-slow chaos bench lint types install clean
 
 # The public reference implementation of Evo 1 is a test oracle. It declares flash-attn, which needs CUDA to build,
 # so it is installed without its dependencies and the tests put a small stand-in in flash-attn's place.
@@ -34,6 +34,10 @@ test: $(VENV)/installed-dev
 # what takes too long for every change
 test-slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m slow
+
+# drivers killed at random moments (CHAOS_ROUNDS=10, CHAOS_SEED=...), nodes that go and come; prints what each round saw
+chaos: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -s tests/cluster
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -202,6 +202,17 @@ def test_out_of_memory_makes_the_walk_narrower_and_the_scores_stay(demo, monkeyp
     assert model.budget.num_halvings > 0
 
 
+def test_a_width_that_did_not_fit_is_not_tried_again(demo, monkeypatch):
+    pairs, keys = as_pairs(cases(CONTIG)["spread"], WINDOWS["variant"])
+    model = load_model("demo")
+    run_out_of_memory(model, monkeypatch, fits=90)
+    score_forked_pairs(model, pairs, keys)
+    halvings = model.budget.num_halvings
+    assert model.budget.max_families < len(pairs)
+    score_forked_pairs(model, pairs, keys)
+    assert model.budget.num_halvings == halvings
+
+
 def test_a_window_that_never_fits_stops_the_run(monkeypatch):
     pairs, keys = as_pairs(cases(CONTIG)["snv"], WINDOWS["variant"])
     model = load_model("demo")
