@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import ray
-import ray.data
 from ray.exceptions import RayError
 
 from raygen.errors import InputError, Interrupted, RaygenError, RunInterrupted, SettingsError, StoppedError
@@ -35,12 +34,14 @@ from raygen.scoring.fingerprint import fingerprint
 from raygen.sequence.reference import Reference
 from raygen.sequence.windows import Window
 from raygen.settings import Settings
-from raygen.tables.layout import Identity, RunFolder
+from raygen.tables.layout import Identity, RunFolder, ScoreFile
 from raygen.tables.manifest import Counts, add_counts, machine, new_run_id, versions
 
 Say = Callable[[str], None]
 
 _OWN_ERROR = re.compile(r"\braygen\.errors\.(\w+): (.+)")
+SHARDS_A_WAVE = 8192
+"""33 million rows: at the end of a wave actors wait for the last shards and are made again, minutes in hours of work."""
 _FEWEST_TRIED = 300  # rows: in a small input one bad row is a large share
 _ANY_ERROR = re.compile(r"(?!ray\.exceptions)[\w.]*(Error|Exception|Exit)\b.*")
 
@@ -86,14 +87,15 @@ def run_score(
         model = _describe(settings)
         window = choose_window(settings, model.context_length) if reference else None
         job = replace(_job(settings, model, window, reference), make_scorer=make_scorer, open_folder=open_folder)
-        _check_identity(folder, job)
+        files = folder.score_files()
+        _check_identity(folder, job, files)
         say(_what_runs(job, model))
         for remark in model.remarks:
             say(remark)
         if model.name == DEMO:
             say("The demo's model is random: it shows how the software runs, and its scores mean nothing.")
         run = _Run(settings, folder, job, model, say)
-        run.take_input(reference)
+        run.take_input(reference, files)
         if run.shards:
             connect()
             run.score()
@@ -121,8 +123,8 @@ class _Run:
         if job.off_label:
             self._warn(_off_label(settings, model))
 
-    def take_input(self, reference: Reference | None) -> None:
-        """Find or make the ingested input, and see which of its shards are committed already."""
+    def take_input(self, reference: Reference | None, files: Sequence[ScoreFile]) -> None:
+        """Find or make the ingested input, and see which of its shards are among the committed ``files``."""
         began = time.monotonic()
         taken = take_input(self._settings, self._folder, reference, self._model.context_length)
         for warning in taken.warnings:
@@ -132,12 +134,11 @@ class _Run:
         read_at = where_workers_read(self._settings, self._folder, taken)
         shards = plan_shards(Path(taken.variants_dir), taken.digest, read_at)
         self._taken = {"digest": taken.digest, "alleles": taken.num_alleles, "variants": taken.num_variants}
-        self._leave_out_committed(shards)
+        self._leave_out_committed(shards, files)
         self._timings["ingest"] = time.monotonic() - began
 
-    def _leave_out_committed(self, shards: Sequence[Shard]) -> None:
+    def _leave_out_committed(self, shards: Sequence[Shard], files: Sequence[ScoreFile]) -> None:
         names = {shard.name for shard in shards}
-        files = self._folder.score_files()
         committed = {file.shard for file in files} & names
         failed = self._folder.rejects_of(committed)
         rows = sum(shard.num_rows for shard in shards if shard.name in committed)
@@ -175,7 +176,7 @@ class _Run:
 
     def _stream(self, progress: RunProgress, actors: ActorPlan) -> None:
         try:
-            for summary in in_a_thread(_summaries(build(self.shards, self._job, actors)), progress.look):
+            for summary in in_a_thread(_summaries(self.shards, self._job, actors), progress.look):
                 self._count(summary)
                 progress.advance(summary.num_rows, summary.tokens)
                 self._refuse_too_many_failures()
@@ -277,10 +278,12 @@ class _Run:
         )
 
 
-def _summaries(dataset: ray.data.Dataset) -> Iterator[ShardSummary]:
-    """Run the dataset; what each committed shard held, as it comes."""
-    for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
-        yield from ShardSummary.from_table(batch)
+def _summaries(shards: Sequence[Shard], job: Job, actors: ActorPlan) -> Iterator[ShardSummary]:
+    """What each committed shard held, as it comes. Ray holds something for each shard from the start, so they go in waves."""
+    for start in range(0, len(shards), SHARDS_A_WAVE):
+        dataset = build(shards[start : start + SHARDS_A_WAVE], job, actors)
+        for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
+            yield from ShardSummary.from_table(batch)
 
 
 def _describe(settings: Settings) -> NetworkDescription:
@@ -370,8 +373,8 @@ def _check_circular(settings: Settings, reference: Reference | None) -> None:
         )
 
 
-def _check_identity(folder: RunFolder, job: Job) -> None:
-    found = folder.identity()
+def _check_identity(folder: RunFolder, job: Job, files: Sequence[ScoreFile]) -> None:
+    found = folder.identity(files)
     if found is None or found == job.identity:
         return
     if found.fingerprint != job.identity.fingerprint:

@@ -3,6 +3,14 @@ it begins and ends is planned from Parquet footers, so planning reads no rows.
 
 A shard's name depends on the input's content and its place in it. Started again, a run finds its committed shards by
 listing and does not read them.
+
+Why this and not Ray Data's checkpoint: that reads the ids of all finished rows at a restart (50 million: 144 s). Measured here on
+10 million rows in 2,450 shards, all committed: planning 0.04 s, listing 0.02 s. For 10^9 rows that is 245,000 shards and
+files: 4 s and 2 s on a local disk, and on object storage 245 pages of 1,000 names, at 0.1 s a page 25 s; a restart lists once.
+
+Why at most 4,096 rows: four times fewer would be a million files for 10^9 rows. Nothing is lost by a shard of a slow model
+that takes long (4,096 rows at 3 a second: 23 minutes), because it is scored and kept in pieces of half a minute (``pieces``);
+what it costs is that actors wait for the last shards at the end of a run.
 """
 
 from __future__ import annotations
@@ -23,11 +31,13 @@ from ray.data.datasource import ReadTask
 from raygen.errors import InputError
 from raygen.remote import join, resolve, shown, stamp
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS, PAIRS, VARIANTS
+from raygen.variants.publish import VARIANTS_FOLDER
 
 CARRIED = "carried:"
 _OWN_COLUMNS = {*VARIANTS.names, *PAIRS.names, HAPLOTYPE_MEMBERS}
 
 MIN_SHARD_ROWS, MAX_SHARD_ROWS, MAX_PAIR_ROWS = 64, 4096, 256
+_DAMAGE = (OSError, pa.ArrowException, ValueError)
 _WANTED_SHARDS = 64  # enough to keep many actors busy to the end, few enough that their overhead does not show
 
 
@@ -66,13 +76,17 @@ class Shard:
             filesystem, path = resolve(self.path)
             with filesystem.open_input_file(path) as file:
                 return pq.ParquetFile(file, page_checksum_verification=True).read_row_groups(self.row_groups)
-        except (OSError, pa.ArrowException) as error:
-            last = self.first_row + self.num_rows
-            raise InputError(
-                f"{shown(self.path)} is damaged: rows {self.first_row + 1:,} to {last:,} cannot be read "
-                f"({str(error).strip().partition(chr(10))[0]}). Delete {shown(self.path).rpartition('/variants/')[0]} and make it again: "
-                "`raygen score` does so by itself for what it ingested, else by `raygen ingest`."
-            ) from error
+        except _DAMAGE as error:
+            rows = f"rows {self.first_row + 1:,} to {self.first_row + self.num_rows:,}"
+            raise InputError(_damaged(self.path, rows, error)) from error
+
+
+def _damaged(path: str, what: str, error: Exception) -> str:
+    folder = shown(path).rpartition(f"/{VARIANTS_FOLDER}/")[0]
+    return (
+        f"{shown(path)} is damaged: {what} cannot be read ({str(error).strip().partition(chr(10))[0]}). Delete {folder} and "
+        "make it again: `raygen score` does so by itself for what it ingested, else by `raygen ingest`."
+    )
 
 
 @dataclass(frozen=True)
@@ -112,7 +126,10 @@ def plan_shards(folder: Path, digest: str, read_at: str | None = None) -> list[S
 
 def _row_groups(folder: Path) -> Iterator[_RowGroup]:
     for path in sorted(folder.glob("part-*.parquet")):
-        metadata = pq.read_metadata(path)
+        try:
+            metadata = pq.read_metadata(path)
+        except _DAMAGE as error:
+            raise InputError(_damaged(str(path), "its footer", error)) from error
         row = 0
         for index in range(metadata.num_row_groups):
             group = metadata.row_group(index)

@@ -118,9 +118,13 @@ class RunFolder:
             return ds.InMemoryDataset(SCORES.empty_table())
         return ds.dataset(paths, filesystem=self._fs, partitioning=_PARTITIONING, partition_base_dir=self._root)
 
-    def identity(self) -> Identity | None:
-        """What the scores that are here share, from a file's own metadata; None where there are none."""
-        for path in self._parquet_under("scores"):
+    def identity(self, files: Sequence[ScoreFile] | None = None) -> Identity | None:
+        """What the scores that are here share, from a file's own metadata; None where there are none.
+
+        Args:
+            files: what ``score_files`` gave, so that it need not be listed again.
+        """
+        for path in [file.path for file in files] if files is not None else self._parquet_under("scores"):
             with self._fs.open_input_file(path) as file:
                 metadata = pq.read_schema(file).metadata or {}
             if b"raygen.fingerprint" not in metadata:

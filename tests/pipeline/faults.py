@@ -7,6 +7,7 @@ run_score(settings, open_folder=partial(KilledWrite, once=tmp_path))      the fi
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -35,6 +36,7 @@ class FaultyScorer:
         broken_by: positions after which nothing can be scored any more in the same process.
         seconds_a_row: how slow it is.
         seen: a file that is told how many rows each call had.
+        fills: a file that takes all room on its disk before rows are scored.
     """
 
     def __init__(
@@ -47,9 +49,11 @@ class FaultyScorer:
         broken_by: Collection[int] = (),
         seconds_a_row: float = 0.0,
         seen: Path | None = None,
+        fills: Path | None = None,
     ) -> None:
         self._inner = inner
         self._raises, self._exits, self._most_rows, self._once = raises, exits, most_rows, once
+        self._fills = fills
         self._broken_by, self._seconds_a_row, self._seen, self._broken = broken_by, seconds_a_row, seen, False
 
     def score(self, planned: pa.Table) -> pa.Table:
@@ -69,6 +73,8 @@ class FaultyScorer:
             raise RuntimeError("CUDA error: an illegal memory access was encountered (not really)")
         if bad := sorted(here & set(self._raises)):
             raise ValueError(f"position {bad[0]} cannot be scored\nand more lines")
+        if self._fills is not None and len(planned):
+            fill_disk(self._fills)
         time.sleep(self._seconds_a_row * len(planned))
         return self._inner.score(planned)
 
@@ -112,3 +118,13 @@ def first(path: Path) -> bool:
     except FileExistsError:
         return False
     return True
+
+
+def fill_disk(ballast: Path) -> None:
+    """Take the last page of a small disk."""
+    try:
+        with ballast.open("ab", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+    except OSError as error:
+        assert error.errno == errno.ENOSPC

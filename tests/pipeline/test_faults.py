@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from raygen.errors import InputError, SettingsError, StoppedError
+from raygen.errors import InputError, RaygenError, SettingsError, StoppedError
 from raygen.pipeline.run import RunResult, run_score
 from raygen.settings import load_settings
 from raygen.tables.layout import read_scores
 from tests.builders import fasta, random_bases, snvs, vcf
-from tests.pipeline.faults import KilledWrite, dies_at_the_start, faulty_scorer
+from tests.pipeline.faults import KilledWrite, dies_at_the_start, faulty_scorer, fill_disk
 
 pytestmark = pytest.mark.ray
 
@@ -32,9 +32,12 @@ def undisturbed(tmp_path_factory) -> dict[str, float]:
     return deltas(folder / "out")
 
 
-def score(folder: Path, positions=POSITIONS, given=None, **seams) -> RunResult:
-    variants = vcf(folder, snvs("1", BASES, positions))
-    settings = {"input.variants": [str(variants)], "input.reference": str(fasta(folder, {"1": BASES}))}
+def score(folder: Path, given=None, **seams) -> RunResult:
+    variants, reference = folder / "variants.vcf", folder / "reference.fa"
+    if not variants.exists():
+        vcf(folder, snvs("1", BASES, POSITIONS))
+        fasta(folder, {"1": BASES})
+    settings = {"input.variants": [str(variants)], "input.reference": str(reference)}
     settings |= {"output.path": str(folder / "out"), "window.left": 32, "window.right": 32, "model.device": "cpu"}
     settings |= {"cluster.actors": 1, **(given or {})}
     return run_score(load_settings(None, given=settings), say=lambda line: None, **seams)
@@ -160,18 +163,21 @@ def test_a_full_disk_stops_the_run_and_room_lets_it_go_on(tmp_path, small_disk, 
     disk, _ = small_disk
     given = {"output.path": str(disk / "out")}
     ballast = disk / "ballast"
-
-    def fill(line: str) -> None:
-        ballast.write_bytes(bytes(2**20 - 60 * 1024))
-
-    fill("")
-    with pytest.raises(StoppedError, match=r"(?s)full.*Make room and run the same command again"):
-        score(tmp_path, given=given)
+    with pytest.raises(StoppedError, match=r"The disk of .*out is full\. Make room and run the same command again"):
+        score(tmp_path, given=given, make_scorer=partial(faulty_scorer, fills=ballast))
     for path in (disk / "out/scores").rglob("part-*"):
         pq.read_table(path)
     ballast.unlink()
     score(tmp_path, given=given)
     assert_all_but(set(), disk / "out", undisturbed)
+
+
+def test_a_disk_that_is_full_from_the_start_says_so(tmp_path, small_disk):
+    disk, _ = small_disk
+    fill_disk(disk / "ballast")
+    with pytest.raises(RaygenError, match=r"(?i)disk .*full|no space left") as raised:
+        score(tmp_path, given={"output.path": str(disk / "out")})
+    assert raised.value.exit_code == 4
 
 
 def test_a_read_only_output_is_refused_and_nothing_is_lost(tmp_path, small_disk, undisturbed):
