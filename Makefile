@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-slow bench lint types install clean
+.PHONY: demo test test-slow chaos bench lint types install clean
 
 # The public reference implementations of Evo 1 and Evo 2 (vtx) are test oracles. They declare what needs CUDA (flash-attn),
 # so they are installed without their dependencies and the tests put small stand-ins in the place of what needs a GPU.
@@ -34,6 +34,10 @@ test: $(VENV)/installed-dev
 # what takes too long for every change
 test-slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m slow
+
+# drivers killed at random moments (CHAOS_ROUNDS=10, CHAOS_SEED=...), nodes that go and come; prints what each round saw
+chaos: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -s tests/cluster
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

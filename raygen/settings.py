@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from raygen.errors import InputError, SettingsError
 from raygen.model.cards import Domain
+from raygen.remote import exists, shown
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS
 
 
@@ -95,6 +96,9 @@ class ScoringSettings(_Room):
     state_memory: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
         "auto",
         description="bytes for shared states, for the method fork; auto: 1 GiB, on a GPU a quarter of what is free",
+    )
+    max_failed_share: float = Field(
+        0.05, ge=0, le=1, description="of the rows tried (of 300 where it is fewer); more that fail stop the run"
     )
 
 
@@ -195,16 +199,16 @@ def refuse_missing_files(settings: Settings) -> None:
     """Look whether the files of the input are there, all of them at once.
 
     Raises:
-        InputError: they are not on this machine.
+        InputError: they are not.
+        SettingsError: a filesystem does not answer.
     """
     given = settings.input
     named = {"input.variants": given.variants, "input.pairs": given.pairs, "input.reference": [given.reference or ""]}
     named["classes.calibration"] = [settings.classes.calibration or ""]
     paths = [(setting, path) for setting, some in named.items() for path in some or [] if path]
-    remote = [f"{setting} {path} (only local paths can be read)" for setting, path in paths if "://" in path]
-    absent = [f"{setting} {path}" for setting, path in paths if "://" not in path and not Path(path).exists()]
-    if remote or absent:
-        raise InputError(f"No such file or folder: {', '.join([*absent, *remote])}.")
+    absent = [f"{setting} {shown(path)}" for setting, path in paths if not exists(path)]
+    if absent:
+        raise InputError(f"No such file or folder: {', '.join(absent)}.")
 
 
 def dump_settings(settings: Settings) -> str:

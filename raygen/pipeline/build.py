@@ -17,10 +17,11 @@ from typing import Any
 
 import ray.data
 
+from raygen.pipeline.actor import ScoreShard
 from raygen.pipeline.cluster import ActorPlan
 from raygen.pipeline.job import Job
 from raygen.pipeline.shards import Shard, ShardSource
-from raygen.pipeline.stages import ScoreShard, commit_shard, plan_shard
+from raygen.pipeline.stages import commit_shard, plan_shard
 
 _CPU_STAGE = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": 1}
 
@@ -51,8 +52,9 @@ def build(
             num_cpus=actors.num_cpus,
             num_gpus=actors.num_gpus,
             udf_modifying_row_count=False,
-            max_restarts=2,  # Ray's default is without end, and a crash at the start would loop for ever
-            max_task_retries=2,
+            # Without end for Ray; what kills is counted and found by us, at the start (ActorStart) and in a shard (ShardPieces).
+            max_restarts=-1,
+            max_task_retries=-1,
         )
         .map_batches(commit_shard, fn_kwargs={"job": job}, **_CPU_STAGE)
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
+from raygen.pipeline.actor_scorer import ActorScorer, ResidentScorer
 from raygen.sequence.windows import Window
-from raygen.tables.layout import Identity
+from raygen.tables.layout import Identity, RunFolder
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Job:
         threads: of each actor on a CPU.
         identity: fingerprint and reference that every score of the folder shares.
         earlier_files: score files of earlier inputs by contig; what is in them is not scored again.
+        make_scorer, open_folder: what an actor scores with and how a stage reaches the output; tests make them fail.
     """
 
     run_id: str
@@ -48,3 +51,13 @@ class Job:
     threads: int
     identity: Identity
     earlier_files: Mapping[str | None, tuple[str, ...]]
+    make_scorer: Callable[[Job], ActorScorer] = ResidentScorer
+    open_folder: Callable[[str], RunFolder] = RunFolder
+
+    def as_plain(self) -> dict[str, Any]:
+        """What a manifest says of it."""
+        described = asdict(self)
+        for name in ("earlier_files", "make_scorer", "open_folder", "calibration"):
+            del described[name]
+        described["cuts"] = [cut if math.isfinite(cut) else None for cut in self.cuts]  # JSON has no infinity
+        return described

@@ -151,28 +151,19 @@ def seconds_of(table: pa.Table) -> dict[str, float]:
     return {stage: table[stage + _SECONDS][0].as_py() for stage in STAGES if stage + _SECONDS in table.column_names}
 
 
-class ActorMeter:
-    """What one actor knows of itself: passes through its model, memory, and whether its process died before."""
+class PassCount:
+    """How often a model was run: every pass looks its tokens up once, in any model that transformers knows."""
 
     def __init__(self, network: Any) -> None:
-        import ray
+        self.passes = 0
+        network.get_input_embeddings().register_forward_hook(self._count)
 
-        self._passes = 0
-        self._unsaid_restarts = int(ray.get_runtime_context().was_current_actor_reconstructed)
-        # Every pass looks its tokens up once, in any model that transformers knows.
-        network.get_input_embeddings().register_forward_hook(self._count_pass)
-
-    def _count_pass(self, *_: object) -> None:
-        self._passes += 1
-
-    def since_last(self) -> dict[str, int]:
-        """Passes and restarts since this was asked last, and the most memory that its GPU held."""
-        said = {"batches": self._passes, "restarts": self._unsaid_restarts, "gpu_memory": _peak_gpu_memory()}
-        self._passes = self._unsaid_restarts = 0
-        return said
+    def _count(self, *_: object) -> None:
+        self.passes += 1
 
 
-def _peak_gpu_memory() -> int:
+def peak_gpu_memory() -> int:
+    """Bytes that this process's GPU held at most; 0 without one."""
     import torch
 
     return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0

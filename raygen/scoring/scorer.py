@@ -85,6 +85,12 @@ class VariantScorer:
         }
         return _flag_all(add_likelihoods(planned, by_strand), self._unvalidated)
 
+    def without_scores(self, planned: pa.Table, reason: str) -> pa.Table:
+        """The same columns for rows that got no value, with ``reason`` as their failure."""
+        return _with_failure(
+            add_likelihoods(planned, dict.fromkeys(strands_read(self._strand), _nothing(planned))), reason
+        )
+
 
 class PairScorer:
     """Scores PAIRS, whose sequences are as they came."""
@@ -101,6 +107,11 @@ class PairScorer:
         keys = [wt.tobytes() for wt, _ in tokens]
         scored = add_likelihoods(_without_coordinates(pairs, tokens), {"forward": self._score_pairs(tokens, keys)})
         return _flag_all(scored, self._unvalidated)
+
+    def without_scores(self, pairs: pa.Table, reason: str) -> pa.Table:
+        """The same columns for pairs that got no value, with ``reason`` as their failure."""
+        tokens = [(encode(""), encode(""))] * len(pairs)
+        return _with_failure(add_likelihoods(_without_coordinates(pairs, tokens), {"forward": _nothing(pairs)}), reason)
 
 
 def add_likelihoods(planned: pa.Table, by_strand: dict[Strand, PairLikelihoods]) -> pa.Table:
@@ -130,6 +141,17 @@ def add_likelihoods(planned: pa.Table, by_strand: dict[Strand, PairLikelihoods])
         planned = planned.append_column(name, column)
     same = np.logical_and.reduce([strand.same_sequence for strand in strands])
     return _with_flag(planned, SAME_SEQUENCE, same)
+
+
+def _nothing(rows: pa.Table) -> PairLikelihoods:
+    """No value for any row."""
+    missing = np.full(len(rows), np.nan)
+    return PairLikelihoods(missing, missing, missing, np.zeros(len(rows), np.int64), np.zeros(len(rows), bool))
+
+
+def _with_failure(table: pa.Table, reason: str) -> pa.Table:
+    failure = pa.array([reason] * len(table), pa.string())
+    return table.set_column(table.schema.get_field_index("failure"), "failure", failure)
 
 
 def _without_coordinates(pairs: pa.Table, tokens: Sequence[SequencePair]) -> pa.Table:

@@ -2,11 +2,12 @@
 
     OUT/scores/chrom=.../part-<shard>.parquet     OUT/rejects/part-<shard>.parquet
     OUT/runs/<run_id>/manifest.json, report.html    OUT/runs/self_test-<hash>.json
+    OUT/.work/<shard>-<hash>/...                    what is known of a shard that is not committed yet
 
 A shard is committed when its file in ``scores/`` exists: rejects are written first, then the scores, each under a hidden
-name that is then renamed (on object storage an upload is whole or absent, so it goes straight to its name). A reader of
-``scores/`` never sees half a file, and what is done is found by listing, not by trusting a log. A shard with nothing to
-show commits a file without rows.
+name that is then renamed. On object storage nothing is renamed: an upload is whole or absent there, so it goes straight to
+its name, in one write. A reader of ``scores/`` never sees half a file, and what is done is found by listing, not by trusting
+a log. A shard with nothing to show commits a file without rows.
 
 ``chrom`` is in the folder's name, percent-encoded as Hive does, and not in the files: readers take it from the path.
 """
@@ -16,10 +17,9 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,14 @@ from urllib.parse import quote, unquote
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
 from pyarrow import fs
 
 from raygen.errors import SettingsError, StoppedError
+from raygen.remote import exists, is_remote, join, keeps_folders, resolve, shown, with_endpoint
+from raygen.tables.run_lock import lock_folder, lock_prefix
 from raygen.tables.schemas import REJECTS, SCHEMA_VERSION, SCORES
 
+_WORK = ".work"
 _NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _PARTITIONING = ds.partitioning(pa.schema([("chrom", pa.string())]), flavor="hive")
 
@@ -61,11 +63,19 @@ class ScoreFile:
 
 
 class RunFolder:
-    """The folder of a run, on this machine or on any filesystem that pyarrow knows (s3://, gs://)."""
+    """The folder of a run, on this machine or on any filesystem that pyarrow or fsspec knows (s3://, gs://).
+
+    Attributes:
+        path: as it is shown.
+        uri: as other machines can use it.
+    """
 
     def __init__(self, path: str) -> None:
-        self.path = path.rstrip("/") or path
-        self._fs, self._root = _resolve(self.path)
+        given = path.rstrip("/") or path
+        self.path = shown(given)
+        self.uri = with_endpoint(given) if is_remote(given) else str(Path(given).expanduser().absolute())
+        self._fs, self._root = resolve(given)
+        self._keeps_folders = keeps_folders(self._fs)
 
     def prepare(self) -> None:
         """Make the folder.
@@ -74,44 +84,28 @@ class RunFolder:
             SettingsError: it cannot be written.
         """
         probe = f"{self._root}/.raygen-{uuid.uuid4().hex}"
-        if self._fs.get_file_info(f"{self._root}/ingest.json").type != fs.FileType.NotFound:
+        if exists(join(self.uri, "ingest.json")):
             raise SettingsError(
                 f"{self.path} is a folder of `raygen ingest`. Give another output folder for the scores."
             )
         try:
-            self._fs.create_dir(self._root, recursive=True)
+            if self._keeps_folders:
+                self._fs.create_dir(self._root, recursive=True)
             with self._fs.open_output_stream(probe):
                 pass
             self._fs.delete_file(probe)
         except OSError as error:
             raise SettingsError(f"The output folder {self.path} cannot be written: {error}.") from error
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other runs of this machine and of a shared filesystem out; a killed run's lock is gone with it.
-
-        A folder that is empty afterwards is taken away again. On object storage there is no lock.
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep other runs out (see ``run_lock``); a killed run's lock is gone with it or soon after.
 
         Raises:
             SettingsError: another run is at work here.
         """
-        if not isinstance(self._fs, fs.LocalFileSystem):
-            yield
-            return
-        path = Path(self._root) / ".raygen.lock"
-        lock = FileLock(path)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise SettingsError(
-                f"Another run is writing into {self.path}. Wait for it, or give another folder."
-            ) from error
-        try:
-            yield
-        finally:
-            if {entry.name for entry in path.parent.iterdir()} <= {path.name}:
-                shutil.rmtree(path.parent)
-            lock.release()
+        if self._keeps_folders:
+            return lock_folder(self._root, self.path)
+        return lock_prefix(self._fs, self._root, self.path)
 
     def score_files(self) -> list[ScoreFile]:
         """Every committed shard, by listing."""
@@ -144,9 +138,13 @@ class RunFolder:
         paths = list(self._parquet_under("rejects"))
         return ds.dataset(paths, filesystem=self._fs) if paths else ds.InMemoryDataset(REJECTS.empty_table())
 
-    def identity(self) -> Identity | None:
-        """What the scores that are here share, from a file's own metadata; None where there are none."""
-        for path in self._parquet_under("scores"):
+    def identity(self, files: Sequence[ScoreFile] | None = None) -> Identity | None:
+        """What the scores that are here share, from a file's own metadata; None where there are none.
+
+        Args:
+            files: what ``score_files`` gave, so that it need not be listed again.
+        """
+        for path in [file.path for file in files] if files is not None else self._parquet_under("scores"):
             with self._fs.open_input_file(path) as file:
                 metadata = pq.read_schema(file).metadata or {}
             if b"raygen.fingerprint" not in metadata:
@@ -231,24 +229,59 @@ class RunFolder:
         """
         path = f"{self._root}/{relative}"
         if self._fs.get_file_info(path).type == fs.FileType.NotFound:
-            if isinstance(self._fs, fs.LocalFileSystem):
+            if self._keeps_folders:
                 _link_new(Path(path), content)
             else:
                 self._publish(path, content)
         with self._fs.open_input_file(path) as file:
             return file.read()
 
+    def upload_once(self, source: Path, relative: str) -> str:
+        """Put a file of this machine into the folder, unless one of its size is there; return where it then is."""
+        path = f"{self._root}/{relative}"
+        there = self._fs.get_file_info(path)
+        if there.type != fs.FileType.File or there.size != source.stat().st_size:
+            with pa.memory_map(str(source)) as content:
+                self._publish(path, content.read_buffer())
+        return join(self.uri, relative)
+
+    def write_work(self, relative: str, content: bytes | pa.Buffer) -> None:
+        """Write a file of unfinished work, whole or not at all. It is hidden from readers of scores."""
+        self._publish(f"{self._root}/{_WORK}/{relative}", content)
+
+    def read_work(self, relative: str) -> pa.Buffer:
+        """A file of unfinished work."""
+        with self._fs.open_input_file(f"{self._root}/{_WORK}/{relative}") as file:
+            return file.read_buffer()
+
+    def list_work(self, relative: str = "") -> list[str]:
+        """Files of unfinished work below a folder of it, as paths from there, sorted; none where there is no such folder."""
+        base = f"{self._root}/{_WORK}/{relative}".rstrip("/")
+        found = self._fs.get_file_info(fs.FileSelector(base, recursive=True, allow_not_found=True))
+        files = [info for info in found if info.type == fs.FileType.File and not info.base_name.startswith(".")]
+        return sorted(info.path.removeprefix(f"{base}/") for info in files)
+
+    def drop_work(self, relative: str = "") -> None:
+        """Take a file or a folder of unfinished work away; it need not be there."""
+        path = f"{self._root}/{_WORK}/{relative}".rstrip("/")
+        with suppress(FileNotFoundError):
+            if self._fs.get_file_info(path).type == fs.FileType.Directory:
+                self._fs.delete_dir(path)
+            else:
+                self._fs.delete_file(path)
+
     def _write(self, relative: str, table: pa.Table) -> None:
         sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
+        pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
         self._publish(f"{self._root}/{relative}", sink.getvalue())
 
     def _publish(self, path: str, content: bytes | pa.Buffer) -> None:
         folder, _, name = path.rpartition("/")
-        self._fs.create_dir(folder, recursive=True)
-        local = isinstance(self._fs, fs.LocalFileSystem)
+        local = self._keeps_folders
         target = f"{folder}/.{name}.{uuid.uuid4().hex}" if local else path
         try:
+            if local:
+                self._fs.create_dir(folder, recursive=True)
             with self._fs.open_output_stream(target, compression=None) as stream:
                 stream.write(content)
             if local:
@@ -280,16 +313,6 @@ def read_scores(path: str) -> pa.Table:
     dataset = RunFolder(path).scores_dataset()
     extra = [name for name in dataset.schema.names if name not in SCORES.names]
     return dataset.to_table(columns=[*SCORES.names, *extra])
-
-
-def _resolve(path: str) -> tuple[fs.FileSystem, str]:
-    if "://" not in path:
-        return fs.LocalFileSystem(), str(Path(path).expanduser().absolute())
-    try:
-        found, root = fs.FileSystem.from_uri(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise SettingsError(f"output.path {path!r} is on no filesystem that can be reached: {error}.") from error
-    return found, root
 
 
 def _link_new(path: Path, content: bytes) -> None:

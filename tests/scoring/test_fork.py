@@ -218,6 +218,17 @@ def test_out_of_memory_makes_the_walk_narrower_and_the_scores_stay(evo1, monkeyp
     assert model.budget.num_halvings > 0
 
 
+def test_a_width_that_did_not_fit_is_not_tried_again(evo1, monkeypatch):
+    pairs, keys = as_pairs(cases(CONTIG)["spread"], WINDOWS["variant"])
+    model = load_model(evo1.name)
+    run_out_of_memory(model, monkeypatch, fits=90)
+    score_forked_pairs(model, pairs, keys)
+    halvings = model.budget.num_halvings
+    assert model.budget.max_families < len(pairs)
+    score_forked_pairs(model, pairs, keys)
+    assert model.budget.num_halvings == halvings
+
+
 def test_a_window_that_never_fits_stops_the_run(evo1, monkeypatch):
     pairs, keys = as_pairs(cases(CONTIG)["snv"], WINDOWS["variant"])
     model = load_model(evo1.name)
