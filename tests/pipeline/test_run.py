@@ -299,7 +299,7 @@ def test_the_wrong_assembly_writes_nothing(tmp_path):
 
 
 def test_a_window_larger_than_the_context_is_refused(tmp_path, reference):
-    with pytest.raises(SettingsError, match=r"10,000 bases, but demo reads 8,192"):
+    with pytest.raises(SettingsError, match=r"10,000 bases, but demo reads 4,096"):
         score(tmp_path / "out", write_variants(tmp_path), reference, **{"window.left": 5000, "window.right": 5000})
 
 
