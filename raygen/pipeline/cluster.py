@@ -131,7 +131,8 @@ def _start(remote: str | None) -> None:
 
     try:
         with _quiet_start(), _own_signals():
-            ray.init(address=remote, log_to_driver=False, logging_level=logging.ERROR, **local)
+            # "local": without it Ray would join whatever cluster somebody started on this machine
+            ray.init(address=remote or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
     except ConnectionError as error:
         raise SettingsError(f"No Ray cluster answers at {remote}: {error}.") from error
     except (OSError, RuntimeError, ValueError) as error:

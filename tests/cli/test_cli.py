@@ -233,7 +233,7 @@ def test_compare_windows_prints_and_writes_a_table(raygen, tmp_path, reference):
     ("more", "code", "words"),
     [
         (["--windows", "60-60"], 2, "left+right@stride"),
-        (["--windows", "9000+1"], 2, "reads 8,192"),
+        (["--windows", "9000+1"], 2, "reads 4,096"),
         (["--circular", "MT"], 2, "does not have"),
         (["--windows", "60+60", "--out", "no/such/folder.json"], 2, "cannot be written"),
     ],

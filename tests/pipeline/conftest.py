@@ -16,6 +16,7 @@ def local_ray(_own_cache):
     os.environ.setdefault("RAY_AUTH_TOKEN", "0" * 64)
     with cluster._quiet_start():
         ray.init(
+            address="local",
             num_cpus=2,
             num_gpus=1,
             include_dashboard=False,
