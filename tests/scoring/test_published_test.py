@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def test_the_loss_is_the_mean_over_sequences_of_the_mean_over_bases() -> None:
     by_hand = []
     for sequence in _sequences():
         pairs = {(a, b): 0 for a in "ACGTN" for b in "ACGTN"}
-        for before, base in zip(sequence, sequence[1:], strict=False):
+        for before, base in pairwise(sequence):
             pairs[before, base] += 1
         total = sum(count * model.loaded.network.log_prob(base, before) for (before, base), count in pairs.items())
         by_hand.append(-total / (len(sequence) - 1))
