@@ -34,7 +34,8 @@ def convert(
     with stderr.status(f"converting {checkpoint}"):
         made = convert_named(checkpoint, Path(to), model=model, like=like, config_file=config, revision=revision)
     files = "1 file" if made.num_files == 1 else f"{made.num_files} files"
-    say(f"{made.num_tensors:,} tensors, {made.num_bytes / 1e9:.2f} GB in {files}: {made.folder}")
+    size = f"{made.num_bytes / 1e9:.1f} GB" if made.num_bytes >= 1e9 else f"{made.num_bytes / 1e6:.1f} MB"
+    say(f"{made.num_tensors:,} tensors, {size} in {files}: {made.folder}")
     for remark in made.remarks:
         say(remark)
     say(f"Next: raygen score --model {made.folder} ...")

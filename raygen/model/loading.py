@@ -234,7 +234,7 @@ def _find(name: str | Path, revision: str | None, device: str, allow_unvalidated
     device = device_named(device)
     card = find_card(name)
     if card and card.needs_fp8 and not allow_unvalidated:  # before gigabytes are fetched
-        raise SettingsError(_needs_fp8(card.name))
+        raise SettingsError(_needs_fp8(card.name, "its publishers say"))
     is_folder = name != DEMO and Path(name).is_dir()
     revision = card.revision if card and revision is None and not is_folder else revision
     folder, remarks = folder_of(name, revision, card)
@@ -242,9 +242,10 @@ def _find(name: str | Path, revision: str | None, device: str, allow_unvalidated
         remarks.append(NO_CARD)
     if model_type_of(folder) in FAMILIES:
         config = read_config(folder)
+        # Of the 7B models, too, published configurations say FP8; their cards know better.
         unvalidated = card.needs_fp8 if card else bool(getattr(config, "use_fp8_input_projections", False))
         if unvalidated and not allow_unvalidated:
-            raise SettingsError(_needs_fp8(str(name)))
+            raise SettingsError(_needs_fp8(str(name), "use_fp8_input_projections in its config.json says"))
         if card:
             config, said = _by_card(config, card)
             remarks += said
@@ -259,12 +260,11 @@ def _find(name: str | Path, revision: str | None, device: str, allow_unvalidated
     return _Found(str(name), revision, device, folder, facts, card, unvalidated, tuple(remarks))
 
 
-def _needs_fp8(name: str) -> str:
+def _needs_fp8(name: str, who_says: str) -> str:
     return (
-        f"{name} was trained with FP8 and its publishers say that it needs it (Transformer Engine, a Hopper GPU) for numerical "
-        "accuracy; here it would run in another precision, and no one has shown what its scores then mean. The 7B models run "
-        "without. To score with it anyway set model.allow_unvalidated: true; every row then has the flag "
-        f"{UNVALIDATED}."
+        f"{name} needs FP8 (Transformer Engine, a Hopper GPU) for its published accuracy, {who_says}; here it would run in "
+        "another precision, and no one has shown what its scores then mean. The 7B models run without. To score with it anyway set "
+        f"model.allow_unvalidated: true; every row then has the flag {UNVALIDATED}."
     )
 
 

@@ -157,13 +157,15 @@ def test_a_hub_id_is_fetched_and_converted_once(
 
 def test_a_model_that_needs_fp8_is_refused_before_it_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "fetch_from_hub", lambda *_: pytest.fail("fetched"))
-    with pytest.raises(SettingsError, match=r"evo2_40b was trained with FP8 .* model.allow_unvalidated: true"):
+    with pytest.raises(
+        SettingsError, match=r"evo2_40b needs FP8 .* its publishers say.* model.allow_unvalidated: true"
+    ):
         describe_network("arcinstitute/evo2_40b", device="cpu")
 
 
 def test_a_converted_folder_that_needs_fp8_is_refused_or_flagged(tmp_path: Path, tensors: dict[str, Any]) -> None:
     made = convert_named(str(write_published(tmp_path / "evo2_40b.pt", tensors)), tmp_path / "model")
-    with pytest.raises(SettingsError, match="evo2_40b was trained with FP8"):
+    with pytest.raises(SettingsError, match="evo2_40b needs FP8"):
         load_network(made.folder, device="cpu")
     loaded = load_network(made.folder, device="cpu", allow_unvalidated=True)
     described = describe_network(made.folder, device="cpu", allow_unvalidated=True)
@@ -173,7 +175,7 @@ def test_a_converted_folder_that_needs_fp8_is_refused_or_flagged(tmp_path: Path,
 
 def test_without_a_card_the_configuration_says_whether_fp8_is_needed(tmp_path: Path, tensors: dict[str, Any]) -> None:
     made = convert_named(str(write_published(tmp_path / "mine.pt", tensors)), tmp_path / "model", like="evo2_40b")
-    with pytest.raises(SettingsError, match="model was trained with FP8"):
+    with pytest.raises(SettingsError, match=r"model needs FP8 .* use_fp8_input_projections"):
         describe_network(made.folder, device="cpu")
 
 

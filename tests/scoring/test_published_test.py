@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import csv
 import importlib.util
-import itertools
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from raygen.errors import StoppedError
-from raygen.model.cards import card_named
+from raygen.model.cards import UNVALIDATED, card_named
 from raygen.scoring.likelihood import ResidentModel
 from raygen.scoring.published_test import TOLERANCE, _sequences, check_published, published_test_loss
+from raygen.scoring.scorer import PairScorer
 from raygen.scoring.self_test import check_machine
 from raygen.tables.layout import RunFolder
 from tests.builders import bigram_model
@@ -50,7 +52,7 @@ def test_the_loss_is_the_mean_over_sequences_of_the_mean_over_bases() -> None:
     by_hand = []
     for sequence in _sequences():
         pairs = {(a, b): 0 for a in "ACGTN" for b in "ACGTN"}
-        for before, base in itertools.pairwise(sequence):
+        for before, base in pairwise(sequence):
             pairs[before, base] += 1
         total = sum(count * model.loaded.network.log_prob(base, before) for (before, base), count in pairs.items())
         by_hand.append(-total / (len(sequence) - 1))
@@ -78,3 +80,10 @@ def test_without_a_published_number_or_with_another_precision_nothing_is_asked(m
     check_published(published_as(None), "machine")
     check_published(published_as(9.0, unvalidated=True), "machine")
     check_published(bigram_model(), "machine")
+
+
+def test_every_row_of_an_unvalidated_model_is_flagged() -> None:
+    pairs = pa.table({"pair_id": ["a", "b"], "wt_sequence": ["ACGT", "ACNT"], "mut_sequence": ["ACCT", "ACNA"]})
+    for unvalidated in (True, False):
+        flags = PairScorer(published_as(None, unvalidated=unvalidated)).score(pairs)["flags"].to_pylist()
+        assert [UNVALIDATED in said for said in flags] == [unvalidated, unvalidated]
