@@ -21,6 +21,7 @@ class Job:
         device: ``cuda`` or ``cpu``, ``dtype``: as resolved where the actors will run.
         off_label: the declared domain is none that the model was trained on, so every row gets a flag.
         threads: of each actor on a CPU.
+        keep_every: seconds of work after which a piece of a shard is kept.
         identity: fingerprint and reference that every score of the folder shares.
         earlier_files: score files of earlier inputs by contig; what is in them is not scored again.
         make_scorer, open_folder: what an actor scores with and how a stage reaches the output; tests make them fail.
@@ -44,6 +45,7 @@ class Job:
     max_batch_tokens: int | None
     state_memory: int | None
     threads: int
+    keep_every: float
     identity: Identity
     earlier_files: Mapping[str | None, tuple[str, ...]]
     make_scorer: Callable[[Job], ActorScorer] = ResidentScorer

@@ -346,6 +346,7 @@ def _job(settings: Settings, model: NetworkDescription, window: Window | None, r
         max_batch_tokens=None if batch_tokens == "auto" else batch_tokens,
         state_memory=None if state_memory == "auto" else state_memory,
         threads=1,
+        keep_every=settings.scoring.keep_every,
         identity=Identity(
             fingerprint=fingerprint(model, window, strand, circular),
             reference_digest=reference.digest if reference else "",
