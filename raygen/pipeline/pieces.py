@@ -135,6 +135,14 @@ def forget(folder: RunFolder, shard: str, identity: Identity, ids: pa.ChunkedArr
     folder.drop_work(_place(shard, identity, ids))
 
 
+def forget_all(folder: RunFolder, shards: set[str]) -> None:
+    """All of these shards are committed; what an unfinished run over another input keeps here stays."""
+    places = {name.partition("/")[0] for name in folder.list_work()}
+    done = {place for place in places if place.startswith("starts.") or place.rpartition("-")[0] in shards}
+    for place in done if places - done else {""}:
+        folder.drop_work(place)
+
+
 def rows_in_pieces(folder: RunFolder) -> dict[str, int]:
     """Rows that are scored and not yet committed, by shard."""
     rows: dict[str, int] = {}

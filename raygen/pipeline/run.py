@@ -24,7 +24,7 @@ from raygen.pipeline.build import build
 from raygen.pipeline.cluster import ActorPlan, plan_actors, remote_address, resources, session
 from raygen.pipeline.intake import take_input, where_workers_read
 from raygen.pipeline.job import Job
-from raygen.pipeline.pieces import rows_in_pieces
+from raygen.pipeline.pieces import forget_all, rows_in_pieces
 from raygen.pipeline.progress import RunProgress
 from raygen.pipeline.shards import Shard, plan_shards
 from raygen.pipeline.staged import staged_reference
@@ -118,6 +118,7 @@ class _Run:
         self._num_failed = self._num_tried = 0
         self._warnings: list[str] = []
         self.shards: list[Shard] = []
+        self._names: set[str] = set()
         self._taken: dict[str, Any] = {}
         self._actors: ActorPlan | None = None
         if job.off_label:
@@ -138,7 +139,7 @@ class _Run:
         self._timings["ingest"] = time.monotonic() - began
 
     def _leave_out_committed(self, shards: Sequence[Shard], files: Sequence[ScoreFile]) -> None:
-        names = {shard.name for shard in shards}
+        names = self._names = {shard.name for shard in shards}
         committed = {file.shard for file in files} & names
         failed = self._folder.rejects_of(committed)
         rows = sum(shard.num_rows for shard in shards if shard.name in committed)
@@ -171,7 +172,6 @@ class _Run:
         total = sum(shard.num_rows for shard in self.shards)
         with RunProgress(total, rows_in_pieces=lambda: sum(rows_in_pieces(self._folder).values())) as progress:
             self._stream(progress, self._actors)
-        self._folder.drop_work()
         self._timings["score"] = time.monotonic() - began
 
     def _stream(self, progress: RunProgress, actors: ActorPlan) -> None:
@@ -232,6 +232,7 @@ class _Run:
         except StoppedError:
             self._write_manifest("failed")
             raise
+        forget_all(self._folder, self._names)
         if self._rescored:
             pairs = f"{self._rescored:,} pairs of sequences were"
             self._warn(f"{pairs} not finite in {self._job.dtype} and scored again in float32.")
