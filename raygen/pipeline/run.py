@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -15,7 +14,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from raygen.errors import InputError, Interrupted, RaygenError, RunInterrupted, SettingsError, StoppedError
+from raygen.errors import Interrupted, RaygenError, RunInterrupted, SettingsError, StoppedError
 from raygen.model.cards import OFF_LABEL_DOMAIN, is_off_label
 from raygen.model.loading import DEMO, NetworkDescription, describe_network
 from raygen.pipeline.actor_scorer import ActorScorer, ResidentScorer
@@ -26,6 +25,7 @@ from raygen.pipeline.intake import take_input, where_workers_read
 from raygen.pipeline.job import Job
 from raygen.pipeline.pieces import forget_all, rows_in_pieces
 from raygen.pipeline.progress import RunProgress
+from raygen.pipeline.ray_errors import in_our_words
 from raygen.pipeline.shards import Shard, plan_shards
 from raygen.pipeline.staged import staged_reference
 from raygen.pipeline.stages import ShardSummary
@@ -39,11 +39,9 @@ from raygen.tables.manifest import Counts, add_counts, machine, new_run_id, vers
 
 Say = Callable[[str], None]
 
-_OWN_ERROR = re.compile(r"\braygen\.errors\.(\w+): (.+)")
 SHARDS_A_WAVE = 8192
 """33 million rows: at the end of a wave actors wait for the last shards and are made again, minutes in hours of work."""
 _FEWEST_TRIED = 300  # rows: in a small input one bad row is a large share
-_ANY_ERROR = re.compile(r"(?!ray\.exceptions)[\w.]*(Error|Exception|Exit)\b.*")
 
 
 @dataclass(frozen=True)
@@ -185,7 +183,7 @@ class _Run:
             raise RunInterrupted(f"Stopped. {self._so_far()} The same command goes on from there.") from None
         except (RayError, RaygenError) as error:
             self._write_manifest("failed")
-            raise _in_our_words(error, self._so_far()) from error
+            raise in_our_words(error, self._so_far()) from error
 
     def _count(self, summary: ShardSummary) -> None:
         self._counts.scored += summary.scored
@@ -297,7 +295,7 @@ def _describe(settings: Settings) -> NetworkDescription:
     try:
         return ray.get(ask.remote())
     except RayError as error:
-        raise _in_our_words(error, "Nothing was scored yet.") from error
+        raise in_our_words(error, "Nothing was scored yet.") from error
 
 
 def _describe_here(name: str, **options: Any) -> NetworkDescription:
@@ -413,20 +411,3 @@ def _off_label(settings: Settings, model: NetworkDescription) -> str:
         f"input.domain is {settings.input.domain}, but {model.name} was trained on {trained_on}: "
         f"its scores may mean nothing here, and every row has the flag {OFF_LABEL_DOMAIN}."
     )
-
-
-def _in_our_words(error: BaseException, so_far: str) -> RaygenError:
-    """The error that a stage raised, without Ray's layers around it.
-
-    An error travels from a worker as text; its own line names its class.
-    """
-    if isinstance(error, RaygenError):
-        return error
-    lines = [line.strip() for line in str(error).splitlines()]
-    own = [found for line in lines if (found := _OWN_ERROR.search(line))]
-    if own:
-        kind = {one.__name__: one for one in (SettingsError, InputError, StoppedError)}.get(own[-1][1], StoppedError)
-        return kind(f"{own[-1][2]} {so_far}")
-    other = [line for line in lines if _ANY_ERROR.match(line)]
-    what = other[-1].rstrip(".") if other else type(error).__name__
-    return StoppedError(f"The run stopped on an error that it did not expect: {what}. {so_far}")
