@@ -97,6 +97,11 @@ class ScoringSettings(_Room):
         "auto",
         description="bytes for shared states, for the method fork; auto: 1 GiB, on a GPU a quarter of what is free",
     )
+    keep_every: float = Field(
+        30.0,
+        gt=0,
+        description="seconds of an actor's work after which scored rows are kept; a stop loses about as much",
+    )
     max_failed_share: float = Field(
         0.05, ge=0, le=1, description="of the rows tried (of 300 where it is fewer); more that fail stop the run"
     )

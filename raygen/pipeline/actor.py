@@ -20,7 +20,7 @@ import ray
 from raygen.errors import RaygenError, StoppedError
 from raygen.pipeline.job import Job
 from raygen.pipeline.metrics import peak_gpu_memory
-from raygen.pipeline.pieces import FIRST_PIECE, PIECE_SECONDS, ActorStart, Piece, ShardPieces
+from raygen.pipeline.pieces import FIRST_PIECE, ActorStart, Piece, ShardPieces
 
 _MANY = 16
 """As many rows that all fail are the model's fault and not theirs."""
@@ -97,7 +97,7 @@ class ScoreShard:
 
     def _measure(self, num_rows: int, seconds: float) -> None:
         """Pieces grow at once and shrink slowly: a small one after a bad row says little about speed."""
-        self._usual_rows = max(int(num_rows / max(seconds, 1e-6) * PIECE_SECONDS), self._usual_rows // 2, 1)
+        self._usual_rows = max(int(num_rows / max(seconds, 1e-6) * self._job.keep_every), self._usual_rows // 2, 1)
 
     def _score_or_split(self, rows: pa.Table, pieces: ShardPieces, attempt: str) -> pa.Table:
         """Score rows; where that raises, score their halves."""

@@ -24,6 +24,7 @@ class Job:
         calibration: the text of a calibration file, whose cut points ``cuts`` then are; None for none.
         allow_unvalidated: the model may be one that needs FP8 for its published numbers.
         threads: of each actor on a CPU.
+        keep_every: seconds of work after which a piece of a shard is kept.
         identity: fingerprint and reference that every score of the folder shares.
         earlier_files: score files of earlier inputs by contig; what is in them is not scored again.
         make_scorer, open_folder: what an actor scores with and how a stage reaches the output; tests make them fail.
@@ -49,6 +50,7 @@ class Job:
     max_batch_tokens: int | None
     state_memory: int | None
     threads: int
+    keep_every: float
     identity: Identity
     earlier_files: Mapping[str | None, tuple[str, ...]]
     make_scorer: Callable[[Job], ActorScorer] = ResidentScorer

@@ -1,7 +1,7 @@
 """What is known of a shard that is not committed yet: pieces that are scored, and tries that ended with their process.
 
-A shard is scored from its first row to its last in pieces of about ``PIECE_SECONDS``. A finished piece is kept beside the
-output, so that a run that stops loses half a minute of an actor's work and not a whole shard of it, and progress can be
+A shard is scored from its first row to its last in pieces of ``scoring.keep_every`` seconds. A finished piece is kept beside the
+output, so that a run that stops loses about as much of an actor's work and not a whole shard of it, and progress can be
 seen within a shard. A try is written down before it begins and struck out when it ends, well or with an exception; one
 that is left behind took its process with it. Such rows are tried again in smaller pieces until the one row that kills is
 alone. All of it is found by listing:
@@ -29,7 +29,6 @@ import pyarrow as pa
 from raygen.errors import StoppedError
 from raygen.tables.layout import Identity, RunFolder
 
-PIECE_SECONDS = 30.0
 FIRST_PIECE = 64
 """Rows of an actor's first piece, before it knows how fast it is."""
 
@@ -134,6 +133,14 @@ class ShardPieces:
 def forget(folder: RunFolder, shard: str, identity: Identity, ids: pa.ChunkedArray) -> None:
     """A shard is committed: nothing more needs to be known of it."""
     folder.drop_work(_place(shard, identity, ids))
+
+
+def forget_all(folder: RunFolder, shards: set[str]) -> None:
+    """All of these shards are committed; what an unfinished run over another input keeps here stays."""
+    places = {name.partition("/")[0] for name in folder.list_work()}
+    done = {place for place in places if place.startswith("starts.") or place.rpartition("-")[0] in shards}
+    for place in done if places - done else {""}:
+        folder.drop_work(place)
 
 
 def rows_in_pieces(folder: RunFolder) -> dict[str, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -15,7 +14,7 @@ from typing import Any
 import ray
 from ray.exceptions import GetTimeoutError, RayError
 
-from raygen.errors import InputError, Interrupted, RaygenError, RunInterrupted, SettingsError, StoppedError
+from raygen.errors import Interrupted, RaygenError, RunInterrupted, SettingsError, StoppedError
 from raygen.interpret.calibrate import CALIBRATED_COLUMNS, Calibration, load_calibration, summary
 from raygen.interpret.classify import cuts_as_text
 from raygen.model.cards import OFF_LABEL_DOMAIN, is_off_label
@@ -28,8 +27,9 @@ from raygen.pipeline.events import EventLog
 from raygen.pipeline.intake import take_input, where_workers_read
 from raygen.pipeline.job import Job
 from raygen.pipeline.metrics import RunMetrics
-from raygen.pipeline.pieces import rows_in_pieces
+from raygen.pipeline.pieces import forget_all, rows_in_pieces
 from raygen.pipeline.progress import RunProgress
+from raygen.pipeline.ray_errors import in_our_words
 from raygen.pipeline.shards import Shard, plan_shards
 from raygen.pipeline.staged import staged_reference
 from raygen.pipeline.stages import ShardSummary
@@ -46,12 +46,9 @@ from raygen.tables.pace import Pace
 
 Say = Callable[[str], None]
 
-
-_OWN_ERROR = re.compile(r"\braygen\.errors\.(\w+): (.+)")
 SHARDS_A_WAVE = 8192
 """33 million rows: at the end of a wave actors wait for the last shards and are made again, minutes in hours of work."""
 _FEWEST_TRIED = 300  # rows: in a small input one bad row is a large share
-_ANY_ERROR = re.compile(r"(?!ray\.exceptions)[\w.]*(Error|Exception|Exit)\b.*")
 
 
 @dataclass(frozen=True)
@@ -133,6 +130,7 @@ class _Run:
         self._num_failed = self._num_tried = 0
         self._warnings: list[str] = []
         self.shards: list[Shard] = []
+        self._names: set[str] = set()
         self._taken: dict[str, Any] = {}
         self._actors: ActorPlan | None = None
         self._metrics, self._log = RunMetrics(job.run_id), EventLog(job.run_id)
@@ -154,7 +152,7 @@ class _Run:
         self._timings["ingest"] = time.monotonic() - began
 
     def _leave_out_committed(self, shards: Sequence[Shard], files: Sequence[ScoreFile]) -> None:
-        names = {shard.name for shard in shards}
+        names = self._names = {shard.name for shard in shards}
         committed = {file.shard for file in files} & names
         failed = self._folder.rejects_of(committed)
         rows = sum(shard.num_rows for shard in shards if shard.name in committed)
@@ -191,7 +189,6 @@ class _Run:
         self._log.write("scoring", variants=num_left, shards=len(self.shards), actors=asdict(self._actors))
         with RunProgress(num_left, rows_in_pieces=lambda: sum(rows_in_pieces(self._folder).values())) as progress:
             self._stream(progress, self._actors)
-        self._folder.drop_work()
         self._timings["score"] = time.monotonic() - began
 
     def _stream(self, progress: RunProgress, actors: ActorPlan) -> None:
@@ -207,7 +204,7 @@ class _Run:
             raise RunInterrupted(f"Stopped. {self._so_far()} The same command goes on from there.") from None
         except (RayError, RaygenError) as error:
             self._write_manifest("failed")
-            raise _in_our_words(error, self._so_far()) from error
+            raise in_our_words(error, self._so_far()) from error
 
     def _count(self, summary: ShardSummary) -> None:
         self._counts.scored += summary.scored
@@ -256,6 +253,7 @@ class _Run:
         except StoppedError:
             self._write_manifest("failed")
             raise
+        forget_all(self._folder, self._names)
         if self._rescored:
             pairs = f"{self._rescored:,} pairs of sequences were"
             self._warn(f"{pairs} not finite in {self._job.dtype} and scored again in float32.")
@@ -337,7 +335,7 @@ def _describe(settings: Settings) -> NetworkDescription:
             "scored yet; the same command tries again."
         ) from error
     except RayError as error:
-        raise _in_our_words(error, "Nothing was scored yet.") from error
+        raise in_our_words(error, "Nothing was scored yet.") from error
 
 
 def _describe_here(name: str, **options: Any) -> NetworkDescription:
@@ -384,6 +382,7 @@ def _job(settings: Settings, model: NetworkDescription, window: Window | None, r
         max_batch_tokens=None if batch_tokens == "auto" else batch_tokens,
         state_memory=None if state_memory == "auto" else state_memory,
         threads=1,
+        keep_every=settings.scoring.keep_every,
         identity=Identity(
             fingerprint=own,
             reference_digest=reference.digest if reference else "",
@@ -469,20 +468,3 @@ def _off_label(settings: Settings, model: NetworkDescription) -> str:
         f"input.domain is {settings.input.domain}, but {model.name} was trained on {trained_on}: "
         f"its scores may mean nothing here, and every row has the flag {OFF_LABEL_DOMAIN}."
     )
-
-
-def _in_our_words(error: BaseException, so_far: str) -> RaygenError:
-    """The error that a stage raised, without Ray's layers around it.
-
-    An error travels from a worker as text; its own line names its class.
-    """
-    if isinstance(error, RaygenError):
-        return error
-    lines = [line.strip() for line in str(error).splitlines()]
-    own = [found for line in lines if (found := _OWN_ERROR.search(line))]
-    if own:
-        kind = {one.__name__: one for one in (SettingsError, InputError, StoppedError)}.get(own[-1][1], StoppedError)
-        return kind(f"{own[-1][2]} {so_far}")
-    other = [line for line in lines if _ANY_ERROR.match(line)]
-    what = other[-1].rstrip(".") if other else type(error).__name__
-    return StoppedError(f"The run stopped on an error that it did not expect: {what}. {so_far}")

@@ -175,7 +175,10 @@ class RunFolder:
         self, shard: str, chrom: str | None, scores: pa.Table, rejects: pa.Table, identity: Identity
     ) -> None:
         """Make a shard's rows visible. Scores come with the SCORES columns and perhaps source columns after them."""
-        self.commit_rejects(shard, rejects)
+        if rejects.num_rows:
+            self.commit_rejects(shard, rejects)
+        else:  # a try that was killed between its two files may have rejected what is scored now
+            self._remove(f"{self._root}/rejects/part-{shard}.parquet")
         folder = _NULL_PARTITION if chrom is None else quote(chrom, safe="")
         shared = {f"raygen.{name}": value for name, value in asdict(identity).items()}
         metadata = {"raygen.schema_version": str(SCHEMA_VERSION), **shared}
@@ -257,17 +260,24 @@ class RunFolder:
     def list_work(self, relative: str = "") -> list[str]:
         """Files of unfinished work below a folder of it, as paths from there, sorted; none where there is no such folder."""
         base = f"{self._root}/{_WORK}/{relative}".rstrip("/")
-        found = self._fs.get_file_info(fs.FileSelector(base, recursive=True, allow_not_found=True))
+        try:
+            found = self._fs.get_file_info(fs.FileSelector(base, recursive=True, allow_not_found=True))
+        except FileNotFoundError:  # a folder in it was taken away meanwhile
+            return self.list_work(relative)
         files = [info for info in found if info.type == fs.FileType.File and not info.base_name.startswith(".")]
         return sorted(info.path.removeprefix(f"{base}/") for info in files)
 
     def drop_work(self, relative: str = "") -> None:
         """Take a file or a folder of unfinished work away; it need not be there."""
-        path = f"{self._root}/{_WORK}/{relative}".rstrip("/")
+        self._remove(f"{self._root}/{_WORK}/{relative}".rstrip("/"))
+
+    def _remove(self, path: str) -> None:
+        """Take a file or a folder away if it is there."""
+        kind = self._fs.get_file_info(path).type
         with suppress(FileNotFoundError):
-            if self._fs.get_file_info(path).type == fs.FileType.Directory:
+            if kind == fs.FileType.Directory:
                 self._fs.delete_dir(path)
-            else:
+            elif kind == fs.FileType.File:
                 self._fs.delete_file(path)
 
     def _write(self, relative: str, table: pa.Table) -> None:

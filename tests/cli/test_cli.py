@@ -193,10 +193,10 @@ def test_a_vcf_in_the_place_of_the_settings_file_says_how_to_write_it(raygen):
     assert "--variants a.vcf" in err
 
 
-def test_remote_input_is_refused_with_a_sentence(raygen, tmp_path, reference):
-    code, _, err = raygen("score", "--variants", "s3://b/x.vcf", "--reference", reference, "--out", tmp_path / "out")
-    assert code == 3
-    assert "s3://b/x.vcf (only local paths can be read)" in err
+def test_input_on_a_filesystem_that_nothing_knows_is_refused_with_a_sentence(raygen, tmp_path, reference):
+    code, _, err = raygen("score", "--variants", "tape://b/x.vcf", "--reference", reference, "--out", tmp_path / "out")
+    assert code == 2
+    assert "tape://b/x.vcf is on no filesystem that can be reached" in err
 
 
 def test_settings_of_windows_do_not_go_with_pairs(raygen, tmp_path):

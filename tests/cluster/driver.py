@@ -17,7 +17,7 @@ from tests.pipeline.faults import faulty_scorer
 
 if __name__ == "__main__":
     inputs, out, seconds = sys.argv[1:]
-    chosen = settings(json.loads(Path(inputs).read_text()), out, **{"cluster.actors": 1})
+    chosen = settings(json.loads(Path(inputs).read_text()), out, **{"cluster.actors": 1, "scoring.keep_every": 2})
     print("start", flush=True)
     result = run_score(chosen, say=lambda line: None, make_scorer=partial(faulty_scorer, seconds_a_row=float(seconds)))
     print(json.dumps(asdict(result.counts)), flush=True)

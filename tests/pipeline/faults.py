@@ -17,6 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import torch
 
+from raygen.errors import StoppedError
 from raygen.pipeline.actor_scorer import ResidentScorer
 from raygen.tables.layout import RunFolder
 
@@ -30,7 +31,7 @@ class FaultyScorer:
     """Fails on chosen positions of the variants, before their batch is scored.
 
     Args:
-        raises, exits: positions that raise, and that end the process.
+        raises, exits, stops: positions that raise, that end the process, and that stop the run.
         most_rows: more at once run out of memory.
         once: a folder; the first process to score a batch there is killed, with half of the batch scored.
         broken_by: positions after which nothing can be scored any more in the same process.
@@ -44,6 +45,7 @@ class FaultyScorer:
         inner: ResidentScorer,
         raises: Collection[int] = (),
         exits: Collection[int] = (),
+        stops: Collection[int] = (),
         most_rows: int | None = None,
         once: Path | None = None,
         broken_by: Collection[int] = (),
@@ -53,7 +55,7 @@ class FaultyScorer:
     ) -> None:
         self._inner = inner
         self._raises, self._exits, self._most_rows, self._once = raises, exits, most_rows, once
-        self._fills = fills
+        self._fills, self._stops = fills, stops
         self._broken_by, self._seconds_a_row, self._seen, self._broken = broken_by, seconds_a_row, seen, False
 
     def score(self, planned: pa.Table) -> pa.Table:
@@ -63,6 +65,8 @@ class FaultyScorer:
                 file.write(f"{len(planned)}\n")
         if self._most_rows is not None and len(planned) > self._most_rows:
             raise torch.OutOfMemoryError("CUDA out of memory (not really)")
+        if here & set(self._stops):
+            raise StoppedError("as a test wants it.")
         if here & set(self._exits):
             os._exit(11)
         if self._once is not None and len(planned) > 1 and first(self._once / "batch"):

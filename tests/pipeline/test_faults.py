@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from raygen.errors import InputError, RaygenError, SettingsError, StoppedError
+from raygen.pipeline.pieces import rows_in_pieces
 from raygen.pipeline.run import RunResult, run_score
 from raygen.settings import load_settings
-from raygen.tables.layout import read_scores
+from raygen.tables.layout import RunFolder, read_scores
 from tests.builders import fasta, random_bases, snvs, vcf
 from tests.pipeline.faults import KilledWrite, dies_at_the_start, faulty_scorer, fill_disk
 
@@ -107,6 +108,18 @@ def test_an_actor_killed_in_the_middle_of_a_batch_loses_and_repeats_nothing(tmp_
 def test_a_write_killed_half_way_loses_and_repeats_nothing(tmp_path, undisturbed):
     score(tmp_path, open_folder=partial(KilledWrite, once=tmp_path))
     assert (tmp_path / "write").exists()
+    assert_all_but(set(), tmp_path / "out", undisturbed)
+
+
+def test_a_run_that_stops_goes_on_within_a_shard(tmp_path, undisturbed):
+    given = {"scoring.keep_every": 1e-6}  # pieces of 64, 32, 16, ... rows
+    with pytest.raises(StoppedError, match=r"rows are scored and kept, and \d+ of shards that are not whole yet"):
+        score(tmp_path, given=given, make_scorer=partial(faulty_scorer, stops={251}))
+    kept = sum(rows_in_pieces(RunFolder(str(tmp_path / "out"))).values())
+    left = len(undisturbed) - kept - len(deltas(tmp_path / "out"))
+    score(tmp_path, make_scorer=partial(faulty_scorer, seen=tmp_path / "seen"))
+    assert sum(map(int, (tmp_path / "seen").read_text().split())) == left
+    assert kept > 0
     assert_all_but(set(), tmp_path / "out", undisturbed)
 
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from raygen.errors import StoppedError
-from raygen.pipeline.pieces import ActorStart, Piece, ShardPieces, forget, next_piece, rows_in_pieces
+from raygen.pipeline.pieces import ActorStart, Piece, ShardPieces, forget, forget_all, next_piece, rows_in_pieces
 from raygen.tables.layout import Identity, RunFolder
 
 IDENTITY = Identity("f" * 16, "r" * 64)
@@ -68,6 +68,15 @@ def test_pieces_are_kept_and_found_again_by_another_run(folder):
     assert tokens == 20
     assert rows_in_pieces(folder) == {"stem-000001": 60}
     forget(folder, "stem-000001", IDENTITY, IDS)
+    assert rows_in_pieces(folder) == {}
+
+
+def test_what_another_input_keeps_stays_when_all_of_one_are_committed(folder):
+    for stem in ("mine", "other"):
+        ShardPieces(folder, "run", f"{stem}-000001", IDENTITY, IDS).keep(Piece(0, 2), pa.table({"row": [0, 1]}), 5)
+    forget_all(folder, {"mine-000001"})
+    assert rows_in_pieces(folder) == {"other-000001": 2}
+    forget_all(folder, {"other-000001"})
     assert rows_in_pieces(folder) == {}
 
 

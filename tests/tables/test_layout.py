@@ -64,6 +64,12 @@ def test_a_shard_committed_twice_is_there_once(folder):
     assert folder.rejects_of({"s"}) == {"scoring_failed": 1}
 
 
+def test_what_an_unfinished_try_rejected_and_a_later_one_scored_is_no_reject(folder):
+    folder.commit_rejects("s", rejects("scoring_failed"))
+    folder.commit_shard("s", "1", scores("1", "v"), rejects(), IDENTITY)
+    assert folder.rejects_of({"s"}) == {}
+
+
 def test_a_shard_without_scores_is_committed_too(folder):
     folder.commit_shard("s", "1", scores("1"), rejects("scoring_failed"), IDENTITY)
     assert [file.shard for file in folder.score_files()] == ["s"]
