@@ -125,7 +125,7 @@ class _Run:
     def _leave_out_committed(self, shards: Sequence[Shard]) -> None:
         names = {shard.name for shard in shards}
         files = self._folder.score_files()
-        committed = {file.shard for file in files} & names
+        committed = self._folder.committed_shards() & names
         failed = self._folder.rejects_of(committed)
         rows = sum(shard.num_rows for shard in shards if shard.name in committed)
         self._counts.already_scored = rows - sum(failed.values())
@@ -188,7 +188,7 @@ class _Run:
 
     def _so_far(self) -> str:
         """What is committed, by listing: more may be than the driver has heard of."""
-        committed = {file.shard for file in self._folder.score_files()}
+        committed = self._folder.committed_shards()
         done = sum(shard.num_rows for shard in self.shards if shard.name in committed)
         return f"{done:,} of {sum(shard.num_rows for shard in self.shards):,} rows are scored and kept."
 
@@ -265,6 +265,17 @@ def _describe(settings: Settings) -> NetworkDescription:
         return ray.get(ask.remote())
     except RayError as error:
         raise _in_our_words(error, "Nothing was scored yet.") from error
+
+
+def fingerprint_and_window(settings: Settings) -> tuple[str, Window]:
+    """What a run over variants with these settings would have. A cluster must be connected already.
+
+    Raises:
+        SettingsError, InputError: the model cannot be used, or the window does not fit it.
+    """
+    model = _describe(settings)
+    window = choose_window(settings, model.context_length)
+    return fingerprint(model, window, settings.window.strand, tuple(settings.input.circular)), window
 
 
 def choose_window(settings: Settings, context_length: int) -> Window:

@@ -2,6 +2,7 @@
 
     OUT/scores/chrom=.../part-<shard>.parquet     OUT/rejects/part-<shard>.parquet
     OUT/runs/<run_id>/manifest.json                 OUT/runs/self_test-<hash>.json
+    OUT/generations/<number>/chrom=.../             where scores/ leads once `raygen compact` rewrote it
 
 A shard is committed when its file in ``scores/`` exists: rejects are written first, then the scores, each under a hidden
 name that is then renamed (on object storage an upload is whole or absent, so it goes straight to its name). A reader of
@@ -34,6 +35,10 @@ from pyarrow import fs
 from raygen.errors import SettingsError, StoppedError
 from raygen.tables.schemas import REJECTS, SCHEMA_VERSION, SCORES
 
+COMPACTED = "compact-"
+"""How the names of files begin that hold several shards."""
+SHARDS_KEY = b"raygen.shards"
+"""In the footer of such a file: a JSON object of the shards it holds by the run that wrote them."""
 _NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _PARTITIONING = ds.partitioning(pa.schema([("chrom", pa.string())]), flavor="hive")
 
@@ -53,7 +58,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class ScoreFile:
-    """A committed file: the shard it holds, its contig (None for pairs) and its path."""
+    """A committed file: the shard it holds (or its own name, when compacted), its contig (None for pairs) and its path."""
 
     shard: str
     chrom: str | None
@@ -114,8 +119,20 @@ class RunFolder:
             lock.release()
 
     def score_files(self) -> list[ScoreFile]:
-        """Every committed shard, by listing."""
+        """Every file of scores, by listing: a shard each, or several that were compacted into one."""
         return [_score_file(path) for path in self._parquet_under("scores")]
+
+    def committed_shards(self) -> set[str]:
+        """Every committed shard, by listing; a compacted file says in its footer which ones it holds."""
+        found: set[str] = set()
+        for file in self.score_files():
+            found |= self._shards_in(file.path) if file.shard.startswith(COMPACTED) else {file.shard}
+        return found
+
+    def _shards_in(self, path: str) -> set[str]:
+        with self._fs.open_input_file(path) as file:
+            by_run = json.loads((pq.read_schema(file).metadata or {})[SHARDS_KEY])
+        return {shard for shards in by_run.values() for shard in shards}
 
     def scores_dataset(self) -> ds.Dataset:
         """All committed scores, to be scanned with columns and filters; ``chrom`` is a string, source columns come last."""
@@ -189,9 +206,46 @@ class RunFolder:
         with self._fs.open_input_file(path) as file:
             return file.read()
 
+    def write_file(self, relative: str, content: bytes) -> str:
+        """Write a small file, whole or not at all, in place of an earlier one; returns its path."""
+        self._publish(f"{self._root}/{relative}", content)
+        return f"{self.path}/{relative}"
+
+    def read_file(self, relative: str) -> bytes | None:
+        """A small file's content; None where there is no such file."""
+        try:
+            with self._fs.open_input_file(f"{self._root}/{relative}") as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+
+    def read_files(self, folder: str, name: str) -> dict[str, bytes]:
+        """Contents of the files whose name ends in ``name``, anywhere below a folder, by their path from there, sorted."""
+        base = f"{self._root}/{folder}".rstrip("/")
+        infos = self._fs.get_file_info(fs.FileSelector(base, recursive=True, allow_not_found=True))
+        found = {}
+        for path in sorted(info.path for info in infos if info.type == fs.FileType.File and info.path.endswith(name)):
+            with self._fs.open_input_file(path) as file:
+                found[path.removeprefix(f"{base}/")] = file.read()
+        return found
+
+    def rejects_files(self) -> list[str]:
+        """Every file of rejects."""
+        return list(self._parquet_under("rejects"))
+
+    @property
+    def filesystem(self) -> fs.FileSystem:
+        """Where the paths of ``score_files`` and ``rejects_files`` lie."""
+        return self._fs
+
+    @property
+    def local_root(self) -> Path | None:
+        """The folder on this machine; None on object storage."""
+        return Path(self._root) if isinstance(self._fs, fs.LocalFileSystem) else None
+
     def _write(self, relative: str, table: pa.Table) -> None:
         sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
+        pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
         self._publish(f"{self._root}/{relative}", sink.getvalue())
 
     def _publish(self, path: str, content: bytes | pa.Buffer) -> None:
@@ -216,7 +270,10 @@ class RunFolder:
             raise
 
     def _parquet_under(self, part: str) -> Iterator[str]:
-        selector = fs.FileSelector(f"{self._root}/{part}", recursive=True, allow_not_found=True)
+        base = f"{self._root}/{part}"
+        if isinstance(self._fs, fs.LocalFileSystem) and Path(base).is_symlink():
+            base = f"{self._root}/{os.readlink(base)}"  # noqa: PTH115 - a reader stays in the generation it began with
+        selector = fs.FileSelector(base, recursive=True, allow_not_found=True)
         for info in sorted(self._fs.get_file_info(selector), key=lambda info: info.path):
             if info.type == fs.FileType.File and info.base_name.startswith("part-") and info.extension == "parquet":
                 yield info.path
