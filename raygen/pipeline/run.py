@@ -31,6 +31,7 @@ from raygen.scoring.fingerprint import fingerprint
 from raygen.sequence.reference import Reference, open_reference
 from raygen.sequence.windows import Window
 from raygen.settings import Settings
+from raygen.tables.iceberg import publish
 from raygen.tables.layout import Identity, RunFolder
 from raygen.tables.manifest import Counts, add_counts, machine, new_run_id, versions
 
@@ -88,6 +89,7 @@ def run_score(settings: Settings, say: Say = print) -> RunResult:
             run.score()
         else:
             say("Nothing is left to score.")
+        run.publish()
     return run.finish(time.monotonic() - began)
 
 
@@ -191,6 +193,15 @@ class _Run:
         committed = self._folder.committed_shards()
         done = sum(shard.num_rows for shard in self.shards if shard.name in committed)
         return f"{done:,} of {sum(shard.num_rows for shard in self.shards):,} rows are scored and kept."
+
+    def publish(self) -> None:
+        """Add what is new to the Iceberg table, when there is to be one."""
+        output = self._settings.output
+        if output.table_format == "iceberg":
+            self._counts.check_conservation()
+            done = publish(self._folder, self._job.identity.fingerprint, output.catalog)
+            if done:
+                self._say(f"Iceberg: {done.num_rows:,} rows into {done.table}, snapshot {done.snapshot_id}")
 
     def finish(self, seconds: float) -> RunResult:
         """Check conservation, write the manifest, say what came of it."""

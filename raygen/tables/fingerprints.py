@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from raygen.errors import SettingsError
+from raygen.errors import InputError, SettingsError
 from raygen.tables.layout import RunFolder
 
 _POINTER, _LINK, _NIGHTS = "current.json", "current", "nights"
@@ -68,10 +68,25 @@ class FingerprintTables:
         if now is None or now.fingerprint != fingerprint:
             now = Current(fingerprint, now.fingerprint if now else None)
             self._folder.write_file(_POINTER, (json.dumps(asdict(now)) + "\n").encode())
-        if self.local_root is not None:
+        if self.local_root is not None:  # a convenience: what holds is the file
             draft = self.local_root / f".{_LINK}.{uuid.uuid4().hex}"
             draft.symlink_to(fingerprint)
             draft.replace(self.local_root / _LINK)
+
+
+def table_paths(path: str) -> list[str]:
+    """The folders with scores at ``path``: itself, or those of each fingerprint in it.
+
+    Raises:
+        InputError: there are none.
+    """
+    folder = RunFolder(path)
+    if folder.is_folder("scores"):
+        return [folder.path]
+    found = [f"{folder.path}/{name}" for name in folder.folders() if folder.is_folder(f"{name}/scores")]
+    if not found:
+        raise InputError(f"{path} holds no scores: there is no scores/ in it, nor in the folders in it.")
+    return found
 
 
 def nights_of(table: RunFolder) -> list[dict[str, Any]]:

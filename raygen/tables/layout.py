@@ -134,9 +134,11 @@ class RunFolder:
             by_run = json.loads((pq.read_schema(file).metadata or {})[SHARDS_KEY])
         return {shard for shards in by_run.values() for shard in shards}
 
-    def scores_dataset(self) -> ds.Dataset:
-        """All committed scores, to be scanned with columns and filters; ``chrom`` is a string, source columns come last."""
-        paths = list(self._parquet_under("scores"))
+    def scores_dataset(self, files: Sequence[str] | None = None) -> ds.Dataset:
+        """Committed scores, all or of these files, to be scanned with columns and filters; ``chrom`` is a string, source
+        columns come last.
+        """
+        paths = list(self._parquet_under("scores")) if files is None else list(files)
         if not paths:
             return ds.InMemoryDataset(SCORES.empty_table())
         return ds.dataset(paths, filesystem=self._fs, partitioning=_PARTITIONING, partition_base_dir=self._root)
@@ -228,6 +230,19 @@ class RunFolder:
             with self._fs.open_input_file(path) as file:
                 found[path.removeprefix(f"{base}/")] = file.read()
         return found
+
+    def is_folder(self, relative: str) -> bool:
+        """Whether a folder of this name is there."""
+        return self._fs.get_file_info(f"{self._root}/{relative}").type == fs.FileType.Directory
+
+    def folders(self) -> list[str]:
+        """Names of the folders in this one, without hidden ones and links."""
+        infos = self._fs.get_file_info(fs.FileSelector(self._root, allow_not_found=True))
+        names = [info.base_name for info in infos if info.type == fs.FileType.Directory]
+        local = self.local_root
+        return sorted(
+            name for name in names if not name.startswith(".") and not (local and (local / name).is_symlink())
+        )
 
     def rejects_files(self) -> list[str]:
         """Every file of rejects."""
