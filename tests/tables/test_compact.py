@@ -93,11 +93,11 @@ def test_a_plain_reader_sees_every_row_once_at_all_times(tmp_path):
     stop, reading, results = context.Event(), context.Event(), context.Queue()
     reader = context.Process(target=read_in_a_loop, args=(f"{made.path}/scores", stop, reading, results))
     reader.start()
-    reading.wait()
+    assert reading.wait(120)
     for target in [50, 80, 160, 70, 40] * 2:
         reading.clear()
         compact(made.path, target_rows=target, full=True)
-        reading.wait()
+        assert reading.wait(120)
     stop.set()
     seen, by_link = results.get(timeout=30)
     reader.join()
@@ -119,6 +119,7 @@ def test_files_that_are_open_stay_readable_and_the_old_generation_goes_with_the_
     opened = pq.ParquetFile(first.path)
     compact(folder.path, full=True)
     assert old.exists()
+    commit(folder, "z-000000", "1", [5000])
     compact(folder.path, target_rows=300, full=True)
     assert not old.exists()
     assert len(opened.read()) > 0
