@@ -23,9 +23,9 @@ def nightly(
 ) -> None:
     """Score what is new in a landing folder, into a table that grows night by night."""
     given = {"landing.folder": landing, "input.reference": reference, "model.name": model, "output.path": out}
-    settings = load_settings(config, overrides or [], given)
-    if not settings.landing.folder:
+    if not load_settings(config, overrides or [], given, complete=False).landing.folder:
         raise SettingsError("A night needs landing.folder (or --landing): the folder into which new files are put.")
+    settings = load_settings(config, overrides or [], given)
     refuse_missing_files(settings)
     from raygen.interpret.summary import print_night
     from raygen.pipeline.nightly import run_nights

@@ -178,11 +178,7 @@ class _Night:
         counts = _counted(plan, run)
         counts.check_conservation()
         run_id = run.run_id if run else new_run_id()
-        before, pages = self._tables.current(), {}
-        if run:
-            other = before and (before.previous if before.fingerprint == self._fingerprint else before.fingerprint)
-            older = self._tables.table(other).path if other else None
-            pages = write_pages(self._table.path, run_id, older, self._say)
+        pages = write_pages(self._table.path, run_id, self._older(), self._say) if run else {}
         result = NightResult(
             table=self._table.path,
             fingerprint=self._fingerprint,
@@ -197,6 +193,11 @@ class _Night:
         self._tables.point_to(self._fingerprint)
         shutil.rmtree(plan.folder)
         return result
+
+    def _older(self) -> str | None:
+        """The table that this one takes the place of tonight."""
+        now = self._tables.current()
+        return self._tables.table(now.fingerprint).path if now and now.fingerprint != self._fingerprint else None
 
     def _num_rows(self) -> int:
         return int(self._table.scores_dataset().count_rows())
