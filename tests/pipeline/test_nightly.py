@@ -22,6 +22,7 @@ pytestmark = pytest.mark.ray
 
 BASES = random_bases(300, 1)
 FORMATS = pytest.mark.parametrize("table_format", ["parquet", "iceberg"])
+SLOW_TWICE = pytest.mark.parametrize("table_format", ["parquet", pytest.param("iceberg", marks=pytest.mark.slow)])
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ def test_nights_add_what_is_new_and_nothing_else(place, table_format, night):
     assert len(read_scores(first.table)) == 30
 
 
-@FORMATS
+@SLOW_TWICE
 def test_a_night_that_stops_is_finished_by_the_next_which_then_takes_what_came_since(
     place, table_format, night, monkeypatch
 ):
@@ -121,7 +122,7 @@ def test_a_night_that_stops_is_finished_by_the_next_which_then_takes_what_came_s
     assert not list((Path(finished.table) / ".nights").iterdir())
 
 
-@FORMATS
+@SLOW_TWICE
 def test_a_file_that_cannot_be_read_is_set_aside_and_the_others_are_done(place, table_format, night):
     land(place, "a.vcf", range(1, 6))
     (place / "land/broken.vcf.gz").write_bytes(b"\x1f\x8b\x08\x04broken")
@@ -133,7 +134,7 @@ def test_a_file_that_cannot_be_read_is_set_aside_and_the_others_are_done(place, 
     assert len(ids(place, table_format)) == 5
 
 
-@FORMATS
+@SLOW_TWICE
 def test_a_new_fingerprint_starts_a_table_beside_the_old_one(place, table_format, night):
     land(place, "a.vcf", range(1, 6))
     (old,) = night()
@@ -162,9 +163,11 @@ def test_a_night_that_is_taken_back_can_be_done_again(place, table_format, night
 
 
 @pytest.mark.parametrize("table_format", ["parquet"])
-def test_the_folder_of_single_runs_is_not_mixed_with_nights(place, night):
+def test_a_record_says_what_was_taken_and_the_folder_of_single_runs_is_not_mixed_with_nights(place, night):
     land(place, "a.vcf", range(1, 6))
     (done,) = night()
+    record = json.loads(Path(done.record).read_text())
+    assert ([file["name"] for file in record["files"]], record["counts"]["scored"]) == (["a.vcf"], 5)
     with pytest.raises(SettingsError, match="is the folder of `raygen score`"):
         night(**{"output.path": done.table})
 
@@ -176,12 +179,3 @@ def test_a_night_over_a_wrong_reference_takes_nothing(place, night):
     (done,) = night()
     assert "a.vcf" in done.set_aside
     assert done.record is None
-
-
-@pytest.mark.parametrize("table_format", ["parquet"])
-def test_a_record_says_what_a_night_took(place, night):
-    land(place, "a.vcf", range(1, 6))
-    (done,) = night()
-    record = json.loads(Path(done.record).read_text())
-    assert [file["name"] for file in record["files"]] == ["a.vcf"]
-    assert record["counts"]["scored"] == 5
