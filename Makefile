@@ -6,11 +6,11 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-slow bench lint types install clean
+.PHONY: demo test test-slow chaos bench lint types install clean
 
-# The public reference implementation of Evo 1 is a test oracle. It declares flash-attn, which needs CUDA to build,
-# so it is installed without its dependencies and the tests put a small stand-in in flash-attn's place.
-ORACLES := stripedhyena==0.2.2 evo-model==0.5
+# The public reference implementations of Evo 1 and Evo 2 (vtx) are test oracles. They declare what needs CUDA (flash-attn),
+# so they are installed without their dependencies and the tests put small stand-ins in the place of what needs a GPU.
+ORACLES := stripedhyena==0.2.2 evo-model==0.5 vtx==1.1.0 evo2==0.6.0
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12) and "raygen needs Python 3.11 or 3.12, this is " + sys.version.split()[0] + ": make PYTHON=python3.11")'
@@ -34,6 +34,10 @@ test: $(VENV)/installed-dev
 # what takes too long for every change
 test-slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m slow
+
+# drivers killed at random moments (CHAOS_ROUNDS=10, CHAOS_SEED=...), nodes that go and come; prints what each round saw
+chaos: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -s tests/cluster
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -1,8 +1,5 @@
-"""Turn VCFs into VARIANTS: python jobs/ingest.py VCF... --reference FASTA --out DIR"""
+"""Ingest a run's input ahead of it: python jobs/ingest.py CONFIG [--out DIR], or VCF... --reference FASTA --out DIR"""
 
-import sys
+from raygen.cli.job import run_job
 
-from raygen.cli import main
-
-sys.argv[1:1] = ["ingest"]
-main()
+run_job("ingest")

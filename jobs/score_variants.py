@@ -1,8 +1,5 @@
 """Score what a settings file names: python jobs/score_variants.py CONFIG [--set key.path=value ...]"""
 
-import sys
+from raygen.cli.job import run_job
 
-from raygen.cli import main
-
-sys.argv[1:1] = ["score"]
-main()
+run_job("score")

@@ -19,6 +19,7 @@ from raygen.scoring.likelihood import ResidentModel, load_model
 from raygen.scoring.plan import plan_windows
 from raygen.scoring.scorer import PairScorer, VariantScorer
 from raygen.sequence.reference import open_reference
+from raygen.sequence.window_choices import usual_length
 from raygen.sequence.windows import Window
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS, PAIRS, variant_ids
 from raygen.variants.ingest import ingest
@@ -70,7 +71,7 @@ def score_variants(
     Args:
         variants: a table with chrom, pos, ref and alt, or the path of a VCF, BCF or Parquet.
         reference: a FASTA, plain or bgzip.
-        window: default half of the model's context on each side.
+        window: default half of the model's context on each side, of at most 8,192 bases.
         circular: contigs without ends.
         haplotype_column: names the haplotype of an allele. Each haplotype of two or more members is one more row, with the
             flag ``haplotype``; the column and ``haplotype_members`` follow those of SCORES.
@@ -79,7 +80,8 @@ def score_variants(
         A table with the SCORES columns: a table's variants in their order, a file's by contig and position. Alleles that
         cannot be scored are left out, and a warning counts them by reason; ``raygen ingest`` lists them.
     """
-    window = window or Window(model.context_length // 2, model.context_length // 2)
+    half = usual_length(model.context_length) // 2
+    window = window or Window(half, half)
     if window.longest > model.context_length:
         raise SettingsError(f"The window has {window.longest:,} bases, but the model reads {model.context_length:,}.")
     opened = open_reference(str(reference))

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from raygen.errors import InputError, SettingsError
 from raygen.model.cards import Domain
+from raygen.remote import exists, shown
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS
 
 
@@ -61,6 +62,9 @@ class ModelSettings(_Room):
         "auto", description="of weights and matrix products; auto: half precision on a GPU, float32 on a CPU"
     )
     device: Literal["auto", "cuda", "cpu"] = Field("auto", description="auto: a GPU where there is one")
+    allow_unvalidated: bool = Field(
+        False, description="score with a model that needs FP8 for its published numbers, too, and flag every row"
+    )
 
 
 class WindowSettings(_Room):
@@ -74,7 +78,10 @@ class WindowSettings(_Room):
     stride: int | None = Field(
         None, ge=1, description="bases between windows on a grid; larger shares more; left + stride + right must fit"
     )
-    strand: Literal["forward", "reverse", "both"] = Field("forward", description="both: the mean, at twice the cost")
+    strand: Literal["forward", "reverse", "both"] = Field(
+        "forward",
+        description="both: the mean of the two, at twice the cost; recommended: only then does `abstained` see strands disagree",
+    )
 
 
 class ScoringSettings(_Room):
@@ -90,6 +97,9 @@ class ScoringSettings(_Room):
         "auto",
         description="bytes for shared states, for the method fork; auto: 1 GiB, on a GPU a quarter of what is free",
     )
+    max_failed_share: float = Field(
+        0.05, ge=0, le=1, description="of the rows tried (of 300 where it is fewer); more that fail stop the run"
+    )
 
 
 class ClassSettings(_Room):
@@ -97,7 +107,9 @@ class ClassSettings(_Room):
 
     preset: Literal["glm-clinical"] = Field("glm-clinical", description="the names of the classes")
     cuts: tuple[float, float, float, float] = Field((-7.0, -3.0, -1.0, 1.0), description="nats, ascending")
-    calibration: None = Field(None, description="a calibration file, which this version cannot read yet")
+    calibration: str | None = Field(
+        None, description="file of `raygen calibrate` for this fingerprint; gives the cuts, a probability and evidence"
+    )
 
     @field_validator("cuts")
     @classmethod
@@ -105,6 +117,13 @@ class ClassSettings(_Room):
         if list(cuts) != sorted(set(cuts)):
             raise ValueError("the four cut points must ascend")
         return cuts
+
+    @field_validator("calibration")
+    @classmethod
+    def _instead_of_cuts(cls, calibration: str | None, given: ValidationInfo) -> str | None:
+        if calibration and given.data.get("cuts", cls.model_fields["cuts"].default) != cls.model_fields["cuts"].default:
+            raise ValueError("a calibration brings its own cut points; leave classes.cuts out")
+        return calibration
 
 
 class OutputSettings(_Room):
@@ -198,21 +217,29 @@ def refuse_missing_files(settings: Settings) -> None:
     """Look whether the files of the input are there, all of them at once.
 
     Raises:
-        InputError: they are not on this machine.
+        InputError: they are not.
+        SettingsError: a filesystem does not answer.
     """
     given = settings.input
     named = {"input.variants": given.variants, "input.pairs": given.pairs, "input.reference": [given.reference or ""]}
     named["landing.folder"] = [settings.landing.folder or ""]
+    named["classes.calibration"] = [settings.classes.calibration or ""]
     paths = [(setting, path) for setting, some in named.items() for path in some or [] if path]
-    remote = [f"{setting} {path} (only local paths can be read)" for setting, path in paths if "://" in path]
-    absent = [f"{setting} {path}" for setting, path in paths if "://" not in path and not Path(path).exists()]
-    if remote or absent:
-        raise InputError(f"No such file or folder: {', '.join([*absent, *remote])}.")
+    absent = [f"{setting} {shown(path)}" for setting, path in paths if not exists(path)]
+    if absent:
+        raise InputError(f"No such file or folder: {', '.join(absent)}.")
 
 
 def dump_settings(settings: Settings) -> str:
-    """The settings as YAML, every default written out."""
-    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
+    """The settings as YAML, every default written out and every setting described in a comment above it."""
+    lines = []
+    for room, values in settings.model_dump(mode="json").items():
+        section: type[BaseModel] = type(getattr(settings, room))
+        lines.append(f"{room}:")
+        for key, value in values.items():
+            lines.append(f"  # {section.model_fields[key].description}")
+            lines += [f"  {line}" for line in yaml.safe_dump({key: value}, sort_keys=False).splitlines()]
+    return "\n".join(lines) + "\n"
 
 
 def _read_yaml(config: str) -> dict[str, Any]:

@@ -94,6 +94,9 @@ class BigramNetwork(torch.nn.Module):
     class config:
         hidden_size = 8
 
+    fork_refusal = None
+    filter_storage = "none"
+
     def __init__(self) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(7)

@@ -1,13 +1,23 @@
 """What stands in jobs/ and configs/ works as it is."""
 
 import json
+import runpy
+import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+import yaml
 
+from raygen.cli import job
+from raygen.pipeline.intake import take_input
+from raygen.pipeline.run import choose_window
+from raygen.sequence.reference import open_reference
 from raygen.settings import load_settings
+from raygen.tables.layout import RunFolder
 from tests.builders import fasta, random_bases, snvs, vcf
 
 ROOT = Path(__file__).parents[1]
@@ -16,6 +26,102 @@ ROOT = Path(__file__).parents[1]
 @pytest.mark.parametrize("path", sorted((ROOT / "configs/runs").glob("*.yaml")), ids=lambda path: path.name)
 def test_every_run_configuration_loads(path):
     load_settings(str(path))
+
+
+def test_the_runs_that_the_documentation_names_are_there():
+    assert {path.stem for path in (ROOT / "configs/runs").glob("*.yaml")} >= {
+        "laptop",
+        "one-gpu",
+        "eight-gpus",
+        "biobank-cluster",
+        "nightly",
+    }
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs/runs").glob("*.yaml")), ids=lambda path: path.name)
+def test_the_window_of_every_run_configuration_fits_its_model(path):
+    settings = load_settings(str(path))
+    choose_window(settings, context_length=8192)
+
+
+@dataclass
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def run_job(monkeypatch, capsys):
+    """Runs a script of jobs/ in this process, which spares the seconds that torch takes to import."""
+
+    def run(name, *arguments):
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        monkeypatch.setattr(sys, "argv", [str(ROOT / "jobs" / name), *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            with pytest.raises(SystemExit) as ended:
+                runpy.run_path(str(ROOT / "jobs" / name), run_name="__main__")
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        return Done(ended.value.code or 0, *capsys.readouterr())
+
+    return run
+
+
+def settings_file(folder, **more):
+    bases = random_bases(90)
+    variants, reference = vcf(folder, snvs("1", bases, [5, 9])), fasta(folder, {"1": bases})
+    tree = {"input": {"variants": str(variants), "reference": str(reference)}, "output": {"path": str(folder / "out")}}
+    path = folder / "run.yaml"
+    path.write_text(yaml.safe_dump({**tree, **more}))
+    return path
+
+
+def test_the_ingest_job_lays_the_input_where_a_run_with_the_same_settings_looks(tmp_path, run_job):
+    config = settings_file(tmp_path)
+    done = run_job("ingest.py", config)
+    assert "2 alleles in = 2 variants + 0 rejected" in done.stdout, done.stderr
+    settings = load_settings(str(config))
+    folder, reference = RunFolder(str(tmp_path / "out")), open_reference(settings.input.reference)
+    taken = take_input(settings, folder, reference, context_length=8192)
+    assert f"variants: {taken.variants_dir}" in done.stdout
+    assert "2 alleles in" in run_job("ingest.py", config).stdout  # a second time it is there already
+
+
+def test_the_ingest_job_writes_to_a_folder_of_its_own_where_one_is_named(tmp_path, run_job):
+    done = run_job("ingest.py", settings_file(tmp_path), "--out", tmp_path / "in")
+    assert done.returncode == 0, done.stderr
+    assert pq.read_table(tmp_path / "in/variants").num_rows == 2
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["in.vcf"], "needs --reference and --out"),
+        (["none.yaml"], "No such settings file"),
+        (["run.yaml", "--max-allele-length", "5"], "say the rest in it"),
+    ],
+)
+def test_the_ingest_job_refuses_what_it_cannot_use(arguments, said, run_job):
+    done = run_job("ingest.py", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "on_output", "command"),
+    [("report", [], ["report", "OUT", "--x"]), ("calibrate", ["--scores"], ["calibrate", "--scores", "OUT", "--x"])],
+)
+def test_a_job_on_a_finished_run_takes_its_folder_from_the_settings(tmp_path, monkeypatch, name, on_output, command):
+    config = settings_file(tmp_path, output={"path": "OUT"})
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", str(config), "--x"])
+    monkeypatch.setattr(job, "main", lambda: None)
+    job.run_job(name, on_output)
+    assert sys.argv[1:] == command
+    assert f'run_job("{name}", on_output={json.dumps(on_output)})' in (ROOT / f"jobs/{name}.py").read_text()
 
 
 def test_the_ingest_job_is_the_command(tmp_path):

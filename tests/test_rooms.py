@@ -8,7 +8,19 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "raygen"
-ROOMS = ["errors", "version", "cache", "tables", "variants", "sequence", "model", "scoring", "interpret", "settings"]
+ROOMS = [
+    "errors",
+    "version",
+    "cache",
+    "remote",
+    "tables",
+    "variants",
+    "sequence",
+    "model",
+    "scoring",
+    "interpret",
+    "settings",
+]
 ROOMS += ["pipeline", "api", "doctor", "demo", "cli"]
 FREE = {"__init__"}  # the package's own face: it fetches lazily and names only public things
 

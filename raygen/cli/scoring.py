@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -23,6 +24,9 @@ from raygen.cli.options import (
 from raygen.errors import SettingsError
 from raygen.settings import Settings, load_settings, refuse_missing_files
 
+if TYPE_CHECKING:
+    from raygen.variants.ingest import IngestResult
+
 
 @app.command()
 def demo(
@@ -31,18 +35,34 @@ def demo(
 ) -> None:
     """Run the main job on what ships with the package: no network, no GPU."""
     from raygen.demo.main import run_demo
+    from raygen.interpret.consequences import consequence_table, tell_apart
     from raygen.interpret.summary import print_summary
+    from raygen.tables.layout import read_scores
 
     result = run_demo(Path(out), say=say)
     print_summary(result, screen)
+    scores = read_scores(out)
+    screen.print(consequence_table(scores))
+    found = tell_apart(scores)
+    if found.auroc is not None and found.auroc_interval is not None:
+        low, high = found.auroc_interval
+        say(
+            f"stop_gained against synonymous_variant: AUROC {found.auroc:.3f} ({low:.3f} to {high:.3f}), "
+            f"{found.num_positive:,} against {found.num_negative:,} variants"
+        )
+    _report(result.output, result.run_id)
     say(f"\nNext: raygen score --variants YOUR.vcf.gz --reference YOUR.fa --model YOUR_MODEL --out {out}-mine")
 
 
 @app.command()
 def ingest(
-    vcf: Annotated[list[str], typer.Argument(help="VCF, VCF.gz or BCF files, or Parquet; several at once.")],
-    reference: Annotated[str, typer.Option("--reference", help="FASTA of the variants' assembly, plain or bgzip.")],
-    out: Annotated[str, typer.Option("--out", help="Folder for variants/ and rejects/.")],
+    vcf: Annotated[
+        list[str], typer.Argument(help="VCF, VCF.gz, BCF or Parquet, several at once; or one settings file.")
+    ],
+    reference: ReferenceOption = None,
+    out: Annotated[
+        str | None, typer.Option("--out", help="Folder for variants/ and rejects/; not needed with a settings file.")
+    ] = None,
     max_allele_length: Annotated[int, typer.Option(min=1, help="Longer alleles are rejected, in bases.")] = 1000,
     source_column: Annotated[
         list[str] | None, typer.Option(help="INFO field or column to carry along; may be repeated.")
@@ -50,23 +70,49 @@ def ingest(
     haplotype_column: Annotated[
         str | None, typer.Option(help="INFO field or column that names an allele's haplotype.")
     ] = None,
+    overrides: Overrides = None,
     debug: Debug = False,
 ) -> None:
-    """Turn VCF, VCF.gz or BCF into normalised, checked VARIANTS (and REJECTS) in Parquet."""
-    from raygen.interpret.summary import print_ingest
+    """Turn VCF, VCF.gz or BCF into normalised, checked VARIANTS (and REJECTS) in Parquet.
+
+    With a settings file: its input, where `raygen score` with the same file looks for it.
+    """
+    if vcf[0].endswith((".yaml", ".yml")):
+        if len(vcf) > 1 or source_column or haplotype_column or max_allele_length != 1000:
+            raise SettingsError(f"{vcf[0]} is a settings file: say the rest in it, or with --set.")
+        _ingest_settings(vcf[0], reference, out, overrides)
+        return
+    if not reference or not out or overrides:
+        raise SettingsError("raygen ingest VCF... needs --reference and --out; --set goes with a settings file.")
     from raygen.sequence.reference import open_reference
     from raygen.variants.ingest import ingest as run_ingest
 
-    with stderr.status("reading") as status:
-        result = run_ingest(
+    _ingest_with_progress(
+        lambda on_progress: run_ingest(
             vcf,
             open_reference(reference),
             Path(out),
             max_allele_length=max_allele_length,
             source_columns=source_column or [],
             haplotype_column=haplotype_column,
-            on_progress=lambda count: status.update(f"reading: {count:,} records"),
+            on_progress=on_progress,
         )
+    )
+
+
+def _ingest_settings(config: str, reference: str | None, out: str | None, overrides: list[str] | None) -> None:
+    settings = load_settings(config, overrides or [], {"input.reference": reference})
+    refuse_missing_files(settings)
+    from raygen.pipeline.prepare import prepare_input
+
+    _ingest_with_progress(lambda on_progress: prepare_input(settings, out, on_progress))
+
+
+def _ingest_with_progress(work: Callable[[Callable[[int], None]], IngestResult]) -> None:
+    from raygen.interpret.summary import print_ingest
+
+    with stderr.status("reading") as status:
+        result = work(lambda count: status.update(f"reading: {count:,} records"))
     print_ingest(result, screen)
 
 
@@ -101,30 +147,19 @@ def run(settings: Settings) -> None:
     from raygen.interpret.summary import print_summary
     from raygen.pipeline.run import run_score
 
-    print_summary(run_score(settings, say=say), screen)
+    result = run_score(settings, say=say)
+    print_summary(result, screen)
+    _report(result.output, result.run_id)
 
 
-@app.command()
-def plan(
-    config: Config = None,
-    variants: VariantsOption = None,
-    reference: ReferenceOption = None,
-    model: ModelOption = None,
-    out: Out = None,
-    overrides: Overrides = None,
-    debug: Debug = False,
-) -> None:
-    """Count the tokens a run would read, by two passes and by fork, without running it."""
-    from raygen.interpret.summary import print_estimate
-    from raygen.pipeline.estimate import estimate
+def _report(output: str, run_id: str) -> None:
+    """Write the run's page. The scores are whole without it, so whatever goes wrong here is said and fails nothing."""
+    from raygen.interpret.report import write_report
 
-    given = {
-        "input.variants": variants or None,
-        "input.reference": reference,
-        "model.name": model,
-        "output.path": out,
-    }
-    print_estimate(estimate(load_settings(config, overrides or [], given)), screen)
+    try:
+        say(f"report: {write_report(output, run_id)}")
+    except Exception as error:  # noqa: BLE001
+        say(f"warning: the report was not written: {error} `raygen report {output}` tries again.")
 
 
 @app.command()
@@ -145,6 +180,7 @@ def saturate(
     given = {"input.reference": reference, "model.name": model}
     done = run_saturation(region, deletions, overrides or [], given, out, say=say)
     print_summary(done.run, screen)
+    _report(done.run.output, done.run.run_id)
     print_most_negative(done.saturation, screen)
     say(f"picture: {done.page}")
 

@@ -29,6 +29,17 @@ def class_index(delta: np.ndarray, cuts: Sequence[float] = GLM_CLINICAL_CUTS) ->
     return np.searchsorted(lower, delta, side="right") + (delta > upper)
 
 
+def cuts_as_text(cuts: Sequence[float], calibration: str | None = None) -> str:
+    """Cut points, and the digest of the calibration they come from, as a folder of scores names them."""
+    words = [f"{cut:g}" if float(f"{cut:g}") == cut else repr(float(cut)) for cut in cuts]
+    return ", ".join(words) + (f"; calibration {calibration}" if calibration else "")
+
+
+def cuts_from_text(text: str) -> tuple[float, ...]:
+    """The cut points of ``cuts_as_text``."""
+    return tuple(float(word) for word in text.partition(";")[0].split(","))
+
+
 def classify(scored: pa.Table, cuts: Sequence[float] = GLM_CLINICAL_CUTS) -> pa.Table:
     """Append ``classification`` and ``abstained`` to R scored rows.
 

@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.table import Table
 
 from raygen.interpret.classify import CLASSES
-from raygen.sequence.windows import Window
 from raygen.tables.manifest import Counts
 
 if TYPE_CHECKING:
@@ -52,27 +51,6 @@ class FinishedNight(Protocol):
     def pages(self) -> Mapping[str, str]: ...
     @property
     def record(self) -> str | None: ...
-
-
-class PlannedRun(Protocol):
-    """What the summary needs of an estimate."""
-
-    @property
-    def num_variants(self) -> int: ...
-    @property
-    def num_planned(self) -> int: ...
-    @property
-    def window(self) -> Window: ...
-    @property
-    def strand(self) -> str: ...
-    @property
-    def method(self) -> str: ...
-    @property
-    def pair_tokens(self) -> int: ...
-    @property
-    def fork_tokens(self) -> int: ...
-    @property
-    def times_fewer(self) -> float: ...
 
 
 def print_summary(run: FinishedRun, console: Console) -> None:
@@ -141,26 +119,6 @@ def print_ingest(result: IngestResult, console: Console) -> None:
     if result.num_haplotypes:
         console.print(f"{result.num_haplotypes:,} of the alleles are haplotypes, beside their members", soft_wrap=True)
     console.print(f"variants: {result.variants_dir}", soft_wrap=True, markup=False)
-
-
-def print_estimate(estimate: PlannedRun, console: Console) -> None:
-    """What a run would cost in tokens."""
-    window = estimate.window
-    grid = f" on a grid of {window.stride:,}" if window.stride else ""
-    console.print(
-        f"{estimate.num_variants:,} variants, window {window.left:,}+{window.right:,} bases{grid}, strand {estimate.strand}",
-        soft_wrap=True,
-    )
-    if estimate.num_planned < estimate.num_variants:
-        console.print(f"planned on {estimate.num_planned:,} of them", soft_wrap=True)
-    table = Table("method", "tokens", "a variant", box=None, pad_edge=False)
-    table.columns[1].justify = table.columns[2].justify = "right"
-    for method, tokens in (("pair", estimate.pair_tokens), ("fork", estimate.fork_tokens)):
-        table.add_row(method, f"{tokens:,}", f"{tokens / max(estimate.num_variants, 1):,.0f}")
-    console.print(table)
-    console.print(
-        f"fork reads {estimate.times_fewer:,.1f} times fewer tokens; the settings say {estimate.method}", soft_wrap=True
-    )
 
 
 def _class_table(counts: Counts) -> Table:

@@ -1,6 +1,7 @@
 """Model cards: what is known of each published checkpoint beside its weights, read from ``configs/models/*.yaml``.
 
-In: the name a model is asked for by, a hub id or ``demo``. Out: its card, or None; a folder on disk has none.
+In: the name a model is asked for by, a hub id or ``demo``. Out: its card, or None; a folder on disk has none, but for one that
+``raygen convert`` wrote, whose config.json names its card.
 
 A card holds over the hub's ``config.json`` for context length and rotary scaling: of ``evo-1-131k-base`` revisions were
 published whose configuration says 8,192 tokens and no interpolation, and the public scorer (``evo-model``) goes by its own
@@ -10,6 +11,7 @@ build follows, so that an installed package holds copies.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
@@ -19,11 +21,16 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
+from raygen.model.evo2_architecture import Evo2Architecture
+
 Domain = Literal["bacteria", "archaea", "phage", "plasmid", "virus", "eukaryote", "mitochondrion", "plastid"]
 """What a sequence comes from. ``virus`` is one of eukaryotes, ``phage`` one of prokaryotes."""
 
 OFF_LABEL_DOMAIN = "off_label_domain"
 """Flag: the model was not trained on sequences of the declared domain."""
+
+UNVALIDATED = "unvalidated_model"
+"""Flag: the published numbers of this model need an arithmetic (FP8) that is not done here."""
 
 NO_CARD = "no model card: domains unknown"
 
@@ -44,13 +51,21 @@ class ModelCard(BaseModel):
     licence: str
     domains: tuple[Domain, ...] = Field(description="what it was trained on")
     num_parameters: int = Field(gt=0)
+    needs_fp8: bool = Field(False, description="whether the published numbers need FP8, which is not done here")
+    published_loss: float | None = Field(
+        None, description="nats a base over the publishers' own test sequences; null where none is published"
+    )
+    architecture: Evo2Architecture | None = Field(
+        None, description="of Evo 2, whose published weights come without a configuration; null for others"
+    )
     notes: str
 
 
 def find_card(name: str | Path) -> ModelCard | None:
-    """The card of a hub id or of ``demo``; None for a folder and for what has no card."""
-    is_folder = str(name) != "demo" and Path(name).is_dir()
-    return None if is_folder else _by_name().get(str(name))
+    """The card of a hub id, of ``demo``, or that the config.json of a folder names; None for what has no card."""
+    if str(name) != "demo" and Path(name).is_dir():
+        return _card_in(Path(name) / "config.json")
+    return _by_name().get(str(name))
 
 
 def all_cards() -> list[ModelCard]:
@@ -69,6 +84,19 @@ def is_off_label(domain: str | None, trained_on: Sequence[str] | None) -> bool:
 
 def _is_card(file_name: str) -> bool:
     return file_name.endswith(".yaml")
+
+
+def card_named(name: str) -> ModelCard | None:
+    """The card of a checkpoint by its own name, e.g. ``evo2_7b``."""
+    return next((card for card in all_cards() if card.name == name), None)
+
+
+def _card_in(config: Path) -> ModelCard | None:
+    try:
+        named = json.loads(config.read_text(encoding="utf-8")).get("card")
+    except (OSError, ValueError, AttributeError):  # whoever loads the model says what is wrong with it
+        return None
+    return card_named(named) if isinstance(named, str) else None
 
 
 @cache

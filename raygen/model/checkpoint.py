@@ -23,16 +23,12 @@ from safetensors import SafetensorError, safe_open
 
 from raygen.cache import cache_folder
 from raygen.errors import InputError, SettingsError
-from raygen.model.evo1 import Evo1Config, Evo1ForCausalLM
+from raygen.model.families import EMBEDDING, FAMILIES, PREFIX, UNEMBEDDING, OwnConfig, extra_shapes, family_of
 
-PREFIX = "backbone."
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 FLOAT_TYPES = ("F64", "F32", "BF16", "F16")
 MAX_NAMES_IN_ERROR = 10
-
-_EMBEDDING = f"{PREFIX}embedding_layer.weight"
-_UNEMBEDDING = f"{PREFIX}unembed.weight"
 
 
 @dataclass(frozen=True)
@@ -45,20 +41,33 @@ class TensorHeader:
     shape: tuple[int, ...]
 
 
-def read_config(folder: Path) -> Evo1Config:
-    """The configuration of a checkpoint.
+def model_type_of(folder: Path) -> Any:
+    """``model_type`` of a folder's config.json.
+
+    Raises:
+        InputError: there is no config.json, or it is not JSON.
+    """
+    return read_settings(folder).get("model_type")
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """A folder's config.json as it is."""
+    return _read_json(folder / "config.json", "a model folder has one beside its weights")
+
+
+def read_config(folder: Path) -> OwnConfig:
+    """The configuration of a checkpoint of a family that is written out here.
 
     Raises:
         InputError: there is no config.json, it is not JSON, it is of another family, or keys are missing or unusable.
     """
-    settings = _read_json(folder / "config.json", "a model folder has one beside its weights")
-    if settings.get("model_type") != Evo1Config.model_type:
-        raise InputError(
-            f"{folder / 'config.json'}: model_type is {settings.get('model_type')!r}; "
-            f"an Evo 1 checkpoint says '{Evo1Config.model_type}'."
-        )
+    settings = read_settings(folder)
+    family = FAMILIES.get(str(settings.get("model_type")))
+    if family is None:
+        known = " and ".join(f"an {family.name} checkpoint says '{kind}'" for kind, family in FAMILIES.items())
+        raise InputError(f"{folder / 'config.json'}: model_type is {settings.get('model_type')!r}; {known}.")
     try:
-        return Evo1Config(**settings)
+        return family.config(**settings)
     except InputError as error:
         raise InputError(f"{folder}: {error}") from None
 
@@ -69,6 +78,14 @@ def read_checkpoint_header(folder: Path) -> dict[str, TensorHeader]:
     Raises:
         InputError: no weights, a shard is missing or cannot be read, or the index and the shards disagree.
     """
+    headers = read_stored_header(folder)
+    if not any(name.startswith(PREFIX) for name in headers):
+        return {PREFIX + name: header for name, header in headers.items()}
+    return headers
+
+
+def read_stored_header(folder: Path) -> dict[str, TensorHeader]:
+    """All tensors of a checkpoint under the names they have in its files, see ``read_checkpoint_header``."""
     headers: dict[str, TensorHeader] = {}
     for file in _weight_files(folder):
         for header in _file_headers(file):
@@ -78,48 +95,51 @@ def read_checkpoint_header(folder: Path) -> dict[str, TensorHeader]:
             headers[header.stored_name] = header
     if not (folder / SINGLE_FILE).is_file():
         _check_index(folder, headers)
-    if not any(name.startswith(PREFIX) for name in headers):
-        return {PREFIX + name: header for name, header in headers.items()}
     return headers
 
 
-def check_checkpoint(folder: Path, config: Evo1Config) -> None:
+def check_checkpoint(folder: Path, config: OwnConfig) -> None:
     """Nothing missing, nothing left over, every shape right.
 
-    ``rotary_emb.inv_freq`` may be there or not: it is computed, never read. A tied ``unembed.weight`` may be there too
-    if it is the embedding.
+    What is never read may be there or not (``raygen.model.families.extra_shapes``); a tied ``unembed.weight`` only if it is
+    the embedding.
 
     Raises:
         InputError: names every tensor that is missing, unexpected, of the wrong shape or of no floating-point type.
     """
     headers = read_checkpoint_header(folder)
     expected = expected_shapes(config)
-    optional = _optional_shapes(config)
-    allowed = expected | optional
+    allowed = expected | extra_shapes(config)
     wrong = [
         f"{name} is {header.dtype} {list(header.shape)}, not {list(allowed[name])}"
         for name, header in headers.items()
         if name in allowed and (header.shape != allowed[name] or header.dtype not in FLOAT_TYPES)
     ]
     faults = [
-        _named("missing", expected.keys() - headers.keys()),
-        _named("unexpected", headers.keys() - allowed.keys()),
-        _named("of the wrong shape or type", wrong, separator="; "),
+        named_fault("missing", expected.keys() - headers.keys()),
+        named_fault("unexpected", headers.keys() - allowed.keys()),
+        named_fault("of the wrong shape or type", wrong, separator="; "),
     ]
     if any(faults):
         raise InputError(f"{folder} does not fit its config.json. {' '.join(fault for fault in faults if fault)}")
-    if _UNEMBEDDING in headers and _UNEMBEDDING not in expected:
+    if UNEMBEDDING in headers and UNEMBEDDING not in expected:
         _check_tied(folder, headers)
 
 
-def expected_shapes(config: Evo1Config) -> dict[str, tuple[int, ...]]:
+def expected_shapes(config: OwnConfig) -> dict[str, tuple[int, ...]]:
     """Canonical name and shape of every tensor that a checkpoint must hold."""
     with torch.device("meta"):
-        model = Evo1ForCausalLM(config)
+        model = family_of(config).network(config)
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
-def weights_hash(folder: Path, config: Evo1Config) -> str:
+def count_parameters(config: OwnConfig) -> int:
+    """Parameters of a model; rotary frequencies are none."""
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in family_of(config).network(config).parameters())
+
+
+def weights_hash(folder: Path, config: OwnConfig) -> str:
     """SHA-256, in hexadecimal, of what a model's numbers depend on: its weights and its architecture.
 
     Each tensor counts with canonical name, type, shape and bytes, in the order of the names, so how they are spread over
@@ -129,12 +149,17 @@ def weights_hash(folder: Path, config: Evo1Config) -> str:
     """
     headers = read_checkpoint_header(folder)
     used = {name: headers[name] for name in sorted(expected_shapes(config).keys() & headers.keys())}
+    return hash_with(used, config.architecture())
+
+
+def hash_with(used: dict[str, TensorHeader], architecture: dict[str, Any]) -> str:
+    """SHA-256 of tensors in the order of their names and of what the numbers depend on beside them."""
     cached = _cache_file(used)
     weights = _read_cached(cached)
     if weights is None:
         weights = _hash_tensors(used)
         _write_cached(cached, weights)
-    return hashlib.sha256(json.dumps([weights, config.architecture()], sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([weights, architecture], sort_keys=True).encode()).hexdigest()
 
 
 def checkpoint_bytes(folder: Path) -> int:
@@ -183,8 +208,8 @@ def _check_index(folder: Path, headers: dict[str, TensorHeader]) -> None:
         name for name, file in weight_map.items() if name not in headers or headers[name].file.name != Path(file).name
     ]
     faults = [
-        _named("not in the file that the index names", misplaced),
-        _named("not in the index", headers.keys() - weight_map.keys()),
+        named_fault("not in the file that the index names", misplaced),
+        named_fault("not in the index", headers.keys() - weight_map.keys()),
     ]
     if any(faults):
         raise InputError(
@@ -221,18 +246,8 @@ def _read_json(file: Path, purpose: str) -> dict[str, Any]:
 # Checks -------------------------------------------------------------------------------------------------------------
 
 
-def _optional_shapes(config: Evo1Config) -> dict[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {
-        f"{PREFIX}blocks.{layer}.inner_mha_cls.rotary_emb.inv_freq": (config.head_size // 2,)
-        for layer in config.attn_layer_idxs
-    }
-    if config.tie_embeddings:
-        shapes[_UNEMBEDDING] = (config.vocab_size, config.hidden_size)
-    return shapes
-
-
 def _check_tied(folder: Path, headers: dict[str, TensorHeader]) -> None:
-    if not torch.equal(_load(headers[_EMBEDDING]), _load(headers[_UNEMBEDDING])):
+    if not torch.equal(_load(headers[EMBEDDING]), _load(headers[UNEMBEDDING])):
         raise InputError(
             f"{folder}: config.json says tie_embeddings, but unembed.weight differs from embedding_layer.weight. "
             "Set tie_embeddings to false if the model was trained with both."
@@ -244,7 +259,8 @@ def _load(header: TensorHeader) -> torch.Tensor:
         return tensors.get_tensor(header.stored_name)
 
 
-def _named(fault: str, names: Iterable[str], separator: str = ", ") -> str:
+def named_fault(fault: str, names: Iterable[str], separator: str = ", ") -> str:
+    """How many names have a fault and which; empty where none has."""
     listed = sorted(names)
     return f"{len(listed)} {fault}: {_shortened(listed, separator)}." if listed else ""
 

@@ -8,30 +8,32 @@ any other. Code from the hub is never run.
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
 from transformers.utils import logging as transformers_logging
 
-from raygen.cache import cache_folder
-from raygen.errors import InputError, SettingsError
-from raygen.model.cards import NO_CARD, ModelCard, find_card
-from raygen.model.checkpoint import check_checkpoint, checkpoint_bytes, expected_shapes, read_config, weights_hash
-from raygen.model.evo1 import Evo1Config, Evo1ForCausalLM
+from raygen.errors import SettingsError
+from raygen.model.cards import NO_CARD, UNVALIDATED, ModelCard, find_card
+from raygen.model.causal_lm import other_facts
+from raygen.model.checkpoint import (
+    check_checkpoint,
+    checkpoint_bytes,
+    count_parameters,
+    model_type_of,
+    read_config,
+    weights_hash,
+)
+from raygen.model.devices import auto_dtypes, device_named, dtype_named, placement
+from raygen.model.evo2_published import PUBLISHED_FILES, converted_folder
+from raygen.model.families import FAMILIES, OwnConfig, OwnNetwork, family_of
+from raygen.model.hub import HUB_ID, fetch_from_hub
+from raygen.model.network import CausalNetwork, CheckpointFacts, DeviceMap
 from raygen.model.precision import (
     DTYPES,
     DtypeChoice,
@@ -40,15 +42,16 @@ from raygen.model.precision import (
     remember_choice,
     remembered_choice,
 )
-from raygen.model.random_checkpoint import demo_config, write_random_checkpoint
 
 DEMO = "demo"
-DEMO_SEED = 20240501
-BOS_ID = 0  # Evo 1 reads it before the first base; the reference's tokenizer calls it end of document
-PAD_ID = 1
+DEMO_FOLDER = Path(__file__).with_name("demo")  # trained by jobs/train_demo_model.py
+PAD_ID = 1  # of Evo
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_ROOM_FOR_ACTIVATIONS = 1.2  # a model is spread over devices when this many times its size does not fit on one
+_FILES = (
+    "config.json",
+    "model*.safetensors*",
+    *("tokenizer*.json", "vocab.*", "merges.txt", "special_tokens_map.json", "added_tokens.json"),
+)
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,12 @@ class LoadedNetwork:
         device: where tokens go in.
         context_length: tokens the model was trained to read at once.
         bos_id: read before the first base; None for a model without.
+        token_ids: (256,) int64, the model's token for each byte of a sequence; None where bytes are the tokens, as in Evo.
+        card: of the checkpoint, where it has one.
+        unvalidated: its published numbers need what is not done here; every score is flagged.
     """
 
-    network: Evo1ForCausalLM
+    network: CausalNetwork
     name: str
     revision: str | None
     weights_hash: str
@@ -74,6 +80,9 @@ class LoadedNetwork:
     bos_id: int | None
     pad_id: int
     vocab_size: int
+    token_ids: np.ndarray | None = None
+    card: ModelCard | None = None
+    unvalidated: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,8 @@ class NetworkDescription:
         dtype_because: why this dtype.
         domains: what the model was trained on, by its card; None where it has none.
         remarks: sentences to show to who runs it.
+        fork_refusal: why the method ``fork`` cannot be used, as far as it can be told without the weights; None where it can.
+        unvalidated: as in ``LoadedNetwork``.
     """
 
     name: str
@@ -102,26 +113,34 @@ class NetworkDescription:
     dtype_because: str
     domains: tuple[str, ...] | None
     remarks: tuple[str, ...]
+    fork_refusal: str | None
+    unvalidated: bool
 
 
 def load_network(
-    name: str | Path, *, revision: str | None = None, device: str = "auto", dtype: str = "auto"
+    name: str | Path,
+    *,
+    revision: str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    allow_unvalidated: bool = False,
 ) -> LoadedNetwork:
     """Load a network for scoring.
 
     Args:
-        name: a folder, a hub id such as ``togethercomputer/evo-1-8k-base``, or ``demo`` (small and random).
+        name: a folder, a hub id such as ``togethercomputer/evo-1-8k-base``, or ``demo`` (small, ships with the package).
         revision: branch, tag or commit on the hub.
         device: ``auto`` (a GPU where there is one), ``cuda``, ``cuda:1``, ``cpu``. A model that does not fit the GPU is spread
             over all GPUs and host memory by accelerate, unless one GPU is named by number.
         dtype: one of ``DTYPES``, or ``auto``: float32 on a CPU; on a GPU float16 where calibration sequences fit it, else
             bfloat16 (see ``raygen.model.precision``).
+        allow_unvalidated: load a model whose published numbers need FP8, too.
 
     Raises:
-        SettingsError: no such name, device or dtype.
-        InputError: the checkpoint is broken, not an Evo 1 model, or cannot be fetched.
+        SettingsError: no such name, device or dtype, or a model that needs FP8.
+        InputError: the checkpoint is broken, no causal model whose tokens are bases, or cannot be fetched.
     """
-    found = _find(name, revision, device)
+    found = _find(name, revision, device, allow_unvalidated)
     choice, network = _settle_dtype(found, dtype)
     network = network or _load_weights(found, choice.dtype)
     return LoadedNetwork(
@@ -133,13 +152,21 @@ def load_network(
         device=_input_device(network, found.device),
         context_length=found.context_length,
         bos_id=found.bos_id,
-        pad_id=PAD_ID,
-        vocab_size=found.config.vocab_size,
+        pad_id=found.facts.pad_id,
+        vocab_size=found.facts.vocab_size,
+        token_ids=found.facts.token_ids,
+        card=found.card,
+        unvalidated=found.unvalidated,
     )
 
 
 def describe_network(
-    name: str | Path, *, revision: str | None = None, device: str = "auto", dtype: str = "auto"
+    name: str | Path,
+    *,
+    revision: str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    allow_unvalidated: bool = False,
 ) -> NetworkDescription:
     """What ``load_network`` with the same arguments would load on this machine.
 
@@ -149,7 +176,7 @@ def describe_network(
     Raises:
         SettingsError, InputError: as ``load_network``.
     """
-    found = _find(name, revision, device)
+    found = _find(name, revision, device, allow_unvalidated)
     choice = _settle_dtype(found, dtype)[0]
     release_memory(torch.device(found.device))
     return NetworkDescription(
@@ -160,15 +187,17 @@ def describe_network(
         device=found.device,
         context_length=found.context_length,
         bos_id=found.bos_id,
-        pad_id=PAD_ID,
-        vocab_size=found.config.vocab_size,
-        hidden_size=found.config.hidden_size,
-        num_layers=found.config.num_layers,
-        num_parameters=sum(math.prod(shape) for shape in expected_shapes(found.config).values()),
-        filter_storage=Evo1ForCausalLM.filter_storage,
+        pad_id=found.facts.pad_id,
+        vocab_size=found.facts.vocab_size,
+        hidden_size=found.facts.hidden_size,
+        num_layers=found.facts.num_layers,
+        num_parameters=found.facts.num_parameters,
+        filter_storage=found.facts.filter_storage,
         dtype_because=choice.because,
         domains=found.card.domains if found.card else None,
         remarks=found.remarks,
+        fork_refusal=found.facts.fork_refusal,
+        unvalidated=found.unvalidated,
     )
 
 
@@ -183,35 +212,87 @@ class _Found:
     revision: str | None
     device: str
     folder: Path
-    config: Evo1Config
-    weights_hash: str
+    facts: CheckpointFacts
     card: ModelCard | None
+    unvalidated: bool
     remarks: tuple[str, ...]
 
     @property
     def context_length(self) -> int:
-        return self.card.context_length if self.card else self.config.max_seqlen
+        return self.card.context_length if self.card else self.facts.context_length
 
     @property
     def bos_id(self) -> int | None:
-        return self.card.bos_id if self.card else BOS_ID
+        return self.card.bos_id if self.card else self.facts.bos_id
+
+    @property
+    def weights_hash(self) -> str:
+        return self.facts.weights_hash
 
 
-def _find(name: str | Path, revision: str | None, device: str) -> _Found:
-    device = _device_named(device)
+def _find(name: str | Path, revision: str | None, device: str, allow_unvalidated: bool) -> _Found:
+    device = device_named(device)
     card = find_card(name)
-    revision = card.revision if card and revision is None else revision
-    folder = _folder_of(name, revision)
-    config = read_config(folder)
-    remarks = [] if card else [NO_CARD]
-    if card:
-        config, remarks = _by_card(config, card)
+    if card and card.needs_fp8 and not allow_unvalidated:  # before gigabytes are fetched
+        raise SettingsError(_needs_fp8(card.name))
+    is_folder = name != DEMO and Path(name).is_dir()
+    revision = card.revision if card and revision is None and not is_folder else revision
+    folder, remarks = folder_of(name, revision, card)
+    if not card:
+        remarks.append(NO_CARD)
+    if model_type_of(folder) in FAMILIES:
+        config = read_config(folder)
+        unvalidated = card.needs_fp8 if card else bool(getattr(config, "use_fp8_input_projections", False))
+        if unvalidated and not allow_unvalidated:
+            raise SettingsError(_needs_fp8(str(name)))
+        if card:
+            config, said = _by_card(config, card)
+            remarks += said
+        facts = _own_facts(folder, config)
+    else:
+        facts, unvalidated = other_facts(folder), False
+    if unvalidated:
+        remarks.append(
+            f"The published numbers of {name} need FP8, which is not done here: scores may be far from them, and every row "
+            f"has the flag {UNVALIDATED}."
+        )
+    return _Found(str(name), revision, device, folder, facts, card, unvalidated, tuple(remarks))
+
+
+def _needs_fp8(name: str) -> str:
+    return (
+        f"{name} was trained with FP8 and its publishers say that it needs it (Transformer Engine, a Hopper GPU) for numerical "
+        "accuracy; here it would run in another precision, and no one has shown what its scores then mean. The 7B models run "
+        "without. To score with it anyway set model.allow_unvalidated: true; every row then has the flag "
+        f"{UNVALIDATED}."
+    )
+
+
+def _own_facts(folder: Path, config: OwnConfig) -> CheckpointFacts:
+    """Of an Evo checkpoint. Bytes are its tokens.
+
+    Raises:
+        InputError: it does not fit its configuration.
+    """
     check_checkpoint(folder, config)
-    found = weights_hash(folder, config)
-    return _Found(str(name), revision, device, folder, config, found, card, tuple(remarks))
+    family = family_of(config)
+    return CheckpointFacts(
+        weights_hash=weights_hash(folder, config),
+        bos_id=family.bos_id,
+        pad_id=PAD_ID,
+        token_ids=None,
+        context_length=config.max_seqlen,
+        vocab_size=config.vocab_size,
+        hidden_size=config.hidden_size,
+        num_layers=config.num_layers,
+        num_parameters=count_parameters(config),
+        filter_storage=family.network.filter_storage,
+        fork_refusal=None,
+        load=lambda dtype, device_map: _load_own(folder, config, dtype, device_map),
+    )
 
 
-def _by_card(config: Evo1Config, card: ModelCard) -> tuple[Evo1Config, list[str]]:
+def _by_card(config: OwnConfig, card: ModelCard) -> tuple[OwnConfig, list[str]]:
     """The configuration with what the card knows better, and what was changed in words."""
     remarks = []
     if config.max_seqlen != card.context_length:
@@ -220,13 +301,13 @@ def _by_card(config: Evo1Config, card: ModelCard) -> tuple[Evo1Config, list[str]
     if scaling != card.rotary_scaling:
         remarks.append(f"positions are divided by {scaling:g}, the card's {card.rotary_scaling:g} holds")
         changed = {"use_interpolated_rotary_pos_emb": True, "rotary_emb_scaling_factor": card.rotary_scaling}
-        config = Evo1Config(**{**config.to_dict(), **changed})
+        config = type(config)(**{**config.to_dict(), **changed})
     return config, [f"config.json of {card.name}: {remark}." for remark in remarks]
 
 
-def _settle_dtype(found: _Found, dtype: str) -> tuple[DtypeChoice, Evo1ForCausalLM | None]:
+def _settle_dtype(found: _Found, dtype: str) -> tuple[DtypeChoice, CausalNetwork | None]:
     """The dtype by its name, and the network where it had to be loaded to choose."""
-    if _dtype_named(dtype) != "auto":
+    if dtype_named(dtype) != "auto":
         return DtypeChoice(dtype, "as model.dtype says"), None
     device = torch.device(found.device)
     candidates = auto_dtypes(device)
@@ -234,22 +315,21 @@ def _settle_dtype(found: _Found, dtype: str) -> tuple[DtypeChoice, Evo1ForCausal
     if remembered:
         return remembered, None
     load = partial(_load_weights, found)
-    choice, network = choose_dtype(candidates, load, device, found.bos_id, found.context_length)
+    choice, network = choose_dtype(candidates, load, device, found.bos_id, found.context_length, found.facts.token_ids)
     if len(candidates) > 1:
         remember_choice(choice, candidates, found.weights_hash, device.type)
     return choice, network
 
 
-def _load_weights(found: _Found, dtype: str) -> Evo1ForCausalLM:
+def _load_weights(found: _Found, dtype: str) -> CausalNetwork:
     with _quiet_transformers():
-        network, report = Evo1ForCausalLM.from_pretrained(
-            found.folder,
-            config=found.config,
-            dtype=DTYPES[dtype],
-            device_map=_placement(found.device, checkpoint_bytes(found.folder)),
-            local_files_only=True,
-            output_loading_info=True,
-        )
+        return found.facts.load(DTYPES[dtype], placement(found.device, checkpoint_bytes(found.folder)))
+
+
+def _load_own(folder: Path, config: OwnConfig, dtype: torch.dtype, device_map: DeviceMap) -> OwnNetwork:
+    network, report = family_of(config).network.from_pretrained(
+        folder, config=config, dtype=dtype, device_map=device_map, local_files_only=True, output_loading_info=True
+    )
     left_over = {fault: names for fault, names in report.items() if names}
     assert not left_over, f"the checkpoint was checked, but transformers reports {left_over}"
     return network.eval().requires_grad_(False)
@@ -258,90 +338,28 @@ def _load_weights(found: _Found, dtype: str) -> Evo1ForCausalLM:
 # Names --------------------------------------------------------------------------------------------------------------
 
 
-def _folder_of(name: str | Path, revision: str | None) -> Path:
+def folder_of(name: str | Path, revision: str | None, card: ModelCard | None) -> tuple[Path, list[str]]:
+    """The folder of a model, and what there is to say of how it came about."""
     if name == DEMO:  # before a folder that happens to be called so: ./demo names that one
-        return _demo_folder()
+        return DEMO_FOLDER, []
     if Path(name).is_dir():
         if revision is not None:
             raise SettingsError(f"model.revision is {revision!r}, but {name} is a folder, which has no revisions.")
-        return Path(name)
-    if isinstance(name, str) and _HUB_ID.fullmatch(name):
-        return _download(name, revision)
+        return Path(name), []
+    if isinstance(name, str) and HUB_ID.fullmatch(name):
+        if card and card.architecture:
+            return converted_folder(card, fetch_from_hub(name, revision, PUBLISHED_FILES))
+        return fetch_from_hub(name, revision, _FILES), []
     raise SettingsError(
         f"model.name is {str(name)!r}, and there is no such folder. A model is a folder with config.json and safetensors, "
         f"a hub id such as togethercomputer/evo-1-8k-base, or {DEMO}."
     )
 
 
-def _demo_folder() -> Path:
-    folder = cache_folder("models") / f"demo-random-{DEMO_SEED}"
-    if not folder.is_dir():
-        write_random_checkpoint(folder, demo_config(), DEMO_SEED)
-    return folder
+# Loading ------------------------------------------------------------------------------------------------------------
 
 
-def _download(hub_id: str, revision: str | None) -> Path:
-    """The folder in the hub cache that holds configuration and safetensors, fetched if they are not there yet."""
-    at = f"{hub_id} at revision {revision}" if revision else hub_id
-    try:
-        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=["config.json", "model*.safetensors*"]))
-    except GatedRepoError:
-        raise InputError(
-            f"{hub_id} is gated: accept its conditions on huggingface.co and log in with `hf auth login` or set HF_TOKEN."
-        ) from None
-    except RepositoryNotFoundError:
-        raise InputError(
-            f"The hub has no model {hub_id}, or it is private and needs a token (HF_TOKEN). There is no such folder either."
-        ) from None
-    except RevisionNotFoundError:
-        raise InputError(f"{hub_id} has no revision {revision!r}.") from None
-    except LocalEntryNotFoundError:
-        raise InputError(
-            f"{at} is not in the local hub cache and the hub cannot be reached (no network, or HF_HUB_OFFLINE is set). "
-            "Fetch it where there is a network, or give a local folder; there is no folder of this name either."
-        ) from None
-    except (HfHubHTTPError, OSError) as error:
-        raise InputError(f"{at} cannot be fetched from the hub: {str(error).splitlines()[0]}") from error
-
-
-# Devices and precision ----------------------------------------------------------------------------------------------
-
-
-def _device_named(device: str) -> str:
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cpu":
-        return device
-    if not re.fullmatch(r"cuda(:\d+)?", device):
-        raise SettingsError(f"model.device is {device!r}; it can be auto, cpu, cuda or cuda:N.")
-    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if int(device.partition(":")[2] or 0) >= available:
-        raise SettingsError(f"model.device is {device!r}, but torch sees {available} CUDA devices here.")
-    return device
-
-
-def _dtype_named(dtype: str) -> str:
-    if dtype != "auto" and dtype not in DTYPES:
-        raise SettingsError(f"model.dtype is {dtype!r}; it can be auto, {', '.join(DTYPES)}.")
-    return dtype
-
-
-def auto_dtypes(device: torch.device) -> tuple[str, ...]:
-    """What ``dtype: auto`` tries on a device, in this order; the last one needs no trial."""
-    if device.type == "cpu":
-        return ("float32",)
-    return ("float16", "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32")
-
-
-def _placement(device: str, num_bytes: int) -> dict[str, str] | str:
-    """A device map for transformers: all on one device where it fits, else spread by accelerate."""
-    if device == "cuda":
-        free, _ = torch.cuda.mem_get_info()
-        return "auto" if num_bytes * _ROOM_FOR_ACTIVATIONS > free else {"": "cuda:0"}
-    return {"": device}
-
-
-def _input_device(network: Evo1ForCausalLM, device: str) -> torch.device:
+def _input_device(network: CausalNetwork, device: str) -> torch.device:
     weight = network.get_input_embeddings().weight
     return torch.device(device) if weight.device.type == "meta" else weight.device
 

@@ -20,13 +20,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from raygen.cache import cache_folder
 from raygen.errors import SettingsError
-from raygen.model.evo1 import Evo1ForCausalLM
+from raygen.model.network import CausalNetwork
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 HEADROOM = 2.0
@@ -48,11 +50,12 @@ class DtypeChoice:
 
 def choose_dtype(
     candidates: Sequence[str],
-    load: Callable[[str], Evo1ForCausalLM],
+    load: Callable[[str], CausalNetwork],
     device: torch.device,
     bos_id: int | None,
     context_length: int,
-) -> tuple[DtypeChoice, Evo1ForCausalLM | None]:
+    token_ids: np.ndarray | None = None,
+) -> tuple[DtypeChoice, CausalNetwork | None]:
     """The first of the candidates that holds the network's activations; the last one is taken without being tried.
 
     Returns:
@@ -61,7 +64,7 @@ def choose_dtype(
     faults = []
     for dtype in candidates[:-1]:
         network = load(dtype)
-        fault = find_overflow(network, DTYPES[dtype], device, bos_id, context_length)
+        fault = find_overflow(network, DTYPES[dtype], device, bos_id, context_length, token_ids)
         if fault is None:
             return DtypeChoice(dtype, f"calibration sequences fit {dtype}"), network
         faults.append(f"{dtype}: {fault}")
@@ -72,12 +75,18 @@ def choose_dtype(
 
 @torch.inference_mode()
 def find_overflow(
-    network: Evo1ForCausalLM, dtype: torch.dtype, device: torch.device, bos_id: int | None, context_length: int
+    network: CausalNetwork,
+    dtype: torch.dtype,
+    device: torch.device,
+    bos_id: int | None,
+    context_length: int,
+    token_ids: np.ndarray | None = None,
 ) -> str | None:
     """What does not fit ``dtype`` while the calibration sequences are read, in words; None where everything fits."""
     limit = torch.finfo(dtype).max / HEADROOM
     for name, sequence in calibration_sequences(min(context_length, _MAX_TOKENS) - 1).items():
-        tokens_1T = torch.tensor([[*([] if bos_id is None else [bos_id]), *sequence]], device=device)
+        bases = list(sequence) if token_ids is None else token_ids[list(sequence)].tolist()
+        tokens_1T = torch.tensor([[*([] if bos_id is None else [bos_id]), *bases]], device=device)
         with _largest_in_products(network) as largest:
             hidden_1TD, _ = network.hidden_states(tokens_1T)
             finite = bool(hidden_1TD.isfinite().all()) and bool(network.unembed(hidden_1TD).isfinite().all())
@@ -104,7 +113,7 @@ def calibration_sequences(num_bases: int) -> dict[str, bytes]:
 
 
 @contextmanager
-def _largest_in_products(network: nn.Module) -> Iterator[list[float]]:
+def _largest_in_products(network: Any) -> Iterator[list[float]]:
     """The largest absolute value that goes into or comes out of each matrix product while this is open."""
     largest = [0.0]
 

@@ -1,7 +1,8 @@
 """A small random model in the published layout, for tests and for the demonstration: seeded, bit-identical everywhere.
 
 Only uniform draws of torch's CPU generator and correctly rounded arithmetic (+, −, ×, ÷, √) are used: normal draws, sines
-and exponentials differ in the last bit between processors, and the file's hash would with them.
+and exponentials differ in the last bit between processors, and the file's hash would with them. The square root is numpy's:
+torch's is MKL's on some processors, which is not always correctly rounded.
 
 Weights are scaled so that every part matters: each projection keeps the size of its input, each filter's poles decay over 1
 to 1,000 tokens, each block adds about as much as it reads, and logits spread by about a nat.
@@ -17,14 +18,17 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors.torch import save_file
 from torch import Tensor
 
 from raygen.errors import InputError
+from raygen.model.attention import inverse_frequencies
 from raygen.model.checkpoint import INDEX_FILE, expected_shapes
 from raygen.model.evo1 import Evo1Config
+from raygen.model.families import OwnConfig, family_of
 
 _DECAYS = torch.tensor([0.5**order for order in range(10)])
 
@@ -57,7 +61,7 @@ def demo_config() -> Evo1Config:
     )
 
 
-def write_random_checkpoint(folder: Path, config: Evo1Config, seed: int, max_shard_bytes: int | None = None) -> None:
+def write_random_checkpoint(folder: Path, config: OwnConfig, seed: int, max_shard_bytes: int | None = None) -> None:
     """config.json and float32 safetensors, in shards with an index where ``max_shard_bytes`` is given.
 
     Written beside the folder and renamed into place, so a reader never sees half of one, and two processes may write the
@@ -76,7 +80,7 @@ def write_random_checkpoint(folder: Path, config: Evo1Config, seed: int, max_sha
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def random_weights(config: Evo1Config, seed: int) -> dict[str, Tensor]:
+def random_weights(config: OwnConfig, seed: int) -> dict[str, Tensor]:
     """Float32 tensors by canonical name. The same seed gives the same bits on every machine."""
     generator = torch.Generator("cpu").manual_seed(seed)
     draws = {name: _draw(name) for name in expected_shapes(config)}
@@ -91,6 +95,10 @@ def _draw(name: str) -> _Draw:
     kind = name.rsplit(".", 1)[-1]
     if kind in ("poles", "residues"):
         return _draw_poles if kind == "poles" else _draw_residues
+    if kind == "log_poles":
+        return _draw_log_poles
+    if kind == "inv_freq":
+        return lambda shape, generator: inverse_frequencies(10_000, 2 * shape[0]).bfloat16().float()
     if kind in ("bias", "short_filter_bias"):
         return lambda shape, generator: 0.1 * _uniform(shape, generator)
     if kind == "scale":
@@ -114,10 +122,16 @@ def _draw_poles(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Any angle; |p| = 1 − decay, all orders of magnitude of the decay alike."""
     direction = _uniform(shape, generator)
     squares = direction * direction
-    length = (squares[..., :1] + squares[..., 1:] + 1e-12).sqrt()
+    length = torch.from_numpy(np.sqrt((squares[..., :1] + squares[..., 1:] + 1e-12).numpy()))
     order = (torch.rand((*shape[:-1], 1), generator=generator) * len(_DECAYS)).long()
     decay = _DECAYS[order] * (0.5 + 0.5 * torch.rand(order.shape, generator=generator))
     return direction / length * (1 - decay)
+
+
+def _draw_log_poles(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Of real poles, all orders of magnitude of the decay alike; always below zero."""
+    order = (torch.rand(shape, generator=generator) * len(_DECAYS)).long()
+    return -_DECAYS[order] * (0.5 + 0.5 * torch.rand(shape, generator=generator))
 
 
 def _draw_residues(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
@@ -125,11 +139,11 @@ def _draw_residues(shape: tuple[int, ...], generator: torch.Generator) -> Tensor
     return _uniform(shape, generator) * (0.5 / math.sqrt(shape[1]))
 
 
-def _write_files(folder: Path, config: Evo1Config, weights: dict[str, Tensor], max_shard_bytes: int | None) -> None:
+def _write_files(folder: Path, config: OwnConfig, weights: dict[str, Tensor], max_shard_bytes: int | None) -> None:
     description = {
-        "architectures": ["StripedHyenaModelForCausalLM"],
+        "architectures": [family_of(config).published_class],
         "model_type": config.model_type,
-        **{name: getattr(config, name) for name in Evo1Config.__annotations__},
+        **{name: getattr(config, name) for name in type(config).__annotations__},
     }
     (folder / "config.json").write_text(json.dumps(description, indent=2) + "\n")
     total = sum(tensor.nbytes for tensor in weights.values())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -22,8 +22,12 @@ class _Ended:
     error: BaseException | None
 
 
-def in_a_thread(items: Iterator[Item]) -> Iterator[Item]:
-    """The items, made in a thread of their own; an error there is raised here."""
+def in_a_thread(items: Iterator[Item], while_waiting: Callable[[], None] = lambda: None) -> Iterator[Item]:
+    """The items, made in a thread of their own; an error there is raised here.
+
+    Args:
+        while_waiting: called here every so often while nothing comes.
+    """
     made: queue.SimpleQueue[Item | _Ended] = queue.SimpleQueue()
 
     def make() -> None:
@@ -40,6 +44,7 @@ def in_a_thread(items: Iterator[Item]) -> Iterator[Item]:
         try:
             item = made.get(timeout=_PATIENCE)
         except queue.Empty:
+            while_waiting()
             continue
         if not isinstance(item, _Ended):
             yield item

@@ -12,20 +12,31 @@ then mix shards, so the actors' stage is made through the method beneath it, whi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import ray.data
 
+from raygen.pipeline.actor import ScoreShard
 from raygen.pipeline.cluster import ActorPlan
 from raygen.pipeline.job import Job
 from raygen.pipeline.shards import Shard, ShardSource
-from raygen.pipeline.stages import ScoreShard, commit_shard, plan_shard
+from raygen.pipeline.stages import commit_shard, plan_shard
 
 _CPU_STAGE = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": 1}
 
 
-def build(shards: Sequence[Shard], job: Job, actors: ActorPlan) -> ray.data.Dataset:
-    """The run as a dataset, one row of summary a shard. Nothing runs until it is iterated over."""
+def build(
+    shards: Sequence[Shard],
+    job: Job,
+    actors: ActorPlan,
+    scorer: type = ScoreShard,
+    scorer_settings: Mapping[str, Any] | None = None,
+) -> ray.data.Dataset:
+    """The run as a dataset, one row of summary a shard. Nothing runs until it is iterated over.
+
+    ``scorer`` is another actor in tests and benchmarks of the pipeline itself; ``scorer_settings`` are its own arguments.
+    """
     pool = ray.data.ActorPoolStrategy(
         min_size=actors.min_size, max_size=actors.max_size, max_tasks_in_flight_per_actor=2
     )
@@ -33,16 +44,17 @@ def build(shards: Sequence[Shard], job: Job, actors: ActorPlan) -> ray.data.Data
         ray.data.read_datasource(ShardSource(shards), override_num_blocks=len(shards))
         .map_batches(plan_shard, fn_kwargs={"job": job}, **_CPU_STAGE)
         .map_batches_internal(
-            ScoreShard,
-            fn_constructor_kwargs={"job": job},
+            scorer,
+            fn_constructor_kwargs={"job": job, **(scorer_settings or {})},
             batch_size=None,
             batch_format="pyarrow",
             compute=pool,
             num_cpus=actors.num_cpus,
             num_gpus=actors.num_gpus,
             udf_modifying_row_count=False,
-            max_restarts=2,  # Ray's default is without end, and a crash at the start would loop for ever
-            max_task_retries=2,
+            # Without end for Ray; what kills is counted and found by us, at the start (ActorStart) and in a shard (ShardPieces).
+            max_restarts=-1,
+            max_task_retries=-1,
         )
         .map_batches(commit_shard, fn_kwargs={"job": job}, **_CPU_STAGE)
     )

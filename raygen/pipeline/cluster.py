@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a thread that is left b
 import ray
 import ray.data
 
+WAIT_FOR_GPU = 1800
+"""Seconds for the first GPU and the least number of actors: a cloud takes minutes to start a machine and pull an image."""
 _LOCAL_OBJECT_STORE = 256 * 2**20  # bytes; shards are small, and a laptop's /dev/shm may be too
 
 
@@ -51,6 +54,7 @@ def plan_actors(
     num_shards: int,
     model_bytes: int,
     total_memory: float,
+    can_grow: bool = False,
 ) -> ActorPlan:
     """Divide a cluster among actors; pure.
 
@@ -62,16 +66,19 @@ def plan_actors(
 
     Args:
         model_bytes, total_memory: of the weights in float32, and of the cluster.
+        can_grow: GPUs may come that are not there yet, as on a cluster that scales itself. Then a range ``wanted`` holds
+            as it is: Ray asks for the GPUs, starts with ``min``, and takes more actors as they come.
     """
     on_gpu = device == "cuda"
-    if on_gpu and total_gpus < gpus_per_actor:
+    growing = can_grow and isinstance(wanted, tuple)
+    if on_gpu and total_gpus < gpus_per_actor and not growing:
         raise SettingsError(
             f"model.device is cuda, but Ray sees {total_gpus:g} GPUs and an actor wants {gpus_per_actor:g}."
         )
     on_cpus = max(min(total_cpus, int(total_memory * 0.5 // max(model_bytes, 1))), 1)
     default = int(total_gpus // gpus_per_actor) if on_gpu else on_cpus
     low, high = wanted if isinstance(wanted, tuple) else (default, default) if wanted == "auto" else (wanted, wanted)
-    if on_gpu:
+    if on_gpu and not growing:
         high = min(high, int(total_gpus // gpus_per_actor))  # more would be waited for, and never come
     high = max(min(high, num_shards), 1)
     low = min(low, high)
@@ -117,6 +124,8 @@ def _start(remote: str | None) -> None:
     if not remote:
         # A Ray that is started here asks for a token by default and would write one to HOME if none were given.
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    else:
+        _refuse_closed_port(remote)
     local = {} if remote else {"include_dashboard": False, "object_store_memory": _LOCAL_OBJECT_STORE}
     logging.getLogger("ray").setLevel(logging.ERROR)
 
@@ -133,13 +142,24 @@ def _start(remote: str | None) -> None:
         ) from error
 
 
+def _refuse_closed_port(address: str) -> None:
+    """Ray itself tries for minutes before it says that nobody is there."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or "://" in address:
+        return  # a name that Ray resolves itself
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise SettingsError(f"No Ray cluster answers at {address}: {error.strerror or error}.") from error
+
+
 def _configure_data() -> None:
     """Ray Data's settings for a run, before the dataset is made."""
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    context.wait_for_min_actors_s = 900
+    context.wait_for_min_actors_s = WAIT_FOR_GPU
     context.max_errored_blocks = 0
     context.actor_init_retry_on_errors = False
 

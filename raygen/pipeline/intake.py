@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 
 from raygen.cache import cache_folder
 from raygen.errors import SettingsError
-from raygen.pipeline.shards import file_stamp
+from raygen.remote import is_remote, join, stage, stamp, with_endpoint
 from raygen.sequence.reference import Reference
+from raygen.sequence.window_choices import usual_length
 from raygen.settings import Settings
 from raygen.tables.layout import RunFolder
 from raygen.variants.ingest import IngestResult, ingest
@@ -27,10 +28,11 @@ def take_input(settings: Settings, folder: RunFolder, reference: Reference | Non
         InputError, SettingsError: as ``ingest`` and ``ingest_pairs``.
     """
     if reference is None:
-        paths = [Path(path) for path in settings.input.pairs or []]
+        paths = [Path(stage(path)) for path in settings.input.pairs or []]
         taken = ingest_pairs([str(path) for path in paths], _beside(folder, paths, "pairs"), context_length)
     else:
-        inputs = [_ingest_folder(path) or Path(path) for path in settings.input.variants or []]
+        staged = [stage(path) for path in settings.input.variants or []]
+        inputs = [_ingest_folder(path) or Path(path) for path in staged]
         if len(inputs) == 1 and is_ingested(inputs[0]) and _as_ingested(inputs[0], reference, settings):
             return _known(inputs[0], _right(settings, context_length))
         _refuse_ingested_haplotypes(inputs)
@@ -40,9 +42,26 @@ def take_input(settings: Settings, folder: RunFolder, reference: Reference | Non
     return taken
 
 
+def where_workers_read(settings: Settings, folder: RunFolder, taken: IngestResult) -> str | None:
+    """Where every node finds the variants; None where that is the same path as here.
+
+    A folder of ``raygen ingest`` on object storage is read there. What was ingested into this machine's cache, because the
+    output is on object storage, is put beside the output.
+    """
+    for path in settings.input.variants or []:
+        if is_remote(path) and taken.variants_dir.is_relative_to(stage(path)):
+            return join(with_endpoint(path), VARIANTS_FOLDER)
+    if not is_remote(folder.uri) or not taken.variants_dir.is_relative_to(cache_folder("ingest")):
+        return None
+    place = f".ingest/{taken.variants_dir.parent.name}/{VARIANTS_FOLDER}"
+    for file in sorted(taken.variants_dir.glob("part-*.parquet")):
+        folder.upload_once(file, f"{place}/{file.name}")
+    return join(folder.uri, place)
+
+
 def _right(settings: Settings, context_length: int) -> int:
     """Bases that a window holds from the variant on: a haplotype that spans more would be scored in part only."""
-    return settings.window.right if settings.window.right is not None else context_length // 2
+    return settings.window.right if settings.window.right is not None else usual_length(context_length) // 2
 
 
 def _refuse_ingested_haplotypes(inputs: Sequence[Path]) -> None:
@@ -89,9 +108,9 @@ def _beside(folder: RunFolder, paths: Sequence[Path], *settings: object) -> Path
     Its name says which files at which size and time, and which settings, so that two inputs do not meet there.
     """
     files = [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
-    stamps = [(str(file.resolve()), *file_stamp(str(file))) for file in files if file.is_file()]
+    stamps = [(str(file.resolve()), *stamp(str(file))) for file in files if file.is_file()]
     key = hashlib.sha256(repr((stamps, settings)).encode()).hexdigest()[:16]
-    if "://" in folder.path:
+    if is_remote(folder.uri):
         return cache_folder("ingest", key)
     return Path(folder.path).absolute() / ".ingest" / key
 
@@ -143,3 +162,10 @@ def _left_there(path: Path) -> IngestResult:
         digest=info["digest"],
         num_haplotypes=info.get("num_haplotypes", 0),
     )
+
+
+def ingested_as_wanted(settings: Settings, reference: Reference) -> Path | None:
+    """The one folder of ``raygen ingest`` that a run would take as it is; None where it would ingest."""
+    inputs = [_ingest_folder(path) for path in settings.input.variants or []]
+    found = inputs[0] if len(inputs) == 1 else None
+    return found if found and _as_ingested(found, reference, settings) else None

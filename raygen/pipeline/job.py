@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
+from raygen.pipeline.actor_scorer import ActorScorer, ResidentScorer
 from raygen.sequence.windows import Window
-from raygen.tables.layout import Identity
+from raygen.tables.layout import Identity, RunFolder
 
 
 @dataclass(frozen=True)
@@ -19,9 +21,12 @@ class Job:
         window: None for pairs.
         device: ``cuda`` or ``cpu``, ``dtype``: as resolved where the actors will run.
         off_label: the declared domain is none that the model was trained on, so every row gets a flag.
+        calibration: the text of a calibration file, whose cut points ``cuts`` then are; None for none.
+        allow_unvalidated: the model may be one that needs FP8 for its published numbers.
         threads: of each actor on a CPU.
         identity: fingerprint and reference that every score of the folder shares.
         earlier_files: score files of earlier inputs by contig; what is in them is not scored again.
+        make_scorer, open_folder: what an actor scores with and how a stage reaches the output; tests make them fail.
     """
 
     run_id: str
@@ -31,6 +36,7 @@ class Job:
     window: Window | None
     strand: str
     cuts: tuple[float, ...]
+    calibration: str | None
     source_columns: tuple[str, ...]
     model: str
     model_source: str
@@ -38,9 +44,20 @@ class Job:
     device: str
     dtype: str
     off_label: bool
+    allow_unvalidated: bool
     method: Literal["fork", "pair"]
     max_batch_tokens: int | None
     state_memory: int | None
     threads: int
     identity: Identity
     earlier_files: Mapping[str | None, tuple[str, ...]]
+    make_scorer: Callable[[Job], ActorScorer] = ResidentScorer
+    open_folder: Callable[[str], RunFolder] = RunFolder
+
+    def as_plain(self) -> dict[str, Any]:
+        """What a manifest says of it."""
+        described = asdict(self)
+        for name in ("earlier_files", "make_scorer", "open_folder", "calibration"):
+            del described[name]
+        described["cuts"] = [cut if math.isfinite(cut) else None for cut in self.cuts]  # JSON has no infinity
+        return described

@@ -8,7 +8,7 @@ is recognised, and taken over:
     any other machine or container                               no sign of life for 15 minutes
 
 A sign of life is the note's time of change, renewed every 30 seconds; its age is taken on the clock of the filesystem that holds
-it, so clocks need not agree. On object storage there is no lock: a scheduler that runs one night at a time has to see to it.
+it, so clocks need not agree. On object storage the lock is that of ``run_lock``.
 """
 
 from __future__ import annotations

@@ -32,7 +32,8 @@ from raygen.pipeline.landing import LandedFile, changed_since, look_at
 from raygen.pipeline.night_lock import night_lock
 from raygen.pipeline.night_pages import write_pages
 from raygen.pipeline.run import RunResult, Say, fingerprint_and_window, run_score
-from raygen.sequence.reference import Reference, open_reference
+from raygen.pipeline.staged import staged_reference
+from raygen.sequence.reference import Reference
 from raygen.sequence.windows import Window
 from raygen.settings import LandingSettings, Settings
 from raygen.tables.fingerprints import FingerprintTables, nights_of, write_night
@@ -79,10 +80,10 @@ def run_nights(settings: Settings, say: Say = print) -> Iterator[NightResult]:
         SettingsError: another night is at work, or as ``run_score``. InputError, StoppedError: as ``run_score``.
     """
     tables = FingerprintTables(str(settings.output.path))
-    reference = open_reference(str(settings.input.reference))
+    reference = staged_reference(str(settings.input.reference))
     with ExitStack() as held:
         if tables.local_root is None:
-            say("warning: on object storage nothing stops two nights from overlapping; see to it in your scheduler.")
+            held.enter_context(tables.locked())
         elif died := held.enter_context(night_lock(tables.local_root)):
             say(died)
         if remote_address(settings.cluster.address):
@@ -106,6 +107,11 @@ class _Plan:
     num_left_out: int
     num_new: int
     rejects: Mapping[str, int]
+
+    @property
+    def new(self) -> Path:
+        """What is left to score, ingested; named for the night, because object storage keeps a copy under this name."""
+        return self.folder / f"new-{self.key}"
 
     def write(self) -> None:
         draft = self.folder / f".{_PLAN}"
@@ -178,7 +184,7 @@ class _Night:
         counts = _counted(plan, run)
         counts.check_conservation()
         run_id = run.run_id if run else new_run_id()
-        pages = write_pages(self._table.path, run_id, self._older(), self._say) if run else {}
+        pages = write_pages(self._table.uri, run_id, self._older(), self._say) if run else {}
         result = NightResult(
             table=self._table.path,
             fingerprint=self._fingerprint,
@@ -197,7 +203,7 @@ class _Night:
     def _older(self) -> str | None:
         """The table that this one takes the place of tonight."""
         now = self._tables.current()
-        return self._tables.table(now.fingerprint).path if now and now.fingerprint != self._fingerprint else None
+        return self._tables.table(now.fingerprint).uri if now and now.fingerprint != self._fingerprint else None
 
     def _num_rows(self) -> int:
         return int(self._table.scores_dataset().count_rows())
@@ -218,8 +224,8 @@ class _Night:
 
     def _of_the_night(self, plan: _Plan) -> Settings:
         """The settings of the run that scores what is left."""
-        new = self._settings.input.model_copy(update={"variants": [str(plan.folder / "new")]})
-        out = self._settings.output.model_copy(update={"path": self._table.path})
+        new = self._settings.input.model_copy(update={"variants": [str(plan.new)]})
+        out = self._settings.output.model_copy(update={"path": self._table.uri})
         return self._settings.model_copy(update={"input": new, "output": out, "landing": LandingSettings()})
 
     def _prepare(self, folder: Path, files: Sequence[LandedFile], set_aside: dict[str, str]) -> _Plan | None:
@@ -244,7 +250,7 @@ class _Night:
                 continue
             for warning in taken.warnings:
                 self._say(f"warning: {warning}")
-            left = leave_out_scored(work / "all", work / "new", self._scored(), self._table.filesystem)
+            left = leave_out_scored(work / "all", work / f"new-{key}", self._scored(), self._table.filesystem)
             (work / "all" / REJECTS_FOLDER).rename(work / REJECTS_FOLDER)
             shutil.rmtree(work / "all" / VARIANTS_FOLDER)
             plain = [file.as_plain() for file in files]
@@ -285,10 +291,12 @@ class _Night:
 
 
 def _work_folder(table: RunFolder) -> Path:
-    """Where unfinished nights lie: beside the scores, or in this machine's cache for a table on object storage."""
+    """Where unfinished nights lie: beside the scores, or with what is ingested for a table on object storage, which workers
+    elsewhere read from a copy there.
+    """
     if table.local_root is not None:
         return table.local_root / ".nights"
-    return cache_folder("nights", hashlib.sha256(table.path.encode()).hexdigest()[:16])
+    return cache_folder("ingest", "nights", hashlib.sha256(table.uri.encode()).hexdigest()[:16])
 
 
 def _counted(plan: _Plan, run: RunResult | None) -> Counts:

@@ -1,24 +1,36 @@
-"""How far a run is: one live bar on a terminal, a line every so often in a log."""
+"""How far a run is: one live bar on a terminal, a line every so often in a log.
+
+Rows count when their shard is committed, and before that when their piece of it is kept, which is looked up every few
+seconds by listing.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from raygen.pipeline.events import wants_json
+
 _SECONDS_BETWEEN_LINES = 30.0
+_SECONDS_BETWEEN_LOOKS = 5.0
 
 
 class RunProgress:
     """Counts variants and tokens as shards are committed."""
 
-    def __init__(self, num_variants: int, console: Console | None = None) -> None:
+    def __init__(
+        self, num_variants: int, console: Console | None = None, rows_in_pieces: Callable[[], int] = lambda: 0
+    ) -> None:
         self._total = num_variants
+        self._rows_in_pieces = rows_in_pieces
+        self._in_pieces = 0
         self._console = console or Console(file=sys.stderr)
-        self._began = self._last_line = time.monotonic()
+        self._began = self._last_line = self._last_look = time.monotonic()
         self._variants = self._tokens = 0
         self._bar = Progress(
             TextColumn("scoring"),
@@ -28,7 +40,7 @@ class RunProgress:
             TextColumn("{task.fields[rates]}"),
             TimeRemainingColumn(),
             console=self._console,
-            disable=not self._console.is_terminal,
+            disable=not self._console.is_terminal or wants_json(),
         )
         self._task = self._bar.add_task("scoring", total=num_variants, rates="starting the models")
 
@@ -45,11 +57,24 @@ class RunProgress:
         """A shard was committed."""
         self._variants += variants
         self._tokens += tokens
+        self._in_pieces = 0
+        self._show()
+
+    def look(self) -> None:
+        """Nothing was committed just now; perhaps pieces were kept."""
+        now = time.monotonic()
+        if now - self._last_look >= _SECONDS_BETWEEN_LOOKS:
+            self._last_look = now
+            self._in_pieces = self._rows_in_pieces()
+            self._show()
+
+    def _show(self) -> None:
         now = time.monotonic()
         seconds = max(now - self._began, 1e-9)
-        rates = f"{self._variants / seconds:,.1f} variants/s  {self._tokens / seconds:,.0f} tokens/s"
-        self._bar.update(self._task, completed=self._variants, rates=rates)
-        if not self._console.is_terminal and now - self._last_line >= _SECONDS_BETWEEN_LINES:
+        rows = min(self._variants + self._in_pieces, self._total)
+        rates = f"{rows / seconds:,.1f} variants/s  {self._tokens / seconds:,.0f} tokens/s"
+        self._bar.update(self._task, completed=rows, rates=rates)
+        if not self._console.is_terminal and not wants_json() and now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
-            left = (self._total - self._variants) * seconds / max(self._variants, 1)
-            self._console.print(f"{self._variants:,} of {self._total:,} variants, {rates}, {left / 60:,.0f} min left")
+            left = (self._total - rows) * seconds / max(rows, 1)
+            self._console.print(f"{rows:,} of {self._total:,} variants, {rates}, {left / 60:,.0f} min left")

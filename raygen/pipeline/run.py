@@ -13,31 +13,45 @@ from pathlib import Path
 from typing import Any
 
 import ray
-import ray.data
-from ray.exceptions import RayError
+from ray.exceptions import GetTimeoutError, RayError
 
 from raygen.errors import InputError, Interrupted, RaygenError, RunInterrupted, SettingsError, StoppedError
+from raygen.interpret.calibrate import CALIBRATED_COLUMNS, Calibration, load_calibration, summary
+from raygen.interpret.classify import cuts_as_text
 from raygen.model.cards import OFF_LABEL_DOMAIN, is_off_label
 from raygen.model.loading import DEMO, NetworkDescription, describe_network
+from raygen.pipeline.actor_scorer import ActorScorer, ResidentScorer
 from raygen.pipeline.background import in_a_thread
 from raygen.pipeline.build import build
-from raygen.pipeline.cluster import ActorPlan, plan_actors, remote_address, resources, session
-from raygen.pipeline.intake import take_input
+from raygen.pipeline.cluster import WAIT_FOR_GPU, ActorPlan, plan_actors, remote_address, resources, session
+from raygen.pipeline.events import EventLog
+from raygen.pipeline.intake import take_input, where_workers_read
 from raygen.pipeline.job import Job
+from raygen.pipeline.metrics import RunMetrics
+from raygen.pipeline.pieces import rows_in_pieces
 from raygen.pipeline.progress import RunProgress
 from raygen.pipeline.shards import Shard, plan_shards
+from raygen.pipeline.staged import staged_reference
 from raygen.pipeline.stages import ShardSummary
+from raygen.remote import is_remote, shown, stage, with_endpoint
 from raygen.scoring.fingerprint import fingerprint
-from raygen.sequence.reference import Reference, open_reference
+from raygen.scoring.scorer import refuse_fork
+from raygen.sequence.reference import Reference
+from raygen.sequence.window_choices import fit_window
 from raygen.sequence.windows import Window
 from raygen.settings import Settings
 from raygen.tables.iceberg import publish
-from raygen.tables.layout import Identity, RunFolder
+from raygen.tables.layout import Identity, RunFolder, ScoreFile
 from raygen.tables.manifest import Counts, add_counts, machine, new_run_id, versions
+from raygen.tables.pace import Pace
 
 Say = Callable[[str], None]
 
+
 _OWN_ERROR = re.compile(r"\braygen\.errors\.(\w+): (.+)")
+SHARDS_A_WAVE = 8192
+"""33 million rows: at the end of a wave actors wait for the last shards and are made again, minutes in hours of work."""
+_FEWEST_TRIED = 300  # rows: in a small input one bad row is a large share
 _ANY_ERROR = re.compile(r"(?!ray\.exceptions)[\w.]*(Error|Exception|Exit)\b.*")
 
 
@@ -55,11 +69,17 @@ class RunResult:
     warnings: tuple[str, ...]
 
 
-def run_score(settings: Settings, say: Say = print) -> RunResult:
+def run_score(
+    settings: Settings,
+    say: Say = print,
+    make_scorer: Callable[[Job], ActorScorer] = ResidentScorer,
+    open_folder: Callable[[str], RunFolder] = RunFolder,
+) -> RunResult:
     """Score what the settings name and return what came of it.
 
     Args:
         say: is told one line at a time what will run.
+        make_scorer, open_folder: what an actor scores with and how a stage reaches the output.
 
     Raises:
         SettingsError, InputError, StoppedError: see their exit codes.
@@ -68,22 +88,29 @@ def run_score(settings: Settings, say: Say = print) -> RunResult:
     folder = RunFolder(str(settings.output.path))
     folder.prepare()
     with folder.locked(), ExitStack() as ray_session:
-        reference = open_reference(settings.input.reference) if settings.input.reference else None
+        reference = staged_reference(settings.input.reference) if settings.input.reference else None
         _check_circular(settings, reference)
         connect = lambda: ray_session.enter_context(session(settings.cluster.address))  # noqa: E731
         if remote_address(settings.cluster.address):
             connect()
         model = _describe(settings)
+        if settings.scoring.method == "fork":
+            refuse_fork(model.name, model.fork_refusal)
         window = choose_window(settings, model.context_length) if reference else None
-        job = _job(settings, model, window, reference)
-        _check_identity(folder, job)
+        job = replace(_job(settings, model, window, reference), make_scorer=make_scorer, open_folder=open_folder)
+        files = folder.score_files()
+        _check_identity(folder, job, files)
         say(_what_runs(job, model))
         for remark in model.remarks:
             say(remark)
+        if job.calibration:
+            say(f"classes by the calibration {settings.classes.calibration}, with probability and evidence")
         if model.name == DEMO:
-            say("The demo's model is random: it shows how the software runs, and its scores mean nothing.")
+            say(
+                "The demo's model is small and knows animal mitochondria only: it is for trying the software, not for patients."
+            )
         run = _Run(settings, folder, job, model, say)
-        run.take_input(reference)
+        run.take_input(reference, files)
         if run.shards:
             connect()
             run.score()
@@ -104,33 +131,37 @@ class _Run:
         self._tokens = self._tokens_by_two_passes = 0
         self._halvings = 0
         self._rescored = 0
+        self._pace = Pace()
+        self._num_failed = self._num_tried = 0
         self._warnings: list[str] = []
         self.shards: list[Shard] = []
         self._taken: dict[str, Any] = {}
         self._actors: ActorPlan | None = None
+        self._metrics, self._log = RunMetrics(job.run_id), EventLog(job.run_id)
         if job.off_label:
             self._warn(_off_label(settings, model))
 
-    def take_input(self, reference: Reference | None) -> None:
-        """Find or make the ingested input, and see which of its shards are committed already."""
+    def take_input(self, reference: Reference | None, files: Sequence[ScoreFile]) -> None:
+        """Find or make the ingested input, and see which of its shards are among the committed ``files``."""
         began = time.monotonic()
         taken = take_input(self._settings, self._folder, reference, self._model.context_length)
         for warning in taken.warnings:
             self._warn(warning)
         self._counts.alleles_in = taken.num_alleles
         self._counts.rejected = dict(taken.rejects)
-        shards = plan_shards(Path(taken.variants_dir), taken.digest)
+        read_at = where_workers_read(self._settings, self._folder, taken)
+        shards = plan_shards(Path(taken.variants_dir), taken.digest, read_at)
         self._taken = {"digest": taken.digest, "alleles": taken.num_alleles, "variants": taken.num_variants}
-        self._leave_out_committed(shards)
+        self._leave_out_committed(shards, files)
         self._timings["ingest"] = time.monotonic() - began
 
-    def _leave_out_committed(self, shards: Sequence[Shard]) -> None:
+    def _leave_out_committed(self, shards: Sequence[Shard], files: Sequence[ScoreFile]) -> None:
         names = {shard.name for shard in shards}
-        files = self._folder.score_files()
-        committed = self._folder.committed_shards() & names
+        committed = self._folder.committed_shards(files) & names
         failed = self._folder.rejects_of(committed)
         rows = sum(shard.num_rows for shard in shards if shard.name in committed)
         self._counts.already_scored = rows - sum(failed.values())
+        self._num_failed, self._num_tried = sum(failed.values()), rows
         add_counts(self._counts.rejected, failed)
         earlier: dict[str | None, tuple[str, ...]] = {}
         for file in files:
@@ -142,6 +173,7 @@ class _Run:
     def score(self) -> None:
         """Stream the shards that are left through the actors, and count what is committed."""
         began = time.monotonic()
+        self._pace.start()
         there, cluster = resources(), self._settings.cluster
         self._actors = plan_actors(
             cluster.actors,
@@ -152,18 +184,26 @@ class _Run:
             len(self.shards),
             self._model.num_parameters * 4,
             there.memory,
+            can_grow=remote_address(cluster.address) is not None,
         )
         self._job = replace(self._job, threads=self._actors.threads)
         self._write_manifest("running")
-        with RunProgress(sum(shard.num_rows for shard in self.shards)) as progress:
+        num_left = sum(shard.num_rows for shard in self.shards)
+        self._metrics.start(num_left, self._counts.rejected)
+        self._log.write("scoring", variants=num_left, shards=len(self.shards), actors=asdict(self._actors))
+        with RunProgress(num_left, rows_in_pieces=lambda: sum(rows_in_pieces(self._folder).values())) as progress:
             self._stream(progress, self._actors)
+        self._folder.drop_work()
         self._timings["score"] = time.monotonic() - began
 
     def _stream(self, progress: RunProgress, actors: ActorPlan) -> None:
         try:
-            for summary in in_a_thread(_summaries(build(self.shards, self._job, actors))):
+            for summary in in_a_thread(_summaries(self.shards, self._job, actors), progress.look):
                 self._count(summary)
+                self._metrics.count(summary)
+                self._log.write("shard_committed", **asdict(summary))
                 progress.advance(summary.num_rows, summary.tokens)
+                self._refuse_too_many_failures()
         except (KeyboardInterrupt, Interrupted):
             self._write_manifest("stopped")
             raise RunInterrupted(f"Stopped. {self._so_far()} The same command goes on from there.") from None
@@ -175,6 +215,8 @@ class _Run:
         self._counts.scored += summary.scored
         self._counts.already_scored += summary.already_scored
         self._counts.abstained += summary.abstained
+        self._num_failed += summary.failed
+        self._num_tried += summary.num_rows
         if summary.failed:
             add_counts(self._counts.rejected, {"scoring_failed": summary.failed})
         add_counts(self._counts.classes, summary.classes)
@@ -183,16 +225,30 @@ class _Run:
         self._tokens_by_two_passes += summary.tokens_by_two_passes
         self._halvings = max(self._halvings, summary.halvings)
         self._rescored += summary.rescored
+        self._pace.add(summary.scored, summary.tokens)
+
+    def _refuse_too_many_failures(self) -> None:
+        share = self._settings.scoring.max_failed_share
+        if self._num_failed > share * max(self._num_tried, _FEWEST_TRIED):
+            raise StoppedError(
+                f"{self._num_failed:,} of {self._num_tried:,} rows tried could not be scored (scoring_failed, with the "
+                f"reason in {self._folder.path}/rejects), more than scoring.max_failed_share ({share:g}) allows. Where the "
+                "rows are at fault, raise it and run the same command again; where the model or the machine is, score "
+                "into a new folder."
+            )
 
     def _warn(self, warning: str) -> None:
         self._warnings.append(warning)
+        self._log.write("warning", message=warning)
         self._say(f"warning: {warning}")
 
     def _so_far(self) -> str:
-        """What is committed, by listing: more may be than the driver has heard of."""
+        """What is kept, by listing: more may be than the driver has heard of."""
         committed = self._folder.committed_shards()
         done = sum(shard.num_rows for shard in self.shards if shard.name in committed)
-        return f"{done:,} of {sum(shard.num_rows for shard in self.shards):,} rows are scored and kept."
+        pieces = sum(rows for shard, rows in rows_in_pieces(self._folder).items() if shard not in committed)
+        in_pieces = f", and {pieces:,} of shards that are not whole yet" if pieces else ""
+        return f"{done:,} of {sum(shard.num_rows for shard in self.shards):,} rows are scored and kept{in_pieces}."
 
     def publish(self) -> None:
         """Add what is new to the Iceberg table, when there is to be one."""
@@ -228,8 +284,7 @@ class _Run:
         )
 
     def _write_manifest(self, status: str) -> str:
-        job = asdict(self._job)
-        job.pop("earlier_files")
+        self._log.write(status, **asdict(self._counts), tokens=self._tokens)
         return self._folder.write_manifest(
             self._job.run_id,
             {
@@ -240,8 +295,9 @@ class _Run:
                 "fingerprint": self._job.identity.fingerprint,
                 "model": asdict(self._model),
                 "input": self._taken,
+                "calibration": summary(self._job.calibration) if self._job.calibration else None,
                 "settings": self._settings.model_dump(mode="json"),
-                "resolved": job,
+                "resolved": self._job.as_plain(),
                 "actors": asdict(self._actors) if self._actors else None,
                 "counts": {**asdict(self._counts), "num_rejected": self._counts.num_rejected},
                 "tokens": {
@@ -251,29 +307,46 @@ class _Run:
                 },
                 "rescored_in_float32": self._rescored,
                 "out_of_memory_halvings": self._halvings,
+                "metrics": self._metrics.as_manifest(),
                 "warnings": self._warnings,
                 "seconds": {name: round(value, 3) for name, value in self._timings.items()},
                 "versions": versions(),
                 "machine": machine(),
+                "pace": self._pace.points,
             },
         )
 
 
-def _summaries(dataset: ray.data.Dataset) -> Iterator[ShardSummary]:
-    """Run the dataset; what each committed shard held, as it comes."""
-    for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
-        yield from ShardSummary.from_table(batch)
+def _summaries(shards: Sequence[Shard], job: Job, actors: ActorPlan) -> Iterator[ShardSummary]:
+    """What each committed shard held, as it comes. Ray holds something for each shard from the start, so they go in waves."""
+    for start in range(0, len(shards), SHARDS_A_WAVE):
+        dataset = build(shards[start : start + SHARDS_A_WAVE], job, actors)
+        for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
+            yield from ShardSummary.from_table(batch)
 
 
 def _describe(settings: Settings) -> NetworkDescription:
     """The model as the actors will see it: looked at here, or on a machine with a GPU of the cluster that is connected."""
     model = settings.model
-    look = partial(describe_network, model.name, revision=model.revision, device=model.device, dtype=model.dtype)
-    if not ray.is_initialized() or model.device == "cpu" or not resources().gpus:
+    look = partial(
+        _describe_here,
+        model.name,
+        revision=model.revision,
+        device=model.device,
+        dtype=model.dtype,
+        allow_unvalidated=model.allow_unvalidated,
+    )
+    gpus_may_come = model.device == "cuda" and remote_address(settings.cluster.address) is not None
+    if not ray.is_initialized() or model.device == "cpu" or not (resources().gpus or gpus_may_come):
         return look()
     ask = ray.remote(lambda: look()).options(num_gpus=settings.cluster.gpus_per_actor, num_cpus=0)
     try:
-        return ray.get(ask.remote())
+        return ray.get(ask.remote(), timeout=WAIT_FOR_GPU)
+    except GetTimeoutError as error:
+        raise StoppedError(
+            f"No GPU of the cluster was free within {WAIT_FOR_GPU // 60:.0f} minutes to look at {model.name}. Nothing was "
+            "scored yet; the same command tries again."
+        ) from error
     except RayError as error:
         raise _in_our_words(error, "Nothing was scored yet.") from error
 
@@ -289,62 +362,87 @@ def fingerprint_and_window(settings: Settings) -> tuple[str, Window]:
     return fingerprint(model, window, settings.window.strand, tuple(settings.input.circular)), window
 
 
+def _describe_here(name: str, **options: Any) -> NetworkDescription:
+    """The model under the name it was given, wherever its files come from."""
+    return replace(describe_network(stage(name), **options), name=shown(name))
+
+
 def choose_window(settings: Settings, context_length: int) -> Window:
     """The window of a run: half of the context on each side where nothing else is said, less a grid's stride.
+
+    Of a context of more than 8,192 bases only so much is taken (``usual_length``).
 
     Raises:
         SettingsError: it does not fit the model.
     """
-    usual = max((context_length - (settings.window.stride or 0)) // 2, 1)
-    left = settings.window.left if settings.window.left is not None else usual
-    right = settings.window.right if settings.window.right is not None else usual
-    window = Window(left, right, settings.window.anchor, settings.window.stride)
-    if window.longest > context_length:
-        raise SettingsError(
-            f"window.left + window.right{' + window.stride' if window.stride else ''} is {window.longest:,} bases, "
-            f"but {settings.model.name} reads {context_length:,}. "
-            "Use a smaller window or a model with a longer context."
-        )
-    return window
+    asked = settings.window
+    return fit_window(asked.left, asked.right, asked.anchor, asked.stride, context_length, settings.model.name)
 
 
 def _job(settings: Settings, model: NetworkDescription, window: Window | None, reference: Reference | None) -> Job:
     strand = settings.window.strand if reference else "forward"
     circular = tuple(settings.input.circular)
     batch_tokens, state_memory = settings.scoring.max_batch_tokens, settings.scoring.state_memory
-    output = str(settings.output.path)
+    own = fingerprint(model, window, strand, circular)
+    calibration = _calibration(settings, own)
     return Job(
         run_id=new_run_id(),
-        output=output if "://" in output else str(Path(output).absolute()),
-        reference=str(Path(reference.path).absolute()) if reference else None,
+        output=_for_other_machines(str(settings.output.path)),
+        reference=_for_other_machines(str(settings.input.reference)) if reference else None,
         circular=circular,
         window=window,
         strand=strand,
-        cuts=settings.classes.cuts,
+        cuts=calibration.cuts if calibration else settings.classes.cuts,
+        calibration=calibration.model_dump_json() if calibration else None,
         source_columns=tuple(settings.input.carried_columns),
-        model=settings.model.name,
-        model_source=_absolute_folder(settings.model.name),
+        model=shown(settings.model.name),
+        model_source=_model_source(settings.model.name),
         revision=settings.model.revision,
         device=model.device,
         dtype=model.dtype,
         off_label=is_off_label(settings.input.domain, model.domains),
+        allow_unvalidated=settings.model.allow_unvalidated,
         method=settings.scoring.method,
         max_batch_tokens=None if batch_tokens == "auto" else batch_tokens,
         state_memory=None if state_memory == "auto" else state_memory,
         threads=1,
         identity=Identity(
-            fingerprint=fingerprint(model, window, strand, circular),
+            fingerprint=own,
             reference_digest=reference.digest if reference else "",
-            cuts=", ".join(f"{cut:g}" for cut in settings.classes.cuts),
+            cuts=cuts_as_text(
+                calibration.cuts if calibration else settings.classes.cuts, calibration.digest if calibration else None
+            ),
             source_columns=", ".join(settings.input.carried_columns),
         ),
         earlier_files={},
     )
 
 
-def _absolute_folder(model: str) -> str:
-    """A model folder by its whole path, for actors elsewhere; other names as they are."""
-    return str(Path(model).absolute()) if model != DEMO and Path(model).is_dir() else model
+def _calibration(settings: Settings, own_fingerprint: str) -> Calibration | None:
+    """The calibration that the settings name, held to the run's fingerprint.
+
+    Raises:
+        InputError, SettingsError: it cannot be read; it is of other scores, or its columns have names of the input's.
+    """
+    path = settings.classes.calibration
+    if path is None:
+        return None
+    calibration = load_calibration(path)
+    calibration.refuse_other(own_fingerprint, path)
+    if taken := [name for name in settings.input.carried_columns if name in CALIBRATED_COLUMNS]:
+        raise SettingsError(
+            f"input.source_columns: {', '.join(taken)} is what the calibration adds. Rename the column."
+        )
+    return calibration
+
+
+def _for_other_machines(path: str) -> str:
+    return with_endpoint(path) if is_remote(path) else str(Path(path).expanduser().absolute())
+
+
+def _model_source(model: str) -> str:
+    """A model folder as actors elsewhere find it; other names as they are."""
+    return _for_other_machines(model) if is_remote(model) or (model != DEMO and Path(model).is_dir()) else model
 
 
 def _check_circular(settings: Settings, reference: Reference | None) -> None:
@@ -355,8 +453,8 @@ def _check_circular(settings: Settings, reference: Reference | None) -> None:
         )
 
 
-def _check_identity(folder: RunFolder, job: Job) -> None:
-    found = folder.identity()
+def _check_identity(folder: RunFolder, job: Job, files: Sequence[ScoreFile]) -> None:
+    found = folder.identity(files)
     if found is None or found == job.identity:
         return
     if found.fingerprint != job.identity.fingerprint:

@@ -79,7 +79,13 @@ def on_a_grid(settings: Settings) -> Settings:
     window, model = settings.window, settings.model
     if window.anchor == "variant" and "anchor" in window.model_fields_set:
         return settings
-    found = describe_network(model.name, revision=model.revision, device=model.device, dtype=model.dtype)
+    found = describe_network(
+        model.name,
+        revision=model.revision,
+        device=model.device,
+        dtype=model.dtype,
+        allow_unvalidated=model.allow_unvalidated,
+    )
     grid = grid_window(found.context_length, window.left, window.right, window.stride)
     values = {"left": grid.left, "right": grid.right, "anchor": "grid", "stride": grid.stride}
     return settings.model_copy(update={"window": WindowSettings(**{**window.model_dump(), **values})})
@@ -113,7 +119,9 @@ def _facts(settings: Settings, scores: pa.Table, variants: pa.Table) -> dict[str
         "reference": Path(str(settings.input.reference)).name,
     }
     if settings.model.name == "demo":
-        facts["note"] = "The demo's model is random: these numbers mean nothing."
+        facts["note"] = (
+            "The demo's model is small and knows animal mitochondria only: for trying the software, not for patients."
+        )
     return facts
 
 

@@ -1,4 +1,4 @@
-"""The stages of a run. Each takes one shard as an Arrow table and returns one; rows keep their number and order until
+"""The stages of a run, but for the actor's, which has a file of its own. Each takes one shard as an Arrow table and returns one; rows keep their number and order until
 the commit, which returns one row in words about the shard.
 
     plan      chrom, pos, ref, alt, shard            adds variant_id, already_scored and where the windows lie
@@ -18,17 +18,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raygen.errors import SettingsError, StoppedError
+from raygen.errors import SettingsError
+from raygen.interpret.calibrate import CALIBRATED_COLUMNS, parse_calibration
 from raygen.interpret.classify import CLASSES, classify, split_rows
 from raygen.model.cards import OFF_LABEL_DOMAIN
 from raygen.pipeline.job import Job
+from raygen.pipeline.metrics import seconds_of, with_seconds
+from raygen.pipeline.pieces import forget
 from raygen.pipeline.shards import CARRIED
+from raygen.pipeline.staged import staged_reference
 from raygen.scoring.plan import plan_windows, strands_read
-from raygen.sequence.reference import open_reference
-from raygen.tables.layout import RunFolder
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS, variant_ids
 
-_MANY = 16
 PAIR_DIGEST = "pair_digest"
 """A column that follows those of SCORES for pairs: a hash of the two sequences."""
 
@@ -36,7 +37,8 @@ PAIR_DIGEST = "pair_digest"
 @dataclass(frozen=True)
 class ShardSummary:
     """What a committed shard held. ``classes`` and ``flags`` count scored rows; ``failed`` counts ``scoring_failed``;
-    ``rescored`` counts pairs of sequences (one a row and strand) that half precision could not hold.
+    ``rescored`` counts pairs of sequences (one a row and strand) that half precision could not hold. ``halvings`` is of the
+    actor since it started; ``splits`` and ``restarts`` since its shard before. ``gpu_memory``: bytes.
     """
 
     shard: str
@@ -51,7 +53,11 @@ class ShardSummary:
     tokens_by_two_passes: int
     rescored: int
     halvings: int
-    seconds: float
+    splits: int
+    batches: int
+    restarts: int
+    gpu_memory: int
+    stage_seconds: dict[str, float]
 
     @classmethod
     def from_table(cls, table: pa.Table) -> list[ShardSummary]:
@@ -65,6 +71,10 @@ class ShardSummary:
 
 def plan_shard(shard: pa.Table, job: Job) -> pa.Table:
     """Name the variants, mark those that an earlier input had scored already, and place the windows."""
+    return with_seconds("prepare", lambda: _plan(shard, job))
+
+
+def _plan(shard: pa.Table, job: Job) -> pa.Table:
     if job.window is None or job.reference is None:
         return _plan_pairs(shard, job)
     named = shard.append_column("variant_id", variant_ids(shard))
@@ -72,7 +82,7 @@ def plan_shard(shard: pa.Table, job: Job) -> pa.Table:
     earlier = _earlier(job, shard["chrom"][0].as_py(), near=(limits["min"], limits["max"]))
     already = pc.is_in(named["variant_id"], value_set=earlier["variant_id"].combine_chunks())
     marked = named.append_column("already_scored", already)
-    return plan_windows(marked, open_reference(job.reference), job.window, job.strand, job.circular)
+    return plan_windows(marked, staged_reference(job.reference), job.window, job.strand, job.circular)
 
 
 def _plan_pairs(shard: pa.Table, job: Job) -> pa.Table:
@@ -94,57 +104,9 @@ def _plan_pairs(shard: pa.Table, job: Job) -> pa.Table:
     return named.append_column("already_scored", pa.array([name in seen for name in ids], pa.bool_()))
 
 
-class ScoreShard:
-    """The actor: keeps a model resident and scores shard after shard."""
-
-    def __init__(self, job: Job) -> None:
-        import torch
-
-        from raygen.scoring.fingerprint import fingerprint
-        from raygen.scoring.likelihood import load_model
-        from raygen.scoring.scorer import PairScorer, VariantScorer
-        from raygen.scoring.self_test import check_machine
-
-        if job.device == "cpu":
-            torch.set_num_threads(job.threads)
-        self._model = load_model(
-            job.model_source,
-            revision=job.revision,
-            device=job.device,
-            dtype=job.dtype,
-            max_batch_tokens=job.max_batch_tokens or "auto",
-        )
-        own = fingerprint(self._model.loaded, job.window, job.strand, job.circular)
-        if own != job.identity.fingerprint:
-            raise StoppedError(f"An actor's model has the fingerprint {own}, the run's is {job.identity.fingerprint}.")
-        check_machine(self._model, RunFolder(job.output))
-        self._scorer: PairScorer | VariantScorer
-        if job.reference is None:
-            self._scorer = PairScorer(self._model, job.method, job.state_memory)
-        else:
-            self._scorer = VariantScorer(
-                self._model, open_reference(job.reference), job.strand, job.circular, job.method, job.state_memory
-            )
-
-    def __call__(self, planned: pa.Table) -> pa.Table:
-        """Score the rows that are not scored already; the others follow behind them, without values."""
-        began, tokens = time.perf_counter(), self._model.num_tokens_computed
-        rescored = self._model.num_rescored
-        already = planned["already_scored"]
-        scored = self._scorer.score(planned.filter(pc.invert(already)))
-        _refuse_if_nothing_worked(scored)
-        cost = {
-            "tokens": self._model.num_tokens_computed - tokens,
-            "rescored": self._model.num_rescored - rescored,
-            "halvings": self._model.budget.num_halvings,
-            "seconds": time.perf_counter() - began,
-        }
-        table = pa.concat_tables([scored, planned.filter(already)], promote_options="default")
-        return table.append_column("cost", pa.array([json.dumps(cost)] * len(table), pa.string()))
-
-
 def commit_shard(scored: pa.Table, job: Job) -> pa.Table:
     """Classify, write the shard, and say what it held."""
+    began = time.perf_counter()
     (shard,) = set(scored["shard"].to_pylist())
     (chrom,) = set(scored["chrom"].to_pylist())
     already = scored["already_scored"]
@@ -152,12 +114,18 @@ def commit_shard(scored: pa.Table, job: Job) -> pa.Table:
     new = scored.filter(pc.invert(already))
     if job.off_label:
         new = _with_flag_on_all(new, OFF_LABEL_DOMAIN)
-    new = classify(new, job.cuts)
+    new = _classified(new, job)
     extra = _carried(job) if job.window else {PAIR_DIGEST: PAIR_DIGEST}
+    extra |= {name: name for name in CALIBRATED_COLUMNS} if job.calibration else {}
     scores, rejects = split_rows(new, job.model, job.identity.fingerprint, job.run_id, extra)
     assert shard is not None, "rows lost the name of their shard on the way"
     assert len(scores) + len(rejects) + num_already == len(scored), "rows of a shard are neither scored nor rejected"
-    RunFolder(job.output).commit_shard(shard, chrom, scores, rejects, job.identity)
+    cost = json.loads(scored["cost"][0].as_py())
+    seconds = {**seconds_of(scored), "score": cost.pop("score_seconds")}
+    folder = job.open_folder(job.output)
+    folder.commit_shard(shard, chrom, scores, rejects, job.identity)
+    forget(folder, shard, job.identity, new["variant_id"])
+    seconds["write"] = time.perf_counter() - began
     return ShardSummary(
         shard=shard,
         num_rows=len(scored),
@@ -168,7 +136,8 @@ def commit_shard(scored: pa.Table, job: Job) -> pa.Table:
         classes={name: pc.sum(pc.equal(scores["classification"], name)).as_py() or 0 for name in CLASSES},
         flags=_count(pc.list_flatten(scores["flags"])),
         tokens_by_two_passes=2 * len(strands_read(job.strand)) * (pc.sum(scores["num_tokens"]).as_py() or 0),
-        **json.loads(scored["cost"][0].as_py()),
+        stage_seconds=seconds,
+        **cost,
     ).to_table()
 
 
@@ -177,26 +146,25 @@ def _carried(job: Job) -> dict[str, str]:
     return {name: name if name == HAPLOTYPE_MEMBERS else f"{CARRIED}{name}" for name in job.source_columns}
 
 
+def _classified(rows: pa.Table, job: Job) -> pa.Table:
+    """Rows with their classes and, where a calibration is used, with its columns."""
+    rows = classify(rows, job.cuts)
+    return (
+        rows if job.calibration is None else parse_calibration(job.calibration, "the calibration").append_columns(rows)
+    )
+
+
 def _earlier(job: Job, chrom: str | None, extra: Sequence[str] = (), near: tuple[int, int] | None = None) -> pa.Table:
     """What earlier inputs scored: sorted files let it read near positions only."""
     files = job.earlier_files.get(chrom, ())
     if not files:
         return pa.table({name: pa.array([], pa.string()) for name in ("variant_id", *extra)})
-    return RunFolder(job.output).scored_ids(files, extra, near)
+    return job.open_folder(job.output).scored_ids(files, extra, near)
 
 
 def _with_flag_on_all(rows: pa.Table, flag: str) -> pa.Table:
     flags = pa.array([[*said, flag] for said in rows["flags"].to_pylist()], pa.list_(pa.string()))
     return rows.set_column(rows.schema.get_field_index("flags"), "flags", flags)
-
-
-def _refuse_if_nothing_worked(scored: pa.Table) -> None:
-    """A few rows may fail and become rejects; when none of many works it is the model, and the run stops."""
-    if len(scored) >= _MANY and pc.all(pc.is_valid(scored["failure"])).as_py():
-        raise StoppedError(
-            f"None of {len(scored):,} rows could be scored: {scored['failure'][0].as_py()}. Nothing of them was written; "
-            "`raygen doctor --model` tries the model on one pair."
-        )
 
 
 def _count(values: Any) -> dict[str, int]:

@@ -14,15 +14,21 @@ from raygen.errors import StoppedError
 
 
 class TokenBudget:
-    """How many tokens one pass may hold. Halved for good when a batch does not fit."""
+    """How many tokens one pass may hold, and how many families walk side by side. Halved for good when they do not fit."""
 
     def __init__(self, max_batch_tokens: int) -> None:
         self.max_batch_tokens = max_batch_tokens
+        self.max_families: int | None = None
         self.num_halvings = 0
 
     def shrink_below(self, tokens: int) -> None:
         """A batch of this many tokens did not fit."""
         self.max_batch_tokens = max(tokens // 2, 1)
+        self.num_halvings += 1
+
+    def narrow_to(self, families: int) -> None:
+        """Twice as many families did not fit beside each other."""
+        self.max_families = families
         self.num_halvings += 1
 
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from raygen.model.loading import LoadedNetwork, NetworkDescription
 from raygen.sequence.windows import Window
 
-LIKELIHOOD_VERSION = 1
-"""Raised when the same weights and settings would give other numbers than before."""
+LIKELIHOOD_VERSION = 2
+"""Raised when the same weights and settings would give other numbers than before. 2: windows of the reverse strand on a grid."""
 
 
 def fingerprint(

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from raygen.errors import StoppedError
-from raygen.model.evo1 import PrefixState
+from raygen.model.state import PrefixState
 from raygen.scoring.batches import is_out_of_memory
 from raygen.scoring.likelihood import ResidentModel
 from raygen.scoring.pair import PairLikelihoods, SequencePair
@@ -76,7 +76,8 @@ def plan_for(
     """The walks that ``score_forked_pairs`` would make, as wide as the memory for states allows."""
     longest = max((len(wt) for wt, _ in pairs), default=1)
     rows = limits.state_memory // max(model.loaded.network.state_bytes(longest), 1)
-    return plan_pairs(pairs, keys, model.num_uncounted == 0, limits.max_reread, max(min(limits.max_rows, rows), 1))
+    most = min(limits.max_rows, rows, model.budget.max_families or rows)
+    return plan_pairs(pairs, keys, model.num_uncounted == 0, limits.max_reread, max(most, 1))
 
 
 def plan_pairs(
@@ -110,6 +111,7 @@ class _Runner:
     def _narrower(self, walk: Walk, error: RuntimeError) -> list[Walk]:
         budget, half = self._model.budget, len(walk.families) // 2
         if half:
+            budget.narrow_to(half)
             parts = (walk.families[half:], walk.families[:half])
             return [make_walk(part, self._limits.max_reread) for part in parts]
         if budget.max_batch_tokens <= SMALLEST_PASS:

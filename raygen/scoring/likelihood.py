@@ -113,7 +113,13 @@ class ResidentModel:
             device = self.loaded.device
             release_memory(device)
             name = "cuda" if device.type == "cuda" and not device.index else str(device)  # "cuda" may spill to the host
-            loaded = load_network(self.loaded.name, revision=self.loaded.revision, device=name, dtype="float32")
+            loaded = load_network(
+                self.loaded.name,
+                revision=self.loaded.revision,
+                device=name,
+                dtype="float32",
+                allow_unvalidated=self.loaded.unvalidated,
+            )
             self._in_float32 = ResidentModel(loaded, self.budget.max_batch_tokens)
             self._in_float32.budget = self.budget
         return self._in_float32
@@ -140,7 +146,7 @@ class ResidentModel:
     def _pad(self, rows: Sequence[np.ndarray], longest: int) -> torch.Tensor:
         tokens_BT = np.full((len(rows), longest), self.loaded.pad_id, dtype=np.int64)
         for row, tokens in enumerate(rows):
-            tokens_BT[row, : len(tokens)] = tokens
+            tokens_BT[row, : len(tokens)] = self._token_ids(tokens)
         return torch.from_numpy(tokens_BT).to(self.loaded.device)
 
     @torch.inference_mode()
@@ -162,10 +168,15 @@ class ResidentModel:
 
     def read_and_targets(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """A sequence as the model reads it, and what each output is to predict: two arrays of one length, int64."""
-        whole = tokens.astype(np.int64)
+        whole = self._token_ids(tokens)
         if self.loaded.bos_id is None:
             return whole[:-1], whole[1:]
         return np.concatenate([[self.loaded.bos_id], whole[:-1]]), whole
+
+    def _token_ids(self, tokens: np.ndarray) -> np.ndarray:
+        """Bases as the model's own tokens, int64."""
+        table = self.loaded.token_ids
+        return tokens.astype(np.int64) if table is None else table[tokens]
 
     def _read(self, tokens_BT: torch.Tensor) -> torch.Tensor:
         """What the model reads to predict every base that can be: BOS first where there is one, never the last base."""
@@ -182,14 +193,19 @@ def load_model(
     device: str = "auto",
     dtype: str = "auto",
     max_batch_tokens: int | Literal["auto"] = "auto",
+    allow_unvalidated: bool = False,
 ) -> ResidentModel:
     """Load ``demo``, a folder with a checkpoint, or a hub id, onto a device.
 
+    Args:
+        allow_unvalidated: take a model whose published numbers need FP8, too; its rows are flagged.
+
     Raises:
         InputError: the checkpoint cannot be used.
-        SettingsError: no such model, device or dtype.
+        SettingsError: no such model, device or dtype, or a model that needs FP8.
     """
-    return ResidentModel(load_network(name, revision=revision, device=device, dtype=dtype), max_batch_tokens)
+    loaded = load_network(name, revision=revision, device=device, dtype=dtype, allow_unvalidated=allow_unvalidated)
+    return ResidentModel(loaded, max_batch_tokens)
 
 
 def auto_batch_tokens(hidden_size: int, device: torch.device) -> int:

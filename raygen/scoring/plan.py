@@ -1,8 +1,9 @@
 """Variants to planned rows: where each window lies on each strand that is read, and what there is to say about it.
 
 Plain columns in, plain columns out, no model: this is the stage that runs on CPUs beside the scorers. A planned table is
-the variants' table with ``length`` (bases of the window), ``start_forward`` and ``start_reverse`` (each 0-based on its
-own strand, null where that strand is not read), ``window_start`` and ``window_end`` (on the forward strand, of the strand
+the variants' table with ``length_forward`` and ``length_reverse`` (bases of the window: on a grid and at a contig's end the
+strands' windows differ), ``start_forward`` and ``start_reverse`` (each 0-based on its own strand), null where that strand is
+not read, ``window_start`` and ``window_end`` (on the forward strand, of the strand
 that is read first), ``flags``, and ``too_many_n``.
 """
 
@@ -84,7 +85,8 @@ def _plan_contig(variants: pa.Table, bases: np.ndarray, window: Window, strand: 
     length = shown.end - shown.start
     start = shown.start if shown_strand == "forward" else len(bases) - shown.end
     planned = {
-        "length": pa.array(length, pa.int64()),
+        "length_forward": _lengths(placed.get("forward"), len(variants)),
+        "length_reverse": _lengths(placed.get("reverse"), len(variants)),
         "start_forward": _starts(placed.get("forward"), len(variants)),
         "start_reverse": _starts(placed.get("reverse"), len(variants)),
         "window_start": pa.array(start % max(len(bases), 1), pa.int64()),
@@ -99,6 +101,12 @@ def _plan_contig(variants: pa.Table, bases: np.ndarray, window: Window, strand: 
 
 def _starts(placement: Placement | None, num_variants: int) -> pa.Array:
     return pa.nulls(num_variants, pa.int64()) if placement is None else pa.array(placement.start, pa.int64())
+
+
+def _lengths(placement: Placement | None, num_variants: int) -> pa.Array:
+    if placement is None:
+        return pa.nulls(num_variants, pa.int64())
+    return pa.array(placement.end - placement.start, pa.int64())
 
 
 def _count_n(placement: Placement, view: StrandView) -> np.ndarray:
@@ -163,6 +171,6 @@ def _contig_pairs(
     if strand == "reverse":
         first = mirror(first, np.array([len(ref) for ref in refs]), len(bases))
     start = run[f"start_{strand}"].to_numpy()
-    end = start + run["length"].to_numpy()
+    end = start + run[f"length_{strand}"].to_numpy()
     rows = zip(first.tolist(), refs, alts, start.tolist(), end.tolist(), strict=True)
     return [view.pair(*row) for row in rows]

@@ -12,6 +12,8 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
+from raygen.errors import SettingsError
+from raygen.model.cards import UNVALIDATED
 from raygen.scoring.fork import auto_limits, score_forked_pairs
 from raygen.scoring.likelihood import ResidentModel
 from raygen.scoring.pair import PairLikelihoods, SequencePair, score_token_pairs
@@ -38,8 +40,21 @@ def _method(model: ResidentModel, method: Method, state_memory: int | None) -> S
 def _plain_method(model: ResidentModel, method: Method, state_memory: int | None) -> ScorePairs:
     if method == "pair":
         return lambda pairs, keys: score_token_pairs(model, pairs)
+    refuse_fork(model.name, model.loaded.network.fork_refusal)
     limits = auto_limits(model.loaded.device, state_memory)
     return lambda pairs, keys: score_forked_pairs(model, pairs, keys, limits)
+
+
+def refuse_fork(name: str, refusal: str | None) -> None:
+    """A model whose state cannot be carried on is scored by two passes, when its user says so.
+
+    Raises:
+        SettingsError: there is a refusal.
+    """
+    if refusal:
+        raise SettingsError(
+            f"{name} cannot be scored by the method fork: {refusal}. Set scoring.method: pair, two full passes for each variant."
+        )
 
 
 class VariantScorer:
@@ -55,6 +70,7 @@ class VariantScorer:
         state_memory: int | None = None,
     ) -> None:
         self._score_pairs = _method(model, method, state_memory)
+        self._unvalidated = model.loaded.unvalidated
         self._reference = reference
         self._strand = strand
         self._circular = frozenset(circular)
@@ -67,7 +83,13 @@ class VariantScorer:
             )
             for strand in strands_read(self._strand)
         }
-        return add_likelihoods(planned, by_strand)
+        return _flag_all(add_likelihoods(planned, by_strand), self._unvalidated)
+
+    def without_scores(self, planned: pa.Table, reason: str) -> pa.Table:
+        """The same columns for rows that got no value, with ``reason`` as their failure."""
+        return _with_failure(
+            add_likelihoods(planned, dict.fromkeys(strands_read(self._strand), _nothing(planned))), reason
+        )
 
 
 class PairScorer:
@@ -75,6 +97,7 @@ class PairScorer:
 
     def __init__(self, model: ResidentModel, method: Method = "fork", state_memory: int | None = None) -> None:
         self._score_pairs = _method(model, method, state_memory)
+        self._unvalidated = model.loaded.unvalidated
 
     def score(self, pairs: pa.Table) -> pa.Table:
         """A PAIRS table as scored rows without coordinates, with its likelihood columns (see ``add_likelihoods``)."""
@@ -82,7 +105,13 @@ class PairScorer:
         muts = [encode(sequence) for sequence in pairs["mut_sequence"].to_pylist()]
         tokens = list(zip(wts, muts, strict=True))
         keys = [wt.tobytes() for wt, _ in tokens]
-        return add_likelihoods(_without_coordinates(pairs, tokens), {"forward": self._score_pairs(tokens, keys)})
+        scored = add_likelihoods(_without_coordinates(pairs, tokens), {"forward": self._score_pairs(tokens, keys)})
+        return _flag_all(scored, self._unvalidated)
+
+    def without_scores(self, pairs: pa.Table, reason: str) -> pa.Table:
+        """The same columns for pairs that got no value, with ``reason`` as their failure."""
+        tokens = [(encode(""), encode(""))] * len(pairs)
+        return _with_failure(add_likelihoods(_without_coordinates(pairs, tokens), {"forward": _nothing(pairs)}), reason)
 
 
 def add_likelihoods(planned: pa.Table, by_strand: dict[Strand, PairLikelihoods]) -> pa.Table:
@@ -114,6 +143,17 @@ def add_likelihoods(planned: pa.Table, by_strand: dict[Strand, PairLikelihoods])
     return _with_flag(planned, SAME_SEQUENCE, same)
 
 
+def _nothing(rows: pa.Table) -> PairLikelihoods:
+    """No value for any row."""
+    missing = np.full(len(rows), np.nan)
+    return PairLikelihoods(missing, missing, missing, np.zeros(len(rows), np.int64), np.zeros(len(rows), bool))
+
+
+def _with_failure(table: pa.Table, reason: str) -> pa.Table:
+    failure = pa.array([reason] * len(table), pa.string())
+    return table.set_column(table.schema.get_field_index("failure"), "failure", failure)
+
+
 def _without_coordinates(pairs: pa.Table, tokens: Sequence[SequencePair]) -> pa.Table:
     """Pairs as planned rows: the window is the sequence itself, which is not carried further; other columns are."""
     lengths = np.array([len(wt) for wt, _ in tokens], dtype=np.int64)
@@ -137,6 +177,11 @@ def _without_coordinates(pairs: pa.Table, tokens: Sequence[SequencePair]) -> pa.
     for name, column in columns.items():
         kept = kept.append_column(name, column)
     return kept
+
+
+def _flag_all(scored: pa.Table, unvalidated: bool) -> pa.Table:
+    """Every row of a model whose published numbers need what is not done here says so."""
+    return _with_flag(scored, UNVALIDATED, np.full(len(scored), unvalidated))
 
 
 def _with_flag(table: pa.Table, flag: str, rows: np.ndarray) -> pa.Table:

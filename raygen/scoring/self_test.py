@@ -21,6 +21,7 @@ import torch
 
 from raygen.errors import StoppedError
 from raygen.scoring.likelihood import ResidentModel
+from raygen.scoring.published_test import check_published
 from raygen.tables.layout import RunFolder
 
 TOLERANCES = {"float32": 1e-3, "float16": 0.25, "bfloat16": 2.0}
@@ -43,9 +44,12 @@ class SelfTest:
 def check_machine(model: ResidentModel, folder: RunFolder) -> SelfTest:
     """Score the fixed pair and compare with what the first actor of this folder got, or be that actor.
 
+    A published checkpoint is first asked for the number its publishers say (``published_test``).
+
     Raises:
         StoppedError: this machine gets something else, or nothing finite.
     """
+    check_published(model, machine_facts(model.loaded.device))
     name, tolerance = self_test_file(model), TOLERANCES[_dtype(model)]
     own = run_self_test(model)
     if not np.isfinite([own.log_likelihood, own.delta]).all():

@@ -3,7 +3,7 @@
     4096+4096        left + right, each variant in a window of its own
     4096+256@2048    the same on a grid: windows start at multiples of 2,048 bases
 
-The offered grid keeps half of the model's context to the left, as a window without settings does, and starts a window
+The offered grid keeps half of the model's context (of at most 8,192 bases) to the left, as a window without settings does, and starts a window
 every quarter of it: what is read once for all variants of such a window is then one to two tokens a variant where every
 base is mutated.
 """
@@ -11,6 +11,7 @@ base is mutated.
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from raygen.errors import SettingsError
 from raygen.sequence.windows import Window
@@ -18,6 +19,8 @@ from raygen.sequence.windows import Window
 _WRITTEN = re.compile(r"(\d+)\+(\d+)(?:@(\d+))?")
 GRID_RIGHT = 256
 """Bases from the variant on that a grid has when nobody says; a pilot found its ranks close to those of longer windows."""
+USUAL_WINDOW = 8192
+"""Bases that a window has when nobody says and the model could read more: a million for each variant is for who asks."""
 _COMPARED_RIGHTS = (1024, 512, 256, 128, 32)
 
 
@@ -41,19 +44,49 @@ def window_text(window: Window) -> str:
     return f"{window.left}+{window.right}" + (f"@{window.stride}" if window.stride else "")
 
 
+def usual_length(context_length: int) -> int:
+    """Bases of a window when nobody says: the model's context, at most ``USUAL_WINDOW``."""
+    return min(context_length, USUAL_WINDOW)
+
+
+def fit_window(
+    left: int | None,
+    right: int | None,
+    anchor: Literal["variant", "grid"],
+    stride: int | None,
+    context_length: int,
+    model: str,
+) -> Window:
+    """The window that was asked for: half of the usual length on each side where nothing else is said,
+    less a grid's stride.
+
+    Raises:
+        SettingsError: it does not fit the model.
+    """
+    usual = max((usual_length(context_length) - (stride or 0)) // 2, 1)
+    window = Window(usual if left is None else left, usual if right is None else right, anchor, stride)
+    if window.longest > context_length:
+        raise SettingsError(
+            f"window.left + window.right{' + window.stride' if window.stride else ''} is {window.longest:,} bases, "
+            f"but {model} reads {context_length:,}. Use a smaller window or a model with a longer context."
+        )
+    return window
+
+
 def full_window(context_length: int) -> Window:
-    """Half of the model's context on each side."""
-    return Window(context_length // 2, context_length - context_length // 2)
+    """Half of the usual length on each side."""
+    length = usual_length(context_length)
+    return Window(length // 2, length - length // 2)
 
 
 def grid_window(
     context_length: int, left: int | None = None, right: int | None = None, stride: int | None = None
 ) -> Window:
     """A window on a grid that the model can read; what is given stays as it is."""
-    left = context_length // 2 if left is None else left
+    left = usual_length(context_length) // 2 if left is None else left
     right = min(GRID_RIGHT, max(context_length // 4, 1)) if right is None else right
     if stride is None:
-        stride = max(min(context_length // 4, context_length - left - right), 1)
+        stride = max(min(usual_length(context_length) // 4, context_length - left - right), 1)
     return Window(left, right, "grid", stride)
 
 
@@ -61,3 +94,15 @@ def windows_to_compare(context_length: int) -> list[Window]:
     """The full window, which is the baseline, and grids that read less and less to the right of the variant."""
     rights = [right for right in _COMPARED_RIGHTS if right <= context_length // 4]
     return [full_window(context_length), *(grid_window(context_length, right=right) for right in rights)]
+
+
+def cheaper_windows(window: Window, context_length: int) -> list[Window]:
+    """Grids that share more, or read less to the right of the variant, than a window does; not all must be cheaper."""
+    left = min(window.left, context_length - max(context_length // 4, 1) - 1)
+    own = grid_window(context_length, left, min(window.right, max(context_length // 4, 1)))
+    rights = [right for right in _COMPARED_RIGHTS if right < own.right]
+    return [
+        other
+        for other in [own, *(grid_window(context_length, left, right, own.stride) for right in rights)]
+        if other != window
+    ]

@@ -13,11 +13,13 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from raygen.errors import InputError, SettingsError
+from raygen.remote import join
 from raygen.tables.layout import RunFolder
 
 _POINTER, _LINK, _NIGHTS = "current.json", "current", "nights"
@@ -53,9 +55,13 @@ class FingerprintTables:
         """The folder on this machine; None on object storage."""
         return self._folder.local_root
 
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep other nights out where ``night_lock`` cannot: on object storage."""
+        return self._folder.locked()
+
     def table(self, fingerprint: str) -> RunFolder:
         """The table of a fingerprint, which need not be there yet."""
-        return RunFolder(f"{self.path}/{fingerprint}")
+        return RunFolder(join(self._folder.uri, fingerprint))
 
     def current(self) -> Current | None:
         """Where the pointer points; None before a first night has ended."""
@@ -82,8 +88,8 @@ def table_paths(path: str) -> list[str]:
     """
     folder = RunFolder(path)
     if folder.is_folder("scores"):
-        return [folder.path]
-    found = [f"{folder.path}/{name}" for name in folder.folders() if folder.is_folder(f"{name}/scores")]
+        return [folder.uri]
+    found = [join(folder.uri, name) for name in folder.folders() if folder.is_folder(f"{name}/scores")]
     if not found:
         raise InputError(f"{path} holds no scores: there is no scores/ in it, nor in the folders in it.")
     return found

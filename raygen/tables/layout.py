@@ -1,13 +1,14 @@
 """A run's folder: what lies where, how a shard is committed, and what is found there again.
 
     OUT/scores/chrom=.../part-<shard>.parquet     OUT/rejects/part-<shard>.parquet
-    OUT/runs/<run_id>/manifest.json                 OUT/runs/self_test-<hash>.json
+    OUT/runs/<run_id>/manifest.json, report.html    OUT/runs/self_test-<hash>.json
     OUT/generations/<number>/chrom=.../             where scores/ leads once `raygen compact` rewrote it
+    OUT/.work/<shard>-<hash>/...                    what is known of a shard that is not committed yet
 
 A shard is committed when its file in ``scores/`` exists: rejects are written first, then the scores, each under a hidden
-name that is then renamed (on object storage an upload is whole or absent, so it goes straight to its name). A reader of
-``scores/`` never sees half a file, and what is done is found by listing, not by trusting a log. A shard with nothing to
-show commits a file without rows.
+name that is then renamed. On object storage nothing is renamed: an upload is whole or absent there, so it goes straight to
+its name, in one write. A reader of ``scores/`` never sees half a file, and what is done is found by listing, not by trusting
+a log. A shard with nothing to show commits a file without rows.
 
 ``chrom`` is in the folder's name, percent-encoded as Hive does, and not in the files: readers take it from the path.
 """
@@ -17,10 +18,9 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -29,16 +29,18 @@ from urllib.parse import quote, unquote
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
 from pyarrow import fs
 
 from raygen.errors import SettingsError, StoppedError
+from raygen.remote import exists, is_remote, join, keeps_folders, resolve, shown, with_endpoint
+from raygen.tables.run_lock import lock_folder, lock_prefix
 from raygen.tables.schemas import REJECTS, SCHEMA_VERSION, SCORES
 
 COMPACTED = "compact-"
 """How the names of files begin that hold several shards."""
 SHARDS_KEY = b"raygen.shards"
 """In the footer of such a file: a JSON object of the shards it holds by the run that wrote them."""
+_WORK = ".work"
 _NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _PARTITIONING = ds.partitioning(pa.schema([("chrom", pa.string())]), flavor="hive")
 
@@ -66,11 +68,19 @@ class ScoreFile:
 
 
 class RunFolder:
-    """The folder of a run, on this machine or on any filesystem that pyarrow knows (s3://, gs://)."""
+    """The folder of a run, on this machine or on any filesystem that pyarrow or fsspec knows (s3://, gs://).
+
+    Attributes:
+        path: as it is shown.
+        uri: as other machines can use it.
+    """
 
     def __init__(self, path: str) -> None:
-        self.path = path.rstrip("/") or path
-        self._fs, self._root = _resolve(self.path)
+        given = path.rstrip("/") or path
+        self.path = shown(given)
+        self.uri = with_endpoint(given) if is_remote(given) else str(Path(given).expanduser().absolute())
+        self._fs, self._root = resolve(given)
+        self._keeps_folders = keeps_folders(self._fs)
 
     def prepare(self) -> None:
         """Make the folder.
@@ -79,60 +89,50 @@ class RunFolder:
             SettingsError: it cannot be written.
         """
         probe = f"{self._root}/.raygen-{uuid.uuid4().hex}"
-        if self._fs.get_file_info(f"{self._root}/ingest.json").type != fs.FileType.NotFound:
+        if exists(join(self.uri, "ingest.json")):
             raise SettingsError(
                 f"{self.path} is a folder of `raygen ingest`. Give another output folder for the scores."
             )
         try:
-            self._fs.create_dir(self._root, recursive=True)
+            if self._keeps_folders:
+                self._fs.create_dir(self._root, recursive=True)
             with self._fs.open_output_stream(probe):
                 pass
             self._fs.delete_file(probe)
         except OSError as error:
             raise SettingsError(f"The output folder {self.path} cannot be written: {error}.") from error
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other runs of this machine and of a shared filesystem out; a killed run's lock is gone with it.
-
-        A folder that is empty afterwards is taken away again. On object storage there is no lock.
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep other runs out (see ``run_lock``); a killed run's lock is gone with it or soon after.
 
         Raises:
             SettingsError: another run is at work here.
         """
-        if not isinstance(self._fs, fs.LocalFileSystem):
-            yield
-            return
-        path = Path(self._root) / ".raygen.lock"
-        lock = FileLock(path)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise SettingsError(
-                f"Another run is writing into {self.path}. Wait for it, or give another folder."
-            ) from error
-        try:
-            yield
-        finally:
-            if {entry.name for entry in path.parent.iterdir()} <= {path.name}:
-                shutil.rmtree(path.parent)
-            lock.release()
+        if self._keeps_folders:
+            return lock_folder(self._root, self.path)
+        return lock_prefix(self._fs, self._root, self.path)
 
     def score_files(self) -> list[ScoreFile]:
         """Every file of scores, by listing: a shard each, or several that were compacted into one."""
         return [_score_file(path) for path in self._parquet_under("scores")]
 
-    def committed_shards(self) -> set[str]:
-        """Every committed shard, by listing; a compacted file says in its footer which ones it holds."""
+    def committed_shards(self, files: Sequence[ScoreFile] | None = None) -> set[str]:
+        """Every committed shard, by listing; a compacted file says in its footer which ones it holds.
+
+        Args:
+            files: what ``score_files`` gave, so that it need not be listed again.
+        """
         found: set[str] = set()
-        for file in self.score_files():
-            found |= self._shards_in(file.path) if file.shard.startswith(COMPACTED) else {file.shard}
+        for file in self.score_files() if files is None else files:
+            found |= self._shards_in(file) if file.shard.startswith(COMPACTED) else {file.shard}
         return found
 
-    def _shards_in(self, path: str) -> set[str]:
-        with self._fs.open_input_file(path) as file:
-            by_run = json.loads((pq.read_schema(file).metadata or {})[SHARDS_KEY])
-        return {shard for shards in by_run.values() for shard in shards}
+    def _shards_in(self, compacted: ScoreFile) -> set[str]:
+        with self._fs.open_input_file(compacted.path) as file:
+            named = (pq.read_schema(file).metadata or {}).get(SHARDS_KEY)
+        if named is None:  # a copy with other classes: it goes by its own name
+            return {compacted.shard}
+        return {shard for shards in json.loads(named).values() for shard in shards}
 
     def scores_dataset(self, files: Sequence[str] | None = None) -> ds.Dataset:
         """Committed scores, all or of these files, to be scanned with columns and filters; ``chrom`` is a string, source
@@ -143,9 +143,33 @@ class RunFolder:
             return ds.InMemoryDataset(SCORES.empty_table())
         return ds.dataset(paths, filesystem=self._fs, partitioning=_PARTITIONING, partition_base_dir=self._root)
 
-    def identity(self) -> Identity | None:
-        """What the scores that are here share, from a file's own metadata; None where there are none."""
-        for path in self._parquet_under("scores"):
+    def read_score_file(self, file: ScoreFile) -> pa.Table:
+        """The rows of a committed shard with the SCORES columns in their order and those that follow them."""
+        with self._fs.open_input_file(file.path) as stream:
+            table = pq.read_table(stream)
+        table = table.replace_schema_metadata(None).append_column(
+            "chrom", pa.array([file.chrom] * len(table), pa.string())
+        )
+        return table.select([*SCORES.names, *(name for name in table.column_names if name not in SCORES.names)])
+
+    def reject_files(self) -> Iterator[tuple[str, pa.Table]]:
+        """The name and the rows of each file of rejects."""
+        for path in self._parquet_under("rejects"):
+            with self._fs.open_input_file(path) as stream:
+                yield _shard_name(path), pq.read_table(stream)
+
+    def rejects_dataset(self) -> ds.Dataset:
+        """All committed rejects, to be scanned."""
+        paths = list(self._parquet_under("rejects"))
+        return ds.dataset(paths, filesystem=self._fs) if paths else ds.InMemoryDataset(REJECTS.empty_table())
+
+    def identity(self, files: Sequence[ScoreFile] | None = None) -> Identity | None:
+        """What the scores that are here share, from a file's own metadata; None where there are none.
+
+        Args:
+            files: what ``score_files`` gave, so that it need not be listed again.
+        """
+        for path in [file.path for file in files] if files is not None else self._parquet_under("scores"):
             with self._fs.open_input_file(path) as file:
                 metadata = pq.read_schema(file).metadata or {}
             if b"raygen.fingerprint" not in metadata:
@@ -190,9 +214,38 @@ class RunFolder:
 
     def write_manifest(self, run_id: str, manifest: Mapping[str, Any]) -> str:
         """Write a run's manifest and return its path."""
-        path = f"{self._root}/runs/{run_id}/manifest.json"
-        self._publish(path, (json.dumps(manifest, indent=2, default=str) + "\n").encode())
-        return f"{self.path}/runs/{run_id}/manifest.json"
+        return self.write_run_file(
+            run_id, "manifest.json", (json.dumps(manifest, indent=2, default=str) + "\n").encode()
+        )
+
+    def write_run_file(self, run_id: str, name: str, content: bytes) -> str:
+        """Write a file beside a run's manifest, whole or not at all, and return its path."""
+        self._publish(f"{self._root}/runs/{run_id}/{name}", content)
+        return f"{self.path}/runs/{run_id}/{name}"
+
+    def run_ids(self) -> list[str]:
+        """Runs that left a manifest here, the oldest first."""
+        selector = fs.FileSelector(f"{self._root}/runs", recursive=True, allow_not_found=True)
+        found = [info.path for info in self._fs.get_file_info(selector) if info.base_name == "manifest.json"]
+        return sorted(path.split("/")[-2] for path in found)
+
+    def read_manifest(self, run_id: str | None = None) -> dict[str, Any] | None:
+        """The manifest of a run, or of the last one; None where there is none."""
+        run_ids = self.run_ids()
+        chosen = run_id or (run_ids[-1] if run_ids else None)
+        if chosen not in run_ids:
+            return None
+        with self._fs.open_input_file(f"{self._root}/runs/{chosen}/manifest.json") as file:
+            manifest: dict[str, Any] = json.loads(file.read())
+        return manifest
+
+    def manifests(self) -> list[dict[str, Any]]:
+        """The manifests of all runs into this folder, oldest first; one that cannot be read as JSON is left out."""
+        found = []
+        for run_id in self.run_ids():
+            with suppress(ValueError):
+                found.append(self.read_manifest(run_id) or {})
+        return found
 
     def write_first(self, relative: str, content: bytes) -> bytes:
         """Write a small file unless it is there already, and return what is there: of several writers the first one wins.
@@ -201,7 +254,7 @@ class RunFolder:
         """
         path = f"{self._root}/{relative}"
         if self._fs.get_file_info(path).type == fs.FileType.NotFound:
-            if isinstance(self._fs, fs.LocalFileSystem):
+            if self._keeps_folders:
                 _link_new(Path(path), content)
             else:
                 self._publish(path, content)
@@ -244,19 +297,53 @@ class RunFolder:
             name for name in names if not name.startswith(".") and not (local and (local / name).is_symlink())
         )
 
-    def rejects_files(self) -> list[str]:
+    def reject_paths(self) -> list[str]:
         """Every file of rejects."""
         return list(self._parquet_under("rejects"))
 
     @property
     def filesystem(self) -> fs.FileSystem:
-        """Where the paths of ``score_files`` and ``rejects_files`` lie."""
+        """Where the paths of ``score_files`` and ``reject_paths`` lie."""
         return self._fs
 
     @property
     def local_root(self) -> Path | None:
         """The folder on this machine; None on object storage."""
         return Path(self._root) if isinstance(self._fs, fs.LocalFileSystem) else None
+
+    def upload_once(self, source: Path, relative: str) -> str:
+        """Put a file of this machine into the folder, unless one of its size is there; return where it then is."""
+        path = f"{self._root}/{relative}"
+        there = self._fs.get_file_info(path)
+        if there.type != fs.FileType.File or there.size != source.stat().st_size:
+            with pa.memory_map(str(source)) as content:
+                self._publish(path, content.read_buffer())
+        return join(self.uri, relative)
+
+    def write_work(self, relative: str, content: bytes | pa.Buffer) -> None:
+        """Write a file of unfinished work, whole or not at all. It is hidden from readers of scores."""
+        self._publish(f"{self._root}/{_WORK}/{relative}", content)
+
+    def read_work(self, relative: str) -> pa.Buffer:
+        """A file of unfinished work."""
+        with self._fs.open_input_file(f"{self._root}/{_WORK}/{relative}") as file:
+            return file.read_buffer()
+
+    def list_work(self, relative: str = "") -> list[str]:
+        """Files of unfinished work below a folder of it, as paths from there, sorted; none where there is no such folder."""
+        base = f"{self._root}/{_WORK}/{relative}".rstrip("/")
+        found = self._fs.get_file_info(fs.FileSelector(base, recursive=True, allow_not_found=True))
+        files = [info for info in found if info.type == fs.FileType.File and not info.base_name.startswith(".")]
+        return sorted(info.path.removeprefix(f"{base}/") for info in files)
+
+    def drop_work(self, relative: str = "") -> None:
+        """Take a file or a folder of unfinished work away; it need not be there."""
+        path = f"{self._root}/{_WORK}/{relative}".rstrip("/")
+        with suppress(FileNotFoundError):
+            if self._fs.get_file_info(path).type == fs.FileType.Directory:
+                self._fs.delete_dir(path)
+            else:
+                self._fs.delete_file(path)
 
     def _write(self, relative: str, table: pa.Table) -> None:
         sink = pa.BufferOutputStream()
@@ -265,10 +352,11 @@ class RunFolder:
 
     def _publish(self, path: str, content: bytes | pa.Buffer) -> None:
         folder, _, name = path.rpartition("/")
-        self._fs.create_dir(folder, recursive=True)
-        local = isinstance(self._fs, fs.LocalFileSystem)
+        local = self._keeps_folders
         target = f"{folder}/.{name}.{uuid.uuid4().hex}" if local else path
         try:
+            if local:
+                self._fs.create_dir(folder, recursive=True)
             with self._fs.open_output_stream(target, compression=None) as stream:
                 stream.write(content)
             if local:
@@ -303,16 +391,6 @@ def read_scores(path: str) -> pa.Table:
     dataset = RunFolder(path).scores_dataset()
     extra = [name for name in dataset.schema.names if name not in SCORES.names]
     return dataset.to_table(columns=[*SCORES.names, *extra])
-
-
-def _resolve(path: str) -> tuple[fs.FileSystem, str]:
-    if "://" not in path:
-        return fs.LocalFileSystem(), str(Path(path).expanduser().absolute())
-    try:
-        found, root = fs.FileSystem.from_uri(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise SettingsError(f"output.path {path!r} is on no filesystem that can be reached: {error}.") from error
-    return found, root
 
 
 def _link_new(path: Path, content: bytes) -> None:

@@ -105,7 +105,7 @@ def _unrecord(folder: RunFolder, manifests: Mapping[str, Any], runs: Sequence[st
     for night in nights:
         files += [file["name"] for file in night["files"]]
         write_night(folder, {**night, "files": [], "status": _DONE, "was": night["files"]})
-    for path in map(Path, folder.rejects_files()):
+    for path in map(Path, folder.reject_paths()):
         if path.name in rejects or any(path.name.startswith(f"part-night-{night['key']}-") for night in nights):
             path.unlink()
     for run in runs:

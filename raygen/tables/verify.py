@@ -75,7 +75,7 @@ class _Check:
         readable = [file for file in files if self._file(file)]
         for chrom in dict.fromkeys(file.chrom for file in readable):
             self._unique(chrom, [file.path for file in readable if file.chrom == chrom])
-        for path in self._folder.rejects_files():
+        for path in self._folder.reject_paths():
             self._rejects(path)
         self._conservation()
         self._found.num_files = len(files)

@@ -26,7 +26,7 @@ def open_readers(inputs: Sequence[str | Path]) -> list[AlleleReader]:
     """
     if not inputs:
         raise SettingsError("No input was given. Name at least one VCF, BCF or Parquet file.")
-    paths = [file for path in inputs for file in _files_of(Path(path))]
+    paths = input_files(inputs)
     times = Counter(path.name for path in paths)
     return [_reader(path, path.name if times[path.name] == 1 else str(path)) for path in paths]
 
@@ -61,6 +61,11 @@ def _agreed_type(readers: Sequence[AlleleReader], name: str) -> pa.DataType:
                 "Ingest them apart, or make the types equal."
             )
     return first.columns[name]
+
+
+def input_files(inputs: Sequence[str | Path]) -> list[Path]:
+    """Every file that the inputs stand for, in order: a file for itself, a folder for what can be read in it."""
+    return [file for path in inputs for file in _files_of(Path(path))]
 
 
 def _files_of(path: Path) -> list[Path]:

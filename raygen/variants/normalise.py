@@ -27,7 +27,7 @@ def normalise(pos: int, ref: str, alt: str, bases: np.ndarray) -> tuple[int, str
     """
     if len(ref) == 1 and len(alt) == 1:
         return pos, ref, alt
-    start, ref, alt = _trim(pos - 1, ref, alt)
+    start, ref, alt = trim(pos - 1, ref, alt)
     if ref and alt:
         return start + 1, ref, alt
     word = ref or alt
@@ -39,8 +39,8 @@ def normalise(pos: int, ref: str, alt: str, bases: np.ndarray) -> tuple[int, str
     return (start + 1, word, anchor) if ref else (start + 1, anchor, word)
 
 
-def _trim(start: int, ref: str, alt: str) -> tuple[int, str, str]:
-    """Shared end, then shared beginning taken off; one allele is empty afterwards where the change is a pure indel."""
+def trim(start: int, ref: str, alt: str) -> tuple[int, str, str]:
+    """Shared end, then shared beginning taken off: (0-based start, REF, ALT). One allele comes out empty for a pure indel."""
     shorter = min(len(ref), len(alt))
     suffix = 0
     while suffix < shorter and ref[-1 - suffix] == alt[-1 - suffix]:

@@ -43,7 +43,9 @@ def ingest_pairs(inputs: Sequence[str], out: Path, context_length: int) -> Inges
     num_rows = 0
     digest = hashlib.sha256()
     with (
-        pq.ParquetWriter(good_folder / "part-00000.parquet", PAIRS, compression="zstd") as good,
+        pq.ParquetWriter(
+            good_folder / "part-00000.parquet", PAIRS, compression="zstd", write_page_checksum=True
+        ) as good,
         pq.ParquetWriter(bad_folder / "part-00000.parquet", REJECTS, compression="zstd") as bad,
     ):
         for kept, rejected in _checked(files, context_length):

@@ -72,7 +72,7 @@ class PartFiles:
 
     def _open_next(self) -> pq.ParquetWriter:
         path = self._folder / f"part-{self._num_files:05d}.parquet"
-        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
+        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd", write_page_checksum=True)
         self._rows_in_file = 0
         self._num_files += 1
         return self._writer

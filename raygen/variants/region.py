@@ -31,6 +31,23 @@ class Region:
         return f"{self.chrom}:{self.start}-{self.end}"
 
 
+def split_region(text: str) -> tuple[str, int, int]:
+    """Contig as it is written, first and last position of ``chrom:start-end``.
+
+    Raises:
+        SettingsError: it is written in another way or ends before it starts.
+    """
+    found = _WRITTEN.fullmatch(text.strip())
+    digits = [part.replace(",", "") for part in found.groups()[1:]] if found else []
+    if not found or not all(digits):
+        raise SettingsError(f"--region {text!r}: write it as chrom:start-end, 1-based, e.g. 17:41276000-41276400.")
+    start, end = map(int, digits)
+    if start < 1 or end < start:
+        fault = "the first base is 1" if start < 1 else "it ends before it starts"
+        raise SettingsError(f"--region {text}: {fault}.")
+    return found[1], start, end
+
+
 def parse_region(text: str, reference: Reference) -> Region:
     """A region of the reference; the contig may be written with or without ``chr``.
 
@@ -38,17 +55,10 @@ def parse_region(text: str, reference: Reference) -> Region:
         SettingsError: it is written in another way, ends before it starts, or is longer than ``MAX_REGION``.
         InputError: the reference has no such contig, or the contig ends before the region does.
     """
-    found = _WRITTEN.fullmatch(text.strip())
-    digits = [part.replace(",", "") for part in found.groups()[1:]] if found else []
-    if not found or not all(digits):
-        raise SettingsError(f"--region {text!r}: write it as chrom:start-end, 1-based, e.g. 17:41276000-41276400.")
-    start, end = map(int, digits)
-    chrom = resolve_contig(found[1], reference.lengths)
+    name, start, end = split_region(text)
+    chrom = resolve_contig(name, reference.lengths)
     if chrom is None:
-        raise InputError(f"--region {text}: {reference_name(reference)} has no contig {found[1]!r}.")
-    if start < 1 or end < start:
-        fault = "the first base is 1" if start < 1 else "it ends before it starts"
-        raise SettingsError(f"--region {text}: {fault}.")
+        raise InputError(f"--region {text}: {reference_name(reference)} has no contig {name!r}.")
     if end > reference.lengths[chrom]:
         raise InputError(
             f"--region {text}: {chrom} has {reference.lengths[chrom]:,} bases, the region ends at {end:,}."

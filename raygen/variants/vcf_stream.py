@@ -21,7 +21,7 @@ import pysam
 from raygen.errors import InputError
 
 _GZIP_MAGIC = b"\x1f\x8b"
-_BROKEN_GZIP = (EOFError, gzip.BadGzipFile, zlib.error)
+BROKEN_GZIP = (EOFError, gzip.BadGzipFile, zlib.error)
 _PIPE_CHUNK = 1 << 18
 
 
@@ -122,7 +122,7 @@ def _pump(path: Path, write_end: int, stop: threading.Event, faults: list[Except
                         return
         except BrokenPipeError:
             raise
-        except (OSError, *_BROKEN_GZIP) as error:
+        except (OSError, *BROKEN_GZIP) as error:
             faults.append(error)
 
 
@@ -153,7 +153,7 @@ class BodyLines:
             if self._file is None:
                 self._file = self._at_body()
             return self._file.readline()
-        except _BROKEN_GZIP as error:
+        except BROKEN_GZIP as error:
             raise truncated(self._path, f"gzip says {str(error)!r}") from error
 
     def _at_body(self) -> IO[bytes]:

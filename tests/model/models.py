@@ -1,4 +1,4 @@
-"""Small Evo 1 models with random weights, built in memory."""
+"""Small Evo 1 and Evo 2 models with random weights, built in memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from raygen.model.evo1 import Evo1Config, Evo1ForCausalLM
+from raygen.model.evo1 import Evo1Config
+from raygen.model.evo2 import Evo2Config
+from raygen.model.families import OwnConfig, family_of
 from raygen.model.random_checkpoint import demo_config, random_weights
 
 
@@ -26,9 +28,41 @@ def small_config(**changes: Any) -> Evo1Config:
     return Evo1Config(**{**settings, **smaller, **changes})
 
 
-def random_model(config: Evo1Config, seed: int = 0) -> Evo1ForCausalLM:
+def small_evo2_config(**changes: Any) -> Evo2Config:
+    """Width 32, a layer of each kind, and what is changed; else as the published models."""
+    settings = {
+        "vocab_size": 512,
+        "hidden_size": 32,
+        "num_layers": 4,
+        "hcs_layer_idxs": [0],
+        "hcm_layer_idxs": [1],
+        "hcl_layer_idxs": [2],
+        "attn_layer_idxs": [3],
+        "num_attention_heads": 2,
+        "state_size": 4,
+        "short_filter_length": 3,
+        "short_filter_bias": False,
+        "hcs_filter_length": 7,
+        "hcs_filter_groups": 8,
+        "hcm_filter_length": 128,
+        "hcm_filter_groups": 4,
+        "inner_mlp_size": 48,
+        "mlp_activation": "gelu",
+        "evo2_style_activations": True,
+        "eps": 1e-6,
+        "tie_embeddings": True,
+        "qkv_proj_bias": False,
+        "mha_out_proj_bias": True,
+        "hyena_out_proj_bias": True,
+        "rotary_emb_base": 10_000,
+        "max_seqlen": 8192,
+    }
+    return Evo2Config(**{**settings, **changes})
+
+
+def random_model(config: OwnConfig, seed: int = 0) -> Any:
     """In evaluation mode, without gradients."""
-    model = Evo1ForCausalLM(config)
+    model = family_of(config).network(config)
     model.load_state_dict(random_weights(config, seed))
     return model.eval().requires_grad_(False)
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import runpy
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import pytest
 import yaml
 from pydantic import ValidationError
 
-from raygen.model.cards import NO_CARD, ModelCard, all_cards, find_card, is_off_label
-from raygen.model.checkpoint import expected_shapes
-from raygen.model.loading import DEMO, describe_network
-from raygen.model.random_checkpoint import demo_config, write_random_checkpoint
+from raygen.model.cards import NO_CARD, ModelCard, all_cards, card_named, find_card, is_off_label
+from raygen.model.checkpoint import count_parameters, expected_shapes, read_config
+from raygen.model.convert import config_of
+from raygen.model.loading import DEMO, DEMO_FOLDER, describe_network
+from raygen.model.random_checkpoint import write_random_checkpoint
 from tests.model.models import small_config
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "models"
@@ -26,9 +30,22 @@ PUBLISHED = {
 }
 
 
+EVO2_LOSSES = {  # evo2 0.6.0, evo2/test/test_evo2.py
+    "evo2_40b": 0.2159424,
+    "evo2_7b": 0.3476563,
+    "evo2_40b_base": 0.2149658,
+    "evo2_7b_base": 0.3520508,
+    "evo2_1b_base": 0.501953125,
+    "evo2_20b": 0.2166748046875,
+    "evo2_7b_262k": None,
+    "evo2_7b_microviridae": None,
+}
+
+
 def test_the_cards_are_the_files_of_the_configuration() -> None:
     assert [card.name for card in all_cards()] == sorted(path.stem for path in CONFIGS.glob("*.yaml"))
-    assert {card.hub_id for card in all_cards()} == {*PUBLISHED, None}
+    evo1 = {card.hub_id for card in all_cards() if card.architecture is None}
+    assert evo1 == {*PUBLISHED, None}
 
 
 @pytest.mark.parametrize("hub_id", PUBLISHED)
@@ -39,20 +56,57 @@ def test_published_checkpoint_has_a_card(hub_id: str) -> None:
     assert (card.bos_id, card.licence, card.num_parameters) == (0, "Apache-2.0", 6_452_781_056)
     assert set(card.domains) == {"bacteria", "archaea", "phage", "plasmid"}
     assert card.rotary_scaling == (16 if card.context_length > 8192 else 1)
+    assert not card.needs_fp8
 
 
 def test_revisions_are_those_that_the_public_scorer_loads() -> None:
     models = pytest.importorskip("evo.models", reason="evo-model is not installed", exc_type=ImportError)
-    assert {card.name for card in all_cards()} - {DEMO} == set(models.MODEL_NAMES)
+    own = {card.name for card in all_cards() if card.architecture is None}
+    assert own - {DEMO} == set(models.MODEL_NAMES)
     assert set(models.HF_MODEL_NAME_MAP.values()) == set(PUBLISHED)
+
+
+def public_package() -> tuple[Path, dict[str, Any]]:
+    """The folder of evo2 and the names in it; importing the package needs a GPU."""
+    found = importlib.util.find_spec("evo2")
+    if found is None or not found.submodule_search_locations:
+        pytest.skip("evo2 is not installed")
+    folder = Path(found.submodule_search_locations[0])
+    return folder, runpy.run_path(str(folder / "utils.py"))
+
+
+@pytest.mark.parametrize("name", EVO2_LOSSES)
+def test_cards_of_evo_2_say_what_the_public_package_says(name: str) -> None:
+    """Its configurations, hub ids and the losses that its own test expects."""
+    folder, names = public_package()
+    published = yaml.safe_load((folder / names["CONFIG_MAP"][name]).read_text())
+    card = card_named(name)
+    assert card is not None and card.architecture is not None
+    ours = card.architecture.config_settings(card.context_length, card.rotary_scaling)
+    published.setdefault("use_interpolated_rotary_pos_emb", False)
+    published.setdefault("rotary_emb_scaling_factor", 1)
+    different = {key for key, value in ours.items() if published[key] != value}
+    assert different <= {"max_seqlen"}
+    assert published["max_seqlen"] == (32_768 if card.context_length == 8192 and "7b" in name else card.context_length)
+    assert card.hub_id == names["HF_MODEL_NAME_MAP"][name]
+    assert card.needs_fp8 == ("7b" not in name)
+    assert card.published_loss == EVO2_LOSSES[name]
+    assert (card.bos_id, card.licence, "virus" in card.domains) == (None, "Apache-2.0", False)
+    assert card.num_parameters == count_parameters(config_of(card))
+
+
+def test_every_model_of_the_public_package_has_a_card() -> None:
+    names = public_package()[1]["MODEL_NAMES"]
+    assert {card.name for card in all_cards() if card.architecture} == set(names) == set(EVO2_LOSSES)
 
 
 def test_the_card_of_the_demo_is_true() -> None:
     card = find_card(DEMO)
     assert card is not None
-    assert card.context_length == demo_config().max_seqlen
-    assert card.num_parameters == sum(_size(shape) for shape in expected_shapes(demo_config()).values())
-    assert card.domains == ()
+    config = read_config(DEMO_FOLDER)
+    assert card.context_length == config.max_seqlen
+    assert card.num_parameters == sum(_size(shape) for shape in expected_shapes(config).values())
+    assert card.domains == ("mitochondrion",)
 
 
 def _size(shape: tuple[int, ...]) -> int:

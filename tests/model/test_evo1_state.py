@@ -6,18 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from raygen.model import evo1
-from raygen.model.evo1 import (
-    AttentionBlock,
-    FilterBlock,
-    HyenaBlock,
-    PrefixState,
-    build_filter_block,
-    causal_attention,
-    long_filter,
-    recurrent_filter,
-    short_filter,
-)
+from raygen.model import attention, evo1, layers
+from raygen.model.attention import causal_attention
+from raygen.model.evo1 import AttentionBlock, HyenaBlock
+from raygen.model.filters import FilterBlock, build_filter_block, long_filter, recurrent_filter, short_filter
+from raygen.model.state import PrefixState
 from tests.model.models import largest_difference, random_model, random_tokens, small_config
 
 SIZES = (1, 63, 1000)
@@ -117,7 +110,7 @@ def test_short_filter_by_hand() -> None:
 
 @prefix_and_suffix
 def test_attention_of_a_suffix_is_that_of_the_whole(prefix: int, suffix: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evo1, "MAX_MASK_ELEMENTS", 100_000)  # so that the suffix is split
+    monkeypatch.setattr(attention, "MAX_MASK_ELEMENTS", 100_000)  # so that the suffix is split
     q, k, v = torch.randn(3, 2, 2, prefix + suffix, 8)
     whole = causal_attention(q, k, v)
     assert largest_difference(causal_attention(q[:, :, prefix:], k, v), whole[:, :, prefix:]) < TOLERANCE
@@ -309,9 +302,9 @@ def test_everything_is_made_on_the_device_of_the_weights() -> None:
 
 def test_hyena_blocks_in_pieces_are_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     model, tokens = random_model(small_config()), random_tokens(2, 1100)
-    monkeypatch.setattr(evo1, "CPU_PIECE_TOKENS", 100_000)
+    monkeypatch.setattr(layers, "CPU_PIECE_TOKENS", 100_000)
     whole, whole_state = model.hidden_states(tokens, return_state=True)
-    monkeypatch.setattr(evo1, "CPU_PIECE_TOKENS", 1)
+    monkeypatch.setattr(layers, "CPU_PIECE_TOKENS", 1)
     pieces, state = model.hidden_states(tokens, return_state=True)
     assert largest_difference(pieces, whole) < TOLERANCE
     assert state is not None and whole_state is not None

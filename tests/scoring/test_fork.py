@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from raygen.errors import StoppedError
+from raygen.model.random_checkpoint import demo_config, write_random_checkpoint
 from raygen.scoring.fork import ForkLimits, plan_for, score_forked_pairs
 from raygen.scoring.likelihood import load_model
 from raygen.scoring.pair import score_token_pairs
@@ -17,6 +18,8 @@ from raygen.sequence.tokens import encode
 from raygen.sequence.windows import Window
 from raygen.tables.schemas import variant_ids
 from tests.builders import InMemoryReference, bigram_model, random_bases
+from tests.model.models import small_evo2_config
+from tests.model.other_models import write_llama
 
 CONTIG = random_bases(700, 11)
 WITH_N = CONTIG[:300] + "N" + CONTIG[301:]
@@ -82,25 +85,38 @@ def assert_same(pair: pa.Table, fork: pa.Table, atol: float = 1e-4) -> None:
 
 
 @pytest.fixture(scope="module")
-def demo():
-    return load_model("demo")
+def evo1(tmp_path_factory):
+    """Small and random: every part of it matters, and it is quick."""
+    folder = tmp_path_factory.mktemp("models") / "evo1"
+    write_random_checkpoint(folder, demo_config(), seed=0)
+    return load_model(str(folder))
 
 
+@pytest.fixture(scope="module")
+def models(evo1, tmp_path_factory):
+    """One of each kind of state: Evo 1, Evo 2 (no BOS), and another model's keys and values (no BOS)."""
+    folder = tmp_path_factory.mktemp("models")
+    write_random_checkpoint(folder / "evo2", small_evo2_config(), seed=0)
+    write_llama(folder / "llama")
+    return {"evo1": evo1} | {name: load_model(str(folder / name)) for name in ("evo2", "llama")}
+
+
+@pytest.mark.parametrize("model", ["evo1", "evo2", "llama"])
 @pytest.mark.parametrize("anchor", WINDOWS)
 @pytest.mark.parametrize("kind", cases(CONTIG))
-def test_fork_equals_pair(demo, kind, anchor):
-    assert_same(*both_methods(demo, CONTIG, cases(CONTIG)[kind], WINDOWS[anchor], "both"))
+def test_fork_equals_pair(models, model, kind, anchor):
+    assert_same(*both_methods(models[model], CONTIG, cases(CONTIG)[kind], WINDOWS[anchor], "both"))
 
 
 @pytest.mark.parametrize("anchor", ["variant", "grid"])
 @pytest.mark.parametrize("kind", ["several alts", "neighbours", "spread", "contig start", "contig end"])
-def test_fork_equals_pair_on_a_circular_contig(demo, kind, anchor):
-    assert_same(*both_methods(demo, CONTIG, cases(CONTIG)[kind], WINDOWS[anchor], "both", circular=True))
+def test_fork_equals_pair_on_a_circular_contig(evo1, kind, anchor):
+    assert_same(*both_methods(evo1, CONTIG, cases(CONTIG)[kind], WINDOWS[anchor], "both", circular=True))
 
 
-def test_fork_equals_pair_with_n_in_the_window(demo):
+def test_fork_equals_pair_with_n_in_the_window(evo1):
     variants = [variant for variant in cases(WITH_N)["spread"] if "N" not in variant[1]]
-    assert_same(*both_methods(demo, WITH_N, variants, WINDOWS["grid"], "both"))
+    assert_same(*both_methods(evo1, WITH_N, variants, WINDOWS["grid"], "both"))
 
 
 def test_fork_equals_pair_for_a_model_without_bos():
@@ -123,9 +139,9 @@ def random_variants(draw):
 
 @given(random_variants(), st.sampled_from(["forward", "reverse"]), st.booleans())
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_fork_equals_pair_for_random_variants(demo, case, strand, circular):
+def test_fork_equals_pair_for_random_variants(evo1, case, strand, circular):
     bases, variants, window = case
-    assert_same(*both_methods(demo, bases, variants, window, strand, circular))
+    assert_same(*both_methods(evo1, bases, variants, window, strand, circular))
 
 
 def as_pairs(variants, window):
@@ -135,49 +151,49 @@ def as_pairs(variants, window):
 
 @pytest.mark.parametrize("limits", [ForkLimits(0, 1, 1), ForkLimits(1000, 64, 2**30), ForkLimits(5, 3, 2**20)])
 @pytest.mark.parametrize("max_batch_tokens", [20, 10**6])
-def test_limits_do_not_change_a_score(demo, limits, max_batch_tokens):
+def test_limits_do_not_change_a_score(evo1, limits, max_batch_tokens):
     pairs, keys = as_pairs(cases(CONTIG)["several alts"] + cases(CONTIG)["contig end"], WINDOWS["grid"])
-    expected = score_token_pairs(demo, pairs)
-    model = load_model("demo", max_batch_tokens=max_batch_tokens)
+    expected = score_token_pairs(evo1, pairs)
+    model = load_model(evo1.name, max_batch_tokens=max_batch_tokens)
     forked = score_forked_pairs(model, pairs, keys, limits)
     np.testing.assert_allclose(forked.delta, expected.delta, atol=1e-4)
     np.testing.assert_allclose(forked.ll_wt, expected.ll_wt, atol=1e-3)
 
 
-def test_terms_before_the_difference_cancel_exactly_in_half_precision():
+def test_terms_before_the_difference_cancel_exactly_in_half_precision(evo1):
     """A branch that ends at its first difference has one term; in bfloat16 too it stands against the path's own."""
     wt = random_bases(200, 4)
     same_but_last = wt[:-1] + other(wt[-1])
     pairs, keys = [(encode(wt), encode(wt)), (encode(wt), encode(same_but_last))], ["a", "a"]
-    scored = score_forked_pairs(load_model("demo", dtype="bfloat16"), pairs, keys)
+    scored = score_forked_pairs(load_model(evo1.name, dtype="bfloat16"), pairs, keys)
     assert scored.delta[0] == 0
-    exact = score_token_pairs(load_model("demo"), pairs)
+    exact = score_token_pairs(load_model(evo1.name), pairs)
     np.testing.assert_allclose(scored.delta, exact.delta, atol=0.1)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("bfloat16", 0.25), ("float16", 0.04)])
-def test_half_precision_agrees_to_a_stated_tolerance(demo, dtype, tolerance):
+def test_half_precision_agrees_to_a_stated_tolerance(evo1, dtype, tolerance):
     """RMS error of delta_llr against float32, nats; deltas here have a standard deviation of about 4."""
     pairs, keys = as_pairs(cases(CONTIG)["spread"], WINDOWS["grid"])
-    exact = score_token_pairs(demo, pairs).delta
-    half = load_model("demo", dtype=dtype)
+    exact = score_token_pairs(evo1, pairs).delta
+    half = load_model(evo1.name, dtype=dtype)
     for delta in (score_forked_pairs(half, pairs, keys).delta, score_token_pairs(half, pairs).delta):
         assert np.sqrt(np.mean((delta - exact) ** 2)) < tolerance
 
 
-def test_the_plan_knows_the_cost(demo):
+def test_the_plan_knows_the_cost(evo1):
     pairs, keys = as_pairs(cases(CONTIG)["spread"] + cases(CONTIG)["neighbours"], WINDOWS["grid"])
-    before = demo.num_tokens_computed
-    score_forked_pairs(demo, pairs, keys, LIMITS)
-    planned = sum(walk.num_tokens for walk in plan_for(demo, pairs, keys, LIMITS))
-    assert planned <= demo.num_tokens_computed - before <= 1.2 * planned
+    before = evo1.num_tokens_computed
+    score_forked_pairs(evo1, pairs, keys, LIMITS)
+    planned = sum(walk.num_tokens for walk in plan_for(evo1, pairs, keys, LIMITS))
+    assert planned <= evo1.num_tokens_computed - before <= 1.2 * planned
 
 
-def test_isolated_variants_cost_less_than_two_passes(demo):
+def test_isolated_variants_cost_less_than_two_passes(evo1):
     pairs, keys = as_pairs(cases(CONTIG)["spread"], WINDOWS["variant"])
-    before = demo.num_tokens_computed
-    score_forked_pairs(demo, pairs, keys)
-    assert demo.num_tokens_computed - before < 0.8 * sum(len(wt) + len(mut) for wt, mut in pairs)
+    before = evo1.num_tokens_computed
+    score_forked_pairs(evo1, pairs, keys)
+    assert evo1.num_tokens_computed - before < 0.8 * sum(len(wt) + len(mut) for wt, mut in pairs)
 
 
 def run_out_of_memory(model, monkeypatch, fits):
@@ -193,22 +209,33 @@ def run_out_of_memory(model, monkeypatch, fits):
     monkeypatch.setattr(network, "hidden_states", limited)
 
 
-def test_out_of_memory_makes_the_walk_narrower_and_the_scores_stay(demo, monkeypatch):
+def test_out_of_memory_makes_the_walk_narrower_and_the_scores_stay(evo1, monkeypatch):
     pairs, keys = as_pairs(cases(CONTIG)["spread"], WINDOWS["variant"])
-    expected = score_token_pairs(demo, pairs).delta
-    model = load_model("demo")
+    expected = score_token_pairs(evo1, pairs).delta
+    model = load_model(evo1.name)
     run_out_of_memory(model, monkeypatch, fits=90)
     np.testing.assert_allclose(score_forked_pairs(model, pairs, keys).delta, expected, atol=1e-4)
     assert model.budget.num_halvings > 0
 
 
-def test_a_window_that_never_fits_stops_the_run(monkeypatch):
+def test_a_width_that_did_not_fit_is_not_tried_again(evo1, monkeypatch):
+    pairs, keys = as_pairs(cases(CONTIG)["spread"], WINDOWS["variant"])
+    model = load_model(evo1.name)
+    run_out_of_memory(model, monkeypatch, fits=90)
+    score_forked_pairs(model, pairs, keys)
+    halvings = model.budget.num_halvings
+    assert model.budget.max_families < len(pairs)
+    score_forked_pairs(model, pairs, keys)
+    assert model.budget.num_halvings == halvings
+
+
+def test_a_window_that_never_fits_stops_the_run(evo1, monkeypatch):
     pairs, keys = as_pairs(cases(CONTIG)["snv"], WINDOWS["variant"])
-    model = load_model("demo")
+    model = load_model(evo1.name)
     run_out_of_memory(model, monkeypatch, fits=10)
     with pytest.raises(StoppedError, match="does not fit this device's memory"):
         score_forked_pairs(model, pairs, keys)
 
 
-def test_no_pairs_give_no_scores(demo):
-    assert score_forked_pairs(demo, [], []).delta.shape == (0,)
+def test_no_pairs_give_no_scores(evo1):
+    assert score_forked_pairs(evo1, [], []).delta.shape == (0,)

@@ -1,0 +1,126 @@
+"""Commands that read finished scores: no model, no Ray."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from raygen.cli.options import Debug, app, say, screen, stderr
+from raygen.errors import SettingsError
+
+ScoresFolder = Annotated[str, typer.Argument(metavar="OUT", help="Folder of a finished run.", show_default=False)]
+
+
+@app.command()
+def export(
+    out: ScoresFolder,
+    to: Annotated[
+        str, typer.Option(help="File: .vcf.gz, .bcf or .vcf; .tsv.gz with a tabix index; .parquet, .csv or .tsv.")
+    ],
+    vcf: Annotated[
+        str | None, typer.Option(help="VCF or BCF whose records are annotated; without it each score is a record.")
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option("--reference", help="FASTA of the scores, where it is not where the run had it.")
+    ] = None,
+    fields: Annotated[
+        str | None, typer.Option(help="Columns of the scores, by commas; tables have all, INFO the main four.")
+    ] = None,
+    prefix: Annotated[str, typer.Option(help="Of the names in INFO.")] = "raygen_",
+    debug: Debug = False,
+) -> None:
+    """Write finished scores as an annotated VCF or BCF, an indexed TSV, Parquet or CSV."""
+    from raygen.interpret.export import export_scores, print_export
+
+    chosen = [name.strip() for name in fields.split(",") if name.strip()] if fields else None
+    with stderr.status("writing") as status:
+        done = export_scores(
+            out,
+            to,
+            vcf=vcf,
+            reference=reference,
+            fields=chosen,
+            prefix=prefix,
+            on_progress=lambda count: status.update(f"writing: {count:,} rows"),
+        )
+    print_export(done, screen)
+
+
+@app.command()
+def query(
+    out: ScoresFolder,
+    variants: Annotated[
+        list[str] | None, typer.Argument(help="chrom-pos-ref-alt, or ids of pairs.", show_default=False)
+    ] = None,
+    region: Annotated[list[str] | None, typer.Option(help="chrom:start-end, 1-based; may be repeated.")] = None,
+    genes: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="FILE NAMES", help="BED, GFF3 or GTF, and names of genes in it, by commas."),
+    ] = None,
+    vcf: Annotated[str | None, typer.Option(help="VCF, BCF or Parquet whose alleles are looked up.")] = None,
+    reference: Annotated[
+        str | None, typer.Option("--reference", help="FASTA of the scores, where it is not where the run had it.")
+    ] = None,
+    tsv: Annotated[bool, typer.Option("--tsv", help="All columns, tab-separated, to standard output.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="All columns, an array, to standard output.")] = False,
+    to: Annotated[str | None, typer.Option("--out", help="File: .parquet, .csv or .tsv.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Look up finished scores by variant, region, gene or VCF, without loading the rest.
+
+    What is not scored is said and is no error; a contig that is not known is exit code 3.
+    """
+    from raygen.interpret.query import Asked, Query
+    from raygen.interpret.query_output import show, write_file, write_json, write_tsv
+
+    if sum([tsv, as_json, to is not None]) > 1:
+        raise SettingsError("--tsv, --json and --out exclude each other. Give one of them.")
+    named = (genes[0], [name.strip() for name in genes[1].split(",") if name.strip()]) if genes else None
+    found = Query(out, Asked(variants or (), region or (), named, vcf, reference))
+    if tsv or as_json:
+        (write_tsv if tsv else write_json)(found, sys.stdout)
+    elif to:
+        say(f"{write_file(found, to):,} scores: {to}")
+    else:
+        show(found, screen)
+    for remark in found.remarks:
+        (stderr if tsv or as_json else screen).print(remark, soft_wrap=True, markup=False)
+
+
+@app.command()
+def diff(
+    old: Annotated[str, typer.Argument(help="Folder of a finished run.", show_default=False)],
+    new: Annotated[str, typer.Argument(help="Folder of another one: model, window or release.", show_default=False)],
+    to: Annotated[
+        str | None, typer.Option("--out", help="File for all variants that changed: .parquet, .csv or .tsv.")
+    ] = None,
+    page: Annotated[str | None, typer.Option(help="HTML file for the comparison as a page.")] = None,
+    most: Annotated[int, typer.Option(min=0, help="Changes on the screen, largest first.")] = 20,
+    fail_on: Annotated[
+        int | None, typer.Option(min=1, help="Exit code 1 when at least as many variants changed class.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Say which variants changed class between two runs."""
+    from raygen.interpret.diff import compare_scores, print_diff, write_diff_page
+    from raygen.tables.place import refuse_unwritable
+
+    if page:
+        refuse_unwritable(page)
+    with stderr.status("comparing") as status:
+        found = compare_scores(
+            old,
+            new,
+            changes_to=to,
+            most=max(most, 200),
+            on_progress=lambda count: status.update(f"comparing: {count:,} variants"),
+        )
+    print_diff(found, screen, most)
+    if to:
+        say(f"changes: {to}")
+    if page:
+        say(f"page: {write_diff_page(found, page)}")
+    if fail_on is not None and found.num_changed >= fail_on:
+        raise typer.Exit(1)

@@ -1,0 +1,55 @@
+"""The command that says what a run would cost."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from raygen.cli.options import (
+    Config,
+    Debug,
+    ModelOption,
+    Out,
+    Overrides,
+    ReferenceOption,
+    VariantsOption,
+    app,
+    screen,
+    stderr,
+)
+from raygen.settings import load_settings, refuse_missing_files
+
+
+@app.command()
+def plan(
+    config: Config = None,
+    variants: VariantsOption = None,
+    reference: ReferenceOption = None,
+    model: ModelOption = None,
+    out: Out = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Time a few batches on this machine first, and keep the speed.")
+    ] = False,
+    price: Annotated[float | None, typer.Option(min=0, help="US dollars for a device and hour.")] = None,
+    overrides: Overrides = None,
+    debug: Debug = False,
+) -> None:
+    """Say what a run would cost before it is run: tokens, memory, hours, money, and what cheaper windows would save."""
+    given = {
+        "input.variants": variants or None,
+        "input.reference": reference,
+        "model.name": model,
+        "output.path": out or (None if config else "not-written"),
+    }
+    settings = load_settings(config, overrides or [], given)
+    refuse_missing_files(settings)
+    from raygen.interpret.cost_table import print_estimate
+    from raygen.pipeline.estimate import estimate, measure_on_input
+
+    with stderr.status("planning") as status:
+        if measure:
+            measure_on_input(settings, say=lambda line: status.update(line))
+        planned = estimate(settings, price)
+    others = [(other.window, planned.tokens_read(other)) for other in planned.alternatives]
+    print_estimate(planned, others, screen)

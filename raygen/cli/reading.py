@@ -1,0 +1,120 @@
+"""Commands that read finished scores, and one that looks into a single variant."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from raygen.cli.options import Debug, ModelOption, Overrides, ReferenceOption, app, say, screen
+from raygen.errors import SettingsError
+from raygen.settings import Settings, load_settings
+
+
+@app.command()
+def report(
+    out: Annotated[str, typer.Argument(help="Folder of one or more runs.")],
+    run: Annotated[str | None, typer.Option("--run", help="Whose manifest is told; default: the latest run.")] = None,
+    price_per_hour: Annotated[
+        float | None, typer.Option(min=0, help="Of all that the run held, in any currency: adds what it cost.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Write one HTML page about a run and the scores of its folder: counts, charts, the most negative variants."""
+    from raygen.interpret.report import write_report
+
+    say(f"report: {write_report(out, run, price_per_hour)}")
+
+
+@app.command()
+def explain(
+    variant: Annotated[str, typer.Argument(help="chrom-pos-ref-alt, e.g. MT-3243-A-G.")],
+    reference: ReferenceOption = None,
+    model: ModelOption = None,
+    like: Annotated[
+        str | None, typer.Option("--like", help="Folder of a run: its model, reference, window and strand are taken.")
+    ] = None,
+    out: Annotated[str | None, typer.Option("--out", help="Picture to write: FILE.svg or FILE.png.")] = None,
+    overrides: Overrides = None,
+    debug: Debug = False,
+) -> None:
+    """Show where in its window one variant's delta comes from, and what every other change at its site scores."""
+    from raygen.interpret.explain_picture import refuse_picture, write_picture
+    from raygen.interpret.explain_text import print_explanation
+    from raygen.variants.one_variant import parse_variant
+
+    if out:
+        refuse_picture(out)
+    given = {"input.reference": reference, "model.name": model}
+    settings = load_settings(None, overrides or [], given, complete=False)
+    stored = None
+    if like:
+        settings, stored = _as_in(like, overrides or [], given)
+    if not settings.input.reference:
+        raise SettingsError("explain needs the FASTA of the variant's assembly: give --reference, or --like a run.")
+
+    from raygen.sequence.reference import open_reference
+
+    opened = open_reference(settings.input.reference)
+    unknown = [name for name in settings.input.circular if name not in opened.lengths]
+    if unknown:
+        raise SettingsError(
+            f"input.circular names {', '.join(unknown)}, which {settings.input.reference} does not have."
+        )
+    row = parse_variant(variant, opened, settings.input.max_allele_length)
+
+    from raygen.scoring.explain import explain_variant
+    from raygen.scoring.fingerprint import fingerprint
+    from raygen.scoring.likelihood import load_model
+    from raygen.sequence.window_choices import fit_window
+
+    asked, window = settings.model, settings.window
+    loaded = load_model(
+        asked.name,
+        revision=asked.revision,
+        device=asked.device,
+        dtype=asked.dtype,
+        allow_unvalidated=asked.allow_unvalidated,
+    )
+    fitted = fit_window(window.left, window.right, window.anchor, window.stride, loaded.context_length, asked.name)
+    own = fingerprint(loaded.loaded, fitted, window.strand, settings.input.circular)
+    about = (
+        f"model {loaded.name}, window {fitted.left:,}+{fitted.right:,} bases, strand {window.strand}, fingerprint {own}"
+    )
+    say(about)
+    if stored and stored != own:
+        say(
+            f"warning: the scores of {like} have the fingerprint {stored}, so theirs may differ from what is shown here."
+        )
+    found = explain_variant(loaded, row, opened, fitted, window.strand, settings.input.circular)
+    print_explanation(found, settings.classes.cuts, screen)
+    if out:
+        write_picture(found, settings.classes.cuts, about, out)
+        say(f"picture: {out}")
+
+
+def _as_in(out: str, overrides: list[str], given: dict[str, str | None]) -> tuple[Settings, str]:
+    """The settings of the latest run of a folder, with what was given on top; and the run's fingerprint."""
+    from raygen.tables.layout import RunFolder
+
+    manifest = RunFolder(out).read_manifest()
+    if manifest is None:
+        raise SettingsError(f"--like {out}: this folder holds no run.")
+    resolved, of_run = manifest["resolved"], manifest["settings"]
+    if resolved["window"] is None:
+        raise SettingsError(f"--like {out}: this run scored pairs of sequences, which have no variant to explain.")
+    taken: dict[str, Any] = {
+        "input.reference": resolved["reference"],
+        "input.circular": resolved["circular"],
+        "classes.cuts": resolved["cuts"],
+        "model.name": resolved["model_source"],
+        "model.revision": resolved["revision"],
+        "model.dtype": of_run["model"]["dtype"],
+        "model.allow_unvalidated": of_run["model"].get("allow_unvalidated", False),
+        "window.strand": resolved["strand"],
+        **{f"window.{name}": value for name, value in resolved["window"].items()},
+        **{name: value for name, value in given.items() if value is not None},
+    }
+    set_by_hand = {text.partition("=")[0].strip() for text in overrides}
+    kept = {name: value for name, value in taken.items() if name not in set_by_hand}
+    return load_settings(None, overrides, kept, complete=False), manifest["fingerprint"]

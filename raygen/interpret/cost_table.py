@@ -1,0 +1,166 @@
+"""What ``raygen plan`` prints: tokens, memory, hours and money, and what cheaper windows would save."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from rich.console import Console
+from rich.table import Table
+
+from raygen.sequence.window_choices import window_text
+from raygen.sequence.windows import Window
+
+
+class Tokens(Protocol):
+    """Tokens under one window."""
+
+    @property
+    def window(self) -> Window: ...
+
+
+class Cost(Protocol):
+    """What a run costs on one kind of device."""
+
+    @property
+    def device(self) -> str: ...
+    @property
+    def hours(self) -> Mapping[int, float]: ...
+    @property
+    def dollars(self) -> float | None: ...
+    @property
+    def speed(self) -> float: ...
+    @property
+    def measured_at(self) -> str | None: ...
+    @property
+    def too_small(self) -> bool: ...
+
+
+class PlannedRun(Protocol):
+    """What is printed of an estimate."""
+
+    @property
+    def num_variants(self) -> int: ...
+    @property
+    def num_planned(self) -> int: ...
+    @property
+    def counted(self) -> str: ...
+    @property
+    def window(self) -> Window: ...
+    @property
+    def strand(self) -> str: ...
+    @property
+    def method(self) -> str: ...
+    @property
+    def pair_tokens(self) -> int: ...
+    @property
+    def fork_tokens(self) -> int: ...
+    @property
+    def times_fewer(self) -> float: ...
+    @property
+    def weights_bytes(self) -> int: ...
+    @property
+    def state_bytes(self) -> int | None: ...
+    @property
+    def costs(self) -> Sequence[Cost]: ...
+
+
+def print_estimate(estimate: PlannedRun, alternatives: Sequence[tuple[Window, int]], console: Console) -> None:
+    """Print an estimate.
+
+    Args:
+        alternatives: other windows, and the tokens that the settings' method would read under each.
+    """
+    _say_input(estimate, console)
+    console.print(_token_table(estimate))
+    console.print(
+        f"fork reads {estimate.times_fewer:,.1f} times fewer tokens; the settings say {estimate.method}", soft_wrap=True
+    )
+    held = estimate.state_bytes
+    states = "what a state takes is not known without the model's config.json"
+    if held is not None:
+        states = f"{_size(held)} for each state at a window's end"
+    console.print(
+        f"memory: {_size(estimate.weights_bytes)} of weights in half precision a model, {states}", soft_wrap=True
+    )
+    if estimate.costs:
+        console.print(_cost_table(estimate.costs))
+    else:
+        console.print("hours: not known for a model this small; `raygen plan --measure` times it here", soft_wrap=True)
+    for cost in estimate.costs:
+        if cost.measured_at:
+            console.print(f"{cost.device}: measured here at window {cost.measured_at}", soft_wrap=True)
+    if any(cost.measured_at is None for cost in estimate.costs):
+        console.print(
+            "(e) estimated from floating point operations, not measured; `raygen plan --measure` times this machine. "
+            "Prices are about what clouds ask; --price sets one.",
+            soft_wrap=True,
+        )
+    if alternatives:
+        read = estimate.fork_tokens if estimate.method == "fork" else estimate.pair_tokens
+        console.print(_window_table(read, alternatives))
+        console.print(
+            "Each window gives other scores: `raygen compare-windows` shows on a sample how far they agree.",
+            soft_wrap=True,
+        )
+
+
+def _say_input(estimate: PlannedRun, console: Console) -> None:
+    window = estimate.window
+    grid = f" on a grid of {window.stride:,}" if window.stride else ""
+    about = "" if estimate.num_planned == estimate.num_variants else "about "
+    console.print(
+        f"{about}{estimate.num_variants:,} variants, window {window.left:,}+{window.right:,} bases{grid}, "
+        f"strand {estimate.strand}",
+        soft_wrap=True,
+    )
+    if estimate.num_planned != estimate.num_variants:
+        console.print(f"{estimate.counted}; planned on {estimate.num_planned:,} of them", soft_wrap=True)
+
+
+def _token_table(estimate: PlannedRun) -> Table:
+    table = Table("method", "tokens", "a variant", box=None, pad_edge=False)
+    _right(table, 1, 2)
+    for method, tokens in (("pair", estimate.pair_tokens), ("fork", estimate.fork_tokens)):
+        table.add_row(method, f"{tokens:,}", f"{tokens / max(estimate.num_variants, 1):,.0f}")
+    return table
+
+
+def _cost_table(costs: Sequence[Cost]) -> Table:
+    numbers = list(costs[0].hours)
+    table = Table("device", "tokens/s", *(f"{number} of it" for number in numbers), "dollars", box=None, pad_edge=False)
+    _right(table, *range(1, len(numbers) + 3))
+    for cost in costs:
+        mark = "" if cost.measured_at else " (e)"
+        if cost.too_small:
+            table.add_row(cost.device, *["too small"] * (len(numbers) + 1), "")
+            continue
+        money = "" if cost.dollars is None else f"{cost.dollars:,.2f}"
+        times = [_duration(cost.hours[number]) for number in numbers]
+        table.add_row(cost.device, f"{cost.speed:,.0f}{mark}", *times, money)
+    return table
+
+
+def _window_table(read: int, alternatives: Sequence[tuple[Window, int]]) -> Table:
+    table = Table("cheaper window", "tokens", "times cheaper", box=None, pad_edge=False)
+    _right(table, 1, 2)
+    for window, tokens in alternatives:
+        table.add_row(window_text(window), f"{tokens:,}", f"{read / max(tokens, 1):,.1f}")
+    return table
+
+
+def _right(table: Table, *columns: int) -> None:
+    for column in columns:
+        table.columns[column].justify = "right"
+
+
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:,.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:,.1f} MB"
+
+
+def _duration(hours: float) -> str:
+    if hours >= 48:
+        return f"{hours / 24:,.1f} days"
+    if hours >= 1:
+        return f"{hours:,.1f} h"
+    return f"{hours * 60:,.1f} min" if hours * 60 >= 1 else f"{hours * 3600:,.1f} s"

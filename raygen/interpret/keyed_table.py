@@ -1,0 +1,313 @@
+"""Any table of variants as a frame with one key a row, so that scores and labels of different makers can be joined.
+
+In: a run's folder, Parquet (files or folders), CSV or TSV (plain or gzip), VCF or BCF. Out: a polars frame with ``key``,
+``variant_type`` and the columns asked for.
+
+The key is contig, position, REF and ALT after the bases that both alleles share were taken off; ``chr`` is dropped and the
+mitochondrion's names are one. With a reference, REF is checked and indels are left-aligned first, exactly as ``ingest`` does;
+without one an indel in a repeat joins only where both tables write it in the same place. A run's folder is normalised already.
+A table without coordinates is known by ``variant_id`` or ``pair_id``, taken as it is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from raygen.errors import InputError, SettingsError
+from raygen.sequence.reference import Reference
+from raygen.tables.layout import RunFolder
+from raygen.variants.alleles import RAW_ALLELES, SOURCE_PREFIX, AlleleBatch
+from raygen.variants.assembly import AssemblyWatch
+from raygen.variants.check import AlleleChecker
+from raygen.variants.contig_names import MITOCHONDRIAL_NAMES
+from raygen.variants.inputs import VCF_SUFFIXES
+from raygen.variants.normalise import trim
+from raygen.variants.vcf import VcfReader
+
+KnownBy = Literal["variant", "id"]
+
+_COORDINATES = {
+    "chrom": ("chrom", "#chrom", "chromosome", "chr"),
+    "pos": ("pos", "position"),
+    "ref": ("ref", "reference", "reference_allele"),
+    "alt": ("alt", "alternate", "alternate_allele"),
+}
+_IDS = ("variant_id", "pair_id")
+_TEXT_SUFFIXES = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+_NOTHING = ["", ".", "NA", "N/A", "NaN", "nan", "null"]
+_LONGEST_ALLELE = 1_000_000
+_BATCH_ROWS = 131_072
+_WITHOUT_COORDINATES = "no usable chrom, pos, ref or alt"
+
+
+@dataclass
+class KeyedTable:
+    """Rows that have a key, and how many have none.
+
+    Attributes:
+        frame: ``key`` string, ``variant_type`` (null where there are no coordinates), then the columns asked for.
+        num_rows: of the table, before anything was left out.
+        unusable: rows without a key, by reason.
+        num_indels: rows whose key can depend on the alignment.
+    """
+
+    name: str
+    frame: pl.DataFrame
+    num_rows: int
+    unusable: Counter[str] = field(default_factory=Counter)
+    num_indels: int = 0
+
+
+class TableSource:
+    """One table, looked at and not read yet.
+
+    Raises:
+        InputError: there is no such file, or it is none of the kinds that can be read.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.is_run = _is_run_folder(path)
+        if "://" not in path and not Path(path).exists():
+            raise InputError(f"No such file or folder: {path}.")
+        self._vcf: VcfReader | None = None
+        self._text: pl.DataFrame | None = None
+        self._dataset: ds.Dataset | None = None
+        if self.is_run:
+            self._dataset = RunFolder(path).scores_dataset()
+        elif path.endswith(VCF_SUFFIXES):
+            self._vcf = VcfReader(Path(path), Path(path).name)
+        elif separator := _separator(path):
+            self._text = _read_text(path, separator)
+        else:
+            self._dataset = _parquet(path)
+
+    @property
+    def columns(self) -> list[str]:
+        """What can be asked for."""
+        if self._vcf is not None:
+            return list(self._vcf.columns)
+        if self._text is not None:
+            return self._text.columns
+        assert self._dataset is not None
+        return list(self._dataset.schema.names)
+
+    @property
+    def known_by(self) -> list[KnownBy]:
+        """What its rows can be joined by, the better one first.
+
+        Raises:
+            InputError: nothing.
+        """
+        ways: list[KnownBy] = []
+        if self._vcf is not None or all(self._find(names) for names in _COORDINATES.values()):
+            ways.append("variant")
+        if self._vcf is None and self._find(_IDS):
+            ways.append("id")
+        if not ways:
+            raise InputError(
+                f"{self.path} has neither chrom, pos, ref and alt nor variant_id. Its columns: {', '.join(self.columns)}."
+            )
+        return ways
+
+    def read(
+        self,
+        columns: Sequence[str],
+        known_by: KnownBy,
+        reference: Reference | None = None,
+        only: pl.Series | None = None,
+    ) -> KeyedTable:
+        """Read the columns with a key.
+
+        Args:
+            reference: to check REF and to left-align by; not used for a run's folder, whose variants are normalised.
+            only: keys to keep; a table of any size then takes no more memory than they do.
+
+        Raises:
+            InputError: the table is of another assembly than the reference, or broken.
+        """
+        checker = AlleleChecker(reference, _LONGEST_ALLELE) if reference and not self.is_run else None
+        watch = AssemblyWatch(checker, [self._vcf] if self._vcf else []) if checker else None
+        table = KeyedTable(Path(self.path).name or self.path, pl.DataFrame(), 0)
+        parts = []
+        for rows in self._batches(columns, known_by):
+            table.num_rows += rows.num_rows
+            frame = _by_id(rows) if known_by == "id" else _by_variant(rows, checker, table)
+            if watch:
+                watch.after_batch()
+            parts.append(frame if only is None else frame.filter(pl.col("key").is_in(only.implode())))
+        if watch:
+            watch.at_end({})
+        frame = pl.concat(parts) if parts else pl.DataFrame(schema={"key": pl.String, "variant_type": pl.String})
+        table.frame = frame.rename({SOURCE_PREFIX + name: name for name in columns}, strict=False)
+        return table
+
+    def _find(self, names: Sequence[str]) -> str | None:
+        return next((name for name in self.columns if name.lower() in names), None)
+
+    def _batches(self, columns: Sequence[str], known_by: KnownBy) -> Iterator[pa.Table]:
+        """Rows in the form of ``RAW_ALLELES`` with ``source.NAME`` columns; known by id, ``id`` holds it."""
+        if self._vcf is not None:
+            yield from (batch.table for batch in self._vcf.batches(columns))
+            return
+        own = self._own_names(known_by)
+        wanted = list(dict.fromkeys([*own.values(), *columns]))
+        for rows in self._raw_batches(wanted):
+            yield _as_alleles(rows, own, columns)
+
+    def _own_names(self, known_by: KnownBy) -> dict[str, str]:
+        if known_by == "id":
+            return {"id": self._find(_IDS) or ""}
+        return {name: self._find(names) or "" for name, names in _COORDINATES.items()}
+
+    def _raw_batches(self, columns: list[str]) -> Iterator[pa.Table]:
+        try:
+            if self._text is not None:
+                for part in self._text.select(columns).iter_slices(_BATCH_ROWS):
+                    yield part.to_arrow()
+            else:
+                assert self._dataset is not None
+                for batch in self._dataset.to_batches(columns=columns, batch_size=_BATCH_ROWS):
+                    if batch.num_rows:
+                        yield pa.Table.from_batches([batch])
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"{self.path} cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def _is_run_folder(path: str) -> bool:
+    return ("://" in path and not path.endswith(".parquet")) or (Path(path) / "scores").is_dir()
+
+
+def _separator(path: str) -> str | None:
+    name = path.lower().removesuffix(".gz").removesuffix(".bgz")
+    return next((separator for suffix, separator in _TEXT_SUFFIXES.items() if name.endswith(suffix)), None)
+
+
+def _read_text(path: str, separator: str) -> pl.DataFrame:
+    """A CSV or TSV; coordinates and alleles stay text, whatever they look like."""
+    try:
+        head = pl.read_csv(path, separator=separator, n_rows=1, infer_schema=False)
+        as_text = [*_COORDINATES["chrom"], *_COORDINATES["ref"], *_COORDINATES["alt"], *_IDS]
+        overrides = {name: pl.String for name in head.columns if name.lower() in as_text}
+        return pl.read_csv(
+            path, separator=separator, schema_overrides=overrides, null_values=_NOTHING, infer_schema_length=None
+        )
+    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}.") from error
+
+
+def _parquet(path: str) -> ds.Dataset:
+    try:
+        return ds.dataset(path, format="parquet", partitioning="hive")
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(
+            f"{path} is no table that can be read. Give a run's folder, Parquet, CSV or TSV, or for labels a VCF or BCF."
+        ) from error
+
+
+def _as_alleles(rows: pa.Table, own: dict[str, str], columns: Sequence[str]) -> pa.Table:
+    made = {}
+    for name in ("chrom", "pos", "id", "ref", "alt"):
+        arrow_type = RAW_ALLELES.field(name).type
+        made[name] = _cast(rows[own[name]], arrow_type) if name in own else pa.nulls(len(rows), arrow_type)
+    made |= {name: pa.nulls(len(rows), RAW_ALLELES.field(name).type) for name in ("record", "span", "fault")}
+    table = pa.table({name: made[name] for name in RAW_ALLELES.names})
+    for name in columns:
+        table = table.append_column(SOURCE_PREFIX + name, rows[name])
+    return table
+
+
+def _cast(column: pa.ChunkedArray, arrow_type: pa.DataType) -> pa.ChunkedArray:
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    try:
+        return column.cast(arrow_type)
+    except pa.ArrowException as error:
+        raise InputError(f"A column of coordinates is {column.type} and cannot be read as {arrow_type}.") from error
+
+
+def _by_id(rows: pa.Table) -> pl.DataFrame:
+    frame = _sources(rows)
+    key = pl.Series("key", rows["id"].to_pylist(), pl.String)
+    return frame.insert_column(0, key).insert_column(1, pl.Series("variant_type", [None] * len(key), pl.String))
+
+
+def _by_variant(rows: pa.Table, checker: AlleleChecker | None, table: KeyedTable) -> pl.DataFrame:
+    """Rows with a key; the others are counted in ``table.unusable``."""
+    if checker:
+        checked = checker.check(AlleleBatch(rows, rows.num_rows), "table")
+        table.unusable.update(reason.value for _, reason, _ in checked.refused)
+        names = pa.array(list(checker.contig_index)).take(pa.array(checked.contig))
+        alleles = pa.table({"chrom": names, "pos": checked.pos, "ref": checked.ref, "alt": checked.alt})
+        rows = rows.take(pa.array(checked.rows))
+    else:
+        usable = _usable(rows)
+        table.unusable.update({_WITHOUT_COORDINATES: rows.num_rows - pc.sum(usable.cast(pa.int64())).as_py()})
+        rows = rows.filter(usable)
+        alleles = rows.select(["chrom", "pos", "ref", "alt"])
+    named = _named(pl.DataFrame(alleles))
+    table.num_indels += int((named["variant_type"] != "snv").sum())
+    return pl.concat([named, _sources(rows)], how="horizontal")
+
+
+def _usable(rows: pa.Table) -> pa.ChunkedArray:
+    """Rows that can have a key without a reference: well-formed, alleles spelled in bases, REF and ALT not the same."""
+    if not len(rows):
+        return pa.chunked_array([pa.array([], pa.bool_())])
+    said = pc.and_(pc.is_null(rows["fault"]), pc.and_(pc.is_valid(rows["chrom"]), pc.is_valid(rows["pos"])))
+    for name in ("ref", "alt"):
+        said = pc.and_(said, pc.fill_null(pc.match_substring_regex(rows[name], "^[ACGTNacgtn]+$"), False))
+    return pc.and_(said, pc.fill_null(pc.not_equal(pc.utf8_upper(rows["ref"]), pc.utf8_upper(rows["alt"])), False))
+
+
+def _named(alleles: pl.DataFrame) -> pl.DataFrame:
+    """``key`` and ``variant_type`` of each row; single bases all at once, the others one by one."""
+    toggled = pl.col("chrom").str.strip_prefix("chr")
+    chrom = (
+        pl.when(pl.col("chrom").is_in(list(MITOCHONDRIAL_NAMES))).then(pl.lit("MT")).otherwise(toggled).alias("chrom")
+    )
+    plain = alleles.select(chrom, "pos", pl.col("ref", "alt").str.to_uppercase())
+    is_snv = (plain["ref"].str.len_bytes() == 1) & (plain["alt"].str.len_bytes() == 1)
+    named = plain.select(
+        pl.format("{}-{}-{}-{}", "chrom", "pos", "ref", "alt").alias("key"),
+        pl.lit("snv").alias("variant_type"),
+    )
+    others = (~is_snv).arg_true()
+    if not len(others):
+        return named
+    pairs = [_trimmed_name(*row) for row in plain[others].iter_rows()]
+    keys, kinds = zip(*pairs, strict=True)
+    return named.with_columns(named["key"].scatter(others, keys), named["variant_type"].scatter(others, kinds))
+
+
+def _trimmed_name(chrom: str, pos: int, ref: str, alt: str) -> tuple[str, str]:
+    start, ref, alt = trim(pos - 1, ref, alt)
+    key = f"{chrom}-{start + 1}-{ref}-{alt}"
+    if not ref or not alt:
+        return key, "deletion" if ref else "insertion"
+    if len(ref) == len(alt):
+        return key, "snv" if len(ref) == 1 else "mnv"
+    return key, "delins"
+
+
+def _sources(rows: pa.Table) -> pl.DataFrame:
+    names = [name for name in rows.column_names if name.startswith(SOURCE_PREFIX)]
+    frame = pl.DataFrame(rows.select(names))
+    lists = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List)]
+    return frame.with_columns(pl.col(name).list.eval(pl.element().cast(pl.String)).list.join(",") for name in lists)
+
+
+def refuse_missing_columns(source: TableSource, columns: Sequence[str], setting: str) -> None:
+    """SettingsError where a table lacks a column, with those it has."""
+    if missing := [name for name in columns if name not in source.columns]:
+        shown = ", ".join(source.columns[:40])
+        raise SettingsError(f"{setting}: {source.path} has no column {', '.join(missing)}. It has: {shown}.")

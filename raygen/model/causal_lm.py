@@ -1,0 +1,307 @@
+"""Any other causal language model of transformers whose tokens are single bases, behind the protocol of ``network``.
+
+In: a folder with config.json, safetensors and a tokenizer. Out: a network that ``pair`` can score with, and ``fork`` too where the
+library keeps keys and values (its ``Cache``), which are then the state.
+
+What a model must be is tried when it is loaded, on two dozen bases: its outputs are logits; none changes when a later token
+changes; and, for ``fork``, a sequence in pieces gives the numbers of the sequence at once. Outputs are the logits themselves,
+made in the model's own way and type (some scale or cap them after the last matrix), since a vocabulary of bases is smaller than a
+hidden state. Code from a hub is never run.
+
+Tokens come from the tokenizer: A, C, G, T and N, each one token, whatever stands beside it. A model without one names its tokens in
+its config.json: ``"raygen_tokens": {"A": 5, "C": 6, "G": 7, "T": 8, "N": 9}``, with ``"bos"`` where a token is read before the
+first base, or ``"raygen_tokens": "bytes"`` where tokens are the upper-case letters' ASCII codes.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+from raygen.errors import InputError
+from raygen.model.checkpoint import hash_with, read_settings, read_stored_header
+from raygen.model.network import CheckpointFacts, DeviceMap, check_rows
+from raygen.model.state import AttentionState, PrefixState
+
+LETTERS = "ACGTN"
+TOLERANCES = {torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.4}
+"""Of logits, by dtype: how far a sequence in pieces may be from the sequence at once."""
+
+_TRIAL = "GATTACACCGGTTAACGTAGCCAT"
+_PIECES = (7, 17)
+_MOST_CONTEXT = 10**8  # tokenizers without a limit say 10^30
+_NOT_HASHED = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures", "use_cache")
+
+
+class CausalLM(nn.Module):
+    """A model of transformers as a ``CausalNetwork``. Outputs are logits; the state is its keys and values."""
+
+    filter_storage = "none"
+
+    def __init__(self, model: Any, trial_1T: Tensor) -> None:
+        """``trial_1T``: a short sequence of its tokens, at least 24.
+
+        Raises:
+            InputError: it gives no logits, or reads ahead.
+        """
+        super().__init__()
+        self.model = model
+        self.config = model.config
+        self.fork_refusal: str | None = None
+        self._bytes_per_token = 0
+        with torch.inference_mode():
+            whole = self._refuse_what_is_not_causal(trial_1T.to(self.get_input_embeddings().weight.device))
+            self.fork_refusal = fork_refusal(type(model)) or self._try_pieces(trial_1T.to(whole.device), whole)
+
+    def hidden_states(
+        self, tokens_BT: Tensor, state: PrefixState | None = None, return_state: bool = False
+    ) -> tuple[Tensor, PrefixState | None]:
+        """Logits (B, T, V), float32, and the keys and values of all tokens so far if asked for."""
+        check_rows(tokens_BT, state)
+        if state is None and not return_state:
+            return self.model(input_ids=tokens_BT, use_cache=False).logits.float(), None
+        cache = DynamicCache() if state is None else DynamicCache(_keys_and_values(state))
+        out = self.model(input_ids=tokens_BT, past_key_values=cache, use_cache=True)
+        num_before = state.num_tokens if state else 0
+        after = _state_of(out.past_key_values, num_before + tokens_BT.shape[1]) if return_state else None
+        return out.logits.float(), after
+
+    def unembed(self, hidden: Tensor) -> Tensor:
+        """Outputs are logits already."""
+        return hidden
+
+    def state_bytes(self, num_tokens: int) -> int:
+        """Bytes of one row's keys and values after ``num_tokens`` tokens."""
+        return self._bytes_per_token * num_tokens
+
+    def get_input_embeddings(self) -> Any:
+        return self.model.get_input_embeddings()
+
+    def _refuse_what_is_not_causal(self, trial_1T: Tensor) -> Tensor:
+        name = type(self.model).__name__
+        whole = self.hidden_states(trial_1T)[0]
+        if whole.shape[:2] != trial_1T.shape:
+            raise InputError(f"{name} gives outputs of the shape {tuple(whole.shape)} for {trial_1T.shape[1]} tokens.")
+        changed_1T = trial_1T.clone()
+        changed_1T[0, -1] = trial_1T[0, 0]
+        assert changed_1T[0, -1] != trial_1T[0, -1]
+        ahead = (self.hidden_states(changed_1T)[0] - whole)[:, :-1].abs().max()
+        if not ahead <= TOLERANCES[_dtype(self.model)]:
+            raise InputError(
+                f"{name} reads ahead: its answers change by {float(ahead):.3g} when a later token does. Only causal models, "
+                "which read from left to right, can be scored."
+            )
+        return whole
+
+    def _try_pieces(self, trial_1T: Tensor, whole: Tensor) -> str | None:
+        """Why a sequence in pieces is not the sequence at once, in words; None where it is."""
+        pieces, state = [], None
+        try:
+            for piece in trial_1T.split(_PIECES, dim=1):
+                logits, state = self.hidden_states(piece, state, return_state=True)
+                pieces.append(logits)
+        except (TypeError, ValueError, AttributeError, RuntimeError, IndexError) as error:
+            return f"its keys and values cannot be carried on ({str(error).splitlines()[0] if str(error) else error!r})"
+        difference = float((torch.cat(pieces, dim=1) - whole).abs().max())
+        if not difference <= TOLERANCES[_dtype(self.model)]:
+            return f"read in pieces its logits differ by {difference:.3g} from those of the whole sequence"
+        assert state is not None
+        self._bytes_per_token = state.num_bytes // state.num_tokens
+        return None
+
+
+def fork_refusal(network: type) -> str | None:
+    """Why a class of models has no keys and values to carry on, in words; None where it may have."""
+    if getattr(network, "_is_stateful", False):
+        return "it keeps a state of its own instead of keys and values"
+    if "past_key_values" not in inspect.signature(network.forward).parameters:  # type: ignore[attr-defined]
+        return "it takes no keys and values from before"
+    return None
+
+
+def _keys_and_values(state: PrefixState) -> list[tuple[Tensor, Tensor]]:
+    return [layer.tensors()[:2] for layer in state.layers]  # type: ignore[misc]
+
+
+def _state_of(cache: Any, num_tokens: int) -> PrefixState:
+    """The cache's tensors; the library makes new ones when it reads on, so they are never changed."""
+    layers = cache.layers
+    if not all(type(layer) is DynamicLayer and layer.keys is not None for layer in layers):
+        raise TypeError(f"its cache holds {', '.join(sorted({type(layer).__name__ for layer in layers}))}")
+    if any(layer.keys.shape[2] != num_tokens for layer in layers):
+        raise ValueError("its cache does not hold every token")
+    return PrefixState(tuple(AttentionState(layer.keys, layer.values) for layer in layers), num_tokens)
+
+
+def _dtype(model: Any) -> torch.dtype:
+    return model.get_input_embeddings().weight.dtype
+
+
+# Checkpoints --------------------------------------------------------------------------------------------------------
+
+
+def other_facts(folder: Path) -> CheckpointFacts:
+    """What is known of a folder with a causal model of transformers.
+
+    Raises:
+        InputError: transformers does not know it, its tokens are not single bases, or files are missing.
+    """
+    config = _config(folder)
+    tokens = _tokens(folder, config)
+    with torch.device("meta"):
+        skeleton = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    headers = read_stored_header(folder)
+    settings = {key: value for key, value in config.to_dict().items() if key not in _NOT_HASHED}
+    written = {"config": settings, "tokens": tokens.ids, "bos": tokens.bos_id}
+    return CheckpointFacts(
+        weights_hash=hash_with({name: headers[name] for name in sorted(headers)}, written),
+        bos_id=tokens.bos_id,
+        pad_id=tokens.pad_id,
+        token_ids=tokens.table(),
+        context_length=_context_length(config, tokens, folder),
+        vocab_size=config.vocab_size,
+        hidden_size=config.hidden_size,
+        num_layers=config.num_hidden_layers,
+        num_parameters=sum(parameter.numel() for parameter in skeleton.parameters()),
+        filter_storage=CausalLM.filter_storage,
+        fork_refusal=fork_refusal(type(skeleton)),
+        load=lambda dtype, placement: _load(folder, dtype, placement, tokens),
+    )
+
+
+def _config(folder: Path) -> Any:
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        own_code = "auto_map" in read_settings(folder)
+        reason = (
+            "it needs code of its own from the hub, which is never run here"
+            if own_code
+            else str(error).splitlines()[0] or repr(error)
+        )
+        raise InputError(f"{folder} is no model that transformers can load: {reason}") from None
+    if type(config) not in AutoModelForCausalLM._model_mapping:
+        raise InputError(f"{folder}: transformers has no causal language model of the type {config.model_type!r}.")
+    return config
+
+
+def _load(folder: Path, dtype: torch.dtype, placement: DeviceMap, tokens: Tokens) -> CausalLM:
+    model, report = AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=dtype,
+        device_map=placement,
+        local_files_only=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+    )
+    faults = {fault.replace("_", " "): sorted(map(str, names)) for fault, names in report.items() if names}
+    if faults:
+        said = "; ".join(f"{len(names)} {fault}: {', '.join(names[:5])}" for fault, names in faults.items())
+        raise InputError(f"{folder} does not fit its config.json. {said}.")
+    ids = tokens.table()[np.frombuffer(_TRIAL.encode(), np.uint8)]
+    return CausalLM(model.eval().requires_grad_(False), torch.from_numpy(ids)[None]).eval()
+
+
+def _context_length(config: Any, tokens: Tokens, folder: Path) -> int:
+    length = getattr(config, "max_position_embeddings", None) or tokens.longest
+    if not isinstance(length, int) or not 0 < length < _MOST_CONTEXT:
+        raise InputError(
+            f"{folder} does not say how many tokens the model reads: put max_position_embeddings into its config.json."
+        )
+    return length
+
+
+# Tokens -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """``ids``: of A, C, G, T and N. ``longest``: what the tokenizer says that the model reads; None where it does not."""
+
+    ids: dict[str, int]
+    bos_id: int | None
+    pad_id: int
+    longest: int | None
+
+    def table(self) -> np.ndarray:
+        """(256,) int64: the token of each byte; what is no base is N."""
+        table = np.full(256, self.ids["N"], np.int64)
+        for letter, token in self.ids.items():
+            table[ord(letter)] = token
+        return table
+
+
+def _tokens(folder: Path, config: Any) -> Tokens:
+    named = getattr(config, "raygen_tokens", None)
+    if named == "bytes":
+        named = {letter: ord(letter) for letter in LETTERS}
+    if named is not None:
+        return _named_tokens(named, folder, config.vocab_size)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (ValueError, OSError, KeyError, TypeError, AttributeError, ImportError) as error:
+        raise InputError(
+            f"{folder} has no tokenizer that transformers can load ({str(error).splitlines()[0]}), and its config.json names no "
+            "raygen_tokens, such as {'A': 5, 'C': 6, 'G': 7, 'T': 8, 'N': 9}."
+        ) from None
+    return _tokens_of(tokenizer, folder)
+
+
+def _named_tokens(named: Any, folder: Path, vocab_size: int) -> Tokens:
+    if not isinstance(named, Mapping) or not set(LETTERS) <= set(named) <= {*LETTERS, "bos"}:
+        raise InputError(f"{folder / 'config.json'}: raygen_tokens names A, C, G, T, N and perhaps bos, or is 'bytes'.")
+    wrong = [f"{letter} {token!r}" for letter, token in named.items() if not _is_token(token, vocab_size)]
+    if wrong or len({named[letter] for letter in "ACGT"}) < 4:
+        raise InputError(
+            f"{folder / 'config.json'}: raygen_tokens must be different numbers below vocab_size ({vocab_size:,})"
+            f"{f', not {wrong[0]}' if wrong else ''}."
+        )
+    ids = {letter: named[letter] for letter in LETTERS}
+    return Tokens(ids, named.get("bos"), ids["N"], None)
+
+
+def _is_token(token: Any, vocab_size: int) -> bool:
+    return type(token) is int and 0 <= token < vocab_size
+
+
+def _tokens_of(tokenizer: Any, folder: Path) -> Tokens:
+    """Each base one token, whatever stands beside it, in upper or in lower case.
+
+    Raises:
+        InputError: bases are not single tokens.
+    """
+    for case in (str.upper, str.lower):
+        plain = {letter: tokenizer(case(letter), add_special_tokens=False)["input_ids"] for letter in LETTERS}
+        together = tokenizer(case(_TRIAL), add_special_tokens=False)["input_ids"]
+        single = all(len(tokens) == 1 for tokens in plain.values())
+        distinct = len({tuple(plain[letter]) for letter in "ACGT"}) == 4
+        if single and distinct and together == [plain[letter][0] for letter in _TRIAL]:
+            ids = {letter: int(tokens[0]) for letter, tokens in plain.items()}
+            whole = tokenizer(case("A"))["input_ids"]
+            before = whole[: whole.index(ids["A"])]
+            if len(before) > 1:
+                raise InputError(
+                    f"The tokenizer of {folder} puts {len(before)} tokens before a sequence; one can be used."
+                )
+            pad = tokenizer.pad_token_id
+            return Tokens(
+                ids, int(before[0]) if before else None, ids["N"] if pad is None else pad, _longest(tokenizer)
+            )
+    raise InputError(
+        f"The tokens of {folder} are not single bases: {_TRIAL} is {len(together)} tokens. Models that read several bases at "
+        "once (k-mers, BPE) cannot be scored base by base."
+    )
+
+
+def _longest(tokenizer: Any) -> int | None:
+    longest = getattr(tokenizer, "model_max_length", None)
+    return int(longest) if longest and longest < _MOST_CONTEXT else None

@@ -1,0 +1,57 @@
+"""Where a network goes and in which precision: what was asked for, to what there is on this machine."""
+
+from __future__ import annotations
+
+import re
+
+import torch
+
+from raygen.errors import SettingsError
+from raygen.model.network import DeviceMap
+from raygen.model.precision import DTYPES
+
+_ROOM_FOR_ACTIVATIONS = 1.2  # a model is spread over devices when this many times its size does not fit on one
+
+
+def device_named(device: str) -> str:
+    """A device of this machine by what was asked for.
+
+    Raises:
+        SettingsError: there is no such device.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu":
+        return device
+    if not re.fullmatch(r"cuda(:\d+)?", device):
+        raise SettingsError(f"model.device is {device!r}; it can be auto, cpu, cuda or cuda:N.")
+    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(device.partition(":")[2] or 0) >= available:
+        raise SettingsError(f"model.device is {device!r}, but torch sees {available} CUDA devices here.")
+    return device
+
+
+def dtype_named(dtype: str) -> str:
+    """``auto`` or one of ``DTYPES``.
+
+    Raises:
+        SettingsError: it is neither.
+    """
+    if dtype != "auto" and dtype not in DTYPES:
+        raise SettingsError(f"model.dtype is {dtype!r}; it can be auto, {', '.join(DTYPES)}.")
+    return dtype
+
+
+def auto_dtypes(device: torch.device) -> tuple[str, ...]:
+    """What ``dtype: auto`` tries on a device, in this order; the last one needs no trial."""
+    if device.type == "cpu":
+        return ("float32",)
+    return ("float16", "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32")
+
+
+def placement(device: str, num_bytes: int) -> DeviceMap:
+    """A device map for transformers: all on one device where it fits, else spread by accelerate."""
+    if device == "cuda":
+        free, _ = torch.cuda.mem_get_info()
+        return "auto" if num_bytes * _ROOM_FOR_ACTIVATIONS > free else {"": "cuda:0"}
+    return {"": device}

@@ -1,0 +1,80 @@
+"""The small layers that Evo 1 and Evo 2 have in common. Matrix products in the dtype of their weights, norms in float32.
+
+Each uses only its own parameters inside its own forward: accelerate brings offloaded ones in just then.
+
+Shapes:  B rows   T tokens   M = B·T   D width   C output channels
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from raygen.model.products import Linear, linear
+from raygen.model.state import HyenaState
+
+# Rows × tokens that go through a Hyena block at a time. On a GPU a bound of memory; on a CPU smaller, because allocations
+# of tens of MB cost page faults: 4 × 2,048 tokens at width 384 ran at 5,500 tokens/s in pieces of 2,048, whole at 4,750.
+GPU_PIECE_TOKENS = 16_384
+CPU_PIECE_TOKENS = 2_048
+MIN_PIECE_TOKENS = 256  # of a row
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "silu": F.silu}
+
+
+class RMSNorm(nn.Module):
+    """x / (rms(x) + eps) · scale, in float32; eps outside the root, as the checkpoints were trained."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.scale = nn.Parameter(torch.ones(width))
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        x_BTD = x_BTD.float()
+        rms_BT1 = torch.linalg.vector_norm(x_BTD, dim=-1, keepdim=True) * x_BTD.shape[-1] ** -0.5
+        return x_BTD / (rms_BT1 + self.eps) * self.scale.float()
+
+
+class TokenEmbedding(nn.Embedding):
+    """Token ids to vectors; with ``unembed`` hidden vectors to logits, in float32."""
+
+    def forward(self, inputs: Tensor, unembed: bool = False) -> Tensor:
+        if unembed:
+            return linear(inputs.float(), self.weight.float())
+        return F.embedding(inputs, self.weight)
+
+
+class GatedMLP(nn.Module):
+    """l3(activation(l1 x) · l2 x). ``activation``: a key of ``ACTIVATIONS``, or None for none."""
+
+    def __init__(self, width: int, inner_width: int, activation: str | None) -> None:
+        super().__init__()
+        self.activation = ACTIVATIONS[activation] if activation else nn.Identity()
+        self.l1 = Linear(width, inner_width, bias=False)
+        self.l2 = Linear(width, inner_width, bias=False)
+        self.l3 = Linear(inner_width, width, bias=False)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        x_BTD = x_BTD.to(self.l1.weight.dtype)
+        return self.l3(self.activation(self.l1(x_BTD)) * self.l2(x_BTD))
+
+
+ReadHyena = Callable[[Tensor, HyenaState | None, bool], tuple[Tensor, HyenaState | None]]
+
+
+def read_in_pieces(
+    read: ReadHyena, x_BTD: Tensor, state: HyenaState | None, return_state: bool
+) -> tuple[Tensor, HyenaState | None]:
+    """A Hyena block over a long sequence, piece by piece, so that its wide intermediates are never whole in memory."""
+    budget = CPU_PIECE_TOKENS if x_BTD.device.type == "cpu" else GPU_PIECE_TOKENS
+    *first, last_BTD = x_BTD.split(max(MIN_PIECE_TOKENS, budget // x_BTD.shape[0]), dim=1)
+    outputs = []
+    for piece_BTD in first:
+        out_BTD, state = read(piece_BTD, state, True)
+        outputs.append(out_BTD)
+    out_BTD, state = read(last_BTD, state, return_state)
+    return torch.cat([*outputs, out_BTD], dim=1) if outputs else out_BTD, state

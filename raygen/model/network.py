@@ -1,0 +1,96 @@
+"""What scoring needs of a network: the protocol that Evo 1, Evo 2 and the adapter for other causal models keep.
+
+Who adds a model needs three things. Tokens go in as ids (B, T), padded on the right; ``hidden_states`` gives something
+of shape (B, T, ·) from which ``unembed`` makes logits over the whole vocabulary, so that logits are made only where they are
+wanted; and with ``return_state`` it gives what the model knows after the last token, from which a later call goes on. Reading a
+sequence in pieces must give the numbers of reading it at once; the tests of ``tests/model/test_other_models.py`` and the
+table of ``tests/scoring/test_fork.py`` hold any network to it. A model that has no such state says why in ``fork_refusal`` and
+is scored by two passes (``scoring.method: pair``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from raygen.model.state import PrefixState
+
+
+class CausalNetwork(Protocol):
+    """A causal language model, in evaluation mode, on its devices.
+
+    Attributes:
+        config: has ``hidden_size``, from which the size of a batch is estimated.
+        fork_refusal: why its state cannot be carried on, in words; None where it can.
+        filter_storage: how much a long filter takes, for a manifest.
+    """
+
+    config: Any
+    fork_refusal: str | None
+    filter_storage: str
+
+    def hidden_states(
+        self, tokens_BT: Tensor, state: PrefixState | None = None, return_state: bool = False
+    ) -> tuple[Tensor, PrefixState | None]:
+        """Outputs (B, T, ·) for each token, and the state after the last one if asked for."""
+        ...
+
+    def unembed(self, hidden: Tensor) -> Tensor:
+        """Outputs (..., ·) to logits (..., V), float32."""
+        ...
+
+    def state_bytes(self, num_tokens: int) -> int:
+        """Bytes of one row's state after ``num_tokens`` tokens."""
+        ...
+
+    def get_input_embeddings(self) -> Any:
+        """The embedding, whose ``weight`` is where tokens go in."""
+        ...
+
+
+DeviceMap = dict[str, str] | str
+"""Where accelerate places the weights."""
+
+
+@dataclass(frozen=True)
+class CheckpointFacts:
+    """What is known of a checkpoint before its weights are loaded.
+
+    Attributes:
+        weights_hash: of all that the numbers depend on.
+        token_ids: (256,) int64, the model's token for each byte of a sequence; None where bytes are the tokens.
+        fork_refusal: as far as it can be told without the weights.
+        load: the network with weights of a dtype, placed.
+    """
+
+    weights_hash: str
+    bos_id: int | None
+    pad_id: int
+    token_ids: np.ndarray | None
+    context_length: int
+    vocab_size: int
+    hidden_size: int
+    num_layers: int
+    num_parameters: int
+    filter_storage: str
+    fork_refusal: str | None
+    load: Callable[[torch.dtype, DeviceMap], CausalNetwork]
+
+
+def check_rows(tokens_BT: Tensor, state: PrefixState | None) -> None:
+    """Tokens have a shape that can be read on from a state; else it is our own mistake."""
+    if tokens_BT.ndim != 2 or tokens_BT.shape[1] == 0:
+        raise ValueError(f"tokens must have the shape (rows, at least one token), not {tuple(tokens_BT.shape)}")
+    if state is not None and state.num_rows != tokens_BT.shape[0]:
+        raise ValueError(f"the state holds {state.num_rows} rows, the tokens {tokens_BT.shape[0]}")
+
+
+def refuse_left_padding(attention_mask: Tensor | None) -> None:
+    """A mask of the transformers interface may end with padding, where it changes nothing before."""
+    if attention_mask is not None and bool((attention_mask[:, 1:] > attention_mask[:, :-1]).any()):
+        raise ValueError("padding on the left would be read as sequence: pad on the right")

@@ -1,0 +1,76 @@
+"""A model as a plan needs it: its size and conventions, without its weights and without the device it will run on.
+
+A published checkpoint is known by its card, so a run can be planned before 13 GB are fetched; any other model by its folder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from huggingface_hub import snapshot_download
+from transformers import AutoModelForCausalLM
+
+from raygen.errors import InputError
+from raygen.model.cards import find_card
+from raygen.model.checkpoint import read_config
+from raygen.model.loading import DEMO, describe_network, folder_of
+from raygen.model.precision import DTYPES
+
+
+@dataclass(frozen=True)
+class ModelOnPaper:
+    """What is known without weights. ``device`` is the kind that the run will have, ``cuda`` or ``cpu``."""
+
+    name: str
+    revision: str | None
+    context_length: int
+    bos_id: int | None
+    num_parameters: int
+    device: str
+
+    @property
+    def key(self) -> str:
+        """By which speeds are kept: a hub id with its revision, or a folder's whole path."""
+        named = str(Path(self.name).resolve()) if self.name != DEMO and Path(self.name).is_dir() else self.name
+        return f"{named}@{self.revision}" if self.revision else named
+
+
+def model_on_paper(name: str, revision: str | None = None, device: str = "auto") -> ModelOnPaper:
+    """What a plan needs to know; the arguments are ``load_network``'s, and so are the errors.
+
+    ``device`` may be one that is not here: a run is planned on a laptop for GPUs elsewhere.
+    """
+    kind = device.partition(":")[0]
+    if kind == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "cpu"
+    card = find_card(name)
+    if card and name != DEMO:
+        found = revision or card.revision
+        return ModelOnPaper(name, found, card.context_length, card.bos_id, card.num_parameters, kind)
+    described = describe_network(name, revision=revision, device="cpu", dtype="float32")
+    return ModelOnPaper(
+        name, described.revision, described.context_length, described.bos_id, described.num_parameters, kind
+    )
+
+
+def state_bytes(model: ModelOnPaper, num_tokens: int, dtype: str = "float16") -> int:
+    """Bytes of the state of one sequence after ``num_tokens`` tokens, with matrix products in ``dtype``.
+
+    Raises:
+        InputError: the model is on the hub, and its config.json neither here nor to be had.
+    """
+    config = read_config(_folder_with_config(model))
+    with torch.device("meta"):
+        network = AutoModelForCausalLM.from_config(config, dtype=DTYPES[dtype])
+    return int(network.state_bytes(num_tokens))
+
+
+def _folder_with_config(model: ModelOnPaper) -> Path:
+    if model.name == DEMO or Path(model.name).is_dir():
+        return folder_of(model.name, model.revision, find_card(model.name))[0]
+    try:
+        return Path(snapshot_download(model.name, revision=model.revision, allow_patterns=["config.json"]))
+    except (OSError, ValueError) as error:
+        raise InputError(f"config.json of {model.name} is not here and cannot be fetched.") from error

@@ -1,0 +1,97 @@
+"""What an actor scores with. A run makes it through ``Job.make_scorer``: tests put another one in its place."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Protocol
+
+import pyarrow as pa
+
+from raygen.errors import StoppedError
+from raygen.pipeline.metrics import PassCount
+from raygen.pipeline.staged import staged_reference
+from raygen.remote import stage
+
+if TYPE_CHECKING:
+    from raygen.pipeline.job import Job
+    from raygen.scoring.scorer import PairScorer, VariantScorer
+
+
+class ActorScorer(Protocol):
+    """One planned row in, one scored row out, in order; counts what it cost."""
+
+    def score(self, planned: pa.Table) -> pa.Table:
+        """The rows with their likelihood columns."""
+        ...
+
+    def fail(self, planned: pa.Table, reason: str) -> pa.Table:
+        """The rows as ``score`` would give them, without values and with a failure."""
+        ...
+
+    def check(self) -> None:
+        """Raise where nothing can be scored any more, whatever the row."""
+        ...
+
+    def spent(self) -> dict[str, int]:
+        """``tokens``, ``batches`` (passes), ``rescored`` and ``halvings`` since the start."""
+        ...
+
+
+class ResidentScorer:
+    """The model of the run, kept in memory."""
+
+    def __init__(self, job: Job) -> None:
+        import torch
+
+        from raygen.scoring.fingerprint import fingerprint
+        from raygen.scoring.likelihood import load_model
+        from raygen.scoring.scorer import PairScorer, VariantScorer
+        from raygen.scoring.self_test import check_machine
+
+        if job.device == "cpu":
+            torch.set_num_threads(job.threads)
+        self._model = load_model(
+            stage(job.model_source),
+            revision=job.revision,
+            device=job.device,
+            dtype=job.dtype,
+            max_batch_tokens=job.max_batch_tokens or "auto",
+            allow_unvalidated=job.allow_unvalidated,
+        )
+        own = fingerprint(self._model.loaded, job.window, job.strand, job.circular)
+        if own != job.identity.fingerprint:
+            raise StoppedError(f"An actor's model has the fingerprint {own}, the run's is {job.identity.fingerprint}.")
+        check_machine(self._model, job.open_folder(job.output))
+        self._passes = PassCount(self._model.loaded.network)
+        self._scorer: PairScorer | VariantScorer
+        if job.reference is None:
+            self._scorer = PairScorer(self._model, job.method, job.state_memory)
+        else:
+            self._scorer = VariantScorer(
+                self._model, staged_reference(job.reference), job.strand, job.circular, job.method, job.state_memory
+            )
+
+    def score(self, planned: pa.Table) -> pa.Table:
+        """Score planned rows."""
+        return self._scorer.score(planned)
+
+    def fail(self, planned: pa.Table, reason: str) -> pa.Table:
+        """The rows without values."""
+        return self._scorer.without_scores(planned, reason)
+
+    def check(self) -> None:
+        """Score the fixed pair of the self-test: after a fault of the device not even that works."""
+        from raygen.scoring.self_test import run_self_test
+
+        if not math.isfinite(run_self_test(self._model).log_likelihood):
+            raise StoppedError("The self-test gives no number any more.")
+
+    def spent(self) -> dict[str, int]:
+        """What was computed since the start."""
+        model = self._model
+        return {
+            "tokens": model.num_tokens_computed,
+            "batches": self._passes.passes,
+            "rescored": model.num_rescored,
+            "halvings": model.budget.num_halvings,
+        }

@@ -1,0 +1,70 @@
+"""A scorer without a model, to measure the pipeline around it: ``jobs/bench_pipeline.py`` and tests. Its scores are zeros.
+
+It takes ``ScoreShard``'s place in ``build``, sleeps as long as a GPU would compute, and keeps when it was busy.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from raygen.pipeline.job import Job
+from raygen.scoring.pair import PairLikelihoods
+from raygen.scoring.plan import strands_read
+from raygen.scoring.scorer import add_likelihoods
+
+
+class DryScorer:
+    """Zeros after a pause.
+
+    Args:
+        seconds_per_row: that each row sleeps.
+        diary: a folder for a file an actor: one line a shard, when it began and ended (seconds, ``time.time``).
+    """
+
+    def __init__(self, job: Job, seconds_per_row: float = 0.0, diary: str | None = None) -> None:
+        self._strands = strands_read(job.strand)
+        self._seconds_per_row = seconds_per_row
+        self._diary = f"{diary}/{id(self)}-{time.time_ns()}.tsv" if diary else None
+
+    def __call__(self, planned: pa.Table) -> pa.Table:
+        began = time.time()
+        if self._seconds_per_row:
+            time.sleep(self._seconds_per_row * len(planned))
+        nothing = np.zeros(len(planned))
+        tokens = planned[f"length_{self._strands[0]}"].to_numpy()
+        zeros = PairLikelihoods(nothing, nothing, nothing, tokens, np.zeros(len(planned), bool))
+        scored = add_likelihoods(planned, dict.fromkeys(self._strands, zeros))
+        ended = time.time()
+        if self._diary:
+            with open(self._diary, "a") as diary:  # noqa: PTH123 - opened for each line, so that a killed actor loses none
+                diary.write(f"{began}\t{ended}\n")
+        counts = dict.fromkeys(("tokens", "rescored", "halvings", "splits", "batches", "restarts", "gpu_memory"), 0)
+        cost = json.dumps({**counts, "score_seconds": ended - began})
+        return scored.append_column("cost", pa.array([cost] * len(planned), pa.string()))
+
+
+@dataclass(frozen=True)
+class Busy:
+    """How busy actors were between the first shard and the last: seconds of work over seconds there were."""
+
+    num_actors: int
+    seconds: float
+    share: float
+
+
+def how_busy(diary: str) -> Busy:
+    """From the diaries of a run's actors."""
+    spans = [
+        [tuple(map(float, line.split("\t"))) for line in path.read_text().splitlines()]
+        for path in Path(diary).glob("*.tsv")
+    ]
+    first = min(began for actor in spans for began, _ in actor)
+    last = max(ended for actor in spans for _, ended in actor)
+    work = sum(ended - began for actor in spans for began, ended in actor)
+    return Busy(len(spans), last - first, work / (len(spans) * (last - first)))

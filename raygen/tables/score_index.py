@@ -1,0 +1,200 @@
+"""Finished scores by place, without loading them: only row groups that can hold a position are read.
+
+In: a run's folder. Out: rows of a contig by positions or between two, and windows that cut a contig into parts of bounded size.
+
+What a file holds is in its footer, and footers are read as they are needed. The shards of one input are numbered in the order
+of their positions, because an input is sorted before it is cut; so the files that reach into a region are found by bisection: some
+twenty footers of thousands. A file holds at most 4,096 rows of one contig, so a row group is a small stretch of the genome.
+
+Pairs have no coordinates: their contig is None, and all of them are one window.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from raygen.errors import InputError
+from raygen.tables.layout import Identity, RunFolder
+from raygen.tables.schemas import SCORES
+
+WINDOW_ROWS = 1 << 17
+"""Rows that are held at a time where nothing else is said: some tens of megabytes with all columns."""
+LAST_POS = 2**62
+"""Behind every position."""
+_SORT_KEYS = ("pos", "ref", "alt", "variant_id")
+_NUMBERED = re.compile(r"(.+/part-[0-9a-f]{12})-[0-9]{6}\.parquet")
+"""A shard as ``pipeline.shards`` names it: the hash of its input, and its number there. Of other names no order is taken for granted."""
+_FOOTERS_A_SEARCH = 24  # of bisecting a million files; beyond as many it is cheaper to read them all
+
+
+class _RowGroup(NamedTuple):
+    """Its first and last position (1-based, both included), its rows, its file and its number there.
+
+    The file is named, not held open: a footer of a file with scores is some 50 kB in memory, and there may be 100,000 files.
+    """
+
+    first: int
+    last: int
+    num_rows: int
+    file: ds.ParquetFileFragment
+    number: int
+
+    def fragment(self) -> ds.ParquetFileFragment:
+        """What reads it; the footer it loads goes with it."""
+        return _unread(self.file, [self.number])
+
+
+class ScoreIndex:
+    """The scores of one folder by place.
+
+    Raises:
+        InputError: there are no scores in the folder, or a file of it cannot be read.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.folder = RunFolder(path)
+        dataset = self.folder.scores_dataset()
+        if not isinstance(dataset, ds.FileSystemDataset):
+            raise InputError(f"{path} holds no scores: there are no files {path}/scores/chrom=.../part-*.parquet.")
+        identity = self.folder.identity()
+        assert identity is not None, "a folder with score files has an identity"
+        self.identity: Identity = identity
+        self.schema: pa.Schema = pa.schema([dataset.schema.field(name) for name in _ordered(dataset.schema.names)])
+        self._dataset = dataset
+        self._series: dict[str | None, dict[str, _Series]] = {}
+        for fragment in dataset.get_fragments():
+            chrom = ds.get_partition_keys(fragment.partition_expression)["chrom"]
+            numbered = _NUMBERED.fullmatch(fragment.path)
+            input_name = numbered[1] if numbered else fragment.path
+            self._series.setdefault(chrom, {}).setdefault(input_name, _Series(chrom is not None)).files.append(fragment)
+
+    @property
+    def contigs(self) -> list[str | None]:
+        """Contigs that have files here; None stands for pairs."""
+        return list(self._series)
+
+    def rows_between(self, chrom: str | None, start: int, end: int, columns: Sequence[str]) -> pa.Table:
+        """Rows from ``start`` to ``end`` (1-based, both included), sorted by pos, ref, alt.
+
+        For pairs, which have none, all rows, sorted by ``variant_id``.
+        """
+        inside = (ds.field("pos") >= start) & (ds.field("pos") <= end)
+        return self._read(self._groups(chrom, start, end), columns, None if chrom is None else inside)
+
+    def rows_at(self, chrom: str, positions: Sequence[int] | np.ndarray, columns: Sequence[str]) -> pa.Table:
+        """Rows at any of ``positions`` (1-based, in any order), sorted by pos, ref, alt."""
+        wanted = np.unique(np.asarray(positions, np.int64))
+        if not len(wanted):
+            return self._read([], columns, None)
+        groups = self._groups_at(chrom, wanted)
+        return self._read(groups, columns, ds.field("pos").isin(pa.array(wanted, pa.int64())))
+
+    def rows_named(self, names: Sequence[str], columns: Sequence[str]) -> pa.Table:
+        """Pairs by their ids, sorted by them; every row group of pairs is looked at."""
+        return self._read(self._groups(None, 0, LAST_POS), columns, ds.field("variant_id").isin(list(names)))
+
+    def windows(
+        self, chrom: str | None, rows: int = WINDOW_ROWS, start: int = 1, end: int = LAST_POS
+    ) -> Iterator[tuple[int, int]]:
+        """(first, last) positions that cover ``start`` to ``end`` without a gap, each with about ``rows`` rows or fewer.
+
+        More where many rows share their positions; pairs are one window.
+        """
+        at, held = start, 0
+        for group in self._groups(chrom, start, end):
+            if held and held + group.num_rows > rows and group.first > at:
+                yield at, group.first - 1
+                at, held = group.first, 0
+            held += group.num_rows
+        yield at, end
+
+    def _groups(self, chrom: str | None, start: int, end: int) -> list[_RowGroup]:
+        series = self._series.get(chrom, {}).values()
+        return sorted((group for one in series for group in one.groups(start, end)), key=lambda group: group[:2])
+
+    def _groups_at(self, chrom: str, wanted: np.ndarray) -> list[_RowGroup]:
+        """Row groups whose stretch holds one of the positions ``wanted``, which ascend."""
+        num_files = sum(len(one.files) for one in self._series.get(chrom, {}).values())
+        if len(wanted) * _FOOTERS_A_SEARCH < num_files:
+            spread = (group for pos in wanted.tolist() for group in self._groups(chrom, pos, pos))
+            return list({(group.file.path, group.number): group for group in spread}.values())
+        groups = self._groups(chrom, int(wanted[0]), int(wanted[-1]))
+        after = np.searchsorted(wanted, [group.first for group in groups])
+        return [group for group, at in zip(groups, after, strict=True) if at < len(wanted) and wanted[at] <= group.last]
+
+    def _read(self, groups: Sequence[_RowGroup], columns: Sequence[str], inside: ds.Expression | None) -> pa.Table:
+        if not groups:
+            return pa.schema([self.schema.field(name) for name in columns]).empty_table()
+        fragments = [group.fragment() for group in groups]
+        part = ds.FileSystemDataset(fragments, self._dataset.schema, self._dataset.format, self._dataset.filesystem)
+        needed = [*columns, *(name for name in _SORT_KEYS if name not in columns)]
+        try:
+            rows = part.to_table(columns=needed, filter=inside)
+            return rows.sort_by([(name, "ascending") for name in _SORT_KEYS]).select(list(columns))
+        except (pa.ArrowException, OSError) as error:
+            raise _unreadable(self.path, error) from error
+
+
+class _Series:
+    """The files of one input on one contig, in the order of their numbers and so of their positions."""
+
+    def __init__(self, has_positions: bool) -> None:
+        self.files: list[ds.ParquetFileFragment] = []
+        self._has_positions = has_positions
+        self._known: dict[int, list[_RowGroup]] = {}
+
+    def groups(self, start: int, end: int) -> list[_RowGroup]:
+        """Row groups that reach into ``start`` to ``end``."""
+        count = len(self.files)
+        low = bisect_left(range(count), start, key=self._last_up_to)
+        high = bisect_right(range(count), end, key=self._first_from)
+        found = (group for at in range(low, high) for group in self._of(at))
+        return [group for group in found if group.first <= end and group.last >= start]
+
+    def _of(self, at: int) -> list[_RowGroup]:
+        if at not in self._known:
+            self._known[at] = list(_row_groups(self.files[at], self._has_positions))
+        return self._known[at]
+
+    def _last_up_to(self, at: int) -> int:
+        """The last position in the files up to ``at``; a file may be without rows."""
+        return next((self._of(one)[-1].last for one in range(at, -1, -1) if self._of(one)), 0)
+
+    def _first_from(self, at: int) -> int:
+        return next((self._of(one)[0].first for one in range(at, len(self.files)) if self._of(one)), LAST_POS + 1)
+
+
+def _row_groups(file: ds.ParquetFileFragment, has_positions: bool) -> Iterator[_RowGroup]:
+    """What the footer says of the row groups that hold rows."""
+    fragment = _unread(file, None)
+    try:
+        fragment.ensure_complete_metadata()
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(file.path, error) from error
+    for info in fragment.row_groups:
+        if info.num_rows:
+            place = info.statistics["pos"] if has_positions else {"min": 0, "max": LAST_POS}
+            yield _RowGroup(place["min"], place["max"], info.num_rows, file, info.id)
+
+
+def _unread(file: ds.ParquetFileFragment, row_groups: Sequence[int] | None) -> ds.ParquetFileFragment:
+    """The same file, or some row groups of it, with no footer loaded yet."""
+    return file.format.make_fragment(file.path, file.filesystem, file.partition_expression, row_groups=row_groups)
+
+
+def _ordered(names: Sequence[str]) -> list[str]:
+    """The columns of SCORES in their order, then the columns that were carried along."""
+    return [*SCORES.names, *(name for name in names if name not in SCORES.names)]
+
+
+def _unreadable(path: str, error: Exception) -> InputError:
+    said = (str(error).splitlines() or [type(error).__name__])[0]
+    return InputError(f"{path} cannot be read as scores; a file may be truncated or corrupt: {said}")

@@ -1,0 +1,74 @@
+"""Tables that are written while they come in, as Parquet, CSV or TSV by the file's end.
+
+Text has a header, floats as the shortest text that reads back the same, nothing for null and for an empty list, and a list joined
+by ``&``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from raygen.errors import SettingsError
+
+TABLE_SUFFIXES = (".parquet", ".csv", ".tsv")
+
+
+class TableFile:
+    """An open file. ``write`` appends rows with the columns of its schema; ``num_rows`` counts them."""
+
+    def __init__(self, path: Path, schema: pa.Schema, stack: ExitStack) -> None:
+        self.num_rows = 0
+        self._schema = schema
+        self._parquet: pq.ParquetWriter | None = None
+        self._text: Any = None
+        if path.name.endswith(".parquet"):
+            self._parquet = stack.enter_context(pq.ParquetWriter(path, schema, compression="zstd"))
+        else:
+            self._separator = "\t" if path.name.endswith(".tsv") else ","
+            self._text = stack.enter_context(path.open("wb"))
+            self._write_text(schema.empty_table(), header=True)
+
+    def write(self, rows: pa.Table) -> None:
+        """Append rows."""
+        if self._parquet is not None:
+            self._parquet.write_table(rows.select(self._schema.names).cast(self._schema))
+        else:
+            self._write_text(rows.select(self._schema.names), header=False)
+        self.num_rows += rows.num_rows
+
+    def _write_text(self, rows: pa.Table, *, header: bool) -> None:
+        frame = pl.from_arrow(flat(rows))
+        assert isinstance(frame, pl.DataFrame)
+        frame.write_csv(self._text, include_header=header, separator=self._separator)
+
+
+@contextmanager
+def open_table(path: Path, schema: pa.Schema) -> Iterator[TableFile]:
+    """A file to write a table to; it is closed at the end.
+
+    Raises:
+        SettingsError: the name's end names no kind of table.
+    """
+    if not path.name.endswith(TABLE_SUFFIXES):
+        raise SettingsError(f"{path.name}: the end of a table's name is one of {', '.join(TABLE_SUFFIXES)}.")
+    with ExitStack() as stack:
+        yield TableFile(path, schema, stack)
+
+
+def flat(rows: pa.Table) -> pa.Table:
+    """Lists of strings as one string, joined by ``&``: text formats have no lists."""
+    for place, field in enumerate(rows.schema):
+        if pa.types.is_list(field.type) or pa.types.is_large_list(field.type):
+            texts = rows[field.name].cast(pa.list_(pa.string()))
+            joined = pc.binary_join(texts, "&")
+            nothing = pa.scalar(None, pa.string())
+            rows = rows.set_column(place, field.name, pc.if_else(pc.equal(joined, ""), nothing, joined))
+    return rows

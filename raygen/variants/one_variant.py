@@ -1,0 +1,38 @@
+"""One variant as it is written in tables and typed on a command line: ``chrom-pos-ref-alt``."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from raygen.errors import InputError, SettingsError
+from raygen.tables.schemas import VARIANTS
+from raygen.variants.alleles import RAW_ALLELES, AlleleBatch
+from raygen.variants.check import AlleleChecker
+from raygen.variants.reference_protocol import Reference
+
+
+def parse_variant(text: str, reference: Reference, max_allele_length: int = 1000) -> pa.Table:
+    """A variant, checked and normalised as ``ingest`` does: a table of one row with chrom, pos, ref, alt.
+
+    The contig may be written with or without ``chr`` and may itself hold hyphens.
+
+    Raises:
+        SettingsError: it is written in another way.
+        InputError: it cannot be scored on this reference; REF is not what it holds there, say.
+    """
+    parts = text.rsplit("-", 3)
+    pos = parts[1].replace(",", "") if len(parts) == 4 else ""
+    if not pos.isdecimal() or not all(parts):
+        raise SettingsError(f"{text!r} is not a variant. Write chrom-pos-ref-alt, e.g. 17-41276135-T-G.")
+    chrom, _, ref, alt = parts
+    allele = {"chrom": chrom, "pos": int(pos), "ref": ref.upper(), "alt": alt.upper(), "record": 1}
+    table = pa.Table.from_pylist([allele], schema=RAW_ALLELES)
+    checker = AlleleChecker(reference, max_allele_length)
+    checked = checker.check(AlleleBatch(table, 1), "variant")
+    if checked.refused:
+        _, reason, detail = checked.refused[0]
+        ask = " Is it from another assembly?" if reason == "ref_mismatch" else ""
+        raise InputError(f"{text}: {detail}.{ask}")
+    name = list(reference.lengths)[int(checked.contig[0])]
+    columns = [pa.array([name]), pa.array(checked.pos), checked.ref, checked.alt]
+    return pa.table(columns, names=VARIANTS.names[:4])

@@ -1,0 +1,84 @@
+"""Several nodes on one machine, each with processes, a cache and a GPU (that only Ray sees) of its own, everything on S3."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+
+from raygen.pipeline import run as run_module
+from raygen.pipeline.cluster import ActorPlan, _configure_data, _quiet_start
+from raygen.pipeline.progress import RunProgress
+from raygen.pipeline.run import run_score
+from tests.cluster.builders import NUM_VARIANTS, assert_whole, deltas, settings, write_inputs
+from tests.object_storage import s3_server
+from tests.pipeline.faults import faulty_scorer
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """A head without a GPU; ``add(name)`` starts a node with one and with a cache of its own."""
+    os.environ.setdefault("RAY_AUTH_TOKEN", "0" * 64)
+    started = Cluster()
+    add = lambda name, **more: started.add_node(  # noqa: E731
+        num_cpus=1,
+        object_store_memory=80 * 2**20,
+        include_dashboard=False,
+        env_vars={"RAYGEN_CACHE": str(tmp_path / "caches" / name)},
+        **more,
+    )
+    with _quiet_start():
+        add("head", num_gpus=0)
+        ray.init(address=started.address, log_to_driver=False, logging_level="ERROR")
+    _configure_data()
+    started.add = partial(add, num_gpus=1)
+    yield started
+    ray.shutdown()
+    started.shutdown()
+
+
+@pytest.fixture
+def server():
+    with s3_server() as running:
+        yield running
+
+
+def test_nodes_that_go_and_come_change_nothing(tmp_path, cluster, server, monkeypatch):
+    here = write_inputs(tmp_path)
+    there = {name: server.put(Path(path).name, Path(path).read_bytes()) for name, path in here.items()}
+    leaving = cluster.add("leaving")
+    cluster.add("staying")
+    monkeypatch.setattr(run_module, "plan_actors", lambda *_: ActorPlan(1, 3, 0, 1, 1))
+    committed: list[int] = []
+    advance = RunProgress.advance
+
+    def disturb(progress: RunProgress, variants: int, tokens: int) -> None:
+        committed.append(variants)
+        if len(committed) == 2:
+            cluster.remove_node(leaving, allow_graceful=False)
+        if len(committed) == 3:
+            cluster.add("coming")
+        advance(progress, variants, tokens)
+
+    monkeypatch.setattr(RunProgress, "advance", disturb)
+    slow = partial(faulty_scorer, seconds_a_row=0.05)
+    result = run_score(settings(there, server.uri("out")), say=lambda line: None, make_scorer=slow)
+    assert result.counts.scored == NUM_VARIANTS
+    assert sum(committed) == NUM_VARIANTS
+
+    monkeypatch.setattr(RunProgress, "advance", advance)
+    monkeypatch.setattr(run_module, "plan_actors", lambda *_: ActorPlan(1, 1, 0, 1, 1))
+    run_score(settings(here, str(tmp_path / "one")), say=lambda line: None)
+    assert_whole(server.uri("out"), deltas(str(tmp_path / "one")))
+
+    with_reference = list((tmp_path / "caches").glob("*/staged/*/reference.fa"))
+    nodes = {path.relative_to(tmp_path / "caches").parts[0] for path in with_reference}
+    assert {"staying"} <= nodes
+    assert len(with_reference) == len(nodes), "a node has the reference once"
+    assert server.count("GET", "/reference.fa") <= len(nodes) + 1  # the driver has a cache of its own

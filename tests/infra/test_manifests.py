@@ -1,0 +1,128 @@
+"""Manifests are what users start from: each is parsed, held against its schema, and what it names exists."""
+
+import copy
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import yaml
+
+from raygen.settings import load_settings
+from tests.infra.manifests import INFRA, ROOT, container_paths, crd_schema, documents, launcher_schema, strings
+
+KUBERNETES_VERSION = "1.33"
+ALL = documents("kuberay/*.yaml")
+KUBERAY = [one for one in ALL if one[1]["apiVersion"].startswith("ray.io/")]
+PLAIN = [one for one in ALL if not one[1]["apiVersion"].startswith("ray.io/")]
+EVERYTHING = [*ALL, *documents("cloud/*.yaml")]
+
+
+def named(pairs):
+    return {"argvalues": [document for _, document in pairs], "ids": [name for name, _ in pairs]}
+
+
+def faults(document):
+    validator = jsonschema.Draft7Validator(crd_schema(document["kind"]))
+    return [f"{list(fault.absolute_path)}: {fault.message[:200]}" for fault in validator.iter_errors(document)]
+
+
+def test_all_kinds_are_there():
+    kinds = {document["kind"] for _, document in ALL}
+    assert kinds >= {"RayJob", "RayCronJob", "CronJob", "ServiceAccount", "Role", "RoleBinding", "NetworkPolicy"}
+
+
+@pytest.mark.parametrize("document", **named(KUBERAY))
+def test_a_kuberay_manifest_fits_its_definition(document):
+    assert faults(document) == []
+
+
+def test_a_misspelt_field_would_be_seen():
+    broken = copy.deepcopy(dict(KUBERAY)["rayjob.yaml:RayJob"])
+    broken["spec"]["backofLimit"] = 1
+    broken["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]["maxReplicas"] = "many"
+    assert len(faults(broken)) == 2
+
+
+@pytest.mark.parametrize("document", **named(PLAIN))
+def test_a_kubernetes_manifest_fits_its_definition(document):
+    kubernetes_validate.validate(document, KUBERNETES_VERSION, strict=True)
+
+
+def pod_specs(document):
+    """(name, spec) of every pod that a document makes, and the KubeRay pods too."""
+    spec = document.get("spec", {})
+    if document["kind"] == "CronJob":
+        yield "wait", spec["jobTemplate"]["spec"]["template"]["spec"]
+    if document["kind"] == "RayCronJob":
+        spec = spec["jobTemplate"]
+    if "rayClusterSpec" in spec:
+        cluster = spec["rayClusterSpec"]
+        yield "submitter", spec["submitterPodTemplate"]["spec"]
+        for group in [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]:
+            yield group.get("groupName", "head"), group["template"]["spec"]
+
+
+PODS = [(f"{name}-{role}", pod) for name, document in ALL for role, pod in pod_specs(document)]
+
+
+@pytest.mark.parametrize("pod", **named(PODS))
+def test_the_pods_of_every_group_fit_kubernetes_too(pod):
+    kind = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": pod}
+    kubernetes_validate.validate(kind, KUBERNETES_VERSION, strict=True)
+
+
+@pytest.mark.parametrize("pod", **named(PODS))
+def test_no_pod_runs_as_root_and_each_says_what_memory_it_needs(pod):
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    for container in pod["containers"]:
+        assert container["resources"]["limits"]["memory"]
+        assert not container["image"].endswith(":latest")
+    mounted = {mount["name"] for container in pod["containers"] for mount in container.get("volumeMounts", [])}
+    assert mounted <= {volume["name"] for volume in pod.get("volumes", [])}
+
+
+@pytest.mark.parametrize("document", **named(EVERYTHING))
+def test_what_a_manifest_names_exists_and_settings_load(document):
+    found = [path for text in strings(document) for path in container_paths(text)]
+    for path in found:
+        if path.startswith("/opt/raygen/"):
+            if not path.endswith("jobs/nightly.py"):  # held by the test of jobs/
+                assert (ROOT / path.removeprefix("/opt/raygen/")).exists(), path
+        elif path.startswith("/etc/raygen-job/"):
+            assert (INFRA / "kuberay" / path.removeprefix("/etc/raygen-job/")).exists(), path
+        else:
+            load_settings(str(ROOT / "configs/runs" / path.rpartition("/")[2]))
+
+
+def test_the_nightly_job_forbids_a_second_night_beside_it_and_retries_only_what_can_be_resumed():
+    spec = dict(ALL)["nightly-cronjob.yaml:CronJob"]["spec"]
+    assert spec["concurrencyPolicy"] == "Forbid"
+    rules = spec["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
+    assert {"action": "FailJob", "onExitCodes": {"containerName": "wait", "operator": "In", "values": [2, 3]}} in rules
+
+
+def test_the_waiting_pod_may_do_what_it_does_and_no_more():
+    role, account = (dict(ALL)[f"nightly-cronjob.yaml:{kind}"] for kind in ("Role", "ServiceAccount"))
+    assert role["rules"] == [{"apiGroups": ["ray.io"], "resources": ["rayjobs"], "verbs": ["create", "get"]}]
+    pod = dict(PODS)["nightly-cronjob.yaml:CronJob-wait"]
+    assert pod["serviceAccountName"] == account["metadata"]["name"]
+
+
+def test_the_scheduled_variant_is_the_same_job_with_another_entrypoint():
+    job = copy.deepcopy(dict(ALL)["rayjob.yaml:RayJob"]["spec"])
+    job["entrypoint"] = "python /opt/raygen/jobs/nightly.py /etc/raygen/nightly.yaml"
+    assert dict(ALL)["raycronjob.yaml:RayCronJob"]["spec"]["jobTemplate"] == job
+
+
+def test_the_ray_of_the_manifests_is_the_ray_that_is_pinned():
+    pinned = next(line for line in (ROOT / "constraints.txt").read_text().splitlines() if line.startswith("ray=="))
+    assert dict(ALL)["rayjob.yaml:RayJob"]["spec"]["rayClusterSpec"]["rayVersion"] == pinned.removeprefix("ray==")
+
+
+@pytest.mark.parametrize("path", sorted(INFRA.glob("cloud/*.yaml")), ids=lambda path: path.name)
+def test_a_launcher_file_fits_rays_schema(path):
+    config = yaml.safe_load(path.read_text())
+    jsonschema.validate(config, launcher_schema())
+    assert config["head_node_type"] in config["available_node_types"]
+    for target, source in config["file_mounts"].items():
+        assert source.startswith("~") or (ROOT / source).exists(), target

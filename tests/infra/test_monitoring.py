@@ -1,0 +1,64 @@
+"""Dashboard and alert rules name metrics that exist, and all that exist."""
+
+import json
+import re
+
+import yaml
+
+from raygen.pipeline.metrics import COUNTERS, GAUGES
+from tests.infra.manifests import INFRA
+
+EXPORTED = {metric.exported: metric for metric in (*COUNTERS, *GAUGES)}
+DASHBOARD = json.loads((INFRA / "monitoring/dashboard.json").read_text())
+RULES = [
+    rule
+    for group in yaml.safe_load((INFRA / "monitoring/alerts.yaml").read_text())["groups"]
+    for rule in group["rules"]
+]
+SHOWN = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+EXPRESSIONS = [*SHOWN, *(rule["expr"] for rule in RULES)]
+
+
+def metrics_in(expression):
+    return set(re.findall(r"\bray_\w+", expression))
+
+
+def labels_in(expression):
+    by = re.findall(r"by \(([\w, ]+)\)", expression)
+    matched = re.findall(r"(\w+)=~?\"", expression)
+    return {label.strip() for group in by for label in group.split(",")} | set(matched)
+
+
+def test_every_name_is_one_that_raygen_exports():
+    assert {name for expression in EXPRESSIONS for name in metrics_in(expression)} <= set(EXPORTED)
+
+
+def test_the_dashboard_shows_every_metric():
+    assert {name for expression in SHOWN for name in metrics_in(expression)} == set(EXPORTED)
+
+
+def test_every_label_is_one_that_the_metric_has():
+    for expression in EXPRESSIONS:
+        known = {label for name in metrics_in(expression) for label in ("run", *EXPORTED[name].labels)}
+        assert labels_in(expression) <= known, expression
+
+
+def test_counters_are_looked_at_by_their_rate_where_time_matters():
+    for expression in EXPRESSIONS:
+        for name in re.findall(r"(?:rate|increase)\((ray_\w+)", expression):
+            assert name.endswith("_total"), expression
+        assert expression.count("(") == expression.count(")")
+
+
+def test_panels_do_not_lie_on_each_other_and_have_titles():
+    places = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in DASHBOARD["panels"]}
+    assert len(places) == len(DASHBOARD["panels"])
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+    assert all(panel["title"] for panel in DASHBOARD["panels"])
+
+
+def test_every_alert_says_what_to_do():
+    assert {rule["alert"] for rule in RULES} >= {"RaygenStandsStill", "RaygenActorsDie", "RaygenScoringFails"}
+    for rule in RULES:
+        assert rule["labels"]["severity"] in ("info", "warning", "critical")
+        assert {"summary", "description"} <= set(rule["annotations"])

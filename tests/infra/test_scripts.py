@@ -1,0 +1,97 @@
+"""Shell scripts are linted, and the Slurm script is run against stand-ins for Slurm's own commands."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.infra.manifests import INFRA, ROOT
+
+SCRIPTS = sorted(
+    path for path in INFRA.rglob("*") if path.is_file() and path.read_bytes().startswith(b"#!/usr/bin/env bash")
+)
+BIN = Path(sys.executable).parent
+SLURM = INFRA / "slurm/score.sbatch"
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_a_script_passes_shellcheck(script):
+    done = subprocess.run([BIN / "shellcheck", "--severity=style", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.fixture
+def slurm(tmp_path):
+    """Runs the script as one node would, with a ``ray`` that only runs the command behind ``--``."""
+    commands = {
+        "srun": 'while [[ $1 == --* ]]; do shift; done; exec "$@"',
+        "scontrol": 'if [[ $1 == requeue ]]; then echo "requeued $2"; else echo localhost; fi',
+        "ray": 'echo "ray $*" >> "$TRACE"; [[ -z ${RAY_IS_BROKEN:-} ]] || exit 0; while [[ $1 != -- ]]; do shift; done; shift; exec "$@"',
+    }
+    for name, body in commands.items():
+        path = tmp_path / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/usr/bin/env bash\n{body}\n")
+        path.chmod(0o755)
+    job = tmp_path / "job.py"
+    job.write_text(
+        "import os, sys\n"
+        "print('job', os.environ['RAY_ADDRESS'], os.environ['RAY_AUTH_MODE'], len(os.environ['RAY_AUTH_TOKEN']), sys.argv[1:])\n"
+        "sys.exit(int(os.environ.get('WANTED', '0')))\n"
+    )
+
+    def run(*arguments, **environment):
+        own = {"PATH": f"{tmp_path}/bin:{BIN}:{os.environ['PATH']}", "TRACE": str(tmp_path / "trace")}
+        own |= {"SLURM_SUBMIT_DIR": str(tmp_path), "SLURM_JOB_NODELIST": "n", "SLURM_JOB_ID": "71234"}
+        own |= {
+            "SLURM_JOB_NUM_NODES": "1",
+            "SLURM_GPUS_ON_NODE": "8",
+            "SLURM_CPUS_PER_TASK": "64",
+            "RAYGEN_JOB": str(job),
+        }
+        command = ["bash", str(SLURM), *arguments]
+        return subprocess.run(command, env={**own, **environment}, capture_output=True, text=True, cwd=tmp_path)
+
+    return run
+
+
+def test_raygen_gets_the_address_a_token_and_its_arguments(slurm, tmp_path):
+    done = slurm("run.yaml", "--set", "window.left=8")
+    assert done.returncode == 0, done.stderr
+    port = 6400 + 71234 % 3000
+    assert f"job 127.0.0.1:{port} token 64 ['run.yaml', '--set', 'window.left=8']" in done.stdout
+    assert (
+        f"symmetric-run --address 127.0.0.1:{port} --min-nodes 1 --num-cpus 64 --num-gpus 8"
+        in (tmp_path / "trace").read_text()
+    )
+    assert not list(tmp_path.glob(".raygen-*"))
+
+
+@pytest.mark.parametrize(("code", "requeued"), [("2", False), ("3", False), ("4", True)])
+def test_only_what_can_be_resumed_goes_back_into_the_queue(slurm, code, requeued):
+    done = slurm("run.yaml", WANTED=code)
+    assert done.returncode == int(code)
+    assert ("requeued 71234" in done.stdout) == requeued
+
+
+def test_it_is_not_put_back_for_ever(slurm):
+    done = slurm("run.yaml", WANTED="4", SLURM_RESTART_COUNT="20")
+    assert done.returncode == 4
+    assert "requeued" not in done.stdout
+
+
+def test_a_ray_that_does_not_start_is_no_success(slurm):
+    assert slurm("run.yaml", RAY_IS_BROKEN="1").returncode == 4
+
+
+def test_without_settings_it_says_how_it_is_used(slurm):
+    done = slurm()
+    assert done.returncode == 2
+    assert "usage: sbatch" in done.stderr
+
+
+def test_the_jobs_that_scripts_name_exist():
+    assert (ROOT / "jobs/score_variants.py").exists()
+    assert "jobs/score_variants.py" in SLURM.read_text()

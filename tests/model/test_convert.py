@@ -1,0 +1,292 @@
+"""Published Evo 2 checkpoints become folders that load, with the numbers of the public reference; broken ones are named."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from transformers import AutoModelForCausalLM
+
+from raygen.errors import InputError, SettingsError
+from raygen.model import convert, evo2_published, loading
+from raygen.model.cards import UNVALIDATED, ModelCard, card_named
+from raygen.model.convert import config_of, convert_checkpoint, find_source
+from raygen.model.evo2 import Evo2Config, Evo2ForCausalLM
+from raygen.model.evo2_architecture import Evo2Architecture
+from raygen.model.evo2_published import convert_named
+from raygen.model.loading import describe_network, load_network
+from tests.model.models import largest_difference, random_tokens, small_evo2_config
+from tests.model.published_evo2 import load_into_reference, published_tensors, write_published
+from tests.model.vortex_on_cpu import reference_logits, reference_of
+
+SMALL = Evo2Architecture(
+    layers="SMLA SML", hidden_size=32, num_attention_heads=2, filter_groups=8, inner_mlp_size=48, rotary_emb_base=10_000
+)
+
+
+@pytest.fixture(autouse=True)
+def small_cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cards of evo2_7b and evo2_40b, with small models behind them."""
+    small = {}
+    for name in ("evo2_7b", "evo2_40b"):
+        card = card_named(name)
+        assert card is not None
+        small[name] = card.model_copy(update={"architecture": SMALL, "context_length": 500, "published_loss": None})
+
+    def named(name: str) -> ModelCard | None:
+        return small.get(name)
+
+    monkeypatch.setattr("raygen.model.cards.card_named", named)
+    monkeypatch.setattr(evo2_published, "card_named", named)
+    monkeypatch.setattr("raygen.model.cards._by_name", lambda: {card.hub_id: card for card in small.values()})
+
+
+@pytest.fixture
+def config() -> Evo2Config:
+    return Evo2Config(**SMALL.config_settings(500, 128))
+
+
+@pytest.fixture
+def tensors(config: Evo2Config) -> dict[str, Any]:
+    return published_tensors(config)
+
+
+@pytest.mark.parametrize("num_parts", [0, 3])
+def test_a_published_checkpoint_gives_the_numbers_of_the_reference(
+    tmp_path: Path, tensors: dict[str, Any], num_parts: int
+) -> None:
+    made = convert_named(str(write_published(tmp_path / "evo2_7b.pt", tensors, num_parts)), tmp_path / "model")
+    network = load_network(made.folder, device="cpu").network
+    reference = reference_of(network)  # a model of the same shape, whose weights are now replaced
+    load_into_reference(reference, tensors)
+    reference.float()  # it takes the reordered Wqkv in the type of the file
+    tokens = random_tokens(2, 300)
+    with torch.inference_mode():
+        assert largest_difference(network(tokens).logits, reference_logits(reference, tokens)) < 1e-4
+
+
+def test_what_is_not_taken_over_is_said(tmp_path: Path, tensors: dict[str, Any]) -> None:
+    made = convert_named(str(write_published(tmp_path / "evo2_7b.pt", tensors)), tmp_path / "model")
+    assert made.remarks == (
+        "Not taken over: 2 entries ._extra_state (how FP8 layers were scaled).",
+        "Not taken over: 2 entries .mixer.mixer.filter.t (a time axis).",
+        "Not taken over: unembed.weight (the embedding again).",
+    )
+    assert made.num_tensors == len(tensors) - 5
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["evo2_7b.pt", "model"]
+
+
+def test_an_unembedding_that_differs_is_said(tmp_path: Path, tensors: dict[str, Any]) -> None:
+    tensors["unembed.weight"] += 1
+    made = convert_named(str(write_published(tmp_path / "evo2_7b.pt", tensors)), tmp_path / "model")
+    assert "differs from the embedding" in made.remarks[-1]
+
+
+def test_shards_and_the_card_are_in_the_folder(tmp_path: Path, tensors: dict[str, Any], config: Evo2Config) -> None:
+    source = find_source(write_published(tmp_path / "evo2_7b.pt", tensors))
+    card = card_named("evo2_7b")
+    assert card is not None
+    own = config_of(card.model_copy(update={"architecture": SMALL, "context_length": 500}))
+    made = convert_checkpoint(source, own, tmp_path / "model", max_shard_bytes=40_000)
+    assert made.num_files > 2 and (made.folder / "model.safetensors.index.json").is_file()
+    described = describe_network(made.folder, device="cpu")
+    assert (described.bos_id, described.context_length, described.num_layers) == (None, 500, 7)
+    assert described.domains is not None and "eukaryote" in described.domains
+    assert described.remarks == ()
+    network = AutoModelForCausalLM.from_pretrained(made.folder)
+    assert type(network) is Evo2ForCausalLM
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_leaves_filters_norms_and_frequencies_in_float32(
+    tmp_path: Path, tensors: dict[str, Any], dtype: str
+) -> None:
+    made = convert_named(str(write_published(tmp_path / "evo2_7b.pt", tensors)), tmp_path / "model")
+    network = load_network(made.folder, device="cpu", dtype=dtype).network
+    for name, value in network.state_dict().items():
+        endings = ("log_poles", "residues", "D", "h", "short_filter_weight", "scale", "inv_freq")
+        kept = name.endswith(tuple(f".{ending}" for ending in endings))
+        assert value.dtype == (torch.float32 if kept else getattr(torch, dtype)), name
+    stored = tensors["blocks.3.inner_mha_cls.rotary_emb.inv_freq"]
+    assert torch.equal(network.backbone.blocks[3].inner_mha_cls.rotary_emb.inv_freq, stored.float())
+
+
+def test_a_fine_tuned_checkpoint_is_built_like_its_base_and_has_no_card(
+    tmp_path: Path, tensors: dict[str, Any]
+) -> None:
+    file = write_published(tmp_path / "mine.pt", tensors)
+    with pytest.raises(SettingsError, match="What mine is cannot be told from its name"):
+        convert_named(str(file), tmp_path / "model")
+    made = convert_named(str(file), tmp_path / "model", like="evo2_7b")
+    described = describe_network(made.folder, device="cpu")
+    assert (described.domains, described.bos_id, described.unvalidated) == (None, None, False)
+
+
+def test_a_configuration_of_the_reference_is_taken(tmp_path: Path, tensors: dict[str, Any], config: Evo2Config) -> None:
+    settings = {name: getattr(config, name) for name in Evo2Config.__annotations__ if name != "card"}
+    (tmp_path / "mine.yml").write_text(yaml.safe_dump({**settings, "column_split": True, "model_name": "mine"}))
+    file = write_published(tmp_path / "mine.pt", tensors)
+    by_config = convert_named(str(file), tmp_path / "a", config_file=str(tmp_path / "mine.yml"))
+    by_card = convert_named(str(file), tmp_path / "b", like="evo2_7b")
+    hashes = [describe_network(made.folder, device="cpu").weights_hash for made in (by_config, by_card)]
+    assert hashes[0] == hashes[1]
+
+
+def test_a_hub_id_is_fetched_and_converted_once(
+    tmp_path: Path, tensors: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_published(tmp_path / "evo2_7b.pt", tensors)
+    asked = []
+    monkeypatch.setenv("RAYGEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(loading, "fetch_from_hub", lambda *given: asked.append(given) or tmp_path)
+    first = describe_network("arcinstitute/evo2_7b", device="cpu")
+    assert first.remarks[0].startswith("evo2_7b was converted to safetensors once: ")
+    monkeypatch.setattr(evo2_published, "convert_checkpoint", lambda *_: pytest.fail("converted again"))
+    again = describe_network("arcinstitute/evo2_7b", device="cpu")
+    assert (again.remarks, again.weights_hash, again.revision) == ((), first.weights_hash, "main")
+    assert asked == [("arcinstitute/evo2_7b", "main", ("*.pt", "*.pt.part*"))] * 2
+
+
+# FP8
+
+
+def test_a_model_that_needs_fp8_is_refused_before_it_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "fetch_from_hub", lambda *_: pytest.fail("fetched"))
+    with pytest.raises(SettingsError, match=r"evo2_40b was trained with FP8 .* model.allow_unvalidated: true"):
+        describe_network("arcinstitute/evo2_40b", device="cpu")
+
+
+def test_a_converted_folder_that_needs_fp8_is_refused_or_flagged(tmp_path: Path, tensors: dict[str, Any]) -> None:
+    made = convert_named(str(write_published(tmp_path / "evo2_40b.pt", tensors)), tmp_path / "model")
+    with pytest.raises(SettingsError, match="evo2_40b was trained with FP8"):
+        load_network(made.folder, device="cpu")
+    loaded = load_network(made.folder, device="cpu", allow_unvalidated=True)
+    described = describe_network(made.folder, device="cpu", allow_unvalidated=True)
+    assert loaded.unvalidated and described.unvalidated
+    assert UNVALIDATED in described.remarks[-1]
+
+
+def test_without_a_card_the_configuration_says_whether_fp8_is_needed(tmp_path: Path, tensors: dict[str, Any]) -> None:
+    made = convert_named(str(write_published(tmp_path / "mine.pt", tensors)), tmp_path / "model", like="evo2_40b")
+    with pytest.raises(SettingsError, match="model was trained with FP8"):
+        describe_network(made.folder, device="cpu")
+
+
+# What is wrong
+
+
+def test_every_tensor_that_does_not_fit_is_named_and_nothing_is_written(
+    tmp_path: Path, tensors: dict[str, Any]
+) -> None:
+    del tensors["norm.scale"]
+    tensors["blocks.0.filter.q"] = torch.zeros(3)
+    tensors["blocks.1.filter.h"] = torch.zeros(9, 1, 128)
+    tensors["blocks.2.filter.D"] = torch.zeros(32, dtype=torch.int64)
+    with pytest.raises(InputError) as raised:
+        convert_named(str(write_published(tmp_path / "evo2_7b.pt", tensors)), tmp_path / "model")
+    for said in (
+        "evo2_7b does not fit the architecture that was named.",
+        "1 missing: backbone.norm.scale.",
+        "1 left over: backbone.blocks.0.filter.q.",
+        "backbone.blocks.1.filter.h is float32 [9, 1, 128], not [8, 1, 128]",
+        "backbone.blocks.2.filter.D is int64 [32], not [32]",
+    ):
+        assert said in str(raised.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["evo2_7b.pt"]
+
+
+def test_the_wrong_rotary_base_is_another_model(tmp_path: Path, tensors: dict[str, Any]) -> None:
+    source = find_source(write_published(tmp_path / "evo2_7b.pt", tensors))
+    other = Evo2Config(**{**SMALL.config_settings(500, 128), "rotary_emb_base": 1_000_000})
+    with pytest.raises(InputError, match=r"not of the rotary base 1e\+06: backbone.blocks.3"):
+        convert_checkpoint(source, other, tmp_path / "model")
+
+
+def test_a_pickle_that_would_run_code_is_not_opened(tmp_path: Path, tensors: dict[str, Any]) -> None:
+    class Evil:
+        def __reduce__(self) -> Any:
+            return (Path.touch, (tmp_path / "ran",))
+
+    with pytest.raises(InputError, match="holds more than tensors and is not opened"):
+        convert_named(str(write_published(tmp_path / "evo2_7b.pt", {**tensors, "evil": Evil()})), tmp_path / "model")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", pickle.dumps({"a": 1})])
+def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "evo2_7b.pt").write_bytes(content)
+    with pytest.raises(InputError, match=r"evo2_7b.pt .*cannot be read as a checkpoint|holds more than"):
+        convert_named(str(tmp_path / "evo2_7b.pt"), tmp_path / "model")
+
+
+def test_half_a_download_is_named(tmp_path: Path, tensors: dict[str, Any]) -> None:
+    file = write_published(tmp_path / "evo2_7b.pt", tensors)
+    file.write_bytes(file.read_bytes()[:-1000])
+    with pytest.raises(InputError, match="Was it copied or downloaded completely"):
+        convert_named(str(file), tmp_path / "model")
+
+
+def test_a_missing_part_is_named(tmp_path: Path, tensors: dict[str, Any]) -> None:
+    first = write_published(tmp_path / "evo2_7b.pt", tensors, 3)
+    Path(f"{tmp_path / 'evo2_7b.pt'}.part1").unlink()
+    for given in (first, tmp_path / "evo2_7b.pt", tmp_path):
+        with pytest.raises(InputError, match=r"1 of 3 parts are not there: evo2_7b.pt.part1"):
+            find_source(given)
+
+
+@pytest.mark.parametrize(("name", "sentence"), [("x.pt", "No such file: .*x.pt"), ("x.bin", "is neither a .pt file")])
+def test_a_missing_file_is_named(tmp_path: Path, name: str, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        find_source(tmp_path / name)
+
+
+def test_a_folder_holds_one_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"holds no .pt file"):
+        find_source(tmp_path)
+    (tmp_path / "a.pt").touch()
+    assert find_source(tmp_path).files == (tmp_path / "a.pt",)
+    (tmp_path / "b.pt").touch()
+    with pytest.raises(InputError, match=r"holds several checkpoints \(a.pt, b.pt\): name one"):
+        find_source(tmp_path)
+
+
+def test_a_target_that_exists_and_two_answers_are_refused(tmp_path: Path, tensors: dict[str, Any]) -> None:
+    file = str(write_published(tmp_path / "evo2_7b.pt", tensors))
+    convert_named(file, tmp_path / "model")
+    with pytest.raises(SettingsError, match="exists already"):
+        convert_named(file, tmp_path / "model")
+    with pytest.raises(SettingsError, match="--model and --like say what the checkpoint is"):
+        convert_named(file, tmp_path / "other", model="evo2_7b", like="evo2_7b")
+    with pytest.raises(SettingsError, match="There is no Evo 2 checkpoint evo3"):
+        convert_named(file, tmp_path / "other", model="evo3")
+
+
+def test_a_small_disk_is_seen_beforehand(
+    tmp_path: Path, tensors: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_published(tmp_path / "evo2_7b.pt", tensors, 2)
+    monkeypatch.setattr(convert.shutil, "disk_usage", lambda _: type("usage", (), {"free": 1000}))
+    with pytest.raises(InputError, match=r"0.0 GB free, and converting evo2_7b takes .* put together first"):
+        convert_named(str(file), tmp_path / "model")
+
+
+def test_a_configuration_with_faults_lists_them() -> None:
+    settings = {name: getattr(small_evo2_config(), name) for name in Evo2Config.__annotations__}
+    bad = {"hidden_size": 34, "hcm_filter_length": 64, "interleave": False, "hcl_layer_idxs": [9], "state_size": None}
+    with pytest.raises(InputError) as raised:
+        Evo2Config(**{**settings, **bad})
+    for said in ("missing state_size", "hcm_filter_length is 64", "interleave is False, only true is supported"):
+        assert said in str(raised.value)
+    with pytest.raises(InputError, match=r"name the layers \[0, 1, 3, 9\].*not divisible into 8 groups"):
+        Evo2Config(**{**settings, "hidden_size": 36, "hcl_layer_idxs": [9]})
+
+
+def test_the_folder_written_is_json_that_says_its_card(tmp_path: Path, tensors: dict[str, Any]) -> None:
+    made = convert_named(str(write_published(tmp_path / "evo2_7b.pt", tensors)), tmp_path / "model")
+    written = json.loads((made.folder / "config.json").read_text())
+    assert (written["card"], written["dtype"], written["rotary_emb_scaling_factor"]) == ("evo2_7b", "bfloat16", 128)

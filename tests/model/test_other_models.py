@@ -1,0 +1,196 @@
+"""Other causal models of transformers behind the protocol: tokens, likelihoods, state, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, BertConfig
+
+from raygen.errors import InputError, SettingsError
+from raygen.model.causal_lm import CausalLM
+from raygen.model.loading import describe_network, load_network
+from raygen.model.state import PrefixState
+from raygen.scoring.likelihood import load_model
+from raygen.scoring.pair import score_token_pairs
+from raygen.scoring.scorer import PairScorer
+from raygen.sequence.tokens import encode
+from tests.builders import random_bases
+from tests.model.models import largest_difference
+from tests.model.other_models import TOKENS, write_llama, write_mamba, write_model, write_neox, write_tokenizer
+
+VOCABULARY = {"[PAD]": 0, "[UNK]": 1, "<s>": 2, "A": 5, "C": 6, "G": 7, "T": 8, "N": 9}
+
+
+def by_hand(folder: Path, sequence: str, bos: int | None = None) -> float:
+    """ln P of a sequence from the model as transformers loads it."""
+    ids = [*([] if bos is None else [bos]), *(TOKENS[base] for base in sequence)]
+    with torch.inference_mode():
+        logits = AutoModelForCausalLM.from_pretrained(folder)(torch.tensor([ids])).logits[0].double()
+    log_probs = torch.log_softmax(logits, -1)
+    return float(sum(log_probs[at - 1, ids[at]] for at in range(1, len(ids))))
+
+
+@pytest.mark.parametrize("write", [write_llama, write_neox])
+def test_log_likelihoods_are_those_of_the_model_itself(tmp_path: Path, write: Any) -> None:
+    folder = write(tmp_path / "model")
+    if write is write_neox:
+        write_tokenizer(folder, VOCABULARY)
+    model = load_model(str(folder), device="cpu")
+    sequences = ["ACGTNACGTTAG", "G" * 40, random_bases(300)]
+    expected = [by_hand(folder, sequence) for sequence in sequences]
+    np.testing.assert_allclose(model.log_likelihoods(sequences), expected, atol=1e-3)
+    assert model.num_uncounted == 1 and model.loaded.network.fork_refusal is None
+
+
+def test_a_token_that_the_tokenizer_puts_first_is_read_before_the_first_base(tmp_path: Path) -> None:
+    folder = write_llama(tmp_path / "model", tokens=None)
+    write_tokenizer(folder, VOCABULARY, bos="<s>")
+    model = load_model(str(folder), device="cpu")
+    assert (model.loaded.bos_id, model.loaded.pad_id, model.num_uncounted) == (2, 0, 0)
+    np.testing.assert_allclose(model.log_likelihoods(["ACGTT"]), [by_hand(folder, "ACGTT", bos=2)], atol=1e-4)
+
+
+def test_lower_case_tokens_and_a_missing_n_are_found(tmp_path: Path) -> None:
+    folder = write_llama(tmp_path / "model", tokens=None)
+    write_tokenizer(folder, {"[PAD]": 0, "[UNK]": 1, "a": 5, "c": 6, "g": 7, "t": 8})
+    table = load_network(folder, device="cpu").token_ids
+    assert table is not None
+    assert [int(table[ord(letter)]) for letter in "ACGTNx"] == [5, 6, 7, 8, 1, 1]
+
+
+def test_bytes_may_be_the_tokens(tmp_path: Path) -> None:
+    loaded = load_network(write_llama(tmp_path / "model", tokens="bytes", vocab_size=128), device="cpu")
+    assert loaded.token_ids is not None and loaded.token_ids[ord("G")] == ord("G")
+
+
+def test_reading_in_pieces_is_reading_at_once(tmp_path: Path) -> None:
+    for write in (write_llama, write_neox):
+        folder = write(tmp_path / write.__name__)
+        write_tokenizer(folder, VOCABULARY)
+        network = load_network(folder, device="cpu").network
+        tokens = torch.from_numpy(np.random.default_rng(0).integers(5, 9, (3, 1 + 63 + 700)))
+        whole, _ = network.hidden_states(tokens)
+        pieces, state = [], None
+        for piece in tokens.split([1, 63, 700], dim=1):
+            logits, after = network.hidden_states(piece, state, return_state=True)
+            if state is not None:  # it was not changed by reading on
+                again, _ = network.hidden_states(piece, state)
+                assert torch.equal(again, logits)
+            pieces.append(logits)
+            state = after
+        assert largest_difference(torch.cat(pieces, dim=1), whole) < 1e-4
+        assert state is not None and state.num_bytes == 3 * network.state_bytes(764)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("bfloat16", 0.4), ("float16", 0.05)])
+def test_half_precision_is_near_float32(tmp_path: Path, dtype: str, tolerance: float) -> None:
+    folder, sequence = write_llama(tmp_path / "model"), [random_bases(300)]
+    exact, half = (
+        load_model(str(folder), device="cpu", dtype=one).log_likelihoods(sequence) for one in ("float32", dtype)
+    )
+    assert abs(exact - half)[0] < tolerance * 300**0.5
+
+
+def test_description_says_what_loading_gives(tmp_path: Path) -> None:
+    folder = write_llama(tmp_path / "model")
+    described, loaded = describe_network(folder, device="cpu"), load_network(folder, device="cpu")
+    assert described.weights_hash == loaded.weights_hash
+    assert (described.context_length, described.vocab_size, described.num_layers) == (1200, 12, 2)
+    assert described.num_parameters == sum(one.numel() for one in loaded.network.parameters())  # type: ignore[attr-defined]
+    other = describe_network(write_llama(tmp_path / "b", tokens={**TOKENS, "bos": 2}), device="cpu")
+    assert other.weights_hash != described.weights_hash
+
+
+# What is refused
+
+
+def test_a_model_with_a_state_of_its_own_is_scored_by_pair_only(tmp_path: Path) -> None:
+    folder = str(write_mamba(tmp_path / "model"))
+    model = load_model(folder, device="cpu")
+    assert describe_network(folder, device="cpu").fork_refusal == model.loaded.network.fork_refusal
+    with pytest.raises(SettingsError, match=r"cannot be scored by the method fork: it .* Set scoring.method: pair"):
+        PairScorer(model, "fork")
+    wt, mut = encode(random_bases(100)), encode(random_bases(50) + "A" + random_bases(100)[51:])
+    scored = score_token_pairs(model, [(wt, mut)])
+    assert np.isfinite(scored.delta).all()
+
+
+def test_a_cache_that_does_not_carry_on_is_found_when_it_is_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forgotten(state: PrefixState) -> list[Any]:
+        return [tuple(0 * tensor for tensor in layer.tensors()) for layer in state.layers]
+
+    folder = write_llama(tmp_path / "model")
+    monkeypatch.setattr("raygen.model.causal_lm._keys_and_values", forgotten)
+    network = load_network(folder, device="cpu").network
+    assert network.fork_refusal is not None
+    assert "read in pieces its logits differ by" in network.fork_refusal
+
+
+def test_a_model_that_reads_ahead_is_refused(tmp_path: Path) -> None:
+    config = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48, vocab_size=12)
+    folder = write_model(tmp_path / "model", config, raygen_tokens=TOKENS)
+    with pytest.raises(InputError, match="reads ahead: its answers change by"):
+        load_network(folder, device="cpu")
+
+
+def test_tokens_of_several_bases_are_refused(tmp_path: Path) -> None:
+    folder = write_llama(tmp_path / "model", tokens=None)
+    write_tokenizer(folder, VOCABULARY, split=" ")
+    with pytest.raises(InputError, match="are not single bases: GATTACACCGGTTAACGTAGCCAT is 1 tokens"):
+        load_network(folder, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "sentence"),
+    [
+        (None, "has no tokenizer that transformers can load .* names no raygen_tokens"),
+        ({"A": 5}, "raygen_tokens names A, C, G, T, N and perhaps bos"),
+        ({**TOKENS, "T": 5}, "must be different numbers below vocab_size"),
+        ({**TOKENS, "T": 99}, r"different numbers below vocab_size \(12\), not T 99"),
+    ],
+)
+def test_tokens_that_cannot_be_used_are_named(tmp_path: Path, tokens: Any, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        describe_network(write_llama(tmp_path / "model", tokens=tokens), device="cpu")
+
+
+def test_a_context_that_nobody_says_is_asked_for(tmp_path: Path) -> None:
+    folder = write_llama(tmp_path / "model", max_position_embeddings=10**9)
+    with pytest.raises(InputError, match="put max_position_embeddings into its config"):
+        describe_network(folder, device="cpu")
+
+
+def test_code_from_the_hub_is_not_run(tmp_path: Path) -> None:
+    folder = write_llama(tmp_path / "model")
+    (folder / "config.json").write_text('{"model_type": "their_own", "auto_map": {"AutoConfig": "x.Config"}}')
+    (folder / "x.py").write_text("raise SystemExit('it was run')")
+    with pytest.raises(InputError, match="needs code of its own from the hub, which is never run here"):
+        load_network(folder, device="cpu")
+
+
+def test_a_type_that_is_no_causal_model_is_named(tmp_path: Path) -> None:
+    folder = write_llama(tmp_path / "model")
+    (folder / "config.json").write_text('{"model_type": "vit"}')
+    with pytest.raises(InputError, match="no causal language model of the type 'vit'"):
+        load_network(folder, device="cpu")
+
+
+def test_weights_that_are_missing_are_named(tmp_path: Path) -> None:
+    folder = write_llama(tmp_path / "model")
+    config = (folder / "config.json").read_text().replace('"num_hidden_layers": 2', '"num_hidden_layers": 3')
+    (folder / "config.json").write_text(config)
+    with pytest.raises(InputError, match=r"does not fit its config.json. \d+ missing keys: model.layers.2"):
+        load_network(folder, device="cpu")
+
+
+def test_outputs_are_logits_whose_unembedding_is_nothing(tmp_path: Path) -> None:
+    network = load_network(write_llama(tmp_path / "model"), device="cpu").network
+    assert isinstance(network, CausalLM)
+    logits, _ = network.hidden_states(torch.tensor([[5, 6, 7]]))
+    assert network.unembed(logits) is logits and logits.shape == (1, 3, 12)

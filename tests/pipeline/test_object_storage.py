@@ -1,0 +1,101 @@
+"""A whole run with everything on an S3 server: variants, reference, weights and output."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from raygen.errors import StoppedError
+from raygen.model.random_checkpoint import demo_config, write_random_checkpoint
+from raygen.pipeline.run import run_score
+from raygen.sequence.reference import open_reference
+from raygen.settings import load_settings
+from raygen.tables.layout import RunFolder, read_scores
+from raygen.variants.ingest import ingest
+from tests.builders import fasta, random_bases, snvs, vcf
+from tests.object_storage import s3_server
+from tests.pipeline.faults import faulty_scorer
+
+pytestmark = pytest.mark.ray
+
+BASES = random_bases(400, 1)
+
+
+@pytest.fixture(scope="module")
+def server():
+    with s3_server() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def inputs(server, tmp_path_factory) -> dict[str, str]:
+    """Settings that name everything where it lies, here and there."""
+    folder = tmp_path_factory.mktemp("inputs")
+    write_random_checkpoint(folder / "model", demo_config(), seed=1)
+    here = {"input.variants": vcf(folder, snvs("1", BASES, range(1, 301, 2))), "model.name": folder / "model"}
+    here["input.reference"] = fasta(folder, {"1": BASES})
+    for path in [*here.values(), *(folder / "model").iterdir()]:
+        if path.is_file():
+            server.put(str(path.relative_to(folder)), path.read_bytes())
+    return {name: str(path) for name, path in here.items()}
+
+
+def score(inputs: dict[str, str], out: str, **seams):
+    given = {"window.left": 32, "window.right": 32, "model.device": "cpu", "cluster.actors": 1}
+    given |= {**inputs, "input.variants": [inputs["input.variants"]], "output.path": out}
+    return run_score(load_settings(None, given=given), say=lambda line: None, **seams)
+
+
+def there(inputs: dict[str, str], server) -> dict[str, str]:
+    return {name: server.uri(Path(path).name) for name, path in inputs.items()}
+
+
+def deltas(path: str) -> dict[str, float]:
+    table = read_scores(path)
+    return dict(zip(table["variant_id"].to_pylist(), table["delta_llr"].to_pylist(), strict=True))
+
+
+def test_the_scores_are_those_of_a_run_on_this_machine_and_a_stopped_run_goes_on(tmp_path, server, inputs):
+    score(inputs, str(tmp_path / "out"))
+    expected, out = deltas(str(tmp_path / "out")), server.uri("out")
+    with pytest.raises(StoppedError):
+        score(there(inputs, server), out, make_scorer=partial(faulty_scorer, raises=set(range(200, 301))))
+    kept = deltas(out)
+    assert 0 < len(kept) < len(expected)
+    again = score(there(inputs, server), out)
+    assert again.counts.already_scored == len(kept)
+    got = deltas(out)
+    assert got.keys() == expected.keys()
+    np.testing.assert_allclose([got[name] for name in expected], list(expected.values()), atol=1e-4)
+    assert score(there(inputs, server), out).counts.scored == 0
+    assert RunFolder(out).list_work() == []
+    assert not [key for key in server.keys("out/") if "/.lock/" in key]
+
+
+def test_reference_and_weights_are_fetched_once(server, inputs):
+    before = {name: server.count("GET", name) for name in ("/reference.fa", "/model.safetensors")}
+    score(there(inputs, server), server.uri("another"))
+    assert {name: server.count("GET", name) - before[name] for name in before} == {
+        "/reference.fa": 0,
+        "/model.safetensors": 0,
+    }, "the tests before this one fetched them on this machine"
+
+
+def test_a_folder_of_ingest_is_read_where_it_lies(tmp_path, server, inputs):
+    taken = ingest([inputs["input.variants"]], open_reference(inputs["input.reference"]), tmp_path / "in")
+    for path in (tmp_path / "in").rglob("*"):
+        if path.is_file():
+            server.put(f"ingested/{path.relative_to(tmp_path / 'in')}", path.read_bytes())
+    remote = {**there(inputs, server), "input.variants": server.uri("ingested")}
+    result = score(remote, server.uri("from-ingested"))
+    assert result.counts.scored == taken.num_variants == 150
+    assert not [key for key in server.keys("from-ingested/") if "/.ingest/" in key]
+
+
+def test_a_row_that_kills_its_process_is_found_there_too(server, inputs):
+    result = score(there(inputs, server), server.uri("kills"), make_scorer=partial(faulty_scorer, exits={131}))
+    assert result.counts.rejected == {"scoring_failed": 1}
+    assert len(deltas(server.uri("kills"))) == 149
