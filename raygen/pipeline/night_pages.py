@@ -6,11 +6,10 @@ an older one. The scores are whole without their pages, so what goes wrong here 
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
-from typing import Any
 
 from raygen.errors import RaygenError
+from raygen.tables.layout import RunFolder
 
 
 def write_pages(table: str, run_id: str, older: str | None, say: Callable[[str], None]) -> dict[str, str]:
@@ -26,20 +25,19 @@ def write_pages(table: str, run_id: str, older: str | None, say: Callable[[str],
     for name, write in wanted:
         try:
             pages[name] = write()
-        except (RaygenError, OSError, ValueError, ImportError) as error:
+        except (RaygenError, OSError, ValueError) as error:
             say(f"warning: the {name} of the night was not written: {error}")
     return pages
 
 
 def _report(table: str, run_id: str) -> str:
-    return str(_room("report").write_report(table, run_id))
+    from raygen.interpret.report import write_report  # drawing loads what a night without news does not need
+
+    return write_report(table, run_id)
 
 
 def _diff(older: str, table: str, run_id: str) -> str:
-    room = _room("diff")
-    return str(room.write_diff_page(room.compare_scores(older, table), f"{table}/runs/{run_id}/diff.html"))
+    from raygen.interpret.diff import compare_scores
+    from raygen.interpret.diff_page import as_page
 
-
-def _room(name: str) -> Any:
-    """Imported late: drawing pages loads what a night that finds nothing new does not need."""
-    return importlib.import_module(f"raygen.interpret.{name}")
+    return RunFolder(table).write_run_file(run_id, "diff.html", as_page(compare_scores(older, table)).encode())

@@ -38,6 +38,7 @@ from raygen.sequence.windows import Window
 from raygen.settings import LandingSettings, Settings
 from raygen.tables.fingerprints import FingerprintTables, nights_of, write_night
 from raygen.tables.generations import begin
+from raygen.tables.iceberg import check_catalog
 from raygen.tables.layout import RunFolder
 from raygen.tables.manifest import Counts, add_counts, new_run_id
 from raygen.variants.ingest import ingest
@@ -144,6 +145,8 @@ class _Night:
         self._table.prepare()
         if self._table.local_root is not None:
             begin(self._table.local_root)
+        if settings.output.table_format == "iceberg":
+            check_catalog(self._table, settings.output.catalog)
         self._work = _work_folder(self._table)
         given = settings.input
         wanted = (reference.digest, given.max_allele_length, given.source_columns, given.haplotype_column)

@@ -40,7 +40,7 @@ from raygen.sequence.reference import Reference
 from raygen.sequence.window_choices import fit_window
 from raygen.sequence.windows import Window
 from raygen.settings import Settings
-from raygen.tables.iceberg import publish
+from raygen.tables.iceberg import check_catalog, publish
 from raygen.tables.layout import Identity, RunFolder, ScoreFile
 from raygen.tables.manifest import Counts, add_counts, machine, new_run_id, versions
 from raygen.tables.pace import Pace
@@ -87,6 +87,8 @@ def run_score(
     began = time.monotonic()
     folder = RunFolder(str(settings.output.path))
     folder.prepare()
+    if settings.output.table_format == "iceberg":
+        check_catalog(folder, settings.output.catalog)
     with folder.locked(), ExitStack() as ray_session:
         reference = staged_reference(settings.input.reference) if settings.input.reference else None
         _check_circular(settings, reference)

@@ -72,6 +72,15 @@ def publish(folder: RunFolder, fingerprint: str, catalog: str | None) -> Publish
     return Published(".".join(table.name()), snapshot.snapshot_id, tuple(missing), added)
 
 
+def check_catalog(folder: RunFolder, catalog: str | None) -> None:
+    """Look before the work whether there is a catalog.
+
+    Raises:
+        SettingsError: pyiceberg is not installed, or there is no such catalog.
+    """
+    _catalog(folder, catalog)
+
+
 def open_table(folder: RunFolder, fingerprint: str, catalog: str | None) -> Table | None:
     """The table of a fingerprint; None where there is none yet."""
     from pyiceberg.exceptions import NoSuchTableError

@@ -17,6 +17,7 @@ from raygen.tables.layout import RunFolder, read_scores
 from raygen.tables.rollback import rollback
 from raygen.tables.verify import verify
 from tests.builders import fasta, random_bases, snvs, vcf
+from tests.object_storage import s3_server
 
 pytestmark = pytest.mark.ray
 
@@ -145,6 +146,8 @@ def test_a_new_fingerprint_starts_a_table_beside_the_old_one(place, table_format
     assert (tables.current().fingerprint, tables.current().previous) == (new.fingerprint, old.fingerprint)
     assert (place / "out/current").resolve() == Path(new.table)
     assert {len(read_scores(one.table)) for one in (old, new)} == {5}
+    assert set(new.pages) == {"report", "diff"}
+    assert all("<html" in Path(page).read_text() for page in new.pages.values())
     assert ids(place, table_format)
 
 
@@ -179,3 +182,29 @@ def test_a_night_over_a_wrong_reference_takes_nothing(place, night):
     (done,) = night()
     assert "a.vcf" in done.set_aside
     assert done.record is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("table_format", ["parquet"])
+def test_nights_go_to_object_storage_and_what_does_not_hold_there_is_refused(place, night):
+    with s3_server() as server:
+        out = {"output.path": server.uri("nights")}
+        land(place, "a.vcf", range(1, 11))
+        (first,) = night(**out)
+        land(place, "b.vcf", range(6, 16), ["1 30 . N A"])
+        (second,) = night(**out)
+        (same,) = night(**out)
+        table = server.uri(f"nights/{first.fingerprint}")
+        assert (counts(first), counts(second), same.record) == ((10, 10, 0, 0), (11, 5, 1, 5), None)
+        assert len(read_scores(table)) == 15
+        found = verify(table)
+        assert (found.faults, found.num_rows, found.num_rejects) == ([], 15, 1)
+        assert FingerprintTables(server.uri("nights")).current().fingerprint == first.fingerprint
+        assert set(second.pages) == {"report"}
+        with pytest.raises(SettingsError, match="on object storage"):
+            compact(table)
+        with pytest.raises(SettingsError, match="on object storage"):
+            rollback(table, first.run.run_id)
+        land(place, "c.vcf", range(41, 42))
+        with pytest.raises(SettingsError, match="cannot lie on object storage"):
+            night(**out, **{"output.table_format": "iceberg"})
