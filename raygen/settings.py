@@ -135,7 +135,24 @@ class OutputSettings(_Room):
     """Where results go."""
 
     path: str | None = Field(None, description="folder of the run; scores of one fingerprint only")
-    table_format: Literal["parquet"] = Field("parquet", description="parquet, partitioned by chrom")
+    table_format: Literal["parquet", "iceberg"] = Field(
+        "parquet",
+        description="parquet, partitioned by chrom; iceberg: the same, and each run as one Iceberg transaction",
+    )
+    catalog: str | None = Field(
+        None, description="an Iceberg catalog of your pyiceberg configuration; default: SQLite beside the scores"
+    )
+
+
+class LandingSettings(_Room):
+    """Where `raygen nightly` finds what is new."""
+
+    folder: str | None = Field(None, description="folder into which VCF or Parquet files are put, searched below")
+    settle_seconds: float = Field(
+        300,
+        ge=0,
+        description="a file that changed less than this ago may still be written, and waits for the next night",
+    )
 
 
 class ClusterSettings(_Room):
@@ -167,6 +184,7 @@ class Settings(_Room):
     classes: ClassSettings = ClassSettings()
     output: OutputSettings = OutputSettings()
     cluster: ClusterSettings = ClusterSettings()
+    landing: LandingSettings = LandingSettings()
 
 
 def load_settings(
@@ -209,6 +227,7 @@ def refuse_missing_files(settings: Settings) -> None:
     """
     given = settings.input
     named = {"input.variants": given.variants, "input.pairs": given.pairs, "input.reference": [given.reference or ""]}
+    named["landing.folder"] = [settings.landing.folder or ""]
     named["classes.calibration"] = [settings.classes.calibration or ""]
     paths = [(setting, path) for setting, some in named.items() for path in some or [] if path]
     absent = [f"{setting} {shown(path)}" for setting, path in paths if not exists(path)]
@@ -269,9 +288,12 @@ def _gaps(tree: Mapping[str, Any]) -> list[str]:
         return section.get(key) if isinstance(section, dict) else None
 
     faults = []
-    if bool(given("input.variants")) == bool(given("input.pairs")):
+    if given("landing.folder"):
+        named = [name for name in ("input.variants", "input.pairs") if given(name)]
+        faults += [f"{name}: the landing folder is the input of a night, leave it out" for name in named]
+    elif bool(given("input.variants")) == bool(given("input.pairs")):
         faults.append("input: give either variants or pairs")
-    if given("input.variants") and not given("input.reference"):
+    if (given("input.variants") or given("landing.folder")) and not given("input.reference"):
         faults.append("input.reference: variants need the FASTA of their assembly")
     if not given("output.path"):
         faults.append("output.path: say where the scores go")

@@ -141,6 +141,8 @@ def score(
 
 def run(settings: Settings) -> None:
     """Run a scoring job and print its summary."""
+    if settings.landing.folder:
+        raise SettingsError("landing.folder is the input of `raygen nightly`; give input.variants or input.pairs here.")
     refuse_missing_files(settings)  # before torch and ray are imported, which takes seconds
     from raygen.interpret.summary import print_summary
     from raygen.pipeline.run import run_score

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
@@ -34,6 +34,25 @@ class FinishedRun(Protocol):
     def warnings(self) -> tuple[str, ...]: ...
 
 
+class FinishedNight(Protocol):
+    """What the summary needs of a night."""
+
+    @property
+    def counts(self) -> Counts: ...
+    @property
+    def table(self) -> str: ...
+    @property
+    def num_rows(self) -> int: ...
+    @property
+    def files(self) -> Sequence[str]: ...
+    @property
+    def settling(self) -> Sequence[str]: ...
+    @property
+    def pages(self) -> Mapping[str, str]: ...
+    @property
+    def record(self) -> str | None: ...
+
+
 def print_summary(run: FinishedRun, console: Console) -> None:
     """Classes, rejects, the conservation of alleles and the rates of a run."""
     counts = run.counts
@@ -60,6 +79,30 @@ def print_summary(run: FinishedRun, console: Console) -> None:
         )
     console.print(f"scores: {run.output}/scores", soft_wrap=True, markup=False)
     console.print(f"manifest: {run.manifest}", soft_wrap=True, markup=False)
+
+
+def print_night(night: FinishedNight, console: Console) -> None:
+    """What a night took and added."""
+    counts = night.counts
+    for name in night.settling:
+        console.print(f"waits, may still be written: {name}", soft_wrap=True, markup=False)
+    if night.record is None:
+        console.print("Nothing new to score.")
+    else:
+        if counts.scored:
+            console.print(_class_table(counts))
+        if counts.rejected:
+            console.print(_reason_table(counts.rejected))
+        console.print(
+            f"{len(night.files):,} files, {counts.alleles_in:,} alleles in = {counts.scored:,} scored + "
+            f"{counts.num_rejected:,} rejected + {counts.already_scored:,} already scored",
+            soft_wrap=True,
+        )
+    console.print(f"table: {night.table}, {night.num_rows:,} rows", soft_wrap=True, markup=False)
+    for name, page in night.pages.items():
+        console.print(f"{name}: {page}", soft_wrap=True, markup=False)
+    if night.record:
+        console.print(f"night: {night.record}", soft_wrap=True, markup=False)
 
 
 def print_ingest(result: IngestResult, console: Console) -> None:

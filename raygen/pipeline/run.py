@@ -40,6 +40,7 @@ from raygen.sequence.reference import Reference
 from raygen.sequence.window_choices import fit_window
 from raygen.sequence.windows import Window
 from raygen.settings import Settings
+from raygen.tables.iceberg import check_catalog, publish
 from raygen.tables.layout import Identity, RunFolder, ScoreFile
 from raygen.tables.manifest import Counts, add_counts, machine, new_run_id, versions
 from raygen.tables.pace import Pace
@@ -83,6 +84,8 @@ def run_score(
     began = time.monotonic()
     folder = RunFolder(str(settings.output.path))
     folder.prepare()
+    if settings.output.table_format == "iceberg":
+        check_catalog(folder, settings.output.catalog)
     with folder.locked(), ExitStack() as ray_session:
         reference = staged_reference(settings.input.reference) if settings.input.reference else None
         _check_circular(settings, reference)
@@ -112,6 +115,7 @@ def run_score(
             run.score()
         else:
             say("Nothing is left to score.")
+        run.publish()
     return run.finish(time.monotonic() - began)
 
 
@@ -153,7 +157,7 @@ class _Run:
 
     def _leave_out_committed(self, shards: Sequence[Shard], files: Sequence[ScoreFile]) -> None:
         names = self._names = {shard.name for shard in shards}
-        committed = {file.shard for file in files} & names
+        committed = self._folder.committed_shards(files) & names
         failed = self._folder.rejects_of(committed)
         rows = sum(shard.num_rows for shard in shards if shard.name in committed)
         self._counts.already_scored = rows - sum(failed.values())
@@ -239,11 +243,20 @@ class _Run:
 
     def _so_far(self) -> str:
         """What is kept, by listing: more may be than the driver has heard of."""
-        committed = {file.shard for file in self._folder.score_files()}
+        committed = self._folder.committed_shards()
         done = sum(shard.num_rows for shard in self.shards if shard.name in committed)
         pieces = sum(rows for shard, rows in rows_in_pieces(self._folder).items() if shard not in committed)
         in_pieces = f", and {pieces:,} of shards that are not whole yet" if pieces else ""
         return f"{done:,} of {sum(shard.num_rows for shard in self.shards):,} rows are scored and kept{in_pieces}."
+
+    def publish(self) -> None:
+        """Add what is new to the Iceberg table, when there is to be one."""
+        output = self._settings.output
+        if output.table_format == "iceberg":
+            self._counts.check_conservation()
+            done = publish(self._folder, self._job.identity.fingerprint, output.catalog)
+            if done:
+                self._say(f"Iceberg: {done.num_rows:,} rows into {done.table}, snapshot {done.snapshot_id}")
 
     def finish(self, seconds: float) -> RunResult:
         """Check conservation, write the manifest, say what came of it."""
@@ -336,6 +349,17 @@ def _describe(settings: Settings) -> NetworkDescription:
         ) from error
     except RayError as error:
         raise in_our_words(error, "Nothing was scored yet.") from error
+
+
+def fingerprint_and_window(settings: Settings) -> tuple[str, Window]:
+    """What a run over variants with these settings would have. A cluster must be connected already.
+
+    Raises:
+        SettingsError, InputError: the model cannot be used, or the window does not fit it.
+    """
+    model = _describe(settings)
+    window = choose_window(settings, model.context_length)
+    return fingerprint(model, window, settings.window.strand, tuple(settings.input.circular)), window
 
 
 def _describe_here(name: str, **options: Any) -> NetworkDescription:

@@ -2,6 +2,7 @@
 
     OUT/scores/chrom=.../part-<shard>.parquet     OUT/rejects/part-<shard>.parquet
     OUT/runs/<run_id>/manifest.json, report.html    OUT/runs/self_test-<hash>.json
+    OUT/generations/<number>/chrom=.../             where scores/ leads once `raygen compact` rewrote it
     OUT/.work/<shard>-<hash>/...                    what is known of a shard that is not committed yet
 
 A shard is committed when its file in ``scores/`` exists: rejects are written first, then the scores, each under a hidden
@@ -35,6 +36,10 @@ from raygen.remote import exists, is_remote, join, keeps_folders, resolve, shown
 from raygen.tables.run_lock import lock_folder, lock_prefix
 from raygen.tables.schemas import REJECTS, SCHEMA_VERSION, SCORES
 
+COMPACTED = "compact-"
+"""How the names of files begin that hold several shards."""
+SHARDS_KEY = b"raygen.shards"
+"""In the footer of such a file: a JSON object of the shards it holds by the run that wrote them."""
 _WORK = ".work"
 _NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _PARTITIONING = ds.partitioning(pa.schema([("chrom", pa.string())]), flavor="hive")
@@ -55,7 +60,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class ScoreFile:
-    """A committed file: the shard it holds, its contig (None for pairs) and its path."""
+    """A committed file: the shard it holds (or its own name, when compacted), its contig (None for pairs) and its path."""
 
     shard: str
     chrom: str | None
@@ -108,12 +113,32 @@ class RunFolder:
         return lock_prefix(self._fs, self._root, self.path)
 
     def score_files(self) -> list[ScoreFile]:
-        """Every committed shard, by listing."""
+        """Every file of scores, by listing: a shard each, or several that were compacted into one."""
         return [_score_file(path) for path in self._parquet_under("scores")]
 
-    def scores_dataset(self) -> ds.Dataset:
-        """All committed scores, to be scanned with columns and filters; ``chrom`` is a string, source columns come last."""
-        paths = list(self._parquet_under("scores"))
+    def committed_shards(self, files: Sequence[ScoreFile] | None = None) -> set[str]:
+        """Every committed shard, by listing; a compacted file says in its footer which ones it holds.
+
+        Args:
+            files: what ``score_files`` gave, so that it need not be listed again.
+        """
+        found: set[str] = set()
+        for file in self.score_files() if files is None else files:
+            found |= self._shards_in(file) if file.shard.startswith(COMPACTED) else {file.shard}
+        return found
+
+    def _shards_in(self, compacted: ScoreFile) -> set[str]:
+        with self._fs.open_input_file(compacted.path) as file:
+            named = (pq.read_schema(file).metadata or {}).get(SHARDS_KEY)
+        if named is None:  # a copy with other classes: it goes by its own name
+            return {compacted.shard}
+        return {shard for shards in json.loads(named).values() for shard in shards}
+
+    def scores_dataset(self, files: Sequence[str] | None = None) -> ds.Dataset:
+        """Committed scores, all or of these files, to be scanned with columns and filters; ``chrom`` is a string, source
+        columns come last.
+        """
+        paths = list(self._parquet_under("scores")) if files is None else list(files)
         if not paths:
             return ds.InMemoryDataset(SCORES.empty_table())
         return ds.dataset(paths, filesystem=self._fs, partitioning=_PARTITIONING, partition_base_dir=self._root)
@@ -239,6 +264,56 @@ class RunFolder:
         with self._fs.open_input_file(path) as file:
             return file.read()
 
+    def write_file(self, relative: str, content: bytes) -> str:
+        """Write a small file, whole or not at all, in place of an earlier one; returns its path."""
+        self._publish(f"{self._root}/{relative}", content)
+        return f"{self.path}/{relative}"
+
+    def read_file(self, relative: str) -> bytes | None:
+        """A small file's content; None where there is no such file."""
+        try:
+            with self._fs.open_input_file(f"{self._root}/{relative}") as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+
+    def read_files(self, folder: str, name: str) -> dict[str, bytes]:
+        """Contents of the files whose name ends in ``name``, anywhere below a folder, by their path from there, sorted."""
+        base = f"{self._root}/{folder}".rstrip("/")
+        infos = self._fs.get_file_info(fs.FileSelector(base, recursive=True, allow_not_found=True))
+        found = {}
+        for path in sorted(info.path for info in infos if info.type == fs.FileType.File and info.path.endswith(name)):
+            with self._fs.open_input_file(path) as file:
+                found[path.removeprefix(f"{base}/")] = file.read()
+        return found
+
+    def is_folder(self, relative: str) -> bool:
+        """Whether a folder of this name is there."""
+        return self._fs.get_file_info(f"{self._root}/{relative}").type == fs.FileType.Directory
+
+    def folders(self) -> list[str]:
+        """Names of the folders in this one, without hidden ones and links."""
+        infos = self._fs.get_file_info(fs.FileSelector(self._root, allow_not_found=True))
+        names = [info.base_name for info in infos if info.type == fs.FileType.Directory]
+        local = self.local_root
+        return sorted(
+            name for name in names if not name.startswith(".") and not (local and (local / name).is_symlink())
+        )
+
+    def reject_paths(self) -> list[str]:
+        """Every file of rejects."""
+        return list(self._parquet_under("rejects"))
+
+    @property
+    def filesystem(self) -> fs.FileSystem:
+        """Where the paths of ``score_files`` and ``reject_paths`` lie."""
+        return self._fs
+
+    @property
+    def local_root(self) -> Path | None:
+        """The folder on this machine; None on object storage."""
+        return Path(self._root) if isinstance(self._fs, fs.LocalFileSystem) else None
+
     def upload_once(self, source: Path, relative: str) -> str:
         """Put a file of this machine into the folder, unless one of its size is there; return where it then is."""
         path = f"{self._root}/{relative}"
@@ -308,7 +383,10 @@ class RunFolder:
             raise
 
     def _parquet_under(self, part: str) -> Iterator[str]:
-        selector = fs.FileSelector(f"{self._root}/{part}", recursive=True, allow_not_found=True)
+        base = f"{self._root}/{part}"
+        if isinstance(self._fs, fs.LocalFileSystem) and Path(base).is_symlink():
+            base = f"{self._root}/{os.readlink(base)}"  # noqa: PTH115 - a reader stays in the generation it began with
+        selector = fs.FileSelector(base, recursive=True, allow_not_found=True)
         for info in sorted(self._fs.get_file_info(selector), key=lambda info: info.path):
             if info.type == fs.FileType.File and info.base_name.startswith("part-") and info.extension == "parquet":
                 yield info.path

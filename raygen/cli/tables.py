@@ -1,0 +1,109 @@
+"""Commands that keep a table over many nights."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from raygen.cli.options import Config, Debug, ModelOption, Out, Overrides, ReferenceOption, app, say, screen
+from raygen.errors import InputError, SettingsError
+from raygen.remote import is_remote
+from raygen.settings import load_settings, refuse_missing_files
+
+
+@app.command()
+def nightly(
+    config: Config = None,
+    landing: Annotated[str | None, typer.Option(help="Folder into which VCF or Parquet files are put.")] = None,
+    reference: ReferenceOption = None,
+    model: ModelOption = None,
+    out: Out = None,
+    overrides: Overrides = None,
+    debug: Debug = False,
+) -> None:
+    """Score what is new in a landing folder, into a table that grows night by night."""
+    given = {"landing.folder": landing, "input.reference": reference, "model.name": model, "output.path": out}
+    if not load_settings(config, overrides or [], given, complete=False).landing.folder:
+        raise SettingsError("A night needs landing.folder (or --landing): the folder into which new files are put.")
+    settings = load_settings(config, overrides or [], given)
+    if is_remote(settings.landing.folder or ""):
+        raise SettingsError(
+            f"landing.folder {settings.landing.folder}: a landing folder is a path of this machine. Mount it, or copy new files."
+        )
+    refuse_missing_files(settings)
+    from raygen.interpret.summary import print_night
+    from raygen.pipeline.nightly import run_nights
+
+    faults: dict[str, str] = {}
+    for night in run_nights(settings, say=say):
+        print_night(night, screen)
+        faults |= night.set_aside
+    if faults:
+        lines = "\n".join(f"  {name}: {reason}" for name, reason in faults.items())
+        raise InputError(f"{len(faults)} of the landing files could not be used, all others are done:\n{lines}")
+
+
+@app.command()
+def compact(
+    out: Annotated[str, typer.Argument(help="Folder of a run, or of nights.")],
+    rows: Annotated[int, typer.Option(min=1, help="Wanted of a file.")] = 1 << 19,
+    full: Annotated[bool, typer.Option("--full", help="Rewrite the large files, too.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Merge many small files of scores into fewer, larger, sorted ones; readers are not disturbed."""
+    from raygen.tables.compact import compact as run_compact
+    from raygen.tables.fingerprints import table_paths
+
+    for path in table_paths(out):
+        done = run_compact(path, rows, full)
+        if not done:
+            say(f"{path}: nothing to merge")
+            continue
+        before, after = sum(one.files_before for one in done), sum(one.files_after for one in done)
+        rewritten = sum(one.rows_rewritten for one in done)
+        say(f"{path}: {rewritten:,} rows rewritten in {len(done):,} contigs, {before:,} files are {after:,} now")
+
+
+@app.command()
+def verify(
+    out: Annotated[str, typer.Argument(help="Folder of a run, or of nights.")],
+    debug: Debug = False,
+) -> None:
+    """Check checksums, schema, order, uniqueness and conservation of a table, and list every fault (exit code 3)."""
+    from raygen.tables.fingerprints import table_paths
+    from raygen.tables.verify import verify as run_verify
+
+    faults = 0
+    for path in table_paths(out):
+        found = run_verify(path)
+        faults += len(found.faults)
+        for fault in found.faults:
+            say(f"{fault.where}: {fault.what}")
+        say(
+            f"{path}: {found.num_files:,} files, {found.num_rows:,} rows, {found.num_rejects:,} rejects, "
+            f"{found.num_runs:,} runs; {len(found.faults):,} faults"
+        )
+    if faults:
+        raise InputError(f"{faults:,} faults in {out}, listed above.")
+
+
+@app.command()
+def rollback(
+    out: Annotated[str, typer.Argument(help="Folder of a run, or of the table of a fingerprint.")],
+    run: Annotated[str, typer.Option("--run", help="This run is taken back, and all after it.")],
+    debug: Debug = False,
+) -> None:
+    """Take the latest runs back, in the files and in the Iceberg table, as if they had never been."""
+    from raygen.tables.fingerprints import table_paths
+    from raygen.tables.rollback import rollback as run_rollback
+
+    paths = table_paths(out)
+    if len(paths) > 1:
+        raise SettingsError(f"{out} holds {len(paths)} tables. Name one: {', '.join(paths)}.")
+    done = run_rollback(paths[0], run)
+    say(f"{done.num_rows:,} rows of {len(done.runs):,} runs were taken back: {', '.join(done.runs)}")
+    if done.snapshot:
+        say(f"Iceberg: {done.snapshot}")
+    if done.files:
+        say(f"The next night takes these landing files again, unless you take them away: {', '.join(done.files)}")

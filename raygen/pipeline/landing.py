@@ -1,0 +1,108 @@
+"""The landing folder: which files lie there, which of them are whole, and which no night has taken yet.
+
+A file is taken for whole when nothing about it has changed for ``settle_seconds``. The time of change of its inode is looked
+at, not the time of its content: a copy that keeps its source's date has an old one while it is written. Hidden files, and
+files whose names do not end as VCF, BCF or Parquet do, are passed over, so a copy under another name may take its time.
+
+A file is known by its content: one that was touched, renamed or copied again is not new. Its size and dates only spare reading it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from raygen.errors import InputError
+from raygen.variants.inputs import PARQUET_SUFFIXES, VCF_SUFFIXES
+
+
+@dataclass(frozen=True)
+class LandedFile:
+    """A file by its path below the landing folder. ``sha256`` is of its content."""
+
+    name: str
+    size: int
+    mtime_ns: int
+    sha256: str
+
+    def as_plain(self) -> dict[str, Any]:
+        """For a night's record."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Landing:
+    """What a look at the folder found: ``new`` files, names of files that are ``known`` and of those still ``settling``."""
+
+    new: tuple[LandedFile, ...]
+    known: tuple[str, ...]
+    settling: tuple[str, ...]
+
+
+def look_at(folder: Path, settle_seconds: float, taken: Iterable[Mapping[str, Any]]) -> Landing:
+    """See what lies in the folder.
+
+    Args:
+        taken: files of earlier nights, as ``LandedFile.as_plain`` gives them.
+
+    Raises:
+        InputError: there is no such folder, or a file of it cannot be read.
+    """
+    if not folder.is_dir():
+        raise InputError(f"landing.folder {folder}: no such folder.")
+    earlier = [LandedFile(**file) for file in taken]
+    stamps = {(file.name, file.size, file.mtime_ns) for file in earlier}
+    contents = {file.sha256 for file in earlier}
+    new: list[LandedFile] = []
+    known: list[str] = []
+    settling: list[str] = []
+    now = time.time()
+    for path in _files(folder):
+        name, stat = path.relative_to(folder).as_posix(), path.stat()
+        if now - max(stat.st_mtime, stat.st_ctime) < settle_seconds:
+            settling.append(name)
+        elif (name, stat.st_size, stat.st_mtime_ns) in stamps:
+            known.append(name)
+        else:
+            file = LandedFile(name, stat.st_size, stat.st_mtime_ns, _sha256(path))
+            if file.sha256 in contents:
+                known.append(name)
+            else:
+                new.append(file)
+                contents.add(file.sha256)
+    return Landing(tuple(new), tuple(known), tuple(settling))
+
+
+def changed_since(folder: Path, files: Sequence[LandedFile]) -> list[str]:
+    """Names of those that are not what they were, or are gone."""
+    return [file.name for file in files if _stamp(folder / file.name) != (file.size, file.mtime_ns)]
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.name.endswith((*VCF_SUFFIXES, *PARQUET_SUFFIXES))
+        and not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
+        and path.is_file()
+    )
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error

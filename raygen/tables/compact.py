@@ -1,0 +1,157 @@
+"""Many small files of scores into fewer, larger, sorted ones.
+
+In: a run's folder. Out: the same rows in a new generation of it (see generations.py). In each contig the files of less than half
+of ``target_rows`` are merged, so that what was merged well once is not written again every night; ``full`` merges all.
+
+A compacted file is named ``part-compact-...`` and says in its footer which shards it holds, so a run that is started again
+still skips them. Each new file is read back, checksums and all, and compared before readers see it. Rows of a stretch are
+held in memory, up to two times ``target_rows``: some 0.5 GB at the default.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from raygen.errors import SettingsError, StoppedError
+from raygen.tables.generations import keep, next_generation, scores_folder
+from raygen.tables.layout import COMPACTED, SHARDS_KEY, RunFolder, ScoreFile
+from raygen.tables.stretches import Stretches
+
+TARGET_ROWS = 1 << 19
+_ROW_GROUP_ROWS = 1 << 14  # of a lookup of one position as much is read
+_ORDER = [(name, "ascending") for name in ("pos", "ref", "alt", "variant_id")]
+
+
+@dataclass(frozen=True)
+class Compacted:
+    """What became of a contig's files (None for pairs)."""
+
+    chrom: str | None
+    files_before: int
+    files_after: int
+    rows_rewritten: int
+
+
+def compact(path: str, target_rows: int = TARGET_ROWS, full: bool = False) -> list[Compacted]:
+    """Merge the small files of every contig; an empty list where nothing was to be done.
+
+    Raises:
+        SettingsError: another run is at work there, or the filesystem cannot exchange generations.
+        StoppedError: the disk is full, or what was written is not what was read; nothing is changed then.
+    """
+    folder = RunFolder(path)
+    if folder.local_root is None:
+        raise SettingsError(
+            f"{path} is on object storage, where files cannot be exchanged for others at once: readers would see rows twice "
+            "or miss them. Nothing was changed. With output.table_format iceberg, maintain the Iceberg table instead."
+        )
+    with folder.locked():
+        contigs = _files_by_contig(folder)
+        chosen = {chrom: _to_merge(files, target_rows, full) for chrom, files in contigs.items()}
+        if not any(chosen.values()):
+            return []
+        now = scores_folder(folder.local_root)
+        done = []
+        with next_generation(folder.local_root) as new:
+            for chrom, files in contigs.items():
+                merged = {file.path for file in chosen[chrom]}
+                for file in files:
+                    if file.path not in merged:
+                        keep(Path(file.path), now, new)
+                if merged:
+                    place = new / Path(chosen[chrom][0].path).parent.name
+                    after, rows = _merge(folder, chosen[chrom], place, target_rows)
+                    done.append(Compacted(chrom, len(files), len(files) - len(merged) + after, rows))
+    return done
+
+
+def shards_by_run(path: str) -> dict[str, list[str]]:
+    """The shards of a file by the run that wrote them; a shard without rows is under the empty name."""
+    file = pq.ParquetFile(path)
+    named = (file.schema_arrow.metadata or {}).get(SHARDS_KEY)
+    if named is not None:
+        return dict(json.loads(named))
+    runs = file.read_row_group(0, ["run_id"])["run_id"][:1].to_pylist() if file.metadata.num_rows else [""]
+    return {runs[0]: [Path(path).name.removeprefix("part-").removesuffix(".parquet")]}
+
+
+def write_scores(table: pa.Table, path: Path, shards: dict[str, list[str]]) -> None:
+    """Write a file of scores that holds several shards, and read it back.
+
+    Raises:
+        StoppedError: what is read is not what was written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    metadata = {key: value for key, value in (table.schema.metadata or {}).items() if key.startswith(b"raygen.")}
+    table = table.replace_schema_metadata({**metadata, SHARDS_KEY: json.dumps(shards).encode()})
+    pq.write_table(table, path, compression="zstd", row_group_size=_ROW_GROUP_ROWS, write_page_checksum=True)
+    if not pq.ParquetFile(path, page_checksum_verification=True).read().equals(table):
+        raise StoppedError(f"{path} does not hold what was written to it. Nothing was changed; check the disk.")
+
+
+def _files_by_contig(folder: RunFolder) -> dict[str | None, list[ScoreFile]]:
+    found: dict[str | None, list[ScoreFile]] = {}
+    for file in folder.score_files():
+        found.setdefault(file.chrom, []).append(file)
+    return found
+
+
+def _to_merge(files: Sequence[ScoreFile], target_rows: int, full: bool) -> list[ScoreFile]:
+    small = [file for file in files if full or pq.read_metadata(file.path).num_rows < target_rows // 2]
+    return small if len(small) > 1 else []
+
+
+def _merge(folder: RunFolder, files: Sequence[ScoreFile], place: Path, target_rows: int) -> tuple[int, int]:
+    """Write the rows of some files of one contig; returns the number of new files and of rows."""
+    paths = [file.path for file in files]
+    shards: dict[str, list[str]] = {}
+    for path in paths:
+        for run, names in shards_by_run(path).items():
+            shards.setdefault(run, []).extend(names)
+    expected = sum(pq.read_metadata(path).num_rows for path in paths)
+    stem = f"part-{COMPACTED}{hashlib.sha256(repr(sorted(paths)).encode()).hexdigest()[:12]}"
+    rows, number = 0, 0
+    for table in _sorted_tables(folder, files, target_rows):
+        # which file of a merge names the shards is all the same: they are looked for in all of them
+        write_scores(table, place / f"{stem}-{number:04d}.parquet", shards if number == 0 else {})
+        rows, number = rows + len(table), number + 1
+    if rows != expected:
+        raise StoppedError(
+            f"{place.name}: {expected:,} rows were to be merged, {rows:,} came out. Nothing was changed."
+        )
+    return number, rows
+
+
+def _sorted_tables(folder: RunFolder, files: Sequence[ScoreFile], target_rows: int) -> Iterator[pa.Table]:
+    """At least one table, with the metadata of the first file."""
+    paths = [file.path for file in files]
+    schema = pq.read_schema(paths[0])
+    if files[0].chrom is None:
+        tables = _joined(paths, target_rows)
+    else:
+        tables = (table.sort_by(_ORDER) for table in Stretches(paths, folder.filesystem, target_rows).tables())
+    some = False
+    for table in tables:
+        some = True
+        yield table.select(schema.names).cast(schema).combine_chunks()
+    if not some:
+        yield schema.empty_table()
+
+
+def _joined(paths: Sequence[str], target_rows: int) -> Iterator[pa.Table]:
+    """Pairs have no positions: their files are put one after the other."""
+    held: list[pa.Table] = []
+    for path in paths:
+        held.append(pq.ParquetFile(path).read())
+        if sum(map(len, held)) >= target_rows:
+            yield pa.concat_tables(held)
+            held = []
+    if sum(map(len, held)):
+        yield pa.concat_tables(held)

@@ -1,0 +1,107 @@
+"""A folder with a table for each fingerprint, one beside the other: what ``raygen nightly`` writes into.
+
+    OUT/<fingerprint>/               a run's folder (see layout.py), which holds scores of this fingerprint only
+    OUT/<fingerprint>/nights/*.json  a record of each night that ended: its landing files, counts, run
+    OUT/current.json                 which table is the current one, and which one was before it
+    OUT/current                      a link to it, on this machine's filesystems
+
+A table becomes the current one when a first night into it has ended, not while it fills.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from raygen.errors import InputError, SettingsError
+from raygen.remote import join
+from raygen.tables.layout import RunFolder
+
+_POINTER, _LINK, _NIGHTS = "current.json", "current", "nights"
+
+
+@dataclass(frozen=True)
+class Current:
+    """Fingerprints of the current table and of the one before it."""
+
+    fingerprint: str
+    previous: str | None = None
+
+
+class FingerprintTables:
+    """The tables of one output folder.
+
+    Raises:
+        SettingsError: it cannot be written, or is the folder of single runs.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._folder = RunFolder(path)
+        self._folder.prepare()
+        self.path = self._folder.path
+        if self._folder.score_files():
+            raise SettingsError(
+                f"{path} is the folder of `raygen score`; a night keeps a folder for each fingerprint. Give another "
+                f"output folder, or move what is there to {path}/<its fingerprint>, and nights go on from it."
+            )
+
+    @property
+    def local_root(self) -> Path | None:
+        """The folder on this machine; None on object storage."""
+        return self._folder.local_root
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep other nights out where ``night_lock`` cannot: on object storage."""
+        return self._folder.locked()
+
+    def table(self, fingerprint: str) -> RunFolder:
+        """The table of a fingerprint, which need not be there yet."""
+        return RunFolder(join(self._folder.uri, fingerprint))
+
+    def current(self) -> Current | None:
+        """Where the pointer points; None before a first night has ended."""
+        found = self._folder.read_file(_POINTER)
+        return Current(**json.loads(found)) if found else None
+
+    def point_to(self, fingerprint: str) -> None:
+        """Make a table the current one."""
+        now = self.current()
+        if now is None or now.fingerprint != fingerprint:
+            now = Current(fingerprint, now.fingerprint if now else None)
+            self._folder.write_file(_POINTER, (json.dumps(asdict(now)) + "\n").encode())
+        if self.local_root is not None:  # a convenience: what holds is the file
+            draft = self.local_root / f".{_LINK}.{uuid.uuid4().hex}"
+            draft.symlink_to(fingerprint)
+            draft.replace(self.local_root / _LINK)
+
+
+def table_paths(path: str) -> list[str]:
+    """The folders with scores at ``path``: itself, or those of each fingerprint in it.
+
+    Raises:
+        InputError: there are none.
+    """
+    folder = RunFolder(path)
+    if folder.is_folder("scores"):
+        return [folder.uri]
+    found = [join(folder.uri, name) for name in folder.folders() if folder.is_folder(f"{name}/scores")]
+    if not found:
+        raise InputError(f"{path} holds no scores: there is no scores/ in it, nor in the folders in it.")
+    return found
+
+
+def nights_of(table: RunFolder) -> list[dict[str, Any]]:
+    """The records of all nights of a table, oldest first."""
+    return [json.loads(content) for content in table.read_files(_NIGHTS, ".json").values()]
+
+
+def write_night(table: RunFolder, record: Mapping[str, Any]) -> str:
+    """Write a night's record under its run's name; returns the path."""
+    return table.write_file(
+        f"{_NIGHTS}/{record['run_id']}.json", (json.dumps(record, indent=2, default=str) + "\n").encode()
+    )

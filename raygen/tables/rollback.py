@@ -1,0 +1,114 @@
+"""Take the latest runs of a table back, as if they had never been: ``raygen rollback OUT --run RUN_ID``.
+
+The run and all after it leave ``scores/`` by a new generation, at once for every reader; then the Iceberg table, where there is
+one, goes back to the snapshot before; then their manifests and the nights' records say that they were rolled back. The landing
+files of those nights are new again. Started again after a kill, it goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from raygen.errors import SettingsError
+from raygen.tables.compact import shards_by_run, write_scores
+from raygen.tables.fingerprints import nights_of, write_night
+from raygen.tables.generations import keep, next_generation, scores_folder
+from raygen.tables.iceberg import open_table, roll_back, runs_added, snapshots_from
+from raygen.tables.layout import COMPACTED, RunFolder
+
+_DONE = "rolled back"
+
+
+@dataclass(frozen=True)
+class RolledBack:
+    """The runs that were taken back, the rows that went, and the landing files that are new again."""
+
+    runs: tuple[str, ...]
+    num_rows: int
+    files: tuple[str, ...]
+    snapshot: str | None
+
+
+def rollback(path: str, run_id: str) -> RolledBack:
+    """Take back a run and all that came after it.
+
+    Raises:
+        SettingsError: there is no such run, another one is at work, or the folder is on object storage.
+    """
+    folder = RunFolder(path)
+    if folder.local_root is None:
+        raise SettingsError(f"{path} is on object storage, where files cannot be exchanged for others at once.")
+    manifests = {
+        name.partition("/")[0]: json.loads(text) for name, text in folder.read_files("runs", "/manifest.json").items()
+    }
+    if run_id not in manifests:
+        raise SettingsError(f"{path} has no run {run_id}. There are: {', '.join(sorted(manifests)) or 'none'}.")
+    runs = sorted(run for run in manifests if run >= run_id)  # names sort by time
+    with folder.locked():
+        rows, shards = _drop(folder, folder.local_root, runs)
+        snapshot = _iceberg(folder, manifests[run_id], run_id)
+        files = _unrecord(folder, manifests, runs, shards)
+    return RolledBack(tuple(runs), rows, tuple(files), snapshot)
+
+
+def _drop(folder: RunFolder, root: Path, runs: Sequence[str]) -> tuple[int, list[str]]:
+    """A generation without these runs; the rows that went and the names of their shards."""
+    files = [(Path(file.path), shards_by_run(file.path)) for file in folder.score_files()]
+    if not any(set(by_run) & set(runs) for _, by_run in files):
+        return 0, []
+    rows, gone = 0, list[str]()
+    now = scores_folder(root)
+    with next_generation(root) as new:
+        for file, by_run in files:
+            left = {run: shards for run, shards in by_run.items() if run not in runs}
+            gone += [shard for run, shards in by_run.items() if run in runs for shard in shards]
+            if len(left) == len(by_run) and not file.name.startswith(f"part-{COMPACTED}"):
+                keep(file, now, new)
+                continue
+            table = pq.ParquetFile(file).read()
+            stays = table.filter(pc.invert(pc.is_in(table["run_id"], value_set=pa.array(runs))))
+            rows += len(table) - len(stays)
+            if len(stays) == len(table) and len(left) == len(by_run):
+                keep(file, now, new)
+            elif len(stays) or left:
+                write_scores(stays, new / file.relative_to(now), left)
+    return rows, gone
+
+
+def _iceberg(folder: RunFolder, manifest: Mapping[str, Any], run_id: str) -> str | None:
+    output = manifest["settings"]["output"]
+    if output.get("table_format") != "iceberg":
+        return None
+    table = open_table(folder, manifest["fingerprint"], output.get("catalog"))
+    snapshots = snapshots_from(table, run_id) if table else []
+    if not table or not snapshots:
+        return None
+    roll_back(table, snapshots)
+    taken = sum(len(runs_added(snapshot)) for snapshot in snapshots)
+    return f"{'.'.join(table.name())} is at the snapshot before {snapshots[0].snapshot_id} ({taken} runs taken back)"
+
+
+def _unrecord(folder: RunFolder, manifests: Mapping[str, Any], runs: Sequence[str], shards: Sequence[str]) -> list[str]:
+    """Write into manifests and nights that they were rolled back, and take away the nights' rejects."""
+    files: list[str] = []
+    rejects = {f"part-{shard}.parquet" for shard in shards}
+    nights = [night for night in nights_of(folder) if night["run_id"] >= runs[0]]
+    for night in nights:
+        files += [file["name"] for file in night["files"]]
+        write_night(folder, {**night, "files": [], "status": _DONE, "was": night["files"]})
+    for path in map(Path, folder.reject_paths()):
+        if path.name in rejects or any(path.name.startswith(f"part-night-{night['key']}-") for night in nights):
+            path.unlink()
+    for run in runs:
+        when = datetime.now(UTC).isoformat(timespec="seconds")
+        folder.write_manifest(run, {**manifests[run], "status": _DONE, "rolled_back": when})
+    return files

@@ -1,0 +1,263 @@
+"""``raygen verify``: everything about a table that can be checked without scoring again, and every fault of it.
+
+    a file       can be read, its checksums hold, its columns and its identity are those of the table
+    a row        lies in its contig, in order of position, is named by what it is, has no empty or infinite number
+    the table    no variant twice; what the runs' manifests counted is there; no rows of a run without a manifest
+    rejects      can be read, have a reason that there is
+    Iceberg      where there is a table: the same rows per run
+
+Checksums are those of Parquet's pages (CRC-32), written with every file and compared with each byte of data that is read; they
+need no list beside the files that could be lost or grow old. Files of earlier versions have none. Memory is that of one file
+or one stretch of a contig at a time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from raygen.tables.fingerprints import nights_of
+from raygen.tables.iceberg import open_table, rows_by_run
+from raygen.tables.layout import Identity, RunFolder, ScoreFile
+from raygen.tables.schemas import REJECTS, SCORES, Reason
+from raygen.tables.stretches import Stretches
+
+_STRETCH_ROWS = 1 << 20
+_NUMBERS = ("ll_wt", "ll_mut", "delta_llr", "delta_per_base")
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Where something is wrong, and what."""
+
+    where: str
+    what: str
+
+
+@dataclass
+class Verification:
+    """What was looked at, and what is wrong with it."""
+
+    path: str
+    num_files: int = 0
+    num_rows: int = 0
+    num_rejects: int = 0
+    num_runs: int = 0
+    faults: list[Fault] = field(default_factory=list)
+
+
+def verify(path: str) -> Verification:
+    """Check the table of one folder. Faults are listed, not raised."""
+    return _Check(RunFolder(path)).run()
+
+
+class _Check:
+    """One verification under way."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self._found = Verification(folder.path)
+        self._identity: Identity | None = None
+        self._rows_of: Counter[str] = Counter()
+        self._reasons: Counter[str] = Counter()
+
+    def run(self) -> Verification:
+        files = self._folder.score_files()
+        readable = [file for file in files if self._file(file)]
+        for chrom in dict.fromkeys(file.chrom for file in readable):
+            self._unique(chrom, [file.path for file in readable if file.chrom == chrom])
+        for path in self._folder.reject_paths():
+            self._rejects(path)
+        self._conservation()
+        self._found.num_files = len(files)
+        return self._found
+
+    def _fault(self, where: str, what: str) -> None:
+        self._found.faults.append(Fault(where, what))
+
+    def _file(self, file: ScoreFile) -> bool:
+        """Check one file of scores; whether it could be read."""
+        try:
+            with self._folder.filesystem.open_input_file(file.path) as source:
+                opened = pq.ParquetFile(source, page_checksum_verification=True)
+                self._same_identity(file, opened.schema_arrow.metadata or {})
+                if not self._same_columns(file, opened.schema_arrow):
+                    return False
+                last = None
+                for index in range(opened.num_row_groups):
+                    last = self._rows(file, opened.read_row_group(index), last)
+        except (OSError, pa.ArrowException) as error:
+            self._fault(file.path, f"cannot be read: {_line(error)}")
+            return False
+        return True
+
+    def _same_identity(self, file: ScoreFile, metadata: Mapping[bytes, bytes]) -> None:
+        names = [one.name for one in fields(Identity)]
+        absent = [name for name in names if f"raygen.{name}".encode() not in metadata]
+        if absent:
+            return self._fault(file.path, f"was not written by raygen: it does not say {', '.join(absent)}")
+        own = Identity(*(metadata[f"raygen.{name}".encode()].decode() for name in names))
+        self._identity = self._identity or own
+        for name, value in asdict(own).items():
+            if value != (expected := getattr(self._identity, name)):
+                self._fault(file.path, f"its {name} is {value!r}, that of the table {expected!r}")
+        return None
+
+    def _same_columns(self, file: ScoreFile, schema: pa.Schema) -> bool:
+        """A file without a column cannot be checked further."""
+        wanted = [one for one in SCORES if one.name != "chrom"]
+        absent = [one.name for one in wanted if one.name not in schema.names]
+        other = [one.name for one in wanted if one.name in schema.names and schema.field(one.name).type != one.type]
+        if absent:
+            self._fault(file.path, f"has no column {', '.join(absent)}")
+        if other:
+            self._fault(file.path, f"has columns of another type: {', '.join(other)}")
+        return not absent and not other
+
+    def _rows(self, file: ScoreFile, rows: pa.Table, last: int | None) -> int | None:
+        """Check a row group that follows position ``last``; returns its own last position."""
+        if not len(rows):
+            return last
+        self._found.num_rows += len(rows)
+        for run, number in _counted(rows["run_id"]):
+            self._rows_of[run] += number
+        for one in SCORES:
+            if not one.nullable and one.name in rows.column_names and rows[one.name].null_count:
+                self._fault(file.path, f"{rows[one.name].null_count:,} rows without {one.name}")
+        for name in _NUMBERS:
+            if bad := len(rows) - (pc.sum(pc.is_finite(rows[name])).as_py() or 0) - rows[name].null_count:
+                self._fault(file.path, f"{bad:,} rows whose {name} is not finite")
+        if self._identity and (
+            other := {one for one, _ in _counted(rows["fingerprint"])} - {self._identity.fingerprint}
+        ):
+            self._fault(file.path, f"rows with another fingerprint: {', '.join(sorted(map(str, other)))}")
+        return last if file.chrom is None else self._placed(file, rows, last)
+
+    def _placed(self, file: ScoreFile, rows: pa.Table, last: int | None) -> int | None:
+        """Names and order of variants."""
+        parts = [pa.scalar(file.chrom), rows["pos"].cast(pa.string()), rows["ref"], rows["alt"]]
+        named = pc.fill_null(pc.equal(pc.binary_join_element_wise(*parts, "-"), rows["variant_id"]), False)
+        if wrong := rows.filter(pc.invert(named)):
+            first = wrong["variant_id"][0].as_py()
+            self._fault(file.path, f"{len(wrong):,} rows not named by contig, pos, ref and alt (first: {first})")
+        pos = rows["pos"].drop_null().to_numpy()
+        if len(pos) and (bool((pos[1:] < pos[:-1]).any()) or (last is not None and pos[0] < last)):
+            self._fault(file.path, "not sorted by pos")
+        return int(pos[-1]) if len(pos) else last
+
+    def _unique(self, chrom: str | None, paths: Sequence[str]) -> None:
+        """No variant twice within a contig, whichever files it lies in."""
+        where = f"contig {chrom}" if chrom is not None else "pairs"
+        for ids in self._ids(chrom, paths):
+            again = ids.group_by("variant_id").len().filter(pl.col("len") > 1).sort("variant_id")
+            if again.height:
+                shown = ", ".join(again["variant_id"].head(_SHOWN))
+                times = int(again["len"].sum()) - again.height
+                self._fault(
+                    where, f"{again.height:,} variants are there more than once, {times:,} rows too many ({shown})"
+                )
+
+    def _ids(self, chrom: str | None, paths: Sequence[str]) -> Iterator[pl.DataFrame]:
+        if chrom is not None:
+            for table in Stretches(paths, self._folder.filesystem, _STRETCH_ROWS).tables(["variant_id"]):
+                yield pl.DataFrame(pl.from_arrow(table))
+        elif paths:
+            yield pl.DataFrame(pl.from_arrow(self._folder.scored_ids(paths)))
+
+    def _rejects(self, path: str) -> None:
+        try:
+            with self._folder.filesystem.open_input_file(path) as source:
+                table = pq.ParquetFile(source, page_checksum_verification=True).read()
+        except (OSError, pa.ArrowException) as error:
+            return self._fault(path, f"cannot be read: {_line(error)}")
+        if table.schema.names != REJECTS.names:
+            return self._fault(path, f"has the columns {', '.join(table.schema.names)}")
+        self._found.num_rejects += len(table)
+        reasons = dict(_counted(table["reason"]))
+        self._reasons.update(reasons)
+        if unknown := sorted(set(reasons) - {reason.value for reason in Reason}):
+            self._fault(path, f"has reasons that there are not: {', '.join(unknown)}")
+        return None
+
+    def _conservation(self) -> None:
+        """Compare what manifests say with what is there."""
+        manifests = {}
+        for name, content in self._folder.read_files("runs", "/manifest.json").items():
+            try:
+                manifests[name.partition("/")[0]] = json.loads(content)
+            except ValueError:
+                self._fault(f"runs/{name}", "is not JSON")
+        self._found.num_runs = len(manifests)
+        for run, rows in self._rows_of.items():
+            if run not in manifests:
+                self._fault(f"run {run}", f"{rows:,} rows, but no manifest")
+        for run, manifest in manifests.items():
+            self._run(run, manifest)
+        self._nights()
+        outputs = [manifest["settings"]["output"] for _, manifest in sorted(manifests.items())]
+        if self._identity and (iceberg := [one for one in outputs if one.get("table_format") == "iceberg"]):
+            self._iceberg(self._identity.fingerprint, iceberg[-1].get("catalog"))
+
+    def _nights(self) -> None:
+        """What nights rejected before a run lies in files of their own, so the reasons add up."""
+        rejected: Counter[str] = Counter()
+        for night in nights_of(self._folder):
+            if night.get("status") == "rolled back":
+                continue
+            counts = night["counts"]
+            rejected.update(counts["rejected"])
+            out = counts["scored"] + counts["num_rejected"] + counts["already_scored"]
+            if out != counts["alleles_in"]:
+                self._fault(f"night {night['run_id']}", f"{counts['alleles_in']:,} alleles went in, {out:,} came out")
+        for reason, number in rejected.items():
+            if self._reasons[reason] < number:
+                self._fault("nights", f"they count {number:,} rejects {reason}, there are {self._reasons[reason]:,}")
+
+    def _iceberg(self, fingerprint: str, catalog: str | None) -> None:
+        """Rows of each run in the Iceberg table and in the files."""
+        table = open_table(self._folder, fingerprint, catalog)
+        if table is None:
+            return self._fault("Iceberg", f"there is no table for the fingerprint {fingerprint}")
+        there = rows_by_run(table)
+        for run in sorted({*there, *self._rows_of}):
+            if there.get(run, 0) != self._rows_of[run]:
+                self._fault(
+                    f"Iceberg, run {run}",
+                    f"the table has {there.get(run, 0):,} rows, scores/ has {self._rows_of[run]:,}",
+                )
+        return None
+
+    def _run(self, run: str, manifest: Mapping[str, Any]) -> None:
+        rows, counts, status = self._rows_of[run], manifest["counts"], manifest["status"]
+        if status == "rolled back" and rows:
+            self._fault(f"run {run}", f"was rolled back, but {rows:,} rows of it are there")
+        if status != "done":
+            return  # its manifest was written before its last rows were
+        out = counts["scored"] + counts["num_rejected"] + counts["already_scored"]
+        if out != counts["alleles_in"]:
+            self._fault(f"run {run}", f"{counts['alleles_in']:,} alleles went in, {out:,} came out")
+        if rows != counts["scored"]:
+            self._fault(f"run {run}", f"its manifest counts {counts['scored']:,} scored rows, there are {rows:,}")
+        for reason, number in counts["rejected"].items():
+            if self._reasons[reason] < number:
+                self._fault(
+                    f"run {run}",
+                    f"its manifest counts {number:,} rejects {reason}, there are {self._reasons[reason]:,}",
+                )
+
+
+def _counted(values: pa.ChunkedArray) -> list[tuple[str, int]]:
+    return [(item["values"], item["counts"]) for item in pc.value_counts(values).to_pylist()]
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,66 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from raygen.errors import InputError
+from raygen.pipeline.landing import changed_since, look_at
+
+
+def put(folder: Path, name: str, content: str = "x") -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    return path
+
+
+def names(landing) -> list[str]:
+    return [file.name for file in landing.new]
+
+
+def test_new_files_are_found_below_the_folder_and_others_passed_over(tmp_path):
+    for number, name in enumerate(["b.vcf", "sub/a.vcf.gz", "c.parquet", "d.bcf"]):
+        put(tmp_path, name, str(number))
+    for name in ["e.vcf.part", ".f.vcf", "_tmp/g.vcf", "readme.txt", "h.vcf.tbi"]:
+        put(tmp_path, name)
+    assert names(look_at(tmp_path, 0, [])) == ["b.vcf", "c.parquet", "d.bcf", "sub/a.vcf.gz"]
+
+
+def test_a_file_that_just_changed_waits_whatever_date_its_content_has(tmp_path):
+    path = put(tmp_path, "a.vcf")
+    os.utime(path, (1, 1))  # as `cp -p` and rsync leave it
+    landing = look_at(tmp_path, 3600, [])
+    assert (names(landing), landing.settling) == ([], ("a.vcf",))
+    assert names(look_at(tmp_path, 0, [])) == ["a.vcf"]
+
+
+def test_a_file_is_known_by_its_content_not_by_its_name_or_date(tmp_path):
+    taken = [file.as_plain() for file in (put(tmp_path, "a.vcf"), look_at(tmp_path, 0, []))[1].new]
+    os.utime(tmp_path / "a.vcf", (5, 5))
+    put(tmp_path, "renamed.vcf")
+    landing = look_at(tmp_path, 0, taken)
+    assert (names(landing), landing.known) == ([], ("a.vcf", "renamed.vcf"))
+    put(tmp_path, "a.vcf", "other")
+    assert names(look_at(tmp_path, 0, taken)) == ["a.vcf"]
+
+
+def test_two_new_files_of_one_content_are_one(tmp_path):
+    put(tmp_path, "a.vcf")
+    put(tmp_path, "b.vcf")
+    landing = look_at(tmp_path, 0, [])
+    assert (names(landing), landing.known) == (["a.vcf"], ("b.vcf",))
+
+
+def test_a_file_that_changed_or_went_while_it_was_read_is_named(tmp_path):
+    put(tmp_path, "a.vcf")
+    put(tmp_path, "b.vcf", "y")
+    put(tmp_path, "c.vcf", "z")
+    files = look_at(tmp_path, 0, []).new
+    put(tmp_path, "a.vcf", "longer")
+    (tmp_path / "b.vcf").unlink()
+    assert changed_since(tmp_path, files) == ["a.vcf", "b.vcf"]
+
+
+def test_a_folder_that_is_not_there_says_so(tmp_path):
+    with pytest.raises(InputError, match="no such folder"):
+        look_at(tmp_path / "none", 0, [])

@@ -1,0 +1,56 @@
+"""Tables built for a test, as runs would leave them: ``commit(folder, "s1", "1", [10, 20])`` is a shard of two SNVs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from raygen.tables.layout import Identity, RunFolder
+from raygen.tables.schemas import REJECTS, SCORES
+
+IDENTITY = Identity("f" * 16, "r" * 64, "-7, -3, -1, 1", "")
+
+
+def rows(chrom: str | None, positions: Sequence[int], run: str = "run-1") -> pa.Table:
+    """SNVs A>C at these positions; ``delta_llr`` is minus a thousandth of the position."""
+    return pa.Table.from_pylist(
+        [
+            {
+                "variant_id": f"{chrom}-{pos}-A-C",
+                "chrom": chrom,
+                "pos": pos if chrom else None,
+                "ref": "A" if chrom else None,
+                "alt": "C" if chrom else None,
+                "ll_wt": -10.0,
+                "ll_mut": -10.0 - pos / 1000,
+                "delta_llr": -pos / 1000,
+                "delta_per_base": -pos / 8000,
+                "num_tokens": 8,
+                "window_start": 0,
+                "window_end": 8,
+                "classification": "benign",
+                "abstained": False,
+                "flags": ["short_window"] if pos % 2 else [],
+                "model": "demo",
+                "fingerprint": IDENTITY.fingerprint,
+                "run_id": run,
+            }
+            for pos in positions
+        ],
+        schema=SCORES,
+    )
+
+
+def commit(folder: RunFolder, shard: str, chrom: str | None, positions: Sequence[int], run: str = "run-1") -> None:
+    """One shard, without rejects."""
+    folder.commit_shard(shard, chrom, rows(chrom, positions, run), REJECTS.empty_table(), IDENTITY)
+
+
+def manifest(folder: RunFolder, run: str, scored: int, table_format: str = "parquet") -> None:
+    """A run that ended, by its own account."""
+    counts = {"alleles_in": scored, "scored": scored, "num_rejected": 0, "already_scored": 0, "rejected": {}}
+    output = {"path": folder.path, "table_format": table_format, "catalog": None}
+    said = {"status": "done", "counts": counts, "settings": {"output": output}, "fingerprint": IDENTITY.fingerprint}
+    folder.write_manifest(run, json.loads(json.dumps(said)))

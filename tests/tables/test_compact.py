@@ -1,0 +1,208 @@
+import multiprocessing
+import os
+import threading
+from contextlib import suppress
+
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+
+from raygen.errors import SettingsError, StoppedError
+from raygen.tables import compact as compact_module
+from raygen.tables.compact import compact
+from raygen.tables.generations import begin, next_generation, scores_folder
+from raygen.tables.layout import RunFolder, read_scores
+from raygen.tables.verify import verify
+from tests.tables.tables_on_disk import IDENTITY, commit, manifest
+
+
+@pytest.fixture
+def folder(tmp_path) -> RunFolder:
+    """Eight overlapping shards of contig 1, one of contig 2, one without rows, and pairs in two."""
+    made = RunFolder(str(tmp_path / "out"))
+    made.prepare()
+    for number in range(8):
+        commit(made, f"a-{number:06d}", "1", range(1 + number, 801, 8), f"run-{number % 2}")
+    commit(made, "a-000008", "1", [])
+    commit(made, "b-000000", "a b/c%", [5, 6])
+    for number in range(2):
+        commit(made, f"p-{number:06d}", None, range(1000 + number, 1010, 2))
+    return made
+
+
+def ids(table) -> list[str]:
+    return sorted(table["variant_id"].to_pylist())
+
+
+def test_many_small_files_become_one_sorted_file_with_the_same_rows(folder):
+    before = read_scores(folder.path).sort_by("variant_id")
+    shards = folder.committed_shards()
+    done = {one.chrom: one for one in compact(folder.path)}
+    assert (done["1"].files_before, done["1"].files_after, done["1"].rows_rewritten) == (9, 1, 800)
+    assert set(done) == {"1", None}, "a contig with one file is left as it is"
+    (file,) = [file for file in folder.score_files() if file.chrom == "1"]
+    assert pq.ParquetFile(file.path).read()["pos"].to_pylist() == list(range(1, 801))
+    assert read_scores(folder.path).sort_by("variant_id").equals(before)
+    assert folder.committed_shards() == shards, "the shard without rows is still known"
+    assert folder.identity() == IDENTITY
+
+
+def test_what_is_compacted_is_left_alone_the_next_time(folder):
+    compact(folder.path, target_rows=400)
+    files = [file.path for file in folder.score_files() if file.chrom == "1"]
+    assert len(files) == 2
+    assert compact(folder.path, target_rows=400) == []
+    commit(folder, "c-000000", "1", [900])
+    commit(folder, "c-000001", "1", [901])
+    (again,) = compact(folder.path, target_rows=400)
+    assert (again.files_before, again.files_after, again.rows_rewritten) == (4, 3, 2)
+    compact(folder.path, target_rows=1000, full=True)
+    assert len([file for file in folder.score_files() if file.chrom == "1"]) == 1
+    assert len(folder.committed_shards()) == 14
+
+
+def test_the_rows_of_one_position_stay_together_however_small_the_files_are_wanted(tmp_path):
+    made = RunFolder(str(tmp_path / "out"))
+    made.prepare()
+    commit(made, "a-0", "1", [7] * 50 + [9_000_000])
+    commit(made, "a-1", "1", [8])
+    (done,) = compact(made.path, target_rows=1, full=True)
+    assert done.rows_rewritten == 52
+    assert done.files_after == 3
+
+
+def read_in_a_loop(path: str, stop, reading, results) -> None:
+    """What a reader that knows nothing of raygen sees of a path and of what it leads to: rows and distinct rows."""
+    seen, by_link = set(), set()
+    while not stop.is_set():
+        table = ds.dataset(os.path.realpath(path), partitioning="hive").to_table(columns=["variant_id"])
+        seen.add((len(table), len(set(table["variant_id"].to_pylist()))))
+        with suppress(FileNotFoundError):
+            table = ds.dataset(path, partitioning="hive").to_table(columns=["variant_id"])
+            by_link.add((len(table), len(set(table["variant_id"].to_pylist()))))
+        reading.set()
+    results.put((seen, by_link))
+
+
+def test_a_plain_reader_sees_every_row_once_at_all_times(tmp_path):
+    made = RunFolder(str(tmp_path / "out"))
+    made.prepare()
+    for number in range(16):
+        commit(made, f"a-{number}", "1", range(1 + number, 161, 16))
+    context = multiprocessing.get_context("spawn")
+    stop, reading, results = context.Event(), context.Event(), context.Queue()
+    reader = context.Process(target=read_in_a_loop, args=(f"{made.path}/scores", stop, reading, results))
+    reader.start()
+    assert reading.wait(120)
+    for target in [50, 80, 160, 70, 40] * 2:
+        reading.clear()
+        compact(made.path, target_rows=target, full=True)
+        assert reading.wait(120)
+    stop.set()
+    seen, by_link = results.get(timeout=30)
+    reader.join()
+    assert seen == {(160, 160)}
+    assert all(rows == distinct for rows, distinct in by_link), "through the link no row is seen twice, either"
+
+
+def test_raygens_own_reader_is_not_disturbed_even_after_it_listed(folder):
+    compact(folder.path, target_rows=300, full=True)
+    before, dataset = ids(read_scores(folder.path)), folder.scores_dataset()
+    compact(folder.path, full=True)
+    assert ids(dataset.to_table(columns=["variant_id"])) == before
+
+
+def test_files_that_are_open_stay_readable_and_the_old_generation_goes_with_the_next(folder):
+    compact(folder.path, target_rows=300, full=True)
+    old = scores_folder(folder.local_root)
+    (first, *_) = folder.score_files()
+    opened = pq.ParquetFile(first.path)
+    compact(folder.path, full=True)
+    assert old.exists()
+    commit(folder, "z-000000", "1", [5000])
+    compact(folder.path, target_rows=300, full=True)
+    assert not old.exists()
+    assert len(opened.read()) > 0
+    assert len(list((folder.local_root / "generations").iterdir())) == 2
+
+
+def test_a_compaction_that_fails_changes_nothing(folder, monkeypatch):
+    before, place = ids(read_scores(folder.path)), scores_folder(folder.local_root)
+    real = compact_module.pq.write_table
+    monkeypatch.setattr(
+        compact_module.pq, "write_table", lambda table, *more, **named: real(table.slice(1), *more, **named)
+    )
+    with pytest.raises(StoppedError, match="does not hold what was written"):
+        compact(folder.path)
+    assert (ids(read_scores(folder.path)), scores_folder(folder.local_root)) == (before, place)
+    assert not list((folder.local_root / "generations").iterdir())
+
+
+def test_what_a_killed_compaction_left_is_taken_away_by_the_next(folder):
+    with pytest.raises(KeyboardInterrupt), next_generation(folder.local_root) as new:
+        raise KeyboardInterrupt
+    assert not new.exists()
+    new.mkdir()
+    (folder.local_root / ".scores.left").symlink_to("generations/000001")
+    compact(folder.path)
+    assert sorted(path.name for path in (folder.local_root / "generations").iterdir()) == ["000000", "000001"]
+    assert not list(folder.local_root.glob(".scores.*"))
+    assert len(read_scores(folder.path)) == 812
+
+
+def test_a_shard_that_is_committed_later_lies_in_the_generation_of_now(folder):
+    compact(folder.path)
+    commit(folder, "z-000000", "1", [5000])
+    assert len(read_scores(folder.path)) == 813
+    compact(folder.path)
+    assert len(read_scores(folder.path)) == 813
+    assert "z-000000" in folder.committed_shards()
+
+
+def test_a_folder_that_begins_with_generations_needs_no_exchange(tmp_path, monkeypatch):
+    made = RunFolder(str(tmp_path / "out"))
+    made.prepare()
+    begin(made.local_root)
+    begin(made.local_root)
+    commit(made, "a-0", "1", [1])
+    commit(made, "a-1", "1", [2])
+    monkeypatch.setattr("raygen.tables.generations._exchange", None)
+    compact(made.path)
+    assert ids(read_scores(made.path)) == ["1-1-A-C", "1-2-A-C"]
+
+
+def test_where_names_cannot_be_exchanged_it_is_refused_and_nothing_is_changed(folder, monkeypatch):
+    monkeypatch.setattr("raygen.tables.generations.ctypes.CDLL", lambda *_, **__: object())
+    with pytest.raises(SettingsError, match="cannot exchange"):
+        compact(folder.path)
+    assert len(read_scores(folder.path)) == 812
+    assert not list(folder.local_root.glob(".scores.*"))
+
+
+def test_a_run_at_work_keeps_compaction_out(folder):
+    with folder.locked(), pytest.raises(SettingsError, match="Another run is writing"):
+        compact(folder.path)
+
+
+def test_a_compacted_table_has_no_faults(folder):
+    for run in ("run-0", "run-1"):
+        manifest(folder, run, read_scores(folder.path)["run_id"].to_pylist().count(run))
+    compact(folder.path, target_rows=300)
+    assert verify(folder.path).faults == []
+
+
+def test_two_compactions_at_once_do_the_work_once(folder):
+    errors = []
+
+    def work() -> None:
+        try:
+            compact(folder.path)
+        except SettingsError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(read_scores(folder.path)) == 812

@@ -1,0 +1,129 @@
+"""The embedded catalog and its table, without Ray: runs are published once, taken back, and compared."""
+
+import pytest
+
+from raygen.errors import SettingsError
+from raygen.tables.compact import compact
+from raygen.tables.iceberg import open_table, publish, published_runs, rows_by_run
+from raygen.tables.layout import RunFolder, read_scores
+from raygen.tables.rollback import rollback
+from raygen.tables.verify import verify
+from tests.tables.tables_on_disk import IDENTITY, commit, manifest
+
+pytest.importorskip("pyiceberg", reason="the extra `iceberg` is not installed")
+
+FINGERPRINT = IDENTITY.fingerprint
+
+
+@pytest.fixture
+def folder(tmp_path) -> RunFolder:
+    """Two runs, each in its own transaction: 20 rows and 3."""
+    made = RunFolder(str(tmp_path / "out"))
+    made.prepare()
+    commit(made, "a-0", "1", range(1, 11), "20260101T000000Z-aaaaaa")
+    commit(made, "a-1", "a b/c%", range(1, 11), "20260101T000000Z-aaaaaa")
+    manifest(made, "20260101T000000Z-aaaaaa", 20, "iceberg")
+    publish(made, FINGERPRINT, None)
+    commit(made, "b-0", "1", [11, 12, 13], "20260102T000000Z-bbbbbb")
+    manifest(made, "20260102T000000Z-bbbbbb", 3, "iceberg")
+    publish(made, FINGERPRINT, None)
+    return made
+
+
+def ids(folder: RunFolder) -> tuple[list[str], list[str]]:
+    """Of the Iceberg table and of the files."""
+    table = open_table(folder, FINGERPRINT, None).scan().to_arrow()
+    return sorted(table["variant_id"].to_pylist()), sorted(read_scores(folder.path)["variant_id"].to_pylist())
+
+
+def test_the_table_holds_what_the_files_hold(folder):
+    there = open_table(folder, FINGERPRINT, None).scan().to_arrow().sort_by("variant_id")
+    here = read_scores(folder.path).sort_by("variant_id")
+    assert there.column_names == here.column_names
+    for name in ("variant_id", "chrom", "pos", "delta_llr", "flags", "run_id"):
+        assert there[name].to_pylist() == here[name].to_pylist()
+
+
+def test_each_run_is_one_snapshot_and_is_added_once(folder):
+    table = open_table(folder, FINGERPRINT, None)
+    assert [snapshot.summary.additional_properties["added-records"] for snapshot in table.snapshots()] == ["20", "3"]
+    assert publish(folder, FINGERPRINT, None) is None
+    assert published_runs(table) == {"20260101T000000Z-aaaaaa", "20260102T000000Z-bbbbbb"}
+
+
+def test_rows_of_a_killed_run_come_with_the_run_that_finished_its_work(folder):
+    commit(folder, "c-0", "1", [20], "20260103T000000Z-cccccc")
+    commit(folder, "c-1", "1", [21], "20260104T000000Z-dddddd")
+    done = publish(folder, FINGERPRINT, None)
+    assert (done.runs, done.num_rows) == (("20260103T000000Z-cccccc", "20260104T000000Z-dddddd"), 2)
+    assert rows_by_run(open_table(folder, FINGERPRINT, None))["20260103T000000Z-cccccc"] == 1
+    assert publish(folder, FINGERPRINT, None) is None, "both are found in one file of the table"
+
+
+def test_compaction_of_the_files_publishes_nothing_twice(folder):
+    compact(folder.path)
+    assert publish(folder, FINGERPRINT, None) is None
+    there, here = ids(folder)
+    assert there == here
+
+
+def test_a_run_that_is_taken_back_is_gone_from_both_and_can_come_again(folder):
+    before = len(read_scores(folder.path))
+    done = rollback(folder.path, "20260102T000000Z-bbbbbb")
+    assert (done.runs, done.num_rows) == (("20260102T000000Z-bbbbbb",), 3)
+    there, here = ids(folder)
+    assert there == here
+    assert len(here) == before - 3 == 20
+    assert folder.committed_shards() == {"a-0", "a-1"}
+    assert verify(folder.path).faults == []
+    commit(folder, "b-0", "1", [11, 12, 13], "20260105T000000Z-eeeeee")
+    manifest(folder, "20260105T000000Z-eeeeee", 3, "iceberg")
+    assert publish(folder, FINGERPRINT, None).num_rows == 3
+    there, here = ids(folder)
+    assert there == here
+    assert len(here) == 23
+    assert verify(folder.path).faults == []
+
+
+def test_the_first_run_can_be_taken_back_with_all_that_followed_even_when_they_are_compacted(folder):
+    compact(folder.path)
+    done = rollback(folder.path, "20260101T000000Z-aaaaaa")
+    assert (len(done.runs), done.num_rows) == (2, 23)
+    assert ids(folder) == ([], [])
+    assert folder.committed_shards() == set()
+    assert verify(folder.path).faults == []
+
+
+def test_a_rollback_that_was_killed_halfway_is_finished_by_the_same_command(folder, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("raygen.tables.rollback.roll_back", killed)
+    with pytest.raises(KeyboardInterrupt):
+        rollback(folder.path, "20260102T000000Z-bbbbbb")
+    assert any("Iceberg" in fault.where for fault in verify(folder.path).faults)
+    monkeypatch.undo()
+    rollback(folder.path, "20260102T000000Z-bbbbbb")
+    there, here = ids(folder)
+    assert there == here
+    assert verify(folder.path).faults == []
+
+
+def test_rows_that_the_table_lacks_are_a_fault(folder):
+    commit(folder, "c-0", "1", [20], "20260103T000000Z-cccccc")
+    manifest(folder, "20260103T000000Z-cccccc", 1, "iceberg")
+    (fault,) = verify(folder.path).faults
+    assert (fault.where, fault.what) == (
+        "Iceberg, run 20260103T000000Z-cccccc",
+        "the table has 0 rows, scores/ has 1",
+    )
+
+
+def test_a_catalog_that_is_not_configured_says_so(folder):
+    with pytest.raises(SettingsError, match=r"output\.catalog 'nowhere'"):
+        publish(folder, FINGERPRINT, "nowhere")
+
+
+def test_a_run_that_there_is_not_cannot_be_taken_back(folder):
+    with pytest.raises(SettingsError, match="has no run 2027"):
+        rollback(folder.path, "2027")
