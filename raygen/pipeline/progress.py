@@ -76,5 +76,5 @@ class RunProgress:
         self._bar.update(self._task, completed=rows, rates=rates)
         if not self._console.is_terminal and not wants_json() and now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
-            left = (self._total - rows) * seconds / max(rows, 1)
-            self._console.print(f"{rows:,} of {self._total:,} variants, {rates}, {left / 60:,.0f} min left")
+            left = f", {(self._total - rows) * seconds / rows / 60:,.0f} min left" if rows else ""
+            self._console.print(f"{rows:,} of {self._total:,} variants, {rates}{left}")
