@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -76,8 +76,9 @@ class FingerprintTables:
             self._folder.write_file(_POINTER, (json.dumps(asdict(now)) + "\n").encode())
         if self.local_root is not None:  # a convenience: what holds is the file
             draft = self.local_root / f".{_LINK}.{uuid.uuid4().hex}"
-            draft.symlink_to(fingerprint)
-            draft.replace(self.local_root / _LINK)
+            with suppress(OSError):
+                draft.symlink_to(fingerprint)
+                draft.replace(self.local_root / _LINK)
 
 
 def table_paths(path: str) -> list[str]:

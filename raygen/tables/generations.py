@@ -25,7 +25,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from raygen.errors import SettingsError, StoppedError
@@ -45,7 +45,8 @@ def begin(root: Path) -> None:
     if not os.path.lexists(root / _SCORES):
         first = Path(_GENERATIONS) / f"{0:06d}"
         (root / first).mkdir(parents=True, exist_ok=True)
-        (root / _SCORES).symlink_to(first)
+        with suppress(OSError):  # a filesystem without links: scores/ becomes a folder there, and cannot be compacted
+            (root / _SCORES).symlink_to(first)
 
 
 @contextmanager
