@@ -1,6 +1,9 @@
+import socket
+
 import pytest
 
 from raygen.errors import SettingsError
+from raygen.pipeline import cluster
 from raygen.pipeline.cluster import ActorPlan, plan_actors
 
 GB = 2**30
@@ -43,3 +46,11 @@ def test_there_are_never_more_actors_than_shards():
 def test_no_gpu_where_one_is_wanted_says_so():
     with pytest.raises(SettingsError, match="Ray sees 0 GPUs"):
         plan(device="cuda")
+
+
+def test_an_address_where_nobody_answers_is_said_at_once():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]  # bound and not listening
+        with pytest.raises(SettingsError, match=f"No Ray cluster answers at 127.0.0.1:{port}"):
+            cluster._start(f"127.0.0.1:{port}")
