@@ -21,6 +21,32 @@ from raygen.cli.options import app, screen, stderr
 from raygen.errors import Interrupted, RaygenError, RunInterrupted, SettingsError, StoppedError
 from raygen.version import __version__
 
+ORDER = [
+    "demo",
+    "ingest",
+    "plan",
+    "score",
+    "saturate",
+    "compare-windows",
+    "report",
+    "explain",
+    "query",
+    "export",
+    "diff",
+    "evaluate",
+    "calibrate",
+    "reclassify",
+    "card",
+    "nightly",
+    "verify",
+    "compact",
+    "rollback",
+    "doctor",
+    "convert",
+]
+"""Of the commands in the help: as a user meets them."""
+app.registered_commands.sort(key=lambda command: ORDER.index(command.name or getattr(command.callback, "__name__", "")))
+
 
 @app.callback(invoke_without_command=True)
 def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
