@@ -45,7 +45,9 @@ ORDER = [
     "convert",
 ]
 """Of the commands in the help: as a user meets them."""
-app.registered_commands.sort(key=lambda command: ORDER.index(command.name or getattr(command.callback, "__name__", "")))
+app.registered_commands.sort(
+    key=lambda command: ORDER.index(str(command.name or getattr(command.callback, "__name__", "")))
+)
 
 
 @app.callback(invoke_without_command=True)
