@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -197,12 +197,11 @@ class _Run:
 
     def _stream(self, progress: RunProgress, actors: ActorPlan) -> None:
         try:
-            for summary in in_a_thread(_summaries(self.shards, self._job, actors), progress.look):
+            for summary in in_a_thread(self._while_few_fail(_summaries(self.shards, self._job, actors)), progress.look):
                 self._count(summary)
                 self._metrics.count(summary)
                 self._log.write("shard_committed", **asdict(summary))
                 progress.advance(summary.num_rows, summary.tokens)
-                self._refuse_too_many_failures()
         except (KeyboardInterrupt, Interrupted):
             self._write_manifest("stopped")
             raise RunInterrupted(f"Stopped. {self._so_far()} The same command goes on from there.") from None
@@ -214,8 +213,6 @@ class _Run:
         self._counts.scored += summary.scored
         self._counts.already_scored += summary.already_scored
         self._counts.abstained += summary.abstained
-        self._num_failed += summary.failed
-        self._num_tried += summary.num_rows
         if summary.failed:
             add_counts(self._counts.rejected, {"scoring_failed": summary.failed})
         add_counts(self._counts.classes, summary.classes)
@@ -226,15 +223,21 @@ class _Run:
         self._rescored += summary.rescored
         self._pace.add(summary.scored, summary.tokens)
 
-    def _refuse_too_many_failures(self) -> None:
+    def _while_few_fail(self, summaries: Generator[ShardSummary, None, None]) -> Iterator[ShardSummary]:
+        """The summaries; stops Ray's work and raises when too many rows could not be scored, earlier runs' included."""
         share = self._settings.scoring.max_failed_share
-        if self._num_failed > share * max(self._num_tried, _FEWEST_TRIED):
-            raise StoppedError(
-                f"{self._num_failed:,} of {self._num_tried:,} rows tried could not be scored (scoring_failed, with the "
-                f"reason in {self._folder.path}/rejects), more than scoring.max_failed_share ({share:g}) allows. Where the "
-                "rows are at fault, raise it and run the same command again; where the model or the machine is, score "
-                "into a new folder."
-            )
+        with closing(summaries):
+            for summary in summaries:
+                yield summary
+                self._num_failed += summary.failed
+                self._num_tried += summary.num_rows
+                if self._num_failed > share * max(self._num_tried, _FEWEST_TRIED):
+                    raise StoppedError(
+                        f"{self._num_failed:,} of {self._num_tried:,} rows tried could not be scored (scoring_failed, with "
+                        f"the reason in {self._folder.path}/rejects), more than scoring.max_failed_share ({share:g}) allows. "
+                        "Where the rows are at fault, raise it and run the same command again; where the model or the "
+                        "machine is, score into a new folder."
+                    )
 
     def _warn(self, warning: str) -> None:
         self._warnings.append(warning)
@@ -317,7 +320,7 @@ class _Run:
         )
 
 
-def _summaries(shards: Sequence[Shard], job: Job, actors: ActorPlan) -> Iterator[ShardSummary]:
+def _summaries(shards: Sequence[Shard], job: Job, actors: ActorPlan) -> Generator[ShardSummary, None, None]:
     """What each committed shard held, as it comes. Ray holds something for each shard from the start, so they go in waves."""
     for start in range(0, len(shards), SHARDS_A_WAVE):
         dataset = build(shards[start : start + SHARDS_A_WAVE], job, actors)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 
 import pytest
-import ray
-from ray.cluster_utils import Cluster
 
 from raygen.pipeline import run as run_module
-from raygen.pipeline.cluster import ActorPlan, _configure_data, _quiet_start
+from raygen.pipeline.cluster import ActorPlan
 from raygen.pipeline.progress import RunProgress
 from raygen.pipeline.run import run_score
 from tests.cluster.builders import NUM_VARIANTS, assert_whole, deltas, settings, write_inputs
@@ -19,28 +16,6 @@ from tests.object_storage import s3_server
 from tests.pipeline.faults import faulty_scorer
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
-
-
-@pytest.fixture
-def cluster(tmp_path):
-    """A head without a GPU; ``add(name)`` starts a node with one and with a cache of its own."""
-    os.environ.setdefault("RAY_AUTH_TOKEN", "0" * 64)
-    started = Cluster()
-    add = lambda name, **more: started.add_node(  # noqa: E731
-        num_cpus=1,
-        object_store_memory=80 * 2**20,
-        include_dashboard=False,
-        env_vars={"RAYGEN_CACHE": str(tmp_path / "caches" / name)},
-        **more,
-    )
-    with _quiet_start():
-        add("head", num_gpus=0)
-        ray.init(address=started.address, log_to_driver=False, logging_level="ERROR")
-    _configure_data()
-    started.add = partial(add, num_gpus=1)
-    yield started
-    ray.shutdown()
-    started.shutdown()
 
 
 @pytest.fixture
@@ -52,18 +27,19 @@ def server():
 def test_nodes_that_go_and_come_change_nothing(tmp_path, cluster, server, monkeypatch):
     here = write_inputs(tmp_path)
     there = {name: server.put(Path(path).name, Path(path).read_bytes()) for name, path in here.items()}
-    leaving = cluster.add("leaving")
-    cluster.add("staying")
-    monkeypatch.setattr(run_module, "plan_actors", lambda *_: ActorPlan(1, 3, 0, 1, 1))
+    nodes_there, add = cluster
+    leaving = add("leaving")
+    add("staying")
+    monkeypatch.setattr(run_module, "plan_actors", lambda *_, **__: ActorPlan(1, 3, 0, 1, 1))
     committed: list[int] = []
     advance = RunProgress.advance
 
     def disturb(progress: RunProgress, variants: int, tokens: int) -> None:
         committed.append(variants)
         if len(committed) == 2:
-            cluster.remove_node(leaving, allow_graceful=False)
+            nodes_there.remove_node(leaving, allow_graceful=False)
         if len(committed) == 3:
-            cluster.add("coming")
+            add("coming")
         advance(progress, variants, tokens)
 
     monkeypatch.setattr(RunProgress, "advance", disturb)
@@ -73,7 +49,7 @@ def test_nodes_that_go_and_come_change_nothing(tmp_path, cluster, server, monkey
     assert sum(committed) == NUM_VARIANTS
 
     monkeypatch.setattr(RunProgress, "advance", advance)
-    monkeypatch.setattr(run_module, "plan_actors", lambda *_: ActorPlan(1, 1, 0, 1, 1))
+    monkeypatch.setattr(run_module, "plan_actors", lambda *_, **__: ActorPlan(1, 1, 0, 1, 1))
     run_score(settings(here, str(tmp_path / "one")), say=lambda line: None)
     assert_whole(server.uri("out"), deltas(str(tmp_path / "one")))
 

@@ -10,6 +10,7 @@ import pytest
 
 from raygen.errors import StoppedError
 from raygen.model.random_checkpoint import demo_config, write_random_checkpoint
+from raygen.pipeline.pieces import rows_in_pieces
 from raygen.pipeline.run import run_score
 from raygen.sequence.reference import open_reference
 from raygen.settings import load_settings
@@ -61,12 +62,14 @@ def deltas(path: str) -> dict[str, float]:
 def test_the_scores_are_those_of_a_run_on_this_machine_and_a_stopped_run_goes_on(tmp_path, server, inputs):
     score(inputs, str(tmp_path / "out"))
     expected, out = deltas(str(tmp_path / "out")), server.uri("out")
-    with pytest.raises(StoppedError):
-        score(there(inputs, server), out, make_scorer=partial(faulty_scorer, raises=set(range(200, 301))))
-    kept = deltas(out)
-    assert 0 < len(kept) < len(expected)
-    again = score(there(inputs, server), out)
-    assert again.counts.already_scored == len(kept)
+    often = {"scoring.keep_every": 1e-6}  # pieces of 64, 32, 16, ... rows
+    with pytest.raises(StoppedError, match="of shards that are not whole yet"):
+        score({**there(inputs, server), **often}, out, make_scorer=partial(faulty_scorer, stops={251}))
+    committed, pieces = len(deltas(out)), sum(rows_in_pieces(RunFolder(out)).values())
+    assert pieces
+    again = score(there(inputs, server), out, make_scorer=partial(faulty_scorer, seen=tmp_path / "seen"))
+    assert again.counts.already_scored == committed
+    assert sum(map(int, (tmp_path / "seen").read_text().split())) == len(expected) - committed - pieces
     got = deltas(out)
     assert got.keys() == expected.keys()
     np.testing.assert_allclose([got[name] for name in expected], list(expected.values()), atol=1e-4)
