@@ -95,8 +95,13 @@ def _others(filesystem: fs.FileSystem, root: str, own: str) -> dict[str, str]:
     locks = {}
     for info in found:
         if info.type == fs.FileType.File and info.path != own:
-            with suppress(FileNotFoundError), filesystem.open_input_file(info.path) as file:
-                locks[info.path] = file.read().decode()
+            try:
+                with filesystem.open_input_file(info.path) as file:
+                    locks[info.path] = file.read().decode()
+            except FileNotFoundError:
+                continue
+            except OSError:  # it changes or goes just now: unlike anything, so it counts as one that moves
+                locks[info.path] = uuid.uuid4().hex
     return locks
 
 
