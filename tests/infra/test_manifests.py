@@ -86,12 +86,21 @@ def test_what_a_manifest_names_exists_and_settings_load(document):
     found = [path for text in strings(document) for path in container_paths(text)]
     for path in found:
         if path.startswith("/opt/raygen/"):
-            if not path.endswith("jobs/nightly.py"):  # held by the test of jobs/
-                assert (ROOT / path.removeprefix("/opt/raygen/")).exists(), path
+            assert (ROOT / path.removeprefix("/opt/raygen/")).exists(), path
         elif path.startswith("/etc/raygen-job/"):
             assert (INFRA / "kuberay" / path.removeprefix("/etc/raygen-job/")).exists(), path
         else:
             load_settings(str(ROOT / "configs/runs" / path.rpartition("/")[2]))
+
+
+def test_the_nightly_settings_name_a_landing_folder_and_paths_that_the_pods_have():
+    settings = load_settings(str(ROOT / "configs/runs/nightly.yaml"))
+    head = dict(PODS)["rayjob.yaml:RayJob-head"]["containers"][0]
+    written = [mount["mountPath"] for mount in head["volumeMounts"] if not mount.get("readOnly")]
+    read = [mount["mountPath"] for mount in head["volumeMounts"] if mount.get("readOnly")]
+    assert str(settings.output.path).startswith(tuple(f"{place}/" for place in written))
+    for path in (settings.landing.folder, settings.input.reference, settings.model.name):
+        assert str(path).startswith(tuple(f"{place}/" for place in read))
 
 
 def test_the_nightly_job_forbids_a_second_night_beside_it_and_retries_only_what_can_be_resumed():
