@@ -53,9 +53,10 @@ def explain(
     if not settings.input.reference:
         raise SettingsError("explain needs the FASTA of the variant's assembly: give --reference, or --like a run.")
 
+    from raygen.remote import stage
     from raygen.sequence.reference import open_reference
 
-    opened = open_reference(settings.input.reference)
+    opened = open_reference(stage(settings.input.reference))
     unknown = [name for name in settings.input.circular if name not in opened.lengths]
     if unknown:
         raise SettingsError(

@@ -84,13 +84,14 @@ def ingest(
         return
     if not reference or not out or overrides:
         raise SettingsError("raygen ingest VCF... needs --reference and --out; --set goes with a settings file.")
+    from raygen.remote import stage
     from raygen.sequence.reference import open_reference
     from raygen.variants.ingest import ingest as run_ingest
 
     _ingest_with_progress(
         lambda on_progress: run_ingest(
-            vcf,
-            open_reference(reference),
+            [stage(path) for path in vcf],
+            open_reference(stage(reference)),
             Path(out),
             max_allele_length=max_allele_length,
             source_columns=source_column or [],

@@ -12,7 +12,8 @@ from pathlib import Path
 from raygen.errors import SettingsError
 from raygen.model.loading import describe_network
 from raygen.pipeline.intake import take_input
-from raygen.sequence.reference import open_reference
+from raygen.pipeline.staged import staged_reference
+from raygen.remote import stage
 from raygen.settings import Settings
 from raygen.tables.layout import RunFolder
 from raygen.variants.ingest import IngestResult, ingest
@@ -35,14 +36,14 @@ def prepare_input(
     given = settings.input
     if not given.variants or not given.reference:
         raise SettingsError("raygen ingest reads variants; pairs need none: give the settings to `raygen score`.")
-    reference = open_reference(given.reference)
+    reference = staged_reference(given.reference)
     if out is None:
         folder = RunFolder(str(settings.output.path))
         folder.prepare()
         with folder.locked():
             return take_input(settings, folder, reference, _context_length(settings))
     return ingest(
-        given.variants,
+        [stage(path) for path in given.variants],
         reference,
         Path(out),
         max_allele_length=given.max_allele_length,
@@ -58,4 +59,6 @@ def _context_length(settings: Settings) -> int:
     if settings.window.right is not None or not settings.input.haplotype_column:
         return _ANY_LENGTH
     model = settings.model
-    return describe_network(model.name, revision=model.revision, device=model.device, dtype=model.dtype).context_length
+    return describe_network(
+        stage(model.name), revision=model.revision, device=model.device, dtype=model.dtype
+    ).context_length

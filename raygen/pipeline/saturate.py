@@ -20,7 +20,8 @@ from raygen.interpret.saturation import Saturation, as_tsv, lay_out
 from raygen.interpret.saturation_picture import as_page, as_svg
 from raygen.model.loading import describe_network
 from raygen.pipeline.run import RunResult, Say, run_score
-from raygen.sequence.reference import open_reference
+from raygen.pipeline.staged import staged_reference
+from raygen.remote import stage
 from raygen.sequence.window_choices import grid_window
 from raygen.settings import Settings, WindowSettings, load_settings
 from raygen.tables.layout import read_scores
@@ -59,7 +60,7 @@ def run_saturation(
     variants_file = Path(out) / "input" / "variants.parquet"
     ours = {"input.variants": [str(variants_file)], "output.path": out}
     settings = on_a_grid(load_settings(None, overrides, {**given, **ours}))
-    reference = open_reference(str(settings.input.reference))
+    reference = staged_reference(str(settings.input.reference))
     region = parse_region(region_text, reference)
     variants = saturating_variants(region, reference, deletions)
     if not len(variants):
@@ -80,7 +81,7 @@ def on_a_grid(settings: Settings) -> Settings:
     if window.anchor == "variant" and "anchor" in window.model_fields_set:
         return settings
     found = describe_network(
-        model.name,
+        stage(model.name),
         revision=model.revision,
         device=model.device,
         dtype=model.dtype,

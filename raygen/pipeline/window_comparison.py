@@ -12,9 +12,11 @@ import pyarrow as pa
 
 from raygen.errors import InputError, SettingsError
 from raygen.interpret.compare_windows import WindowComparison, as_json, compare_windows
+from raygen.pipeline.staged import staged_reference
+from raygen.remote import stage
 from raygen.scoring.likelihood import load_model
 from raygen.scoring.window_trial import sample_variants, try_windows
-from raygen.sequence.reference import Reference, open_reference
+from raygen.sequence.reference import Reference
 from raygen.sequence.window_choices import parse_window, window_text, windows_to_compare
 from raygen.variants.ingest import ingest
 from raygen.variants.publish import VARIANTS_FOLDER, is_ingested, read_ingest_info
@@ -47,11 +49,11 @@ def run_comparison(request: ComparisonRequest, say: Callable[[str], None] = prin
         InputError: the input cannot be read, or holds no variant that can be scored.
     """
     windows = [parse_window(text) for text in request.windows]
-    reference = open_reference(request.reference)
+    reference = staged_reference(request.reference)
     if unknown := [name for name in request.circular if name not in reference.lengths]:
         raise SettingsError(f"--circular names {', '.join(unknown)}, which {request.reference} does not have.")
     sample = _sample(request, reference)
-    model = load_model(request.model, device=request.device, dtype=request.dtype)
+    model = load_model(stage(request.model), device=request.device, dtype=request.dtype)
     windows = windows or windows_to_compare(model.context_length)
     say(f"{len(sample):,} variants under {len(windows)} windows, model {model.name}, strand {request.strand}")
     trials = try_windows(
@@ -97,11 +99,13 @@ def write_comparison(comparisons: Sequence[WindowComparison], request: Compariso
 
 def _sample(request: ComparisonRequest, reference: Reference) -> pa.Table:
     """The sample, from an ingested folder as it is or from anything else that ``ingest`` reads."""
-    only = Path(request.variants[0]) if len(request.variants) == 1 else None
+    only = Path(stage(request.variants[0])) if len(request.variants) == 1 else None
     if only and is_ingested(only) and read_ingest_info(only)["reference"]["digest"] == reference.digest:
         sample = sample_variants(only / VARIANTS_FOLDER, request.sample, request.seed)
     else:
-        inputs = [path / VARIANTS_FOLDER if is_ingested(path) else path for path in map(Path, request.variants)]
+        inputs = [
+            path / VARIANTS_FOLDER if is_ingested(path) else path for path in map(Path, map(stage, request.variants))
+        ]
         with tempfile.TemporaryDirectory() as scratch:
             taken = ingest(inputs, reference, Path(scratch) / "ingested")
             sample = sample_variants(taken.variants_dir, request.sample, request.seed)
