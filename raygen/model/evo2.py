@@ -22,6 +22,7 @@ Shapes:  B rows   T tokens   D channels (hidden_size)   V vocabulary   N states 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -205,7 +206,7 @@ def _width_faults(settings: dict[str, Any]) -> list[str]:
 # Each uses only its own parameters inside its own forward: accelerate brings offloaded ones in just then.
 
 
-class HyenaFilter(nn.Module):
+class HyenaFilter(nn.Module, ABC):
     """(x2, x1, v), interleaved → short filter on each → x2 · inner(x1 · v), all in float32.
 
     The kinds differ in ``inner``: x (D, B, T) and the state before to y (D, B, T) and, if asked for, the state after.
@@ -230,8 +231,9 @@ class HyenaFilter(nn.Module):
             return gated_DBT, None
         return gated_DBT, HyenaState(last_inputs(before_BCJ, z_CBT), after_BDN)
 
+    @abstractmethod
     def inner(self, x_DBT: Tensor, before: Tensor | None, return_state: bool) -> tuple[Tensor, Tensor | None]:
-        raise NotImplementedError
+        """The filter of this kind, and its state after the last token when asked for."""
 
 
 class ShortHyena(HyenaFilter):
