@@ -15,6 +15,7 @@ from raygen.interpret.class_words import MINUS
 from raygen.interpret.report import tally as tally_module
 from raygen.interpret.report import write_report
 from raygen.interpret.report.chart_style import quantile, spreads
+from raygen.interpret.report.charts import throughput
 from raygen.interpret.report.tally import BIN, tally_scores
 from raygen.interpret.report.words import variant_words
 from raygen.tables.layout import RunFolder
@@ -98,6 +99,16 @@ def test_strands_agree_as_by_hand(tmp_path):
     assert (agreement.rows, agreement.same_class, agreement.one_step_apart) == (4, 2, 1)
     # forward -8 -8 -8 0, reverse -8 -4 0 0: covariance 6, variances 12 and 11
     assert agreement.correlation == pytest.approx(6 / (12 * 11) ** 0.5)
+
+
+def test_a_last_burst_is_no_rate_of_its_own():
+    """Ten variants a second for 100 seconds, and ten that are counted a hundredth of a second later."""
+    points = [(float(second), 10 * second, 0) for second in range(1, 101)]
+    figure = throughput([*points, (100.01, 1010, 0)])
+    assert figure is not None
+    assert "from 10 to 12.5" in figure.words  # the last four seconds hold it: 50 variants
+    assert throughput([(5.0, 10, 0), (5.0, 20, 0), (5.0, 30, 0)]).words.count("from 6 to 6") == 1
+    assert throughput([(0.0, 10, 0)] * 3) is None
 
 
 def test_a_variant_in_words_names_all_there_is():

@@ -61,7 +61,7 @@ def zero_line(axis: str = "y") -> alt.Chart:
 
 
 def name_axis() -> alt.Axis:
-    return alt.Axis(labelLimit=150, labelPadding=8, ticks=False, domain=False)
+    return alt.Axis(labelLimit=170, labelPadding=8, ticks=False, domain=False)
 
 
 def tip(field: str, title: str, number_format: str | None, kind: str = "Q") -> alt.Tooltip:

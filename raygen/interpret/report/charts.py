@@ -186,7 +186,7 @@ def strands(tally: Tally) -> Figure | None:
 
 def throughput(points: Sequence[Point]) -> Figure | None:
     """Variants a second over the time of the run."""
-    if len(points) < 3:
+    if len(points) < 3 or points[-1][0] <= 0:
         return None
     seconds, unit = next((size, name) for size, name in _CLOCK if points[-1][0] >= 3 * size or size == 1)
     steps = _rates(points).with_columns((pl.col("seconds") / seconds).round(3).alias("time"))
@@ -282,7 +282,8 @@ def _rates(points: Sequence[Point]) -> pl.DataFrame:
     stretch = points[-1][0] / min(100, max(len(points) // 3, 1))
     rows, before = [], (0.0, 0, 0)
     for point in points:
-        if point[0] - before[0] >= stretch or (point is points[-1] and point[0] > before[0]):
+        left = points[-1][0] - point[0]  # a short stretch at the end would show the last burst as a rate
+        if (point[0] - before[0] >= stretch and left >= stretch / 2) or (point is points[-1] and point[0] > before[0]):
             seconds = point[0] - before[0]
             rows.append((point[0], (point[1] - before[1]) / seconds, (point[2] - before[2]) / seconds))
             before = tuple(point)  # type: ignore[assignment]
