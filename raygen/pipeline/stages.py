@@ -135,10 +135,19 @@ def commit_shard(scored: pa.Table, job: Job) -> pa.Table:
         abstained=pc.sum(scores["abstained"]).as_py() or 0,
         classes={name: pc.sum(pc.equal(scores["classification"], name)).as_py() or 0 for name in CLASSES},
         flags=_count(pc.list_flatten(scores["flags"])),
-        tokens_by_two_passes=2 * len(strands_read(job.strand)) * (pc.sum(scores["num_tokens"]).as_py() or 0),
+        tokens_by_two_passes=_tokens_by_two_passes(new.filter(pc.is_null(new["failure"])), job.strand),
         stage_seconds=seconds,
         **cost,
     ).to_table()
+
+
+def _tokens_by_two_passes(rows: pa.Table, strand: str) -> int:
+    """What ``pair`` would read for these rows: on a grid the reverse strand's window has a length of its own."""
+    tokens = pc.sum(rows["num_tokens"]).as_py() or 0
+    if len(strands_read(strand)) == 1:
+        return 2 * tokens
+    longer = pc.sum(pc.subtract(rows["length_reverse"], rows["length_forward"])).as_py() or 0
+    return 2 * (2 * tokens + longer)
 
 
 def _carried(job: Job) -> dict[str, str]:

@@ -52,11 +52,11 @@ def test_an_undeclared_domain_flags_nothing(tmp_path):
 
 def test_a_domain_that_the_model_was_not_trained_on_flags_every_row(tmp_path):
     lines: list[str] = []
-    result = score(tmp_path, lines=lines, **{"input.domain": "mitochondrion"})
+    result = score(tmp_path, lines=lines, **{"input.domain": "bacteria"})
     assert all(OFF_LABEL_DOMAIN in flags for flags in read_scores(result.output)["flags"].to_pylist())
     assert result.counts.flags[OFF_LABEL_DOMAIN] == result.counts.scored == 12
     (said,) = [line for line in lines if OFF_LABEL_DOMAIN in line]
-    assert said.startswith("warning: input.domain is mitochondrion, but demo was trained on nothing")
+    assert said.startswith("warning: input.domain is bacteria, but demo was trained on mitochondrion")
     assert manifest(result)["warnings"][0] in said
     assert summary(result).startswith(said)
 
