@@ -67,8 +67,8 @@ def test_a_region_without_variants_is_refused_and_leaves_nothing(tmp_path, refer
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        ([], (4096, 256, "grid", 2048)),
-        (["window.right=64"], (4096, 64, "grid", 2048)),
+        ([], (2048, 256, "grid", 1024)),
+        (["window.right=64"], (2048, 64, "grid", 1024)),
         (["window.anchor=variant", "window.right=64"], (None, 64, "variant", None)),
     ],
 )
