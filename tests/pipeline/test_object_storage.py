@@ -68,8 +68,9 @@ def test_the_scores_are_those_of_a_run_on_this_machine_and_a_stopped_run_goes_on
     committed, pieces = len(deltas(out)), sum(rows_in_pieces(RunFolder(out)).values())
     assert pieces
     again = score(there(inputs, server), out, make_scorer=partial(faulty_scorer, seen=tmp_path / "seen"))
-    assert again.counts.already_scored == committed
-    assert sum(map(int, (tmp_path / "seen").read_text().split())) == len(expected) - committed - pieces
+    # What was kept when we looked is not scored again; an actor may have kept more before it was ended.
+    assert again.counts.already_scored >= committed
+    assert sum(map(int, (tmp_path / "seen").read_text().split())) <= len(expected) - committed - pieces
     got = deltas(out)
     assert got.keys() == expected.keys()
     np.testing.assert_allclose([got[name] for name in expected], list(expected.values()), atol=1e-4)
