@@ -75,7 +75,7 @@ def read_in_a_loop(path: str, stop, reading, results) -> None:
     """What a reader that knows nothing of raygen sees of a path and of what it leads to: rows and distinct rows."""
     seen, by_link = set(), set()
     while not stop.is_set():
-        # A reader that listed scores/ just before the first compaction finds its files gone, loudly, and reads again.
+        # Before the first compaction scores/ is no link yet: a reader on its way then may find files gone, and reads again.
         with suppress(FileNotFoundError):
             table = ds.dataset(os.path.realpath(path), partitioning="hive").to_table(columns=["variant_id"])
             seen.add((len(table), len(set(table["variant_id"].to_pylist()))))
