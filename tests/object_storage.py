@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import quote
+from urllib.request import Request, urlopen
 
 import boto3
 from moto.server import ThreadedMotoServer
@@ -22,6 +23,8 @@ class S3Server:
 
     def __init__(self, endpoint: str, requests: list[tuple[str, str]]) -> None:
         self.endpoint, self.requests = endpoint, requests
+        # moto keeps its buckets in the process, beyond the server: what an earlier test put there goes first
+        urlopen(Request(f"{endpoint}/moto-api/reset", method="POST")).close()
         self._client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
         self._client.create_bucket(Bucket=BUCKET)
 
