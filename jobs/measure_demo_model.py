@@ -24,7 +24,8 @@ from mitochondrial_corpus import held_out_windows, read_corpus
 import raygen
 from raygen.demo.main import DEMO_WINDOW
 from raygen.demo.mitochondrial_genes import consequence, genes_at
-from raygen.interpret.discrimination import Bootstrap, discriminate
+from raygen.interpret.discrimination import discriminate
+from raygen.interpret.resampling import Bootstrap
 
 ORDER = 11
 PATHOGENIC = ("Pathogenic", "Likely_pathogenic", "Pathogenic/Likely_pathogenic")

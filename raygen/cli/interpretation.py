@@ -62,11 +62,11 @@ def evaluate(
 ) -> None:
     """Measure scores against labels: AUROC and AUPRC with intervals, overall and by group, and risk against coverage."""
     refuse_unwritable([json_file, page])
-    from raygen.interpret.discrimination import Bootstrap
     from raygen.interpret.evaluate import as_json, print_evaluation
     from raygen.interpret.evaluate import evaluate as run_evaluation
     from raygen.interpret.evaluation_page import as_page
     from raygen.interpret.labelled_scores import LabelRequest
+    from raygen.interpret.resampling import Bootstrap
 
     request = LabelRequest(
         scores=scores,

@@ -12,7 +12,8 @@ import pyarrow as pa
 from rich.table import Table
 
 from raygen.interpret.classify import CLASSES
-from raygen.interpret.discrimination import Bootstrap, Discrimination, discriminate
+from raygen.interpret.discrimination import Discrimination, discriminate
+from raygen.interpret.resampling import Bootstrap
 
 SHORT_NAMES = ("P", "LP", "VUS", "B", "GOF")
 """Of the classes, in their order, for a table that fits 80 columns."""

@@ -18,18 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from raygen.interpret.resampling import Bootstrap, resampled_counts
+
 MAX_BINS = 4096
 FEW = 10
 _CHUNK = 100  # replicates at a time: 2 x 100 x 4,096 counts
-
-
-@dataclass(frozen=True)
-class Bootstrap:
-    """How intervals are made. ``replicates`` 0 makes none."""
-
-    replicates: int = 1000
-    seed: int = 0
-    confidence: float = 0.95
 
 
 @dataclass(frozen=True)
@@ -105,13 +98,6 @@ def auprc_of_counts(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
     precision = found / np.maximum(called, 1)
     area: np.ndarray = (positives[..., ::-1] * precision).sum(axis=-1) / positives.sum(axis=-1)
     return area
-
-
-def resampled_counts(counts: np.ndarray, replicates: int, generator: np.random.Generator) -> np.ndarray:
-    """(B, K) counts of as many rows, drawn again with replacement."""
-    total = int(counts.sum())
-    drawn: np.ndarray = generator.multinomial(total, counts / total, size=replicates)
-    return drawn
 
 
 def _intervals(

@@ -15,9 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 from raygen.errors import InputError
-from raygen.interpret.discrimination import Bootstrap, Discrimination, discriminate
+from raygen.interpret.discrimination import Discrimination, discriminate
 from raygen.interpret.groups import in_order
 from raygen.interpret.labelled_scores import LabelledScores, LabelRequest, gather
+from raygen.interpret.resampling import Bootstrap
 from raygen.interpret.risk_coverage import RiskCoverage, risk_coverage
 from raygen.version import __version__
 

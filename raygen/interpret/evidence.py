@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raygen.interpret.discrimination import resampled_counts
+from raygen.interpret.resampling import resampled_counts
 
 STRENGTHS = ("supporting", "moderate", "strong", "very_strong")
 _EXPONENTS = (1 / 8, 1 / 4, 1 / 2, 1.0)

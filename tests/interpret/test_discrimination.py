@@ -4,13 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from raygen.interpret.discrimination import (
-    Bootstrap,
-    auprc_of_counts,
-    auroc_of_counts,
-    binned_counts,
-    discriminate,
-)
+from raygen.interpret.discrimination import auprc_of_counts, auroc_of_counts, binned_counts, discriminate
+from raygen.interpret.resampling import Bootstrap
 
 
 def by_hand():

@@ -7,10 +7,10 @@ import pytest
 from rich.console import Console
 
 from raygen.errors import InputError, SettingsError
-from raygen.interpret.discrimination import Bootstrap
 from raygen.interpret.evaluate import as_json, evaluate, print_evaluation
 from raygen.interpret.evaluation_page import as_page
 from raygen.interpret.labelled_scores import LabelRequest, gather
+from raygen.interpret.resampling import Bootstrap
 from tests.builders import shared
 
 STORED = Path(__file__).parent / "data" / "mt_clinvar_scores.tsv.gz"
