@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raygen.tables.columns import has_item
 from raygen.tables.schemas import REJECTS, SCORES, Reason
 
 CLASSES = ("pathogenic", "likely_pathogenic", "vus", "benign", "gain_of_function")
@@ -47,11 +48,10 @@ def classify(scored: pa.Table, cuts: Sequence[float] = GLM_CLINICAL_CUTS) -> pa.
     apart) or is thin (too many N in the window, or a window in which WT and MUT are the same). Its class is still given.
     """
     delta = scored["delta_llr"].to_numpy()
-    classes = np.array(CLASSES, dtype=object)[class_index(np.nan_to_num(delta), cuts)]
-    abstained = scored["too_many_n"].to_numpy() | _has_flag(scored, "same_sequence") | _strands_disagree(scored, cuts)
-    return scored.append_column("classification", pa.array(classes, pa.string())).append_column(
-        "abstained", pa.array(abstained, pa.bool_())
-    )
+    classes = pa.array(CLASSES).take(pa.array(class_index(np.nan_to_num(delta), cuts)))
+    same = has_item(scored["flags"], "same_sequence")
+    abstained = scored["too_many_n"].to_numpy() | same | _strands_disagree(scored, cuts)
+    return scored.append_column("classification", classes).append_column("abstained", pa.array(abstained))
 
 
 def split_rows(
@@ -66,7 +66,7 @@ def split_rows(
     good, bad = classified.filter(pc.invert(failed)), classified.filter(failed)
     constants = {"model": model, "fingerprint": fingerprint, "run_id": run_id}
     for name, value in constants.items():
-        good = good.append_column(name, pa.array([value] * good.num_rows, pa.string()))
+        good = good.append_column(name, pa.repeat(value, good.num_rows))
     per_base = pc.divide(good["delta_llr"], good["num_tokens"].cast(pa.float64()))
     good = good.append_column("delta_per_base", per_base)
     scores = pa.table({field.name: good[field.name].cast(field.type) for field in SCORES}, schema=SCORES)
@@ -90,7 +90,3 @@ def _strands_disagree(scored: pa.Table, cuts: Sequence[float]) -> np.ndarray:
     both = pc.and_(pc.is_valid(scored["delta_fwd"]), pc.is_valid(scored["delta_rev"])).to_numpy()
     forward, reverse = (np.nan_to_num(scored[name].to_numpy()) for name in ("delta_fwd", "delta_rev"))
     return both & (np.abs(class_index(forward, cuts) - class_index(reverse, cuts)) > 1)
-
-
-def _has_flag(scored: pa.Table, flag: str) -> np.ndarray:
-    return np.array([flag in flags for flags in scored["flags"].to_pylist()], dtype=bool)

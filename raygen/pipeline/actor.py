@@ -21,6 +21,7 @@ from raygen.errors import RaygenError, StoppedError
 from raygen.pipeline.job import Job
 from raygen.pipeline.metrics import peak_gpu_memory
 from raygen.pipeline.pieces import FIRST_PIECE, ActorStart, Piece, ShardPieces
+from raygen.tables.columns import constant
 
 _MANY = 16
 """As many rows that all fail are the model's fault and not theirs."""
@@ -57,7 +58,7 @@ class ScoreShard:
         cost["gpu_memory"] = peak_gpu_memory()
         described = json.dumps({**cost, "score_seconds": time.perf_counter() - began})
         table = pa.concat_tables([scored, planned.filter(already)], promote_options="default")
-        return table.append_column("cost", pa.array([described] * len(table), pa.string()))
+        return table.append_column("cost", constant(described, len(table)))
 
     def _spent(self) -> dict[str, int]:
         spent = self._scorer.spent()

@@ -163,6 +163,7 @@ def _configure_data() -> None:
     context.wait_for_min_actors_s = WAIT_FOR_GPU
     context.max_errored_blocks = 0
     context.actor_init_retry_on_errors = False
+    context.memory_usage_poll_interval_s = None  # else every task starts a thread to watch its memory
 
 
 @dataclass(frozen=True)

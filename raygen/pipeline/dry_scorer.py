@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 
 from raygen.pipeline.job import Job
-from raygen.scoring.pair import PairLikelihoods
 from raygen.scoring.plan import strands_read
-from raygen.scoring.scorer import add_likelihoods
+from raygen.scoring.scored_rows import PairLikelihoods, add_likelihoods
+from raygen.tables.columns import constant
 
 
 class DryScorer:
@@ -46,7 +46,7 @@ class DryScorer:
                 diary.write(f"{began}\t{ended}\n")
         counts = dict.fromkeys(("tokens", "rescored", "halvings", "splits", "batches", "restarts", "gpu_memory"), 0)
         cost = json.dumps({**counts, "score_seconds": ended - began})
-        return scored.append_column("cost", pa.array([cost] * len(planned), pa.string()))
+        return scored.append_column("cost", constant(cost, len(planned)))
 
 
 @dataclass(frozen=True)

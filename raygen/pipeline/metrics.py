@@ -16,6 +16,8 @@ from typing import Any, Protocol
 import pyarrow as pa
 from ray.util.metrics import Counter, Gauge
 
+from raygen.tables.columns import constant
+
 STAGES = ("read", "prepare", "score", "write")
 _SECONDS = "_seconds"
 
@@ -142,8 +144,7 @@ def with_seconds(stage: str, work: Callable[[], pa.Table]) -> pa.Table:
     """What ``work`` returns, with the seconds that it took in a column that travels with the rows."""
     began = time.perf_counter()
     table = work()
-    seconds = pa.array([time.perf_counter() - began] * len(table), pa.float64())
-    return table.append_column(stage + _SECONDS, seconds)
+    return table.append_column(stage + _SECONDS, constant(time.perf_counter() - began, len(table)))
 
 
 def seconds_of(table: pa.Table) -> dict[str, float]:

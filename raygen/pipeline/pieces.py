@@ -32,7 +32,7 @@ from raygen.tables.layout import Identity, RunFolder
 FIRST_PIECE = 64
 """Rows of an actor's first piece, before it knows how fast it is."""
 
-_PARTS = 8  # rows that killed are tried again in this many parts: 4,096 rows are four steps from one row
+_PARTS = 8  # rows that killed are tried again in this many parts: 4,096 rows are four steps from one row, 16,384 five
 _DEATHS_TO_ACCUSE = 2  # one may be a reclaimed machine or somebody's kill
 _MOST_DEATHS = 64
 _MOST_STARTS = 3
@@ -192,8 +192,7 @@ def _rows(name: str) -> Rows:
 
 def _place(shard: str, identity: Identity, ids: pa.ChunkedArray) -> str:
     digest = hashlib.sha256(repr(identity).encode())
-    for name in ids.to_pylist():
-        digest.update(f"\t{name}".encode())
+    digest.update("".join(f"\t{name}" for name in ids.to_pylist()).encode())
     return f"{shard}-{digest.hexdigest()[:12]}"
 
 

@@ -48,7 +48,7 @@ from raygen.tables.pace import Pace
 Say = Callable[[str], None]
 
 SHARDS_A_WAVE = 8192
-"""33 million rows: at the end of a wave actors wait for the last shards and are made again, minutes in hours of work."""
+"""134 million rows: at the end of a wave actors wait for the last shards and are made again, minutes in days of work."""
 _FEWEST_TRIED = 300  # rows: in a small input one bad row is a large share
 
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -28,6 +29,7 @@ from raygen.pipeline.pieces import forget
 from raygen.pipeline.shards import CARRIED
 from raygen.pipeline.staged import staged_reference
 from raygen.scoring.plan import plan_windows, strands_read
+from raygen.scoring.scored_rows import with_flag
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS, variant_ids
 
 PAIR_DIGEST = "pair_digest"
@@ -107,13 +109,12 @@ def _plan_pairs(shard: pa.Table, job: Job) -> pa.Table:
 def commit_shard(scored: pa.Table, job: Job) -> pa.Table:
     """Classify, write the shard, and say what it held."""
     began = time.perf_counter()
-    (shard,) = set(scored["shard"].to_pylist())
-    (chrom,) = set(scored["chrom"].to_pylist())
+    (shard,), (chrom,) = (pc.unique(scored[name]).to_pylist() for name in ("shard", "chrom"))
     already = scored["already_scored"]
     num_already = pc.sum(already).as_py()
     new = scored.filter(pc.invert(already))
     if job.off_label:
-        new = _with_flag_on_all(new, OFF_LABEL_DOMAIN)
+        new = with_flag(new, OFF_LABEL_DOMAIN, np.ones(len(new), bool))
     new = _classified(new, job)
     extra = _carried(job) if job.window else {PAIR_DIGEST: PAIR_DIGEST}
     extra |= {name: name for name in CALIBRATED_COLUMNS} if job.calibration else {}
@@ -169,11 +170,6 @@ def _earlier(job: Job, chrom: str | None, extra: Sequence[str] = (), near: tuple
     if not files:
         return pa.table({name: pa.array([], pa.string()) for name in ("variant_id", *extra)})
     return job.open_folder(job.output).scored_ids(files, extra, near)
-
-
-def _with_flag_on_all(rows: pa.Table, flag: str) -> pa.Table:
-    flags = pa.array([[*said, flag] for said in rows["flags"].to_pylist()], pa.list_(pa.string()))
-    return rows.set_column(rows.schema.get_field_index("flags"), "flags", flags)
 
 
 def _count(values: Any) -> dict[str, int]:

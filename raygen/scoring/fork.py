@@ -21,8 +21,8 @@ from raygen.errors import StoppedError
 from raygen.model.state import PrefixState
 from raygen.scoring.batches import is_out_of_memory
 from raygen.scoring.likelihood import ResidentModel
-from raygen.scoring.pair import PairLikelihoods, SequencePair
 from raygen.scoring.prefix_plan import Branch, Family, Walk, make_walk, plan_walks
+from raygen.scoring.scored_rows import PairLikelihoods, SequencePair
 
 SMALLEST_PASS = 64
 """Tokens: a walk of one family that does not fit even in passes of this size stops the run."""

@@ -9,34 +9,13 @@ subtracted.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from raygen.scoring.batches import run_in_batches
 from raygen.scoring.likelihood import ResidentModel
 from raygen.scoring.prefix_plan import first_difference
-
-SequencePair = tuple[np.ndarray, np.ndarray]
-"""WT and MUT tokens, uint8 each."""
-
-
-@dataclass(frozen=True)
-class PairLikelihoods:
-    """Likelihoods of P pairs, nats.
-
-    Attributes:
-        ll_wt, ll_mut: (P,) float64; ``ll_mut`` is ``ll_wt + delta``.
-        delta: (P,) float64.
-        num_tokens: (P,) int64, tokens that were summed over.
-        same_sequence: (P,) bool, WT and MUT do not differ.
-    """
-
-    ll_wt: np.ndarray
-    ll_mut: np.ndarray
-    delta: np.ndarray
-    num_tokens: np.ndarray
-    same_sequence: np.ndarray
+from raygen.scoring.scored_rows import PairLikelihoods, SequencePair
 
 
 def score_token_pairs(model: ResidentModel, pairs: Sequence[SequencePair]) -> PairLikelihoods:

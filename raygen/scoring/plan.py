@@ -29,6 +29,7 @@ from raygen.sequence.windows import (
     mirror,
     place_windows,
 )
+from raygen.tables.columns import string_lists
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS
 
 HAPLOTYPE = "haplotype"
@@ -63,10 +64,12 @@ def plan_windows(
 
 def contig_runs(table: pa.Table) -> list[tuple[str, pa.Table]]:
     """Consecutive rows of one contig: (chrom, rows) in the table's order."""
-    chroms = table["chrom"].combine_chunks().to_pylist()
-    starts = [row for row, chrom in enumerate(chroms) if row == 0 or chrom != chroms[row - 1]]
-    edges = [*starts, len(chroms)]
-    return [(chroms[start], table.slice(start, end - start)) for start, end in pairwise(edges)]
+    runs = pc.run_end_encode(table["chrom"].combine_chunks())
+    ends = runs.run_ends.to_pylist()
+    return [
+        (chrom, table.slice(start, end - start))
+        for chrom, (start, end) in zip(runs.values.to_pylist(), pairwise([0, *ends]), strict=True)
+    ]
 
 
 def _plan_contig(variants: pa.Table, bases: np.ndarray, window: Window, strand: str, circular: bool) -> pa.Table:
@@ -91,7 +94,7 @@ def _plan_contig(variants: pa.Table, bases: np.ndarray, window: Window, strand: 
         "start_reverse": _starts(placed.get("reverse"), len(variants)),
         "window_start": pa.array(start % max(len(bases), 1), pa.int64()),
         "window_end": pa.array(start % max(len(bases), 1) + length, pa.int64()),
-        "flags": pa.array(_flags(placed, num_n, _is_haplotype(variants)), pa.list_(pa.string())),
+        "flags": _flags(placed, num_n, _is_haplotype(variants)),
         "too_many_n": pa.array(num_n > MAX_N_FRACTION * length, pa.bool_()),
     }
     for name, column in planned.items():
@@ -132,18 +135,14 @@ def _is_haplotype(variants: pa.Table) -> np.ndarray:
     return pc.is_valid(variants[HAPLOTYPE_MEMBERS]).to_numpy()
 
 
-def _flags(placed: dict[Strand, Placement], num_n: np.ndarray, is_haplotype: np.ndarray) -> list[list[str]]:
+def _flags(placed: dict[Strand, Placement], num_n: np.ndarray, is_haplotype: np.ndarray) -> pa.ListArray:
     said = {
         SHORT_WINDOW: np.logical_or.reduce([placement.short for placement in placed.values()]),
         SHIFTED_WINDOW: np.logical_or.reduce([placement.shifted for placement in placed.values()]),
         N_IN_WINDOW: num_n > 0,
         HAPLOTYPE: is_haplotype,
     }
-    flags: list[list[str]] = [[] for _ in range(len(num_n))]
-    for flag, rows in said.items():
-        for row in np.flatnonzero(rows):
-            flags[row].append(flag)
-    return flags
+    return string_lists(said, len(num_n))
 
 
 def token_pairs(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import fields
 
 from raygen.scoring.likelihood import ResidentModel
-from raygen.scoring.pair import PairLikelihoods, SequencePair
+from raygen.scoring.scored_rows import PairLikelihoods, SequencePair
 
 ScorePairs = Callable[[Sequence[SequencePair], Sequence[Hashable]], PairLikelihoods]
 """Pairs, and keys that say which WTs begin alike, to likelihoods."""

@@ -16,15 +16,14 @@ from raygen.errors import SettingsError
 from raygen.model.cards import UNVALIDATED
 from raygen.scoring.fork import auto_limits, score_forked_pairs
 from raygen.scoring.likelihood import ResidentModel
-from raygen.scoring.pair import PairLikelihoods, SequencePair, score_token_pairs
+from raygen.scoring.pair import score_token_pairs
 from raygen.scoring.plan import MAX_N_FRACTION, Bases, strands_read, token_pairs, window_keys
 from raygen.scoring.rescore import ScorePairs, rescoring
+from raygen.scoring.scored_rows import PairLikelihoods, SequencePair, add_likelihoods, with_flag
 from raygen.sequence.tokens import count_n, encode
-from raygen.sequence.windows import N_IN_WINDOW, Strand
+from raygen.sequence.windows import N_IN_WINDOW
 from raygen.tables.schemas import PAIRS
 
-SAME_SEQUENCE = "same_sequence"
-"""Flag: WT and MUT are the same within the window (an indel at a contig's end), so the delta says nothing."""
 UNEQUAL_LENGTH = "unequal_length"
 """Flag: the two sequences of a pair differ in length, so their sums run over different numbers of tokens."""
 
@@ -114,35 +113,6 @@ class PairScorer:
         return _with_failure(add_likelihoods(_without_coordinates(pairs, tokens), {"forward": _nothing(pairs)}), reason)
 
 
-def add_likelihoods(planned: pa.Table, by_strand: dict[Strand, PairLikelihoods]) -> pa.Table:
-    """Append ``ll_wt, ll_mut, delta_llr, delta_fwd, delta_rev, num_tokens, failure`` to R planned rows.
-
-    Values are the means over the strands that were read, the strands' own deltas are kept beside them. Rows with a value
-    that is not finite have a ``failure``; in the other rows it is null. A pair whose sequences are the same, on every
-    strand, gets the flag ``same_sequence``.
-    """
-    strands = list(by_strand.values())
-    ll_wt = np.mean([strand.ll_wt for strand in strands], axis=0)
-    delta = np.mean([strand.delta for strand in strands], axis=0)
-    finite = np.isfinite(ll_wt) & np.isfinite(delta)
-    nothing = pa.nulls(planned.num_rows, pa.float64())
-    columns = {
-        "ll_wt": pa.array(ll_wt),
-        "ll_mut": pa.array(ll_wt + delta),
-        "delta_llr": pa.array(delta),
-        "delta_fwd": pa.array(by_strand["forward"].delta) if "forward" in by_strand else nothing,
-        "delta_rev": pa.array(by_strand["reverse"].delta) if "reverse" in by_strand else nothing,
-        "num_tokens": pa.array(strands[0].num_tokens),
-        "failure": pa.array(
-            [None if good else "the model gave a value that is not finite" for good in finite], pa.string()
-        ),
-    }
-    for name, column in columns.items():
-        planned = planned.append_column(name, column)
-    same = np.logical_and.reduce([strand.same_sequence for strand in strands])
-    return _with_flag(planned, SAME_SEQUENCE, same)
-
-
 def _nothing(rows: pa.Table) -> PairLikelihoods:
     """No value for any row."""
     missing = np.full(len(rows), np.nan)
@@ -150,8 +120,7 @@ def _nothing(rows: pa.Table) -> PairLikelihoods:
 
 
 def _with_failure(table: pa.Table, reason: str) -> pa.Table:
-    failure = pa.array([reason] * len(table), pa.string())
-    return table.set_column(table.schema.get_field_index("failure"), "failure", failure)
+    return table.set_column(table.schema.get_field_index("failure"), "failure", pa.repeat(reason, len(table)))
 
 
 def _without_coordinates(pairs: pa.Table, tokens: Sequence[SequencePair]) -> pa.Table:
@@ -181,11 +150,4 @@ def _without_coordinates(pairs: pa.Table, tokens: Sequence[SequencePair]) -> pa.
 
 def _flag_all(scored: pa.Table, unvalidated: bool) -> pa.Table:
     """Every row of a model whose published numbers need what is not done here says so."""
-    return _with_flag(scored, UNVALIDATED, np.full(len(scored), unvalidated))
-
-
-def _with_flag(table: pa.Table, flag: str, rows: np.ndarray) -> pa.Table:
-    if not rows.any():
-        return table
-    flags = [[*said, flag] if new else said for said, new in zip(table["flags"].to_pylist(), rows, strict=True)]
-    return table.set_column(table.schema.get_field_index("flags"), "flags", pa.array(flags, pa.list_(pa.string())))
+    return with_flag(scored, UNVALIDATED, np.full(len(scored), unvalidated))

@@ -4,7 +4,7 @@ In: a run's folder. Out: rows of a contig by positions or between two, and windo
 
 What a file holds is in its footer, and footers are read as they are needed. The shards of one input are numbered in the order
 of their positions, because an input is sorted before it is cut; so the files that reach into a region are found by bisection: some
-twenty footers of thousands. A file holds at most 4,096 rows of one contig, so a row group is a small stretch of the genome.
+twenty footers of thousands. A file holds at most 16,384 rows of one contig, so a row group is a small stretch of the genome.
 
 Pairs have no coordinates: their contig is None, and all of them are one window.
 """

@@ -55,7 +55,9 @@ def test_small_row_groups_are_joined_in_a_large_input(tmp_path):
     assert sum(shard.num_rows for shard in shards) == 300 * 64
 
 
-@pytest.mark.parametrize(("rows", "expected"), [(0, 64), (1000, 64), (64_000, 1000), (10**9, MAX_SHARD_ROWS)])
+@pytest.mark.parametrize(
+    ("rows", "expected"), [(0, 64), (1000, 64), (64_000, 1000), (10**6, 4096), (10**7, 9765), (10**9, MAX_SHARD_ROWS)]
+)
 def test_the_size_of_a_shard_grows_with_the_input_up_to_a_limit(rows, expected):
     assert shard_rows(rows) == expected
 

@@ -1,0 +1,70 @@
+"""What a scorer gives: likelihoods of pairs, and planned rows that carry them. No model and no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from raygen.sequence.windows import Strand
+from raygen.tables.columns import with_item
+
+SAME_SEQUENCE = "same_sequence"
+"""Flag: WT and MUT are the same within the window (an indel at a contig's end), so the delta says nothing."""
+
+SequencePair = tuple[np.ndarray, np.ndarray]
+"""WT and MUT tokens, uint8 each."""
+
+
+@dataclass(frozen=True)
+class PairLikelihoods:
+    """Likelihoods of P pairs, nats.
+
+    Attributes:
+        ll_wt, ll_mut: (P,) float64; ``ll_mut`` is ``ll_wt + delta``.
+        delta: (P,) float64.
+        num_tokens: (P,) int64, tokens that were summed over.
+        same_sequence: (P,) bool, WT and MUT do not differ.
+    """
+
+    ll_wt: np.ndarray
+    ll_mut: np.ndarray
+    delta: np.ndarray
+    num_tokens: np.ndarray
+    same_sequence: np.ndarray
+
+
+def add_likelihoods(planned: pa.Table, by_strand: dict[Strand, PairLikelihoods]) -> pa.Table:
+    """Append ``ll_wt, ll_mut, delta_llr, delta_fwd, delta_rev, num_tokens, failure`` to R planned rows.
+
+    Values are the means over the strands that were read, the strands' own deltas are kept beside them. Rows with a value
+    that is not finite have a ``failure``; in the other rows it is null. A pair whose sequences are the same, on every
+    strand, gets the flag ``same_sequence``.
+    """
+    strands = list(by_strand.values())
+    ll_wt = np.mean([strand.ll_wt for strand in strands], axis=0)
+    delta = np.mean([strand.delta for strand in strands], axis=0)
+    finite = np.isfinite(ll_wt) & np.isfinite(delta)
+    nothing = pa.nulls(planned.num_rows, pa.float64())
+    columns = {
+        "ll_wt": pa.array(ll_wt),
+        "ll_mut": pa.array(ll_wt + delta),
+        "delta_llr": pa.array(delta),
+        "delta_fwd": pa.array(by_strand["forward"].delta) if "forward" in by_strand else nothing,
+        "delta_rev": pa.array(by_strand["reverse"].delta) if "reverse" in by_strand else nothing,
+        "num_tokens": pa.array(strands[0].num_tokens),
+        "failure": pc.if_else(finite, pa.scalar(None, pa.string()), "the model gave a value that is not finite"),
+    }
+    for name, column in columns.items():
+        planned = planned.append_column(name, column)
+    same = np.logical_and.reduce([strand.same_sequence for strand in strands])
+    return with_flag(planned, SAME_SEQUENCE, same)
+
+
+def with_flag(table: pa.Table, flag: str, rows: np.ndarray) -> pa.Table:
+    """The table with a flag more in the rows that (R,) Booleans name."""
+    if not rows.any():
+        return table
+    return table.set_column(table.schema.get_field_index("flags"), "flags", with_item(table["flags"], flag, rows))

@@ -1,0 +1,47 @@
+"""Columns that tables are given on their way, made without a Python object for each row."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Column: TypeAlias = pa.Array | pa.ChunkedArray
+
+
+def constant(value: str | float, num_rows: int) -> pa.DictionaryArray:
+    """The same value in every row, held once. What is written to a file wants ``pa.repeat``, which has a plain type."""
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(num_rows, np.int8)), pa.array([value]))
+
+
+def string_lists(said: dict[str, np.ndarray], num_rows: int) -> pa.ListArray:
+    """Lists of strings: each row has those strings whose (R,) Booleans are true there, in the order of ``said``."""
+    names = list(said)
+    there = np.stack([said[name] for name in names], axis=1) if names else np.zeros((num_rows, 0), bool)
+    _, which = np.nonzero(there)
+    offsets = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
+    values = pa.array(names, pa.string()).take(pa.array(which))
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values)
+
+
+def has_item(lists: Column, item: str) -> np.ndarray:
+    """(R,) bool: the list of strings holds the item."""
+    flat = _flat(lists)
+    found = np.zeros(len(flat), bool)
+    found[pc.list_parent_indices(flat).filter(pc.equal(pc.list_flatten(flat), item)).to_numpy()] = True
+    return found
+
+
+def with_item(lists: Column, item: str, rows: np.ndarray) -> pa.ListArray:
+    """Lists of strings, none of them null, with the item at the end of those where (R,) ``rows`` is true."""
+    flat = _flat(lists)
+    ends = np.cumsum(pc.list_value_length(flat).to_numpy())
+    values = np.insert(pc.list_flatten(flat).to_numpy(zero_copy_only=False), ends[rows], item)
+    offsets = np.concatenate([[0], ends + np.cumsum(rows)])
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values, pa.string()))
+
+
+def _flat(lists: Column) -> pa.ListArray:
+    return lists.combine_chunks() if isinstance(lists, pa.ChunkedArray) else lists
