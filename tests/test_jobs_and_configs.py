@@ -14,7 +14,7 @@ import yaml
 
 from raygen.cli import job
 from raygen.pipeline.intake import take_input
-from raygen.pipeline.run import choose_window
+from raygen.pipeline.resolve import choose_window
 from raygen.sequence.reference import open_reference
 from raygen.settings import load_settings
 from raygen.tables.layout import RunFolder

@@ -19,7 +19,7 @@ from raygen.errors import InputError, SettingsError
 from raygen.model.on_paper import ModelOnPaper, model_on_paper, state_bytes
 from raygen.pipeline.hours import DeviceCost, Price, cost_on_devices
 from raygen.pipeline.intake import ingested_as_wanted
-from raygen.pipeline.run import choose_window
+from raygen.pipeline.resolve import choose_window
 from raygen.pipeline.shards import Shard, plan_shards
 from raygen.pipeline.speeds import MeasuredSpeed, measure_speed
 from raygen.scoring.fork import SHAPES, plan_pairs

@@ -31,7 +31,8 @@ from raygen.pipeline.cluster import remote_address, session
 from raygen.pipeline.landing import LandedFile, changed_since, look_at
 from raygen.pipeline.night_lock import night_lock
 from raygen.pipeline.night_pages import write_pages
-from raygen.pipeline.run import RunResult, Say, fingerprint_and_window, run_score
+from raygen.pipeline.resolve import fingerprint_and_window
+from raygen.pipeline.run import RunResult, Say, run_score
 from raygen.pipeline.staged import staged_reference
 from raygen.sequence.reference import Reference
 from raygen.sequence.windows import Window

@@ -7,22 +7,18 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import ray
-from ray.exceptions import GetTimeoutError, RayError
+from ray.exceptions import RayError
 
-from raygen.errors import Interrupted, RaygenError, RunInterrupted, SettingsError, StoppedError
-from raygen.interpret.calibrate import CALIBRATED_COLUMNS, Calibration, load_calibration, summary
-from raygen.interpret.classify import cuts_as_text
-from raygen.model.cards import OFF_LABEL_DOMAIN, is_off_label
-from raygen.model.loading import DEMO, NetworkDescription, describe_network
+from raygen.errors import Interrupted, RaygenError, RunInterrupted, StoppedError
+from raygen.interpret.calibrate import summary
+from raygen.model.loading import DEMO, NetworkDescription
 from raygen.pipeline.actor_scorer import ActorScorer, ResidentScorer
 from raygen.pipeline.background import in_a_thread
 from raygen.pipeline.build import build
-from raygen.pipeline.cluster import WAIT_FOR_GPU, ActorPlan, plan_actors, remote_address, resources, session
+from raygen.pipeline.cluster import ActorPlan, plan_actors, remote_address, resources, session
 from raygen.pipeline.events import EventLog
 from raygen.pipeline.intake import take_input, where_workers_read
 from raygen.pipeline.job import Job
@@ -30,19 +26,24 @@ from raygen.pipeline.metrics import RunMetrics
 from raygen.pipeline.pieces import forget_all, rows_in_pieces
 from raygen.pipeline.progress import RunProgress
 from raygen.pipeline.ray_errors import in_our_words
+from raygen.pipeline.resolve import (
+    check_circular,
+    check_identity,
+    choose_window,
+    describe_model,
+    job_of,
+    off_label_warning,
+    what_runs,
+)
 from raygen.pipeline.shards import Shard, plan_shards
 from raygen.pipeline.staged import staged_reference
 from raygen.pipeline.stages import ShardSummary
-from raygen.remote import is_remote, shown, stage, with_endpoint
-from raygen.scoring.fingerprint import fingerprint
 from raygen.scoring.scorer import refuse_fork
 from raygen.sequence.reference import Reference
-from raygen.sequence.window_choices import fit_window
-from raygen.sequence.windows import Window
 from raygen.settings import Settings
 from raygen.tables.iceberg import check_catalog, publish
-from raygen.tables.layout import Identity, RunFolder, ScoreFile
-from raygen.tables.manifest import Counts, add_counts, machine, new_run_id, versions
+from raygen.tables.layout import RunFolder, ScoreFile
+from raygen.tables.manifest import Counts, add_counts, machine, versions
 from raygen.tables.pace import Pace
 
 Say = Callable[[str], None]
@@ -88,18 +89,18 @@ def run_score(
         check_catalog(folder, settings.output.catalog)
     with folder.locked(), ExitStack() as ray_session:
         reference = staged_reference(settings.input.reference) if settings.input.reference else None
-        _check_circular(settings, reference)
+        check_circular(settings, reference)
         connect = lambda: ray_session.enter_context(session(settings.cluster.address))  # noqa: E731
         if remote_address(settings.cluster.address):
             connect()
-        model = _describe(settings)
+        model = describe_model(settings)
         if settings.scoring.method == "fork":
             refuse_fork(model.name, model.fork_refusal)
         window = choose_window(settings, model.context_length) if reference else None
-        job = replace(_job(settings, model, window, reference), make_scorer=make_scorer, open_folder=open_folder)
+        job = replace(job_of(settings, model, window, reference), make_scorer=make_scorer, open_folder=open_folder)
         files = folder.score_files()
-        _check_identity(folder, job, files)
-        say(_what_runs(job, model))
+        check_identity(folder, job, files)
+        say(what_runs(job, model))
         for remark in model.remarks:
             say(remark)
         if job.calibration:
@@ -139,7 +140,7 @@ class _Run:
         self._actors: ActorPlan | None = None
         self._metrics, self._log = RunMetrics(job.run_id), EventLog(job.run_id)
         if job.off_label:
-            self._warn(_off_label(settings, model))
+            self._warn(off_label_warning(settings, model))
 
     def take_input(self, reference: Reference | None, files: Sequence[ScoreFile]) -> None:
         """Find or make the ingested input, and see which of its shards are among the committed ``files``."""
@@ -326,172 +327,3 @@ def _summaries(shards: Sequence[Shard], job: Job, actors: ActorPlan) -> Generato
         dataset = build(shards[start : start + SHARDS_A_WAVE], job, actors)
         for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
             yield from ShardSummary.from_table(batch)
-
-
-def _describe(settings: Settings) -> NetworkDescription:
-    """The model as the actors will see it: looked at here, or on a machine with a GPU of the cluster that is connected."""
-    model = settings.model
-    look = partial(
-        _describe_here,
-        model.name,
-        revision=model.revision,
-        device=model.device,
-        dtype=model.dtype,
-        allow_unvalidated=model.allow_unvalidated,
-    )
-    gpus_may_come = model.device == "cuda" and remote_address(settings.cluster.address) is not None
-    if not ray.is_initialized() or model.device == "cpu" or not (resources().gpus or gpus_may_come):
-        return look()
-    ask = ray.remote(lambda: look()).options(num_gpus=settings.cluster.gpus_per_actor, num_cpus=0)
-    try:
-        return ray.get(ask.remote(), timeout=WAIT_FOR_GPU)
-    except GetTimeoutError as error:
-        raise StoppedError(
-            f"No GPU of the cluster was free within {WAIT_FOR_GPU // 60:.0f} minutes to look at {model.name}. Nothing was "
-            "scored yet; the same command tries again."
-        ) from error
-    except RayError as error:
-        raise in_our_words(error, "Nothing was scored yet.") from error
-
-
-def fingerprint_and_window(settings: Settings) -> tuple[str, Window]:
-    """What a run over variants with these settings would have. A cluster must be connected already.
-
-    Raises:
-        SettingsError, InputError: the model cannot be used, or the window does not fit it.
-    """
-    model = _describe(settings)
-    window = choose_window(settings, model.context_length)
-    return fingerprint(model, window, settings.window.strand, tuple(settings.input.circular)), window
-
-
-def _describe_here(name: str, **options: Any) -> NetworkDescription:
-    """The model under the name it was given, wherever its files come from."""
-    return replace(describe_network(stage(name), **options), name=shown(name))
-
-
-def choose_window(settings: Settings, context_length: int) -> Window:
-    """The window of a run: half of the context on each side where nothing else is said, less a grid's stride.
-
-    Of a context of more than 8,192 bases only so much is taken (``usual_length``).
-
-    Raises:
-        SettingsError: it does not fit the model.
-    """
-    asked = settings.window
-    return fit_window(asked.left, asked.right, asked.anchor, asked.stride, context_length, settings.model.name)
-
-
-def _job(settings: Settings, model: NetworkDescription, window: Window | None, reference: Reference | None) -> Job:
-    strand = settings.window.strand if reference else "forward"
-    circular = tuple(settings.input.circular)
-    batch_tokens, state_memory = settings.scoring.max_batch_tokens, settings.scoring.state_memory
-    own = fingerprint(model, window, strand, circular)
-    calibration = _calibration(settings, own)
-    return Job(
-        run_id=new_run_id(),
-        output=_for_other_machines(str(settings.output.path)),
-        reference=_for_other_machines(str(settings.input.reference)) if reference else None,
-        circular=circular,
-        window=window,
-        strand=strand,
-        cuts=calibration.cuts if calibration else settings.classes.cuts,
-        calibration=calibration.model_dump_json() if calibration else None,
-        source_columns=tuple(settings.input.carried_columns),
-        model=shown(settings.model.name),
-        model_source=_model_source(settings.model.name),
-        revision=settings.model.revision,
-        device=model.device,
-        dtype=model.dtype,
-        off_label=is_off_label(settings.input.domain, model.domains),
-        allow_unvalidated=settings.model.allow_unvalidated,
-        method=settings.scoring.method,
-        max_batch_tokens=None if batch_tokens == "auto" else batch_tokens,
-        state_memory=None if state_memory == "auto" else state_memory,
-        threads=1,
-        keep_every=settings.scoring.keep_every,
-        identity=Identity(
-            fingerprint=own,
-            reference_digest=reference.digest if reference else "",
-            cuts=cuts_as_text(
-                calibration.cuts if calibration else settings.classes.cuts, calibration.digest if calibration else None
-            ),
-            source_columns=", ".join(settings.input.carried_columns),
-        ),
-        earlier_files={},
-    )
-
-
-def _calibration(settings: Settings, own_fingerprint: str) -> Calibration | None:
-    """The calibration that the settings name, held to the run's fingerprint.
-
-    Raises:
-        InputError, SettingsError: it cannot be read; it is of other scores, or its columns have names of the input's.
-    """
-    path = settings.classes.calibration
-    if path is None:
-        return None
-    calibration = load_calibration(path)
-    calibration.refuse_other(own_fingerprint, path)
-    if taken := [name for name in settings.input.carried_columns if name in CALIBRATED_COLUMNS]:
-        raise SettingsError(
-            f"input.source_columns: {', '.join(taken)} is what the calibration adds. Rename the column."
-        )
-    return calibration
-
-
-def _for_other_machines(path: str) -> str:
-    return with_endpoint(path) if is_remote(path) else str(Path(path).expanduser().absolute())
-
-
-def _model_source(model: str) -> str:
-    """A model folder as actors elsewhere find it; other names as they are."""
-    return _for_other_machines(model) if is_remote(model) or (model != DEMO and Path(model).is_dir()) else model
-
-
-def _check_circular(settings: Settings, reference: Reference | None) -> None:
-    unknown = [name for name in settings.input.circular if reference and name not in reference.lengths]
-    if unknown:
-        raise SettingsError(
-            f"input.circular names {', '.join(unknown)}, which {settings.input.reference} does not have."
-        )
-
-
-def _check_identity(folder: RunFolder, job: Job, files: Sequence[ScoreFile]) -> None:
-    found = folder.identity(files)
-    if found is None or found == job.identity:
-        return
-    if found.fingerprint != job.identity.fingerprint:
-        raise SettingsError(
-            f"{folder.path} holds scores with the fingerprint {found.fingerprint}; this run's is "
-            f"{job.identity.fingerprint} (another model, precision, window or strand). Give another output folder."
-        )
-    if found.reference_digest != job.identity.reference_digest:
-        raise SettingsError(f"{folder.path} holds scores on another reference. Give another output folder.")
-    if found.cuts != job.identity.cuts:
-        raise SettingsError(
-            f"{folder.path} holds classes with the cut points {found.cuts}; this run's are {job.identity.cuts}. "
-            "Give another output folder."
-        )
-    raise SettingsError(
-        f"{folder.path} holds scores with the source columns {found.source_columns or '(none)'}; this run's are "
-        f"{job.identity.source_columns or '(none)'}. Give another output folder."
-    )
-
-
-def _what_runs(job: Job, model: NetworkDescription) -> str:
-    window = f"window {job.window.left:,}+{job.window.right:,} bases" if job.window else "pairs as they are"
-    if job.window and job.window.stride:
-        window += f" on a grid of {job.window.stride:,}"
-    return (
-        f"model {model.name} ({model.dtype} on {model.device}), {window}, strand {job.strand}, method {job.method}, "
-        f"fingerprint {job.identity.fingerprint}"
-    )
-
-
-def _off_label(settings: Settings, model: NetworkDescription) -> str:
-    trained_on = ", ".join(model.domains or ()) or "nothing"
-    return (
-        f"input.domain is {settings.input.domain}, but {model.name} was trained on {trained_on}: "
-        f"its scores may mean nothing here, and every row has the flag {OFF_LABEL_DOMAIN}."
-    )
