@@ -18,7 +18,7 @@ class Finding:
     says: str
 
 
-def examine(model: str, device: str) -> list[Finding]:
+def examine(model: str, device: str, allow_unvalidated: bool = False) -> list[Finding]:
     """Look at versions, cache, devices and memory, then load a model and score one pair."""
     checks: dict[str, Callable[[], str]] = {
         "versions": _versions,
@@ -26,7 +26,7 @@ def examine(model: str, device: str) -> list[Finding]:
         "memory": _memory,
         "devices": _devices,
         "ray": _ray,
-        "model": lambda: _model(model, device),
+        "model": lambda: try_model(model, device, allow_unvalidated),
     }
     return [_finding(what, check) for what, check in checks.items()]
 
@@ -73,12 +73,17 @@ def _ray() -> str:
         return f"started, sees {there.cpus} CPUs, {there.gpus:g} GPUs and {there.memory / 2**30:.1f} GiB of memory"
 
 
-def _model(name: str, device: str) -> str:
+def try_model(name: str, device: str, allow_unvalidated: bool = False) -> str:
+    """Load a model and score one pair; says what came of it.
+
+    Raises:
+        RaygenError, RuntimeError: it cannot be used.
+    """
     import numpy as np
 
     from raygen.api import load_model, score_pairs
 
-    loaded = load_model(name, device=device)
+    loaded = load_model(name, device=device, allow_unvalidated=allow_unvalidated)
     row = score_pairs(loaded, [("ACGTACGTACGTACGT", "ACGTACGTTCGTACGT")]).to_pylist()[0]
     if not np.isfinite(row["delta_llr"]):
         raise RuntimeError(f"{name} gave a delta that is not finite")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from raygen.cli.options import Config, Debug, Overrides, app, say, screen
+from raygen.cli.options import AllowUnvalidated, Config, Debug, Overrides, app, say, screen
 from raygen.settings import dump_settings, load_settings, refuse_missing_files
 
 config_app = typer.Typer(help="Look at a settings file without running it.", no_args_is_help=True)
@@ -18,12 +18,13 @@ app.add_typer(config_app, name="config")
 def doctor(
     model: Annotated[str, typer.Option(help="The model to try.")] = "demo",
     device: Annotated[str, typer.Option(help="auto, cuda or cpu.")] = "auto",
+    allow_unvalidated: AllowUnvalidated = False,
     debug: Debug = False,
 ) -> None:
     """Check versions, devices, memory, and whether a model loads and scores a pair."""
     from raygen.doctor import examine
 
-    findings = examine(model, device)
+    findings = examine(model, device, allow_unvalidated)
     for finding in findings:
         mark = "[green]ok[/]  " if finding.good else "[red]FAIL[/]"
         screen.print(f"{mark} {finding.what}: {escape(finding.says)}", soft_wrap=True)

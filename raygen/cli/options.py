@@ -28,6 +28,9 @@ VariantsOption = Annotated[
     list[str] | None, typer.Option("--variants", help="Parquet or VCF, files or folders; may be repeated.")
 ]
 ModelOption = Annotated[str | None, typer.Option("--model", help="demo, a folder with a checkpoint, or a hub id.")]
+AllowUnvalidated = Annotated[
+    bool, typer.Option("--allow-unvalidated", help="Take a model whose published numbers need FP8, too.")
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 

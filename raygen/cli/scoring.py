@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from raygen.cli.options import (
+    AllowUnvalidated,
     Config,
     Debug,
     ModelOption,
@@ -201,6 +202,7 @@ def compare_windows(
     circular: Annotated[list[str] | None, typer.Option(help="A contig without ends; may be repeated.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the sample.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cuda or cpu.")] = "auto",
+    allow_unvalidated: AllowUnvalidated = False,
     out: Annotated[str | None, typer.Option("--out", help="JSON file for the table.")] = None,
     debug: Debug = False,
 ) -> None:
@@ -216,7 +218,18 @@ def compare_windows(
     if out:
         refuse_unwritable(out)
     words = [word for word in windows.split(",") if word.strip()]
-    request = ComparisonRequest(variants, reference, model, words, sample, seed, strand, circular or [], device)
+    request = ComparisonRequest(
+        variants,
+        reference,
+        model,
+        words,
+        sample,
+        seed,
+        strand,
+        circular or [],
+        device,
+        allow_unvalidated=allow_unvalidated,
+    )
     comparisons = run_comparison(request, say=say)
     print_comparison(comparisons, screen)
     if out:

@@ -37,7 +37,9 @@ class ModelOnPaper:
         return f"{named}@{self.revision}" if self.revision else named
 
 
-def model_on_paper(name: str, revision: str | None = None, device: str = "auto") -> ModelOnPaper:
+def model_on_paper(
+    name: str, revision: str | None = None, device: str = "auto", allow_unvalidated: bool = False
+) -> ModelOnPaper:
     """What a plan needs to know; the arguments are ``load_network``'s, and so are the errors.
 
     ``device`` may be one that is not here: a run is planned on a laptop for GPUs elsewhere.
@@ -49,7 +51,9 @@ def model_on_paper(name: str, revision: str | None = None, device: str = "auto")
     if card and name != DEMO:
         found = revision or card.revision
         return ModelOnPaper(name, found, card.context_length, card.bos_id, card.num_parameters, kind)
-    described = describe_network(name, revision=revision, device="cpu", dtype="float32")
+    described = describe_network(
+        name, revision=revision, device="cpu", dtype="float32", allow_unvalidated=allow_unvalidated
+    )
     return ModelOnPaper(
         name, described.revision, described.context_length, described.bos_id, described.num_parameters, kind
     )

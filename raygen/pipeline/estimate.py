@@ -22,10 +22,12 @@ from raygen.pipeline.intake import ingested_as_wanted
 from raygen.pipeline.resolve import choose_window
 from raygen.pipeline.shards import Shard, plan_shards
 from raygen.pipeline.speeds import MeasuredSpeed, measure_speed
+from raygen.pipeline.staged import staged_reference
+from raygen.remote import stage
 from raygen.scoring.fork import SHAPES, plan_pairs
 from raygen.scoring.plan import plan_windows, strands_read, token_pairs, window_keys
 from raygen.scoring.prefix_plan import Walk, pair_tokens
-from raygen.sequence.reference import Reference, open_reference
+from raygen.sequence.reference import Reference
 from raygen.sequence.window_choices import cheaper_windows
 from raygen.sequence.windows import Window
 from raygen.settings import Settings
@@ -179,26 +181,27 @@ def open_for_planning(settings: Settings) -> tuple[Reference, ModelOnPaper, Wind
         raise SettingsError(
             "raygen plan counts what variants share; pairs cost two passes each unless their WTs are the same."
         )
-    if far := [path for path in (*settings.input.variants, settings.input.reference) if "://" in path]:
-        raise InputError(f"raygen plan reads files of this machine, and {far[0]} is not one. Plan on a copy of it.")
-    reference = open_reference(settings.input.reference)
+    reference = staged_reference(settings.input.reference)
     if unknown := [name for name in settings.input.circular if name not in reference.lengths]:
         raise SettingsError(
             f"input.circular names {', '.join(unknown)}, which {settings.input.reference} does not have."
         )
     named = settings.model
-    model = model_on_paper(named.name, named.revision, named.device)
+    model = model_on_paper(stage(named.name), named.revision, named.device, named.allow_unvalidated)
     return reference, model, choose_window(settings, model.context_length)
 
 
 def read_input(settings: Settings, reference: Reference) -> PlannedInput:
-    """The pieces to plan: the shards of a small or an ingested input, or stretches of a large one."""
+    """The pieces to plan: the shards of a small or an ingested input, or stretches of a large one.
+
+    An input elsewhere is fetched into the cache first, where the run will find it.
+    """
     given = settings.input
-    if (folder := ingested_as_wanted(settings, reference)) is not None:
+    inputs = [Path(stage(path)) for path in given.variants or []]
+    if (folder := ingested_as_wanted(inputs, settings, reference)) is not None:
         return _of_shards(plan_shards(folder / VARIANTS_FOLDER, ""), "counted in Parquet footers")
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
-        inputs = [Path(path) for path in given.variants or []]
         paths = [path / VARIANTS_FOLDER if is_ingested(path) else path for path in inputs]
         sample = sample_input(paths, place)
         taken = ingest(

@@ -164,8 +164,7 @@ def _left_there(path: Path) -> IngestResult:
     )
 
 
-def ingested_as_wanted(settings: Settings, reference: Reference) -> Path | None:
-    """The one folder of ``raygen ingest`` that a run would take as it is; None where it would ingest."""
-    inputs = [_ingest_folder(path) for path in settings.input.variants or []]
-    found = inputs[0] if len(inputs) == 1 else None
+def ingested_as_wanted(inputs: Sequence[Path], settings: Settings, reference: Reference) -> Path | None:
+    """The one folder of ``raygen ingest`` that a run over these inputs would take as it is; None where it would ingest."""
+    found = _ingest_folder(str(inputs[0])) if len(inputs) == 1 else None
     return found if found and _as_ingested(found, reference, settings) else None

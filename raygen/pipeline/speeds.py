@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from raygen.cache import cache_folder
 from raygen.errors import InputError
 from raygen.model.on_paper import ModelOnPaper
+from raygen.remote import stage
 from raygen.scoring.likelihood import ResidentModel, load_model
 from raygen.scoring.plan import plan_windows
 from raygen.scoring.scorer import VariantScorer
@@ -77,7 +78,12 @@ def measure_speed(
         raise InputError("The input holds no variant that can be scored, so there is nothing to time.")
     budget = chosen.max_batch_tokens
     model = load_model(
-        named.name, revision=named.revision, device=named.device, dtype=named.dtype, max_batch_tokens=budget
+        stage(named.name),
+        revision=named.revision,
+        device=named.device,
+        dtype=named.dtype,
+        max_batch_tokens=budget,
+        allow_unvalidated=named.allow_unvalidated,
     )
     device = _device(model)
     say(f"timing {named.name} on {device}")

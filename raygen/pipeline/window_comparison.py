@@ -39,6 +39,7 @@ class ComparisonRequest:
     circular: Sequence[str] = ()
     device: str = "auto"
     dtype: str = "auto"
+    allow_unvalidated: bool = False
 
 
 def run_comparison(request: ComparisonRequest, say: Callable[[str], None] = print) -> list[WindowComparison]:
@@ -53,7 +54,12 @@ def run_comparison(request: ComparisonRequest, say: Callable[[str], None] = prin
     if unknown := [name for name in request.circular if name not in reference.lengths]:
         raise SettingsError(f"--circular names {', '.join(unknown)}, which {request.reference} does not have.")
     sample = _sample(request, reference)
-    model = load_model(stage(request.model), device=request.device, dtype=request.dtype)
+    model = load_model(
+        stage(request.model),
+        device=request.device,
+        dtype=request.dtype,
+        allow_unvalidated=request.allow_unvalidated,
+    )
     windows = windows or windows_to_compare(model.context_length)
     say(f"{len(sample):,} variants under {len(windows)} windows, model {model.name}, strand {request.strand}")
     trials = try_windows(

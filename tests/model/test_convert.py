@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 import yaml
 from transformers import AutoModelForCausalLM
 
+from raygen.doctor import try_model
 from raygen.errors import InputError, SettingsError
 from raygen.model import convert, evo2_published, loading
 from raygen.model.cards import UNVALIDATED, ModelCard, card_named
@@ -20,6 +22,8 @@ from raygen.model.evo2 import Evo2Config, Evo2ForCausalLM
 from raygen.model.evo2_architecture import Evo2Architecture
 from raygen.model.evo2_published import convert_named
 from raygen.model.loading import describe_network, load_network
+from raygen.pipeline.window_comparison import ComparisonRequest, run_comparison
+from tests.builders import fasta, random_bases, snvs, vcf
 from tests.model.models import largest_difference, random_tokens, small_evo2_config
 from tests.model.published_evo2 import load_into_reference, published_tensors, write_published
 from tests.model.vortex_on_cpu import reference_logits, reference_of
@@ -171,6 +175,26 @@ def test_a_converted_folder_that_needs_fp8_is_refused_or_flagged(tmp_path: Path,
     described = describe_network(made.folder, device="cpu", allow_unvalidated=True)
     assert loaded.unvalidated and described.unvalidated
     assert UNVALIDATED in described.remarks[-1]
+
+
+def test_windows_are_compared_and_the_doctor_tries_it_when_told(tmp_path: Path, tensors: dict[str, Any]) -> None:
+    made = convert_named(str(write_published(tmp_path / "evo2_40b.pt", tensors)), tmp_path / "model")
+    bases = random_bases(200, 1)
+    request = ComparisonRequest(
+        [str(vcf(tmp_path, snvs("1", bases, range(50, 60))))],
+        str(fasta(tmp_path, {"1": bases})),
+        str(made.folder),
+        ["16+16", "16+8"],
+        device="cpu",
+    )
+    with pytest.raises(SettingsError, match="evo2_40b needs FP8"):
+        run_comparison(request, say=lambda line: None)
+    compared = run_comparison(replace(request, allow_unvalidated=True), say=lambda line: None)
+    assert [one.window for one in compared] == ["16+16", "16+8"]
+    assert all(one.rank_correlation is not None for one in compared)
+    with pytest.raises(SettingsError, match="evo2_40b needs FP8"):
+        try_model(str(made.folder), "cpu")
+    assert "scores a pair" in try_model(str(made.folder), "cpu", allow_unvalidated=True)
 
 
 def test_without_a_card_the_configuration_says_whether_fp8_is_needed(tmp_path: Path, tensors: dict[str, Any]) -> None:

@@ -5,10 +5,11 @@ from pathlib import Path
 import pysam
 import pytest
 
-from raygen.errors import InputError, SettingsError
+from raygen.errors import SettingsError
 from raygen.pipeline import estimate as estimating
 from raygen.pipeline.estimate import estimate, measure_on_input
 from raygen.pipeline.run import run_score
+from raygen.sequence.reference import open_reference
 from raygen.settings import load_settings
 from raygen.variants import sampling
 from raygen.variants.ingest import ingest
@@ -107,17 +108,12 @@ def as_kind(kind, chosen, folder):
         pysam.tabix_compress(source, str(path), force=True)
         pysam.tabix_index(str(path), preset="vcf", force=True)
         return str(path)
-    taken = ingest([source], estimating.open_reference(chosen.input.reference), folder / "ingested")
+    taken = ingest([source], open_reference(chosen.input.reference), folder / "ingested")
     return str(taken.variants_dir if kind == "parquet" else folder / "ingested")
 
 
 def with_input(chosen, path):
     return chosen.model_copy(update={"input": chosen.input.model_copy(update={"variants": [path]})})
-
-
-def test_an_input_on_object_storage_is_refused(tmp_path):
-    with pytest.raises(InputError, match="reads files of this machine, and s3://bucket/a is not one"):
-        estimate(with_input(settings(tmp_path), "s3://bucket/a"))
 
 
 def test_cheaper_windows_are_cheaper(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 
 from raygen.errors import StoppedError
 from raygen.model.random_checkpoint import demo_config, write_random_checkpoint
+from raygen.pipeline.estimate import estimate
 from raygen.pipeline.pieces import rows_in_pieces
 from raygen.pipeline.run import run_score
 from raygen.sequence.reference import open_reference
@@ -77,6 +78,17 @@ def test_the_scores_are_those_of_a_run_on_this_machine_and_a_stopped_run_goes_on
     assert score(there(inputs, server), out).counts.scored == 0
     assert RunFolder(out).list_work() == []
     assert not [key for key in server.keys("out/") if "/.lock/" in key]
+
+
+def test_a_plan_of_what_lies_there_is_the_plan_of_what_lies_here(server, inputs):
+    def planned(given):
+        window = {"window.left": 32, "window.right": 32, "model.device": "cpu", "output.path": "out"}
+        given = {**given, "input.variants": [given["input.variants"]]}
+        return estimate(load_settings(None, given={**window, **given}))
+
+    here, far = planned(inputs), planned(there(inputs, server))
+    assert (here.num_variants, here.tokens) == (far.num_variants, far.tokens)
+    assert here.num_variants == 150
 
 
 def test_reference_and_weights_are_fetched_once(server, inputs):
