@@ -8,6 +8,7 @@ names, and a test holds them together. Ray exports nothing without ``ray[default
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from raygen.tables.columns import constant
 
 STAGES = ("read", "prepare", "score", "write")
 _SECONDS = "_seconds"
+_SECONDS_BETWEEN_GAUGES = 5.0
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ class RunMetrics:
         self._run = {"run": run_id}
         self._totals: dict[str, float] = {}
         self._by_label: dict[str, dict[str, float]] = {REJECTS.name: {}, SECONDS.name: {}}
+        self._told = -math.inf
         # Made when first used: without a running Ray there is nobody to tell.
         self._made: dict[str, Counter | Gauge] = {}
 
@@ -109,6 +112,12 @@ class RunMetrics:
         self._set(VARIANTS_LEFT, self._totals.get(VARIANTS_LEFT.name, 0) - shard.num_rows)
         self._set(GPU_MEMORY, max(self._totals.get(GPU_MEMORY.name, 0), shard.gpu_memory))
 
+    def refresh(self) -> None:
+        """Tell the gauges again now and then: Ray stops exporting one that was not set for about 20 seconds."""
+        if time.monotonic() - self._told >= _SECONDS_BETWEEN_GAUGES:
+            for metric in GAUGES:
+                self._set(metric, self._totals.get(metric.name, 0))
+
     def as_manifest(self) -> dict[str, Any]:
         """The same numbers under the same names."""
         rounded = {name: _plain(number) for name, number in self._totals.items()}
@@ -127,6 +136,7 @@ class RunMetrics:
             counter.inc(number, tags={**self._run, **labels})
 
     def _set(self, metric: Metric, number: float) -> None:
+        self._told = time.monotonic()
         self._totals[metric.name] = number
         self._of(metric, Gauge).set(number, tags=self._run)
 

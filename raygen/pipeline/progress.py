@@ -57,7 +57,7 @@ class RunProgress:
         """A shard was committed."""
         self._variants += variants
         self._tokens += tokens
-        self._in_pieces = 0
+        self._in_pieces = max(self._in_pieces - variants, 0)  # those of this shard; the others' are still there
         self._show()
 
     def look(self) -> None:

@@ -197,8 +197,12 @@ class _Run:
         self._timings["score"] = time.monotonic() - began
 
     def _stream(self, progress: RunProgress, actors: ActorPlan) -> None:
+        def look() -> None:
+            progress.look()
+            self._metrics.refresh()
+
         try:
-            for summary in in_a_thread(self._while_few_fail(_summaries(self.shards, self._job, actors)), progress.look):
+            for summary in in_a_thread(self._while_few_fail(_summaries(self.shards, self._job, actors)), look):
                 self._count(summary)
                 self._metrics.count(summary)
                 self._log.write("shard_committed", **asdict(summary))

@@ -60,6 +60,17 @@ def test_what_prometheus_is_told_is_what_the_manifest_says(told):
     assert set(said) == {metric.name for metric in (*COUNTERS, *GAUGES)}
 
 
+def test_gauges_are_told_again_while_nothing_is_committed(told, monkeypatch):
+    run = RunMetrics("r")
+    run.start(30, {})
+    told.clear()
+    run.refresh()
+    assert told == {}, "it was told a moment ago"
+    monkeypatch.setattr(metrics, "_SECONDS_BETWEEN_GAUGES", 0)
+    run.refresh()
+    assert told == {("raygen_variants_left",): 30, ("raygen_gpu_memory_bytes",): 0}
+
+
 def test_seconds_travel_with_the_rows():
     table = with_seconds("read", lambda: pa.table({"a": [1, 2]}))
     assert table["read_seconds"].to_pylist()[0] > 0
