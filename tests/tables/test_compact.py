@@ -1,6 +1,8 @@
 import multiprocessing
 import os
+import random
 import threading
+import time
 from contextlib import suppress
 
 import pyarrow.dataset as ds
@@ -126,6 +128,48 @@ def test_files_that_are_open_stay_readable_and_the_old_generation_goes_with_the_
     assert not old.exists()
     assert len(opened.read()) > 0
     assert len(list((folder.local_root / "generations").iterdir())) == 2
+
+
+def compact_and_tell(path: str, pipe) -> None:
+    pipe.send("begun")
+    compact(path, target_rows=100, full=True)
+    pipe.send("done")
+
+
+def test_a_compaction_that_is_killed_at_any_moment_loses_nothing(folder):
+    """SIGKILL at eight random moments within a compaction; the next one clears up and goes on."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["raygen.tables.compact"])
+    before, shards, moments = ids(read_scores(folder.path)), folder.committed_shards(), []
+    known = verify(folder.path).faults  # the runs of this folder have no manifests
+
+    def compaction(seconds: float | None) -> float:
+        ours, theirs = context.Pipe()
+        process = context.Process(target=compact_and_tell, args=(folder.path, theirs))
+        process.start()
+        assert ours.recv() == "begun"
+        began = time.monotonic()
+        if seconds is None:
+            assert ours.poll(60) and ours.recv() == "done"
+        else:
+            time.sleep(seconds)
+            moments.append("after" if ours.poll() else "within")
+            process.kill()
+        took = time.monotonic() - began
+        process.join()
+        return took
+
+    whole = min(compaction(None) for _ in range(2))
+    chance = random.Random(0)
+    while moments.count("within") < 8:
+        assert len(moments) < 80, "it is over before it is killed"
+        compaction(chance.uniform(0, whole))
+        assert ids(read_scores(folder.path)) == before
+        assert folder.committed_shards() == shards
+        assert verify(folder.path).faults == known
+    compaction(None)
+    assert ids(read_scores(folder.path)) == before
+    assert len(list((folder.local_root / "generations").iterdir())) == 2, "this one and the one before"
 
 
 def test_a_compaction_that_fails_changes_nothing(folder, monkeypatch):
