@@ -34,6 +34,11 @@ AllowUnvalidated = Annotated[
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 
+def number_of(count: int, noun: str) -> str:
+    """``1 file``, ``2,000 files``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def say(line: str) -> None:
     """Print one line as it is."""
     screen.print(escape(line), soft_wrap=True)

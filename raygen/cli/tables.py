@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from raygen.cli.options import Config, Debug, ModelOption, Out, Overrides, ReferenceOption, app, say, screen
+from raygen.cli.options import Config, Debug, ModelOption, Out, Overrides, ReferenceOption, app, number_of, say, screen
 from raygen.errors import InputError, SettingsError
 from raygen.remote import is_remote
 from raygen.settings import load_settings, refuse_missing_files
@@ -62,7 +62,10 @@ def compact(
             continue
         before, after = sum(one.files_before for one in done), sum(one.files_after for one in done)
         rewritten = sum(one.rows_rewritten for one in done)
-        say(f"{path}: {rewritten:,} rows rewritten in {len(done):,} contigs, {before:,} files are {after:,} now")
+        say(
+            f"{path}: {number_of(rewritten, 'row')} rewritten in {number_of(len(done), 'contig')}; "
+            f"files: {before:,} before, {after:,} now"
+        )
 
 
 @app.command()
@@ -81,11 +84,12 @@ def verify(
         for fault in found.faults:
             say(f"{fault.where}: {fault.what}")
         say(
-            f"{path}: {found.num_files:,} files, {found.num_rows:,} rows, {found.num_rejects:,} rejects, "
-            f"{found.num_runs:,} runs; {len(found.faults):,} faults"
+            f"{path}: {number_of(found.num_files, 'file')}, {number_of(found.num_rows, 'row')}, "
+            f"{number_of(found.num_rejects, 'reject')}, {number_of(found.num_runs, 'run')}; "
+            f"{number_of(len(found.faults), 'fault')}"
         )
     if faults:
-        raise InputError(f"{faults:,} faults in {out}, listed above.")
+        raise InputError(f"{number_of(faults, 'fault')} in {out}, listed above.")
 
 
 @app.command()
