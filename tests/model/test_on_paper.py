@@ -1,13 +1,21 @@
 import pytest
 
 from raygen.errors import InputError, SettingsError
+from raygen.model.evo2 import Evo2ForCausalLM
 from raygen.model.loading import load_network
 from raygen.model.on_paper import model_on_paper, state_bytes
+from tests.model.models import small_evo2_config
 
 
 def test_a_state_on_paper_is_as_large_as_a_real_one():
     network = load_network("demo", device="cpu", dtype="float32").network
     assert state_bytes(model_on_paper("demo"), 1000, "float32") == network.state_bytes(1000)
+
+
+def test_a_state_of_evo2_is_as_large_on_paper(tmp_path):
+    network = Evo2ForCausalLM(small_evo2_config())
+    network.save_pretrained(tmp_path)
+    assert state_bytes(model_on_paper(str(tmp_path)), 100, "float32") == network.state_bytes(100)
 
 
 def test_a_published_model_is_known_by_its_card():
