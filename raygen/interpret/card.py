@@ -7,6 +7,7 @@ not known is said to be unknown: an empty section would read as if there were no
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from raygen.errors import InputError, SettingsError
 from raygen.interpret.calibrate import KIND as CALIBRATION_KIND
 from raygen.interpret.calibrate import load_calibration, summary
+from raygen.interpret.classify import cuts_from_json
 from raygen.interpret.evidence import STRENGTHS
 from raygen.model.cards import ModelCard, find_card
 from raygen.tables.layout import RunFolder
@@ -111,7 +113,7 @@ def _made_by(manifest: Mapping[str, Any], card: ModelCard | None) -> Iterator[st
     yield f"fingerprint: `{manifest.get('fingerprint')}`; scores with another one are not comparable"
     versions = manifest.get("versions") or {}
     yield f"raygen {versions.get('raygen', 'unknown')}, torch {versions.get('torch', 'unknown')}"
-    cuts = ["never" if cut is None else f"{cut:g}" for cut in resolved.get("cuts") or []]
+    cuts = ["none" if math.isinf(cut) else f"{cut:g}" for cut in cuts_from_json(resolved.get("cuts") or [])]
     origin = (
         "a calibration" if manifest.get("calibration") else "the preset or the settings, not from labelled variants"
     )

@@ -6,6 +6,7 @@ Ito, "Color universal design", 2008), darker on a light page and lighter on a da
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -87,12 +88,16 @@ def all_class_words() -> tuple[ClassWords, ...]:
 
 
 def class_range(name: str, cuts: Sequence[float]) -> str:
-    """Which deltas fall in a class, e.g. ``-7 to below -3``."""
-    edges = [f"{cut:g}".replace("-", MINUS) for cut in cuts]
+    """Which deltas fall in a class, e.g. ``-7 to below -3``; a calibration may leave some without any."""
     at = CLASSES.index(name)
-    if at == 0:
-        return f"below {edges[0]}"
-    if at == len(CLASSES) - 1:
-        return f"above {edges[-1]}"
+    low, high = [-math.inf, *cuts, math.inf][at : at + 2]
+    if low == high:
+        return "not given"
+    from_low, to_high = (f"{cut:g}".replace("-", MINUS) for cut in (low, high))
+    last = at == len(CLASSES) - 1
+    if math.isinf(low):
+        return "any" if math.isinf(high) else f"below {to_high}"
+    if math.isinf(high):
+        return f"above {from_low}" if last else f"{from_low} and above"
     below = "" if at == len(CLASSES) - 2 else "below "
-    return f"{edges[at - 1]} to {below}{edges[at]}"
+    return f"{from_low} to {below}{to_high}"

@@ -6,6 +6,7 @@ hold for every model, window and strand; they are settings, and a calibration wi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -34,6 +35,16 @@ def cuts_as_text(cuts: Sequence[float], calibration: str | None = None) -> str:
     """Cut points, and the digest of the calibration they come from, as a folder of scores names them."""
     words = [f"{cut:g}" if float(f"{cut:g}") == cut else repr(float(cut)) for cut in cuts]
     return ", ".join(words) + (f"; calibration {calibration}" if calibration else "")
+
+
+def cuts_as_json(cuts: Sequence[float]) -> list[float | str]:
+    """Cut points for a manifest. JSON has no infinity, where the cut of a class that no score reaches lies."""
+    return [cut if math.isfinite(cut) else str(cut) for cut in cuts]
+
+
+def cuts_from_json(values: Sequence[float | str]) -> tuple[float, ...]:
+    """The cut points of ``cuts_as_json``."""
+    return tuple(float(value) for value in values)
 
 
 def cuts_from_text(text: str) -> tuple[float, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,10 +21,13 @@ from rich.table import Table
 
 from raygen.errors import InputError, SettingsError
 from raygen.interpret.calibrate import CALIBRATED_COLUMNS, Calibration, summary
-from raygen.interpret.classify import CLASSES, class_index, classify, cuts_as_text, cuts_from_text
+from raygen.interpret.classify import CLASSES, class_index, classify, cuts_as_json, cuts_as_text, cuts_from_text
 from raygen.tables.layout import Identity, RunFolder, ScoreFile
-from raygen.tables.manifest import new_run_id, versions
+from raygen.tables.manifest import machine, new_run_id, versions
 from raygen.tables.schemas import SCORES
+
+RECLASSIFIED = "reclassified"
+"""``kind`` in the manifest of such a folder."""
 
 
 @dataclass
@@ -35,10 +38,15 @@ class Reclassified:
     manifest: str
     classes: dict[str, int]
     changed: dict[tuple[str, str], int]
+    rejects: dict[str, int] = field(default_factory=dict)
     rows: int = 0
-    rejected: int = 0
     already: int = 0
     abstained: int = 0
+
+    @property
+    def rejected(self) -> int:
+        """Rejected alleles, which are taken along."""
+        return sum(self.rejects.values())
 
 
 def reclassify(
@@ -70,10 +78,11 @@ def reclassify(
         raise SettingsError(f"{out} is the folder of the scores themselves. Give another folder for --out.")
     identity = replace(found, cuts=cuts_as_text(cuts, calibration.digest if calibration else None))
     target.prepare()
+    started = datetime.now(UTC)
     with target.locked():
         _check_target(target, identity)
         done = _rewrite(source, target, identity, found, cuts, calibration, on_progress or (lambda count: None))
-        done.manifest = _write_manifest(source, target, done, found, identity, cuts, calibration)
+        done.manifest = _write_manifest(source, target, done, found, identity, cuts, calibration, started)
     return done
 
 
@@ -123,7 +132,8 @@ def _rewrite(
     committed = {file.shard for file in target.score_files()}
     for name, rejects in source.reject_files():
         target.commit_rejects(name, rejects)
-        done.rejected += len(rejects)
+        for reason in rejects["reason"].to_pylist():
+            done.rejects[reason] = done.rejects.get(reason, 0) + 1
     for file in source.score_files():
         scores = source.read_score_file(file)
         made = reclassify_rows(scores, cuts_from_text(old.cuts), cuts, calibration)
@@ -163,6 +173,7 @@ def _write_manifest(
     identity: Identity,
     cuts: Sequence[float],
     calibration: Calibration | None,
+    started: datetime,
 ) -> str:
     """The manifest of the run the scores are of, with what was done to them since."""
     run_id = new_run_id()
@@ -178,20 +189,25 @@ def _write_manifest(
             **kept,
             "run_id": run_id,
             "status": "done",
-            "kind": "reclassified",
+            "kind": RECLASSIFIED,
             "written": datetime.now(UTC).isoformat(timespec="seconds"),
             "fingerprint": identity.fingerprint,
             "from": {"folder": source.path, "run_id": original.get("run_id"), "identity": asdict(old)},
-            "resolved": {**original.get("resolved", {}), "cuts": [cut if math.isfinite(cut) else None for cut in cuts]},
+            "resolved": {**original.get("resolved", {}), "cuts": cuts_as_json(cuts)},
             "calibration": summary(calibration.model_dump_json()) if calibration else None,
             "counts": {
+                "alleles_in": done.rows + done.rejected,
                 "scored": done.rows,
+                "rejected": done.rejects,
                 "num_rejected": done.rejected,
+                "already_scored": 0,
                 "abstained": done.abstained,
                 "classes": done.classes,
                 "changed": {f"{before} to {after}": count for (before, after), count in done.changed.items()},
             },
+            "started": started.isoformat(timespec="seconds"),
             "versions": versions(),
+            "machine": machine(),
         },
     )
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from raygen.interpret.classify import cuts_as_json
 from raygen.pipeline.actor_scorer import ActorScorer, ResidentScorer
 from raygen.sequence.windows import Window
 from raygen.tables.layout import Identity, RunFolder
@@ -61,5 +61,5 @@ class Job:
         described = asdict(self)
         for name in ("earlier_files", "make_scorer", "open_folder", "calibration"):
             del described[name]
-        described["cuts"] = [cut if math.isfinite(cut) else None for cut in self.cuts]  # JSON has no infinity
+        described["cuts"] = cuts_as_json(self.cuts)
         return described

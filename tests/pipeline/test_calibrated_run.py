@@ -1,12 +1,14 @@
 """A run with a calibration: its columns follow the others, its classes hold, and one of another fingerprint is refused."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from raygen.errors import SettingsError
 from raygen.interpret.calibrate import load_calibration
 from raygen.interpret.reclassify import reclassify
+from raygen.interpret.report import write_report
 from raygen.tables.layout import RunFolder, read_scores
 from raygen.tables.schemas import SCORES
 from tests.builders import fasta
@@ -38,11 +40,15 @@ def test_a_run_with_a_calibration_is_what_reclassifying_gives(tmp_path):
     assert table["evidence"].null_count == 0
     manifest = json.loads((tmp_path / "out/runs" / result.run_id / "manifest.json").read_text())
     assert manifest["calibration"]["fingerprint"] == fingerprint
-    assert manifest["resolved"]["cuts"][3] is None
+    assert manifest["resolved"]["cuts"][3] == "inf"
+    assert "none nats" in Path(write_report(str(tmp_path / "out"))).read_text()
     reclassify(str(tmp_path / "plain"), str(tmp_path / "new"), calibration=load_calibration(path))
     other = read_scores(str(tmp_path / "new"))
     for name in ("variant_id", "classification", "abstained", "evidence", "probability"):
         assert other[name].to_pylist() == table[name].to_pylist(), name
+    page = Path(write_report(str(tmp_path / "new"))).read_text()
+    assert "given again to the scores of run" in page
+    assert "tokens computed" not in page, "no run, no cost"
     with pytest.raises(SettingsError, match=r"cut points .*calibration"):
         score(tmp_path / "out", variants, reference)
     with pytest.raises(SettingsError, match="evidence is what the calibration adds"):

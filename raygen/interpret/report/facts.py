@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from raygen.interpret.classify import cuts_from_json
+from raygen.interpret.reclassify import RECLASSIFIED
 from raygen.interpret.report.tally import Tally
 from raygen.interpret.report.words import number, rate
 
@@ -26,17 +29,24 @@ class Tile:
     remark: str = ""
 
 
+def is_reclassified(manifest: Mapping[str, Any]) -> bool:
+    """Whether the folder holds another run's scores with other classes: such a run scored nothing."""
+    return manifest.get("kind") == RECLASSIFIED
+
+
 def headline(manifest: Mapping[str, Any], tally: Tally) -> list[Tile]:
     """The few numbers to see first."""
-    counts, tokens = manifest["counts"], manifest["tokens"]
-    seconds = manifest["seconds"].get("score", 0.0)
+    counts = manifest["counts"]
     here = tally.runs.get(manifest["run_id"], 0)
     own = "all by this run" if here == tally.rows else f"{here:,} by this run"
     tiles = [
-        Tile(f"{tally.rows:,}", "variants scored", own),
+        Tile(f"{tally.rows:,}", "variants scored", "classified again" if is_reclassified(manifest) else own),
         Tile(f"{counts['num_rejected']:,}", "alleles rejected", f"of {counts['alleles_in']:,} that went in"),
         Tile(f"{tally.abstained:,}", "abstained on", share(tally.abstained, tally.rows)),
     ]
+    if is_reclassified(manifest):
+        return tiles
+    seconds, tokens = manifest["seconds"].get("score", 0.0), manifest["tokens"]
     if seconds and counts["scored"]:
         tiles.append(Tile(rate(counts["scored"] / seconds), "variants a second", f"over {duration(seconds)}"))
     if tokens["by_two_passes"]:
@@ -69,7 +79,7 @@ def notices(manifest: Mapping[str, Any]) -> list[str]:
 def what_was_run(manifest: Mapping[str, Any]) -> dict[str, str]:
     """Model, window, input and machine."""
     model, resolved, settings = manifest["model"], manifest["resolved"], manifest["settings"]
-    machine, actors, versions = manifest["machine"], manifest["actors"], manifest["versions"]
+    machine, actors, versions = manifest["machine"], manifest.get("actors"), manifest["versions"]
     inputs = settings["input"]["variants"] or settings["input"]["pairs"] or []
     domains = model["domains"]
     trained = "not known: a folder has no model card" if domains is None else ", ".join(domains) or "nothing"
@@ -82,7 +92,8 @@ def what_was_run(manifest: Mapping[str, Any]) -> dict[str, str]:
         "window": window_words(resolved["window"]),
         "strand": resolved["strand"],
         "method": resolved["method"],
-        "cut points": f"{', '.join(number(cut, 0) if cut == int(cut) else number(cut) for cut in resolved['cuts'])} nats",
+        "classes": _origin(manifest),
+        "cut points": f"{', '.join(map(_cut, cuts_from_json(resolved['cuts'])))} nats",
         "fingerprint": manifest["fingerprint"],
         "input": _names(inputs),
         "declared domain": settings["input"]["domain"] or "none",
@@ -101,7 +112,9 @@ def what_was_run(manifest: Mapping[str, Any]) -> dict[str, str]:
 
 
 def cost(manifest: Mapping[str, Any], price_per_hour: float | None) -> dict[str, str]:
-    """Seconds and tokens of this run; money only where an hour has a price."""
+    """Seconds and tokens of this run; money only where an hour has a price. Classes alone cost none of these."""
+    if is_reclassified(manifest):
+        return {}
     seconds, tokens, counts = manifest["seconds"], manifest["tokens"], manifest["counts"]
     total, scoring = seconds.get("total", seconds.get("score", 0.0)), seconds.get("score", 0.0)
     scored = counts["scored"]
@@ -149,6 +162,21 @@ def duration(seconds: float) -> str:
         return f"{seconds:,.1f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60:,} h {minutes % 60} min"
+
+
+def _origin(manifest: Mapping[str, Any]) -> str:
+    """Where the cut points come from."""
+    again = f"given again to the scores of run {manifest['from']['run_id']}, " if is_reclassified(manifest) else ""
+    calibration = manifest.get("calibration")
+    if not calibration:
+        return f"{again}by cut points of the settings, not learnt from labels"
+    return f"{again}by a calibration at a prior of {calibration['prior']:g}, digest {calibration['digest']}"
+
+
+def _cut(cut: float) -> str:
+    if math.isinf(cut):
+        return "none"
+    return number(cut, 0) if cut == int(cut) else number(cut)
 
 
 def _large(count: int) -> str:

@@ -23,11 +23,11 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from raygen.interpret.class_words import CAVEAT, all_class_words, class_range, class_words
-from raygen.interpret.classify import CLASSES
+from raygen.interpret.classify import CLASSES, cuts_from_json
 from raygen.interpret.report import charts
 from raygen.interpret.report.along import along_contigs, contig_order
 from raygen.interpret.report.chart_style import Figure
-from raygen.interpret.report.facts import cost, headline, notices, what_was_run, window_words
+from raygen.interpret.report.facts import cost, headline, is_reclassified, notices, what_was_run, window_words
 from raygen.interpret.report.tally import MAX_INDELS, MAX_SUBSTITUTIONS, Tally
 from raygen.interpret.report.words import FLAG_WORDS, REASON_WORDS, allele, kind, number, variant_words
 from raygen.tables.schemas import SCORES
@@ -57,7 +57,7 @@ def render_page(
         examples: for each reason of rejection one rejected allele in words.
         price_per_hour: of all that the run held, in any currency.
     """
-    cuts = manifest["resolved"]["cuts"]
+    cuts = cuts_from_json(manifest["resolved"]["cuts"])
     sections = _figure_sections(manifest, tally, cuts)
     numbered, specs = _numbered(sections)
     script, library = _part("page.js"), _library()
@@ -171,6 +171,11 @@ def _classes(tally: Tally, cuts: Sequence[float]) -> list[dict[str, Any]]:
 
 def _conservation(manifest: Mapping[str, Any], tally: Tally) -> str:
     counts = manifest["counts"]
+    if is_reclassified(manifest):
+        return (
+            f"All {counts['scored']:,} scores and {counts['num_rejected']:,} rejects of run {manifest['from']['run_id']} are here; "
+            f"{sum(counts['changed'].values()):,} have another class."
+        )
     said = (
         f"This run: {counts['alleles_in']:,} alleles in = {counts['scored']:,} scored + {counts['num_rejected']:,} rejected + "
         f"{counts['already_scored']:,} already scored."

@@ -9,6 +9,8 @@ from typing import Any
 import pyarrow.dataset as ds
 
 from raygen.errors import InputError
+from raygen.interpret.classify import cuts_from_json
+from raygen.interpret.report.facts import is_reclassified
 from raygen.interpret.report.page import render_page
 from raygen.interpret.report.tally import tally_scores
 from raygen.tables.layout import RunFolder
@@ -30,7 +32,7 @@ def write_report(out: str, run_id: str | None = None, price_per_hour: float | No
     """
     folder = RunFolder(out)
     manifest = _manifest(folder, run_id)
-    tally = tally_scores(folder.scores_dataset(), manifest["resolved"]["cuts"])
+    tally = tally_scores(folder.scores_dataset(), cuts_from_json(manifest["resolved"]["cuts"]))
     examples = _examples(folder.rejects_dataset(), set(manifest["counts"]["rejected"]))
     page = render_page(manifest, tally, examples, price_per_hour)
     return folder.write_run_file(manifest["run_id"], REPORT, page.encode())
@@ -49,7 +51,8 @@ def _manifest(folder: RunFolder, run_id: str | None) -> dict[str, Any]:
         manifest = folder.read_manifest(name) or {}
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{folder.path}/runs/{name}/manifest.json cannot be read: {error}.") from error
-    missing = [key for key in ("resolved", "counts", "model", "tokens") if key not in manifest]
+    expected = ("resolved", "counts", "model", *(() if is_reclassified(manifest) else ("tokens",)))
+    missing = [key for key in expected if key not in manifest]
     if missing:
         raise InputError(
             f"{folder.path}/runs/{name}/manifest.json lacks {', '.join(missing)}: it is not a run's manifest."
