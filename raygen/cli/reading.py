@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from raygen.cli.options import Debug, ModelOption, Overrides, ReferenceOption, app, say, screen
-from raygen.errors import SettingsError
+from raygen.errors import InputError, SettingsError
 from raygen.settings import Settings, load_settings
 
 
@@ -79,19 +79,39 @@ def explain(
     )
     fitted = fit_window(window.left, window.right, window.anchor, window.stride, loaded.context_length, asked.name)
     own = fingerprint(loaded.loaded, fitted, window.strand, settings.input.circular)
-    about = (
-        f"model {loaded.name}, window {fitted.left:,}+{fitted.right:,} bases, strand {window.strand}, fingerprint {own}"
-    )
+    grid = f" on a grid of {fitted.stride:,}" if fitted.stride else ""
+    about = f"model {loaded.name}, window {fitted.left:,}+{fitted.right:,} bases{grid}, strand {window.strand}, fingerprint {own}"
     say(about)
     if stored and stored != own:
         say(
             f"warning: the scores of {like} have the fingerprint {stored}, so theirs may differ from what is shown here."
         )
+    classes_of = like if like and not any(text.strip().startswith("classes.") for text in overrides or []) else None
+    cuts = _cuts(settings, own, classes_of)
     found = explain_variant(loaded, row, opened, fitted, window.strand, settings.input.circular)
-    print_explanation(found, settings.classes.cuts, screen)
+    print_explanation(found, cuts, screen)
     if out:
-        write_picture(found, settings.classes.cuts, about, out)
+        write_picture(found, cuts, about, out)
         say(f"picture: {out}")
+
+
+def _cuts(settings: Settings, own: str, like: str | None) -> tuple[float, ...]:
+    """The cut points of the classes: those of a folder's scores, of a calibration, or of the settings.
+
+    Raises:
+        InputError, SettingsError: the calibration cannot be read, or is of another fingerprint than ``own``.
+    """
+    from raygen.interpret.calibrate import load_calibration
+    from raygen.interpret.classify import cuts_from_text
+    from raygen.tables.layout import RunFolder
+
+    if like and (identity := RunFolder(like).identity()):
+        return cuts_from_text(identity.cuts)
+    if path := settings.classes.calibration:
+        calibration = load_calibration(path)
+        calibration.refuse_other(own, path)
+        return calibration.cuts
+    return settings.classes.cuts
 
 
 def _as_in(out: str, overrides: list[str], given: dict[str, str | None]) -> tuple[Settings, str]:
@@ -100,14 +120,13 @@ def _as_in(out: str, overrides: list[str], given: dict[str, str | None]) -> tupl
 
     manifest = RunFolder(out).read_manifest()
     if manifest is None:
-        raise SettingsError(f"--like {out}: this folder holds no run.")
+        raise InputError(f"--like {out}: there is no folder of a run.")
     resolved, of_run = manifest["resolved"], manifest["settings"]
     if resolved["window"] is None:
         raise SettingsError(f"--like {out}: this run scored pairs of sequences, which have no variant to explain.")
     taken: dict[str, Any] = {
         "input.reference": resolved["reference"],
         "input.circular": resolved["circular"],
-        "classes.cuts": resolved["cuts"],
         "model.name": resolved["model_source"],
         "model.revision": resolved["revision"],
         "model.dtype": of_run["model"]["dtype"],

@@ -1,6 +1,8 @@
-"""One variant as it is written in tables and typed on a command line: ``chrom-pos-ref-alt``."""
+"""One variant as it is written in tables and typed on a command line: ``chrom-pos-ref-alt``, or ``chr1:5:A:C``, ``1:5A>C``."""
 
 from __future__ import annotations
+
+import re
 
 import pyarrow as pa
 
@@ -9,6 +11,9 @@ from raygen.tables.schemas import VARIANTS
 from raygen.variants.alleles import RAW_ALLELES, AlleleBatch
 from raygen.variants.check import AlleleChecker
 from raygen.variants.reference_protocol import Reference
+
+SPELLING = re.compile(r"(.+?)[-:_ ](\d+)[-:_ ]?([ACGT]+)[-:_/> ]+([ACGT]+)", re.IGNORECASE)
+"""The ways in which people write a variant: contig, position, REF and ALT."""
 
 
 def parse_variant(text: str, reference: Reference, max_allele_length: int = 1000) -> pa.Table:
@@ -21,6 +26,8 @@ def parse_variant(text: str, reference: Reference, max_allele_length: int = 1000
         InputError: it cannot be scored on this reference; REF is not what it holds there, say.
     """
     parts = text.rsplit("-", 3)
+    if len(parts) != 4 and (spelled := SPELLING.fullmatch(text.strip())):
+        parts = list(spelled.groups())
     pos = parts[1].replace(",", "") if len(parts) == 4 else ""
     if not pos.isdecimal() or not all(parts):
         raise SettingsError(f"{text!r} is not a variant. Write chrom-pos-ref-alt, e.g. 17-41276135-T-G.")

@@ -1,16 +1,21 @@
 """``raygen report`` and ``raygen explain`` as a user types them."""
 
+import math
 import sys
 
 import pytest
 
-from raygen.cli import main, scoring
+from raygen.cli import main, reading, scoring
+from raygen.interpret.reclassify import reclassify
 from raygen.scoring.fingerprint import fingerprint
 from raygen.scoring.likelihood import load_model
 from raygen.sequence.windows import Window
+from raygen.settings import load_settings
 from raygen.tables.layout import RunFolder
 from tests.builders import fasta, random_bases
+from tests.finished_runs import finished_run
 from tests.interpret.run_folders import RUN, made_manifest, row, run_folder
+from tests.interpret.test_calibrate import useless
 
 BASES = random_bases(400, 5)
 
@@ -91,6 +96,28 @@ def test_explain_like_a_run_takes_its_settings(monkeypatch, capsys, tmp_path, re
     assert "warning" not in out
     _, out, _ = raygen(monkeypatch, capsys, "explain", variant, "--like", tmp_path / "out", "--set", "window.right=16")
     assert f"warning: the scores of {tmp_path / 'out'} have the fingerprint {own}" in out.replace("\n", " ")
+
+
+def test_explain_calls_a_variant_by_the_calibration_or_by_the_scores_it_is_like(
+    monkeypatch, capsys, tmp_path, reference
+):
+    variant = f"1-200-{BASES[199]}-{'ACGT'['CGTA'.index(BASES[199])]}"
+    window = ["--set", "window.left=64", "--set", "window.right=32", "--set", "model.device=cpu"]
+    arguments = ["explain", variant, "--reference", reference, *window]
+    own = fingerprint(load_model("demo", device="cpu").loaded, Window(64, 32), "forward", [])
+    none = useless(tmp_path).pathogenic
+    always = none.model_copy(update={"supporting": 900.0, "moderate": 900.0, "strong": 900.0})
+    found = useless(tmp_path).model_copy(update={"fingerprint": own, "pathogenic": always})
+    (tmp_path / "c.json").write_text(found.model_dump_json())
+    _, out, _ = raygen(monkeypatch, capsys, *arguments, "--set", f"classes.calibration={tmp_path / 'c.json'}")
+    assert "nats: pathogenic" in out
+    (tmp_path / "c.json").write_text(found.model_copy(update={"fingerprint": "0" * 16}).model_dump_json())
+    code, _, err = raygen(monkeypatch, capsys, *arguments, "--set", f"classes.calibration={tmp_path / 'c.json'}")
+    assert (code, "0000000000000000" in err) == (2, True)
+    reclassify(finished_run(tmp_path / "out", {variant: 0.0}), str(tmp_path / "new"), (-9.0, -8.0, -7.0, math.inf))
+    assert reading._cuts(load_settings(None, complete=False), own, str(tmp_path / "new")) == (-9, -8, -7, math.inf)
+    code, _, err = raygen(monkeypatch, capsys, "explain", variant, "--like", tmp_path / "nosuch")
+    assert (code, "no folder of a run" in err) == (3, True)
 
 
 @pytest.mark.parametrize(

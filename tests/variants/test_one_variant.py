@@ -16,6 +16,8 @@ REFERENCE = InMemoryReference({"chr1": "ACAAAT", "HLA-A": "ACGT"})
         ("1-2-c-g", ("chr1", 2, "C", "G")),
         ("1-4-AA-A", ("chr1", 2, "CA", "C")),
         ("HLA-A-3-G-T", ("HLA-A", 3, "G", "T")),
+        ("chr1:2:C:G", ("chr1", 2, "C", "G")),
+        ("1:2C>G", ("chr1", 2, "C", "G")),
     ],
 )
 def test_it_is_found_on_the_reference_and_normalised(text, found):
@@ -28,7 +30,7 @@ def test_a_ref_that_the_reference_does_not_hold_is_said_in_a_sentence():
         parse_variant("1-2-G-T", REFERENCE)
 
 
-@pytest.mark.parametrize("text", ["1-x-A-C", "2-A-C", "1:2:A:C", "1-2--C", ""])
+@pytest.mark.parametrize("text", ["1-x-A-C", "2-A-C", "1:2:A:", "1-2--C", ""])
 def test_what_is_no_variant_is_refused(text):
     with pytest.raises(SettingsError, match="Write chrom-pos-ref-alt"):
         parse_variant(text, REFERENCE)
