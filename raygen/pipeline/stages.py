@@ -124,7 +124,7 @@ def commit_shard(scored: pa.Table, job: Job) -> pa.Table:
     cost = json.loads(scored["cost"][0].as_py())
     seconds = {**seconds_of(scored), "score": cost.pop("score_seconds")}
     folder = job.open_folder(job.output)
-    folder.commit_shard(shard, chrom, scores, rejects, job.identity)
+    folder.commit_shard(shard, chrom, scores, rejects, job.identity, job.run_id)
     forget(folder, shard, job.identity, new["variant_id"])
     seconds["write"] = time.perf_counter() - began
     return ShardSummary(

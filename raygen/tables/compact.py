@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from raygen.errors import SettingsError, StoppedError
 from raygen.tables.generations import keep, next_generation, scores_folder
-from raygen.tables.layout import COMPACTED, SHARDS_KEY, RunFolder, ScoreFile
+from raygen.tables.layout import COMPACTED, RUN_KEY, SHARDS_KEY, RunFolder, ScoreFile
 from raygen.tables.stretches import Stretches
 
 TARGET_ROWS = 1 << 19
@@ -73,12 +73,13 @@ def compact(path: str, target_rows: int = TARGET_ROWS, full: bool = False) -> li
 
 
 def shards_by_run(path: str) -> dict[str, list[str]]:
-    """The shards of a file by the run that wrote them; a shard without rows is under the empty name."""
+    """The shards of a file by the run that committed them; one without rows that does not say is under the empty name."""
     file = pq.ParquetFile(path)
-    named = (file.schema_arrow.metadata or {}).get(SHARDS_KEY)
-    if named is not None:
-        return dict(json.loads(named))
-    runs = file.read_row_group(0, ["run_id"])["run_id"][:1].to_pylist() if file.metadata.num_rows else [""]
+    metadata = file.schema_arrow.metadata or {}
+    if SHARDS_KEY in metadata:
+        return dict(json.loads(metadata[SHARDS_KEY]))
+    said = metadata.get(RUN_KEY, b"").decode()
+    runs = file.read_row_group(0, ["run_id"])["run_id"][:1].to_pylist() if file.metadata.num_rows else [said]
     return {runs[0]: [Path(path).name.removeprefix("part-").removesuffix(".parquet")]}
 
 
@@ -89,7 +90,8 @@ def write_scores(table: pa.Table, path: Path, shards: dict[str, list[str]]) -> N
         StoppedError: what is read is not what was written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    metadata = {key: value for key, value in (table.schema.metadata or {}).items() if key.startswith(b"raygen.")}
+    kept = (table.schema.metadata or {}).items()
+    metadata = {key: value for key, value in kept if key.startswith(b"raygen.") and key != RUN_KEY}
     table = table.replace_schema_metadata({**metadata, SHARDS_KEY: json.dumps(shards).encode()})
     pq.write_table(table, path, compression="zstd", row_group_size=_ROW_GROUP_ROWS, write_page_checksum=True)
     if not pq.ParquetFile(path, page_checksum_verification=True).read().equals(table):

@@ -40,6 +40,8 @@ COMPACTED = "compact-"
 """How the names of files begin that hold several shards."""
 SHARDS_KEY = b"raygen.shards"
 """In the footer of such a file: a JSON object of the shards it holds by the run that wrote them."""
+RUN_KEY = b"raygen.run_id"
+"""In the footer of a file of one shard: the run that committed it."""
 _WORK = ".work"
 _NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _PARTITIONING = ds.partitioning(pa.schema([("chrom", pa.string())]), flavor="hive")
@@ -197,9 +199,18 @@ class RunFolder:
         return counts
 
     def commit_shard(
-        self, shard: str, chrom: str | None, scores: pa.Table, rejects: pa.Table, identity: Identity
+        self,
+        shard: str,
+        chrom: str | None,
+        scores: pa.Table,
+        rejects: pa.Table,
+        identity: Identity,
+        run_id: str | None = None,
     ) -> None:
-        """Make a shard's rows visible. Scores come with the SCORES columns and perhaps source columns after them."""
+        """Make a shard's rows visible. Scores come with the SCORES columns and perhaps source columns after them.
+
+        ``run_id`` goes into the footer: a file without rows tells in no other way which run committed it.
+        """
         if rejects.num_rows:
             self.commit_rejects(shard, rejects)
         else:  # a try that was killed between its two files may have rejected what is scored now
@@ -207,6 +218,8 @@ class RunFolder:
         folder = _NULL_PARTITION if chrom is None else quote(chrom, safe="")
         shared = {f"raygen.{name}": value for name, value in asdict(identity).items()}
         metadata = {"raygen.schema_version": str(SCHEMA_VERSION), **shared}
+        if run_id:
+            metadata[RUN_KEY.decode()] = run_id
         table = scores.drop_columns(["chrom"]).replace_schema_metadata(metadata)
         self._write(f"scores/chrom={folder}/part-{shard}.parquet", table)
 

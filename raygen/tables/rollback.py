@@ -61,15 +61,20 @@ def rollback(path: str, run_id: str) -> RolledBack:
 
 
 def _drop(folder: RunFolder, root: Path, runs: Sequence[str]) -> tuple[int, list[str]]:
-    """A generation without these runs; the rows that went and the names of their shards."""
+    """A generation without these runs; the rows that went and the names of their shards.
+
+    A shard whose rows an earlier run had scored already is committed without rows. It leans on that run and goes with its
+    own; where it is not known whose it is, it goes, too, and is looked at again by the next run over its input.
+    """
     files = [(Path(file.path), shards_by_run(file.path)) for file in folder.score_files()]
     if not any(set(by_run) & set(runs) for _, by_run in files):
         return 0, []
+    back = {*runs, ""}
     rows, gone = 0, list[str]()
     now = scores_folder(root)
     with next_generation(root) as new:
         for file, by_run in files:
-            left = {run: shards for run, shards in by_run.items() if run not in runs}
+            left = {run: shards for run, shards in by_run.items() if run not in back}
             gone += [shard for run, shards in by_run.items() if run in runs for shard in shards]
             if len(left) == len(by_run) and not file.name.startswith(f"part-{COMPACTED}"):
                 keep(file, now, new)
@@ -85,7 +90,7 @@ def _drop(folder: RunFolder, root: Path, runs: Sequence[str]) -> tuple[int, list
 
 
 def _iceberg(folder: RunFolder, manifest: Mapping[str, Any], run_id: str) -> str | None:
-    output = manifest["settings"]["output"]
+    output = manifest.get("settings", {}).get("output", {})
     if output.get("table_format") != "iceberg":
         return None
     table = open_table(folder, manifest["fingerprint"], output.get("catalog"))
