@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from ray.exceptions import RayError
+
 from raygen.errors import InputError, RaygenError, SettingsError, StoppedError
 
 _OWN_ERROR = re.compile(r"\braygen\.errors\.(\w+): (.+)")
@@ -13,9 +15,9 @@ _ANY_ERROR = re.compile(r"(?!ray\.exceptions)[\w.]*(Error|Exception|Exit)\b.*")
 def in_our_words(error: BaseException, so_far: str) -> RaygenError:
     """The error that a stage raised, without Ray's layers around it.
 
-    An error travels from a worker as text; its own line names its class.
+    An error travels from a worker as text; its own line names its class. Ray gives it the class of its cause besides its own.
     """
-    if isinstance(error, RaygenError):
+    if isinstance(error, RaygenError) and not isinstance(error, RayError):
         return error
     lines = [line.strip() for line in str(error).splitlines()]
     own = [found for line in lines if (found := _OWN_ERROR.search(line))]
