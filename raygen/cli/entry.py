@@ -18,7 +18,7 @@ from rich.markup import escape
 
 from raygen.cli import finished, interpretation, machine, models, planning, reading, scoring, tables  # noqa: F401  (each adds its commands to the app)
 from raygen.cli.options import app, screen, stderr
-from raygen.errors import Interrupted, RaygenError, RunInterrupted, SettingsError, StoppedError
+from raygen.errors import Interrupted, RaygenError, RunInterrupted, SettingsError
 from raygen.version import __version__
 
 ORDER = [
@@ -50,6 +50,9 @@ app.registered_commands.sort(
 )
 
 
+_STOPPED = "Stopped. What is committed stays; nothing else was written. The same command starts again from there."
+
+
 @app.callback(invoke_without_command=True)
 def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     if version:
@@ -63,19 +66,22 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
-        app()
+        try:
+            app()
+        finally:  # what is done is done: a signal while the interpreter ends would change the exit code
+            _ignore_signals()
     except RaygenError as error:
         _fail(error, debug)
     except Interrupted:
-        _fail(StoppedError("Stopped. What is committed stays; nothing else was written."), debug)
+        _fail(RunInterrupted(_STOPPED), debug)
     except SystemExit as ended:
         if ended.code != signal.SIGTERM:  # Ray's own answer to SIGTERM, while it starts
             raise
-        _fail(StoppedError("Stopped. What is committed stays; nothing else was written."), debug)
+        _fail(RunInterrupted(_STOPPED), debug)
     except SystemError as error:
         if not _was_interrupted(error):
             raise
-        _fail(StoppedError("Stopped. What is committed stays; nothing else was written."), debug)
+        _fail(RunInterrupted(_STOPPED), debug)
     except OSError as error:
         _fail(SettingsError(f"{error.filename or 'A file'}: {error.strerror or error}."), debug)
 
@@ -88,9 +94,13 @@ def _was_interrupted(error: BaseException | None) -> bool:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    for again in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(again, signal.SIG_IGN)  # a second one would break into the stopping; SIGKILL is always there
+    _ignore_signals()  # a second one would break into the stopping; SIGKILL is always there
     raise Interrupted(signal.Signals(number).name)
+
+
+def _ignore_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _fail(error: RaygenError, debug: bool) -> NoReturn:
@@ -98,6 +108,9 @@ def _fail(error: RaygenError, debug: bool) -> NoReturn:
         traceback.print_exc()
     stderr.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
     if isinstance(error, RunInterrupted):
+        sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(error.exit_code)  # Ray's threads are at work; its processes notice that this one is gone
+        # Ray's threads may be at work, or half started: to end them in order aborts the process. Its other processes
+        # notice that this one is gone.
+        os._exit(error.exit_code)
     sys.exit(error.exit_code)

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from raygen.errors import RunInterrupted, SettingsError
+from raygen.errors import Interrupted, RunInterrupted, SettingsError
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
@@ -96,8 +96,8 @@ def remote_address(address: str | None) -> str | None:
 def session(address: str | None) -> Iterator[None]:
     """A Ray to run on: the one that is connected already, the one at ``address`` or RAY_ADDRESS, or one started here.
 
-    After an interrupted run it is not shut down: a thread is still in the middle of its compiled code, which would abort
-    the process. It ends with the process.
+    After an interruption it is not shut down: a thread is still in the middle of its compiled code, which would abort the
+    process. It ends with the process.
     """
     if not ray.is_initialized():
         _start(remote_address(address))
@@ -107,7 +107,7 @@ def session(address: str | None) -> Iterator[None]:
     _configure_data()
     try:
         yield
-    except RunInterrupted:
+    except (RunInterrupted, Interrupted):
         raise
     except BaseException:
         _shut_down(ours)
