@@ -88,6 +88,8 @@ def test_diff_prints_and_writes_and_can_fail(raygen, tmp_path, out):  # noqa: F8
         (["export", "{out}", "--to", "{out}"], 2, "the file's end"),
         (["query", "{out}"], 2, "Nothing is asked for"),
         (["query", "{tmp}/none", "1-2-C-G"], 3, "holds no scores"),
+        (["query", "{tmp}", "1-2-C-G"], 3, "Name one of them: {tmp}/out."),
+        (["card", "{tmp}"], 3, "Name one of them: {tmp}/out."),
         (["query", "{out}", "17-2-C-G"], 3, "have a contig '17'"),
         (["query", "{out}", "BRCA1"], 2, "is no variant"),
         (["query", "{out}", "1-2-C-G", "--json", "--tsv"], 2, "exclude each other"),
@@ -100,7 +102,7 @@ def test_diff_prints_and_writes_and_can_fail(raygen, tmp_path, out):  # noqa: F8
 def test_what_goes_wrong_is_a_sentence_and_an_exit_code(raygen, tmp_path, out, arguments, code, words):  # noqa: F811
     found, _, err = raygen(*(one.format(tmp=tmp_path, out=out) for one in arguments))
     assert found == code, err
-    assert words in " ".join(err.split())
+    assert words.format(tmp=tmp_path) in " ".join(err.split())
     assert "Traceback" not in err
     assert not list(tmp_path.glob(".*")), "something is left behind"
 
