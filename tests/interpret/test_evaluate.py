@@ -1,5 +1,6 @@
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -11,7 +12,8 @@ from raygen.interpret.evaluate import as_json, evaluate, print_evaluation
 from raygen.interpret.evaluation_page import as_page
 from raygen.interpret.labelled_scores import LabelRequest, gather
 from raygen.interpret.resampling import Bootstrap
-from tests.builders import shared
+from tests.builders import fasta, shared
+from tests.finished_runs import finished_run
 
 STORED = Path(__file__).parent / "data" / "mt_clinvar_scores.tsv.gz"
 QUICK = Bootstrap(replicates=50)
@@ -107,6 +109,17 @@ def test_frequencies_are_binned_with_the_upper_edge_included(tmp_path):
     assert list(found.by["af_bin"]) == ["AF 0", "AF to 0.01", "AF to 0.05", "AF above 0.05", "(none)"]
 
 
+def test_frequencies_that_a_run_carries_as_text_are_binned(tmp_path):
+    """A run keeps what it carries as text; ``.`` and empty are missing, and a list does not say whose value is whose."""
+    texts = {"1-1-A-C": "0.0005", "1-2-A-C": ".", "1-3-A-C": "", "1-4-A-C": "1e-3", "1-5-A-C": "0.2,0.1"}
+    labels = dict(zip(texts, ["LOF", "FUNC", "LOF", "FUNC", "LOF"], strict=True))
+    run = finished_run(tmp_path / "run", dict.fromkeys(texts, -1.0), columns={"AF": texts, "class": labels})
+    found = evaluate(request(run, af_column="AF"), QUICK)
+    counts = {name: group.num_positive + group.num_negative for name, group in found.by["af_bin"].items()}
+    assert counts == {"AF to 0.001": 2, "(none)": 3}
+    assert any("AF lists several numbers in 1 row," in remark for remark in found.labelled.remarks)
+
+
 def test_higher_is_positive_turns_the_area_around(tmp_path):
     scores = two_groups(tmp_path)
     lower = evaluate(request(scores), QUICK).overall.auroc
@@ -127,7 +140,8 @@ def test_a_score_that_points_the_other_way_is_said(tmp_path):
         ({"score_column": "cadd"}, SettingsError, "--score-column: .* has no column cadd"),
         ({"by": ["gene"]}, SettingsError, "--by: .* has no column gene"),
         ({"by": ["af_bin"]}, SettingsError, "needs --af-column"),
-        ({"af_column": "group"}, SettingsError, "not numbers"),
+        ({"af_column": "group"}, SettingsError, "--af-column group: 'good' is no number, the first of 14 such"),
+        ({"score_column": "group"}, SettingsError, "--score-column group: 'good' is no number"),
         ({"af_column": "delta_llr"}, InputError, "-5 to 3; a frequency lies between 0 and 1"),
         ({"positive": ["FUNC"], "negative": ["INT"], "label": "klass"}, SettingsError, "klass"),
     ],
@@ -149,6 +163,36 @@ def test_tables_without_a_common_variant_are_refused_with_the_numbers(tmp_path):
     labels.write_text("chrom,pos,ref,alt,class\n2,1,A,C,LOF\n2,2,A,C,FUNC\n")
     with pytest.raises(InputError, match="without a score: 2"):
         evaluate(request(scores, labels=str(labels), negative=["FUNC"]), QUICK)
+
+
+def test_a_table_without_rows_is_refused_by_name(tmp_path):
+    full = write(tmp_path, delta_llr=[1.0, 2], **{"class": ["LOF", "FUNC"]})
+    (tmp_path / "empty.csv").write_text("chrom,pos,ref,alt,delta_llr,class\n")
+    pl.read_csv(full, separator="\t").clear().write_parquet(tmp_path / "empty.parquet")
+    for empty in (str(tmp_path / "empty.csv"), str(tmp_path / "empty.parquet")):
+        for asked in (request(empty), request(empty, labels=full), request(full, labels=empty)):
+            with pytest.raises(InputError, match=rf"^{Path(empty).name} has no rows"):
+                gather(asked)
+
+
+def test_one_value_among_the_scores_that_is_no_number_is_named(tmp_path):
+    scores = write(tmp_path, other=["1.5", "x", "2", "y"], **{"class": ["LOF", "LOF", "FUNC", "FUNC"]})
+    with pytest.raises(
+        SettingsError, match="--score-column other: 'x' is no number, the first of 2 such values in 4 rows"
+    ):
+        gather(request(scores, score_column="other"))
+
+
+def test_labels_of_another_genome_are_refused_with_the_reason(tmp_path):
+    """Before it is asked what the labels mean: none of them is left to have a meaning."""
+    reference = fasta(tmp_path, {"1": "A" * 60})
+    labels = tmp_path / "labels.csv"
+    labels.write_text("chrom,pos,ref,alt,class\n7,1,A,C,LOF\n7,2,A,C,FUNC\n1,99,A,C,FUNC\n")
+    asked = request(write(tmp_path, delta_llr=[1.0, 2]), labels=str(labels), positive=[], negative=[])
+    with pytest.raises(
+        InputError, match=r"None of the 3 rows of labels.csv .* \(unknown contig: 2, out of bounds: 1\)"
+    ):
+        gather(replace(asked, reference=str(reference)))
 
 
 def test_scores_of_two_models_are_not_mixed(tmp_path):
