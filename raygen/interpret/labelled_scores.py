@@ -58,7 +58,7 @@ class LabelledScores:
     Attributes:
         counts: rows of each table and what became of them, in words to numbers.
         fingerprint, model: of the scores where all rows share one, else None.
-        remarks: sentences that a user should read.
+        remarks, warnings: sentences that a user should read.
     """
 
     frame: pl.DataFrame
@@ -69,6 +69,7 @@ class LabelledScores:
     labels: Labels
     counts: dict[str, int]
     remarks: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def num_positive(self) -> int:
@@ -193,6 +194,7 @@ def _finished(
         labels,
         counts,
         remarks,
+        _warnings(counts, label_table) if label_table else [],
     )
 
 
@@ -221,6 +223,20 @@ def _remarks(said: Labels, scores: KeyedTable, labels: KeyedTable | None, refere
             "without --reference they are trimmed and not left-aligned."
         )
     return remarks
+
+
+def _warnings(counts: dict[str, int], labels: KeyedTable) -> list[str]:
+    """What makes a join doubtful: most rows of the labels found nothing to be joined to."""
+    found = []
+    num_unusable = labels.unusable.total()
+    if 2 * num_unusable > labels.num_rows:
+        found.append(f"most rows of {labels.name} cannot be used: {num_unusable:,} of {labels.num_rows:,}.")
+    without, labelled = counts.get("without a score", 0), counts["labelled"]
+    if 2 * without > labelled:
+        found.append(
+            f"most labels match no score: {without:,} of {labelled:,}. Are both of one assembly, with positions counted from 1?"
+        )
+    return found
 
 
 def _score_column(scores: TableSource, asked: str | None) -> str:

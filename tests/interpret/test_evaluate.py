@@ -130,7 +130,38 @@ def test_a_score_that_points_the_other_way_is_said(tmp_path):
     scores = write(tmp_path, other=[float(n) for n in range(40)], **{"class": ["FUNC"] * 20 + ["LOF"] * 20})
     console = Console(width=200, record=True, file=io.StringIO())
     print_evaluation(evaluate(request(scores, score_column="other"), QUICK), console)
-    assert "points the other way; run it with --higher-is-positive" in console.export_text()
+    assert "points the other way (AUROC 0.000, below 0.5); run it with --higher-is-positive" in console.export_text()
+
+
+@pytest.mark.parametrize("bootstrap", [QUICK, Bootstrap(0)])
+def test_below_one_half_is_said_with_and_without_an_interval(tmp_path, bootstrap):
+    """Of six pairs the first positive wins none and the second two: 2 / 6, of which chance alone is enough."""
+    scores = write(tmp_path, delta_llr=[3.0, 1.0, 0.0, 2.0, 2.5], **{"class": ["LOF", "LOF", "FUNC", "FUNC", "FUNC"]})
+    found = evaluate(request(scores, negative=["FUNC"]), bootstrap)
+    assert "AUROC 0.333, below 0.5" in found.points_the_other_way()
+    assert ("chance" in found.points_the_other_way()) == bool(bootstrap.replicates)
+    assert "AUROC 0.333, below 0.5" in as_page(found)
+
+
+@pytest.mark.parametrize(("shift", "warned"), [(0, []), (2, ["most labels match no score: 4 of 5."])])
+def test_that_most_labels_match_no_score_is_a_warning(tmp_path, shift, warned):
+    """Scores at 1 to 3, labels at 1 to 5 or, of other coordinates, at 3 to 7."""
+    labels = tmp_path / "labels.csv"
+    rows = [f"1,{pos + shift},A,C,{'LOF' if pos % 2 else 'FUNC'}\n" for pos in range(1, 6)]
+    labels.write_text("chrom,pos,ref,alt,class\n" + "".join(rows))
+    found = gather(request(write(tmp_path, delta_llr=[1.0, 2, 3]), labels=str(labels), negative=["FUNC"]))
+    assert [warning.split(" Are ")[0] for warning in found.warnings] == warned
+
+
+def test_that_most_labels_cannot_be_used_is_a_warning(tmp_path):
+    scores = write(tmp_path, delta_llr=[1.0, 2])
+    labels = tmp_path / "labels.csv"
+    labels.write_text("chrom,pos,ref,alt,class\n1,1,A,C,LOF\n1,2,A,C,FUNC\n" + "1,1,A,<DEL>,LOF\n" * 3)
+    found = gather(request(scores, labels=str(labels), negative=["FUNC"]))
+    assert found.warnings == ["most rows of labels.csv cannot be used: 3 of 5."]
+    console = Console(width=200, record=True, file=io.StringIO())
+    print_evaluation(evaluate(request(scores, labels=str(labels), negative=["FUNC"]), QUICK), console)
+    assert "warning: most rows of labels.csv cannot be used: 3 of 5." in console.export_text()
 
 
 @pytest.mark.parametrize(
@@ -209,9 +240,10 @@ def test_a_column_of_many_numbers_makes_no_groups(tmp_path):
 
 
 def test_the_page_is_whole_and_asks_for_nothing(tmp_path):
-    page = as_page(evaluate(request(two_groups(tmp_path), by=["group"]), QUICK))
+    page = as_page(evaluate(request(two_groups(tmp_path), by=["group"], negative=["FUNC"]), QUICK))
     assert page.count("<svg") == 5
     assert "no negative" in page
+    assert page.count("<div class='wide'><table") == page.count("<table") == 3  # each is wider than a phone
     assert "<script" not in page and "http" not in page.replace("http://www.w3.org/2000/svg", "")
     assert "nan" not in page.lower()
 
