@@ -182,7 +182,7 @@ def _checked_on(evaluations: Sequence[Mapping[str, Any]], calibrations: Sequence
         labels, quality = found["labels"], found["quality"]
         yield (
             f"calibration {found['digest']} ({found['method']}) on {labels['source']}: {labels['num_positive']:,} positive, "
-            f"{labels['num_negative']:,} negative; AUROC {quality['auroc']:.3f}, Brier score {quality['brier']:.4f} on "
+            f"{labels['num_negative']:,} negative; AUROC of the score itself {quality['auroc']:.3f}, on all of them; Brier score {quality['brier']:.4f} on "
             f"{quality['folds']} held-out folds (share of positives alone: {quality['brier_of_share']:.4f}); "
             f"strongest evidence at a prior of {found['prior']:g}: PP3 {_strongest(found['pathogenic'])}, "
             f"BP4 {_strongest(found['benign'])}"
