@@ -77,6 +77,12 @@ def query(
 
     if sum([tsv, as_json, to is not None]) > 1:
         raise SettingsError("--tsv, --json and --out exclude each other. Give one of them.")
+    if to is not None:
+        from raygen.tables.place import refuse_unwritable
+        from raygen.tables.table_files import refuse_other_kinds
+
+        refuse_other_kinds(to, "--out")
+        refuse_unwritable(to)
     named = (genes[0], [name.strip() for name in genes[1].split(",") if name.strip()]) if genes else None
     found = Query(out, Asked(variants or (), region or (), named, vcf, reference))
     if tsv or as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -38,4 +39,4 @@ def convert(
     say(f"{made.num_tensors:,} tensors, {size} in {files}: {made.folder}")
     for remark in made.remarks:
         say(remark)
-    say(f"Next: raygen score --model {made.folder} ...")
+    say(f"Next: raygen score --model {shlex.quote(str(made.folder))} ...")

@@ -113,7 +113,10 @@ class LabelSet(_Part):
 
 
 class Quality(_Part):
-    """How well predictions of held-out folds fit. ``brier_of_share`` is the Brier score of always saying the share of positives."""
+    """How well predictions of held-out folds fit, but for ``auroc``, which is of the score itself on all labelled variants.
+
+    ``brier_of_share`` is the Brier score of always saying the share of positives.
+    """
 
     auroc: float
     brier: float

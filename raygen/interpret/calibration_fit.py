@@ -173,8 +173,8 @@ def print_calibration(calibration: Calibration, console: Console) -> None:
     quality = calibration.quality
     _say(
         console,
-        f"{calibration.curve.method} fit, {quality.folds} folds: AUROC {quality.auroc:.3f}, Brier score {quality.brier:.4f} "
-        f"(always saying the share of positives: {quality.brier_of_share:.4f})",
+        f"{calibration.curve.method} fit: Brier score {quality.brier:.4f} on {quality.folds} held-out folds (always saying the share "
+        f"of positives: {quality.brier_of_share:.4f}); AUROC of the score itself {quality.auroc:.3f}, on all labelled variants",
     )
     console.print(_reliability_table(calibration.reliability))
     console.print(_strength_table(calibration))

@@ -18,6 +18,7 @@ from raygen.interpret.calibrate import load_calibration, summary
 from raygen.interpret.classify import cuts_from_json
 from raygen.interpret.evidence import STRENGTHS
 from raygen.model.cards import ModelCard, find_card
+from raygen.tables.fingerprints import no_scores, tables_inside
 from raygen.tables.layout import RunFolder
 
 EVALUATION_KIND = "raygen evaluation"
@@ -38,6 +39,8 @@ def make_card(folder: str, run_id: str | None = None, checks: Sequence[str] = ()
     run = RunFolder(folder)
     manifest = run.read_manifest(run_id)
     if manifest is None:
+        if not run.run_ids() and tables_inside(folder):
+            raise no_scores(folder)
         there = ", ".join(run.run_ids()) or "none"
         raise InputError(f"{folder} has no manifest of {run_id or 'a finished run'}. Its runs: {there}.")
     evaluations, calibrations = _read_checks(checks, str(manifest.get("fingerprint")))
@@ -179,7 +182,7 @@ def _checked_on(evaluations: Sequence[Mapping[str, Any]], calibrations: Sequence
         labels, quality = found["labels"], found["quality"]
         yield (
             f"calibration {found['digest']} ({found['method']}) on {labels['source']}: {labels['num_positive']:,} positive, "
-            f"{labels['num_negative']:,} negative; AUROC {quality['auroc']:.3f}, Brier score {quality['brier']:.4f} on "
+            f"{labels['num_negative']:,} negative; AUROC of the score itself {quality['auroc']:.3f}, on all of them; Brier score {quality['brier']:.4f} on "
             f"{quality['folds']} held-out folds (share of positives alone: {quality['brier_of_share']:.4f}); "
             f"strongest evidence at a prior of {found['prior']:g}: PP3 {_strongest(found['pathogenic'])}, "
             f"BP4 {_strongest(found['benign'])}"

@@ -1,7 +1,7 @@
 """``raygen diff OLD NEW``: which variants changed class between two runs, and how the scores moved.
 
-In: two folders of scores: another model, window or release. Out: a transition matrix, the variants that changed, largest change
-first, what only one of them has, and Spearman's correlation. A window of positions of both is joined at a time, and of the
+In: two folders of scores: another model, window or release. Out: a transition matrix, the variants that changed, those over
+most classes first, what only one of them has, and Spearman's correlation. A window of positions of both is joined at a time, and of the
 variants that changed only the largest are kept, so memory does not grow with the folders; all of them go to a file when one is
 asked for.
 """
@@ -23,13 +23,14 @@ from rich.table import Column, Table
 from raygen.errors import SettingsError
 from raygen.interpret.classify import CLASSES
 from raygen.interpret.compare_windows import rank_correlation
+from raygen.interpret.console_tables import print_table
 from raygen.interpret.diff_page import as_page
 from raygen.interpret.diff_tally import CHANGES, Tally
 from raygen.interpret.run_facts import RunFacts, run_facts
 from raygen.interpret.score_join import joined_windows
-from raygen.tables.place import put_in_place
+from raygen.tables.place import put_in_place, refuse_unwritable
 from raygen.tables.score_index import ScoreIndex
-from raygen.tables.table_files import TableFile, open_table
+from raygen.tables.table_files import TableFile, open_table, refuse_other_kinds
 
 _PATHOGENIC, _BENIGN = ("pathogenic", "likely_pathogenic"), ("benign", "gain_of_function")
 _DIFFERING = ("model", "fingerprint", "window", "strand", "cuts", "raygen_version")
@@ -46,7 +47,7 @@ class Diff:
         mean_change, mean_absolute_change: of ``delta_llr`` over all variants in both, nats; None where there are none.
         spearman: over ``num_ranked`` of them; None where it is not defined.
         by_contig: for each contig the variants in both and those that changed class.
-        largest: the CHANGES with the largest change, in that order.
+        largest: the CHANGES over most classes, of these the largest in nats, else in genome order.
     """
 
     old: RunFacts
@@ -148,6 +149,9 @@ def compare_scores(
         InputError: one of them holds no scores.
         SettingsError: one holds pairs and the other variants, or ``changes_to`` cannot be written.
     """
+    if changes_to:
+        refuse_other_kinds(changes_to, "--out")
+        refuse_unwritable(changes_to)
     indexes = ScoreIndex(old), ScoreIndex(new)
     if len({None in index.contigs for index in indexes}) > 1:
         raise SettingsError(f"One of {old} and {new} holds scores of pairs, the other of variants.")
@@ -178,7 +182,7 @@ def print_diff(diff: Diff, console: Console, most: int = 20) -> None:
         facts = Table("", "old", "new", box=None, pad_edge=False)
         for name, before, after in differing:
             facts.add_row(name, escape(before), escape(after))
-        console.print(facts)
+        print_table(facts, console)
     if not diff.num_both:
         return
     matrix = Table("old \\ new", *map(escape, diff.classes), box=None, pad_edge=False)
@@ -186,13 +190,17 @@ def print_diff(diff: Diff, console: Console, most: int = 20) -> None:
         matrix.add_row(escape(name), *(f"{number:,}" if number else "." for number in row))
     for column in matrix.columns[1:]:
         column.justify = "right"
-    console.print(matrix)
+    print_table(matrix, console)
     for line in diff.numbers():
         console.print(line, soft_wrap=True, markup=False)
     if diff.num_changed:
-        console.print(_largest_table(diff, most))
+        print_table(_largest_table(diff, most), console)
     if diff.num_changed > most:
-        console.print(f"the {most:,} largest of {diff.num_changed:,} changes; --out FILE gives all", markup=False)
+        console.print(
+            f"the {most:,} largest of {diff.num_changed:,} changes, by classes, then by nats; --out FILE gives all",
+            soft_wrap=True,
+            markup=False,
+        )
 
 
 def write_diff_page(diff: Diff, path: str) -> str:

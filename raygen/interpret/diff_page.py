@@ -24,6 +24,7 @@ h1 { font-size: 1.4rem; margin-bottom: .3rem; } h2 { font-size: 1.1rem; margin: 
 .wide { overflow-x: auto; } table { border-collapse: collapse; }
 th, td { padding: .2rem .9rem .2rem 0; text-align: left; vertical-align: top; } th { font-weight: 600; color: #555; }
 .numbers td, .numbers th { font-variant-numeric: tabular-nums; } .right { text-align: right; }
+.numbers td:first-child { white-space: nowrap; }
 .matrix td { padding: .35rem .7rem; text-align: right; border: 1px solid #ffffff; } .matrix th { padding: .35rem .7rem; }
 .matrix .stayed { background: #eeeeee; } .matrix .none { color: #aaaaaa; background: #fafafa; }
 .differs td { font-weight: 600; } code { font-size: .92em; overflow-wrap: anywhere; }
@@ -114,9 +115,9 @@ def _cell(row: int, column: int, number: int, share: float) -> str:
 def _largest(diff: Diff) -> str:
     shown = diff.largest.num_rows
     which = (
-        f"The {shown:,} largest of {diff.num_changed:,} changes"
+        f"The {shown:,} largest of {diff.num_changed:,} changes, by classes, then by nats"
         if shown < diff.num_changed
-        else "All changes, largest first"
+        else "All changes, those over most classes first"
     )
     heads = ("variant", "old class", "new class", "old delta_llr", "new delta_llr", "change, nats", "abstained")
     right = {3, 4, 5}

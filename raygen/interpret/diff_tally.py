@@ -1,6 +1,6 @@
 """Counts what changed between two runs while joined windows come in, with bounded memory.
 
-Changes are kept in a file of their own a size, so that the largest can be given first without sorting all of them at once. Ranks
+Changes are kept in files by their classes and size, so that the largest can be given first without sorting all of them at once. Ranks
 need all scores, so Spearman's correlation is of a sample where there are more than ``SPEARMAN_ROWS``: those whose ids have the
 smallest hashes, which the same variants give again tomorrow.
 """
@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pyarrow as pa
+
+from raygen.interpret.classify import CLASSES
 
 SPEARMAN_ROWS = 1_000_000
 
@@ -29,14 +31,15 @@ CHANGES = pa.schema(
         ("new_abstained", pa.bool_()),
     ]
 )
-"""One row a variant that changed class. ``change`` is new minus old ``delta_llr`` in nats; the id is NEW's."""
+"""One row a variant that changed class. They are ordered by how many classes lie between, then by the size of ``change``, then
+as they come, which is genome order: where only cut points differ no score changes. ``change`` is new minus old ``delta_llr`` in nats; the id is NEW's."""
 
 _SAMPLE = pa.schema([("old", pa.float64()), ("new", pa.float64()), ("hash", pa.uint64())])
 
 
 @dataclass
 class Tally:
-    """What is counted while windows come in. Changes spill to files by their size, so that they can be sorted part by part."""
+    """What is counted while windows come in, in genome order. Changes spill to files by size, to be sorted part by part."""
 
     most: int
     scratch: Path | None = None
@@ -80,9 +83,9 @@ class Tally:
         self.sum_absolute += float(both["change"].abs().sum())
 
     def sorted_changes(self) -> Iterator[pa.Table]:
-        """All changes, largest first: one size at a time is in memory."""
+        """All changes in the order of ``largest``: one size at a time is in memory."""
         assert self.scratch is not None
-        for folder in sorted(self.scratch.glob("size-*"), reverse=True):
+        for folder in sorted(self.scratch.glob("steps-*"), reverse=True):
             rows = _largest_first(pl.read_parquet(folder / "*.parquet"))
             yield rows.select(CHANGES.names).to_arrow().cast(CHANGES)
 
@@ -95,8 +98,8 @@ class Tally:
         if self.scratch is None or changed.is_empty():
             return
         size = (pl.col("change").abs().clip(2.0**-20, 2.0**20).log(2) * 4).floor().cast(pl.Int64) + 100
-        for (number,), rows in changed.group_by(size.alias("size")):
-            folder = self.scratch / f"size-{number:04d}"
+        for (steps, number), rows in changed.group_by(_steps(), size.alias("size"), maintain_order=True):
+            folder = self.scratch / f"steps-{steps:02d}-size-{number:04d}"
             folder.mkdir(exist_ok=True)
             rows.write_parquet(folder / f"{self._num_spilled:06d}.parquet")
         self._num_spilled += 1
@@ -110,7 +113,17 @@ class Tally:
 
 
 def _largest_first(changes: pl.DataFrame) -> pl.DataFrame:
-    return changes.sort(pl.col("change").abs(), "variant_id", descending=[True, False])
+    return changes.sort(_steps(), pl.col("change").abs(), descending=True, maintain_order=True)
+
+
+def _steps() -> pl.Expr:
+    """How many classes a variant moved; 0 where one of the two is no class of raygen's."""
+    place = {name: at for at, name in enumerate(CLASSES)}
+    before, after = (
+        pl.col(f"{side}_classification").replace_strict(place, default=None, return_dtype=pl.Int64)
+        for side in ("old", "new")
+    )
+    return (after - before).abs().fill_null(0).alias("steps")
 
 
 def _from_arrow(table: pa.Table) -> pl.DataFrame:

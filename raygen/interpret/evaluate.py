@@ -42,6 +42,17 @@ class Evaluation:
         """Whether a group's whole interval lies below the overall area."""
         return bool(group.auroc_interval and self.overall.auroc and group.auroc_interval[1] < self.overall.auroc)
 
+    def points_the_other_way(self) -> str | None:
+        """A sentence where the overall AUROC is below 0.5, else None."""
+        auroc, interval = self.overall.auroc, self.overall.auroc_interval
+        if auroc is None or auroc >= 0.5:
+            return None
+        said = f"on these labels the score points the other way (AUROC {auroc:.3f}, below 0.5)"
+        if interval and interval[1] >= 0.5:
+            return f"{said}, though no more than chance can make it."
+        other = "without" if self.labelled.higher_is_positive else "with"
+        return f"{said}; run it {other} --higher-is-positive if that is what it means."
+
     def shown(self, column: str, most: int) -> list[tuple[str, Discrimination]]:
         """Groups to show where there is room for so many: of too many those that are worse come first."""
         groups = list(self.by[column].items())
@@ -125,8 +136,8 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     print_join(evaluation.labelled, console)
     console.print(_area_table(evaluation))
     _say(console, f"AUPRC of a useless score is the share of positives, {evaluation.overall.prevalence:.3f} overall.")
-    for line in _warnings(evaluation):
-        _say(console, line)
+    if turned := evaluation.points_the_other_way():
+        _say(console, f"warning: {turned}")
     for line in describe_risk(evaluation.risk_coverage):
         _say(console, line)
 
@@ -167,6 +178,8 @@ def print_join(labelled: LabelledScores, console: Console) -> None:
     _say(console, f"score: {labelled.score_column}{of}; {turned} means positive")
     for remark in labelled.remarks:
         _say(console, f"note: {remark}")
+    for warning in labelled.warnings:
+        _say(console, f"warning: {warning}")
 
 
 def describe_risk(found: RiskCoverage) -> list[str]:
@@ -181,16 +194,6 @@ def describe_risk(found: RiskCoverage) -> list[str]:
         rest = "none is left" if found.abstained.error is None else f"{found.abstained.error:.1%} wrong of the rest"
         lines.append(f"  abstained on {found.abstained.num_abstained:,}: {rest} ({found.abstained.coverage:.0%})")
     return lines
-
-
-def _warnings(evaluation: Evaluation) -> list[str]:
-    overall = evaluation.overall
-    if overall.auroc_interval and overall.auroc_interval[1] < 0.5:
-        other = "without" if evaluation.labelled.higher_is_positive else "with"
-        return [
-            f"warning: the score points the other way; run it {other} --higher-is-positive if that is what it means."
-        ]
-    return []
 
 
 def _cells(found: Discrimination) -> list[str]:

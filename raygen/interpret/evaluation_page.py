@@ -42,7 +42,10 @@ def as_page(evaluation: Evaluation) -> str:
 def _body(evaluation: Evaluation) -> Iterator[str]:
     overall = evaluation.overall
     yield "<h1>How well the scores tell the labels apart</h1>"
-    yield facts_table(_facts(evaluation))
+    yield f"<div class='wide'>{facts_table(_facts(evaluation))}</div>"
+    for warning in [*evaluation.labelled.warnings, evaluation.points_the_other_way()]:
+        if warning:
+            yield f"<p class='worse'>{escape(warning[0].upper() + warning[1:])}</p>"
     yield f"<p><strong>AUROC {_with_interval(overall.auroc, overall.auroc_interval)}</strong>, AUPRC "
     yield f"{_with_interval(overall.auprc, overall.auprc_interval)} (a useless score has 0.5 and {overall.prevalence:.3f}).</p>"
     yield "<div class='charts'>"
@@ -54,7 +57,8 @@ def _body(evaluation: Evaluation) -> Iterator[str]:
     yield "".join(f"<p>{escape(line.strip().capitalize())}.</p>" for line in describe_risk(evaluation.risk_coverage))
     yield "<h2>What was left out</h2>"
     left_out = [(value, f"{count:,}") for value, count in evaluation.labelled.labels.left_out.items()]
-    yield numbers_table(["label", "variants"], left_out) if left_out else "<p>Nothing.</p>"
+    table = numbers_table(["label", "variants"], left_out)
+    yield f"<div class='wide'>{table}</div>" if left_out else "<p>Nothing.</p>"
     yield "<p>Labels come from what is known already, often with computed predictions among the evidence, and from the"
     yield " people who were studied: an area here is no measure of use in care, and none for groups that the labels lack.</p>"
 

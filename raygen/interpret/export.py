@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from raygen.interpret.score_lookup import AlleleMatcher, reference_for
 from raygen.tables.place import refuse_unwritable
 from raygen.tables.score_index import ScoreIndex
 from raygen.tables.table_files import TABLE_SUFFIXES
+from raygen.variants.contig_names import natural_order
 
 VCF_SUFFIXES = (".vcf.gz", ".vcf.bgz", ".bcf", ".vcf")
 TSV_SUFFIXES = (".tsv.gz", ".tsv.bgz")
@@ -74,7 +74,7 @@ def export_scores(
         return _table(index, to, fields, reference, on_progress)
     refuse_pairs(index, f"a file {''.join(Path(to).suffixes[-2:])}")
     facts = run_facts(index)
-    chosen = info_fields(index.schema, fields or DEFAULT_FIELDS, prefix)
+    chosen = info_fields(index.schema, fields or DEFAULT_FIELDS, prefix, facts)
     if vcf:
         matcher = AlleleMatcher(
             index,
@@ -164,15 +164,7 @@ def _contig_order(
     if set(scored) <= set(lengths):
         return [name for name in lengths if name in scored], lengths, []
     remark = "The reference of the scores is not at hand (--reference), so contigs are sorted by their names."
-    return sorted(scored, key=_natural), {}, [remark] if len(scored) > 1 else []
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """2 before 10, numbers before letters."""
-    return [
-        (int(part), "") if part.isdigit() else (10**9, part)
-        for part in re.findall(r"\d+|\D+", name.removeprefix("chr"))
-    ]
+    return sorted(scored, key=natural_order), {}, [remark] if len(scored) > 1 else []
 
 
 def _remarks(to: str, at: str | None, num_left_out: int, first: int, vcf: str) -> list[str]:

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from raygen.errors import InputError, SettingsError
+from raygen.interpret.number_columns import as_numbers
 
 VARIANT_TYPE = "variant_type"
 AF_BIN = "af_bin"
@@ -46,18 +47,16 @@ def add_af_bin(frame: pl.DataFrame, af_column: str) -> pl.DataFrame:
     """Append ``af_bin``: the allele frequency in steps of ten, the upper edge included.
 
     Raises:
-        SettingsError: the column is not numeric.
+        SettingsError: it holds something that is no number; ``.`` and empty are missing.
         InputError: a frequency below 0 or above 1.
     """
-    frequency = frame[af_column]
-    if not frequency.dtype.is_numeric():
-        raise SettingsError(f"--af-column {af_column}: holds {frequency.dtype}, not numbers.")
+    frequency = as_numbers(frame[af_column], "--af-column")
     known = frequency.drop_nulls().to_numpy()
     if ((known < 0) | (known > 1)).any():
         raise InputError(
             f"--af-column {af_column}: {float(known.min()):g} to {float(known.max()):g}; a frequency lies between 0 and 1."
         )
-    values = frequency.cast(pl.Float64).fill_null(0.0).to_numpy()
+    values = frequency.fill_null(0.0).to_numpy()
     bins = np.array(_AF_LABELS, dtype=object)[np.searchsorted(AF_EDGES, values, side="left")]
     named = pl.DataFrame({AF_BIN: pl.Series(bins.tolist(), dtype=pl.String), "known": frequency.is_not_null()})
     return frame.with_columns(named.select(pl.when("known").then(AF_BIN).alias(AF_BIN)).to_series())

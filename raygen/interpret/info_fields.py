@@ -44,6 +44,11 @@ _MEANING = {
     "fingerprint": "hash of weights, precision, window, strand and vocabulary",
     "run_id": "run that made the score",
 }
+_CALIBRATED = {
+    "probability": "probability of being positive at a prior of {prior:g}, of calibration {digest} from {labels}",
+    "evidence": "strength of evidence (PP3 or BP4) at a prior of {prior:g}, of calibration {digest} from {labels}",
+}
+"""Columns of a calibration; without one, columns of these names come from the input."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +66,8 @@ class InfoField:
         return f'##INFO=<ID={self.id},Number=A,Type={self.type},Description="{said}",Source="raygen",Version="{__version__}">'
 
 
-def info_fields(schema: pa.Schema, columns: Sequence[str], prefix: str) -> list[InfoField]:
-    """The fields of these columns of the scores.
+def info_fields(schema: pa.Schema, columns: Sequence[str], prefix: str, facts: RunFacts) -> list[InfoField]:
+    """The fields of these columns of the scores that ``facts`` tell of.
 
     Raises:
         SettingsError: a column is not there or has no place in INFO, or a prefix cannot start a name there.
@@ -74,7 +79,7 @@ def info_fields(schema: pa.Schema, columns: Sequence[str], prefix: str) -> list[
         raise SettingsError(
             f"--fields: the scores have no column {', '.join(unknown)}. There are: {', '.join(usable)}."
         )
-    fields = [_field(schema.field(name), prefix) for name in dict.fromkeys(columns)]
+    fields = [_field(schema.field(name), prefix, facts) for name in dict.fromkeys(columns)]
     ids = [field.id for field in fields] + [prefix + MISSING]
     if repeated := sorted({name for name in ids if ids.count(name) > 1}):
         raise SettingsError(f"--fields: two of the columns would both be named {', '.join(repeated)} in INFO.")
@@ -127,13 +132,20 @@ def _encoded(texts: pa.Array) -> pa.Array:
     return pa.array([None if text is None else encode(text) for text in texts.to_pylist()], pa.string())
 
 
-def _field(field: pa.Field, prefix: str) -> InfoField:
+def _field(field: pa.Field, prefix: str, facts: RunFacts) -> InfoField:
     if pa.types.is_boolean(field.type) or pa.types.is_integer(field.type):
         kind = "Integer"
     else:
         kind = "Float" if pa.types.is_floating(field.type) else "String"
-    meaning = _MEANING.get(field.name, f"{field.name}, as the input had it")
-    return InfoField(field.name, prefix + _NOT_IN_AN_ID.sub("_", field.name), kind, meaning)
+    return InfoField(field.name, prefix + _NOT_IN_AN_ID.sub("_", field.name), kind, _meaning(field.name, facts))
+
+
+def _meaning(column: str, facts: RunFacts) -> str:
+    said = facts.calibration
+    if said and column in _CALIBRATED:
+        labels = f"{said['labels']['label']} of {said['labels']['source']}"
+        return _CALIBRATED[column].format(prior=said["prior"], digest=said["digest"], labels=labels)
+    return _MEANING.get(column, f"{column}, as the input had it")
 
 
 def _is_list(kind: pa.DataType) -> bool:

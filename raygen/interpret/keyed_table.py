@@ -24,6 +24,7 @@ import pyarrow.dataset as ds
 
 from raygen.errors import InputError, SettingsError
 from raygen.sequence.reference import Reference
+from raygen.tables.fingerprints import no_scores, tables_inside
 from raygen.tables.layout import RunFolder
 from raygen.variants.alleles import RAW_ALLELES, SOURCE_PREFIX, AlleleBatch
 from raygen.variants.assembly import AssemblyWatch
@@ -71,7 +72,7 @@ class TableSource:
     """One table, looked at and not read yet.
 
     Raises:
-        InputError: there is no such file, or it is none of the kinds that can be read.
+        InputError: there is no such file, it is none of the kinds that can be read, or a run's folder without scores.
     """
 
     def __init__(self, path: str) -> None:
@@ -84,10 +85,14 @@ class TableSource:
         self._dataset: ds.Dataset | None = None
         if self.is_run:
             self._dataset = RunFolder(path).scores_dataset()
+            if not isinstance(self._dataset, ds.FileSystemDataset):
+                raise no_scores(path)
         elif path.endswith(VCF_SUFFIXES):
             self._vcf = VcfReader(Path(path), Path(path).name)
         elif separator := _separator(path):
             self._text = _read_text(path, separator)
+        elif inside := tables_inside(path):
+            raise no_scores(path, inside)
         else:
             self._dataset = _parquet(path)
 
@@ -139,7 +144,7 @@ class TableSource:
         watch = AssemblyWatch(checker, [self._vcf] if self._vcf else []) if checker else None
         table = KeyedTable(Path(self.path).name or self.path, pl.DataFrame(), 0)
         parts = []
-        for rows in self._batches(columns, known_by):
+        for rows in self._batches(columns, known_by):  # at least one, so that the columns are there
             table.num_rows += rows.num_rows
             frame = _by_id(rows) if known_by == "id" else _by_variant(rows, checker, table)
             if watch:
@@ -147,8 +152,7 @@ class TableSource:
             parts.append(frame if only is None else frame.filter(pl.col("key").is_in(only.implode())))
         if watch:
             watch.at_end({})
-        frame = pl.concat(parts) if parts else pl.DataFrame(schema={"key": pl.String, "variant_type": pl.String})
-        table.frame = frame.rename({SOURCE_PREFIX + name: name for name in columns}, strict=False)
+        table.frame = pl.concat(parts).rename({SOURCE_PREFIX + name: name for name in columns}, strict=False)
         return table
 
     def _find(self, names: Sequence[str]) -> str | None:
@@ -162,7 +166,7 @@ class TableSource:
         own = self._own_names(known_by)
         wanted = list(dict.fromkeys([*own.values(), *columns]))
         for rows in self._raw_batches(wanted):
-            yield _as_alleles(rows, own, columns)
+            yield _as_alleles(rows, own, columns, self.path)
 
     def _own_names(self, known_by: KnownBy) -> dict[str, str]:
         if known_by == "id":
@@ -170,12 +174,15 @@ class TableSource:
         return {name: self._find(names) or "" for name, names in _COORDINATES.items()}
 
     def _raw_batches(self, columns: list[str]) -> Iterator[pa.Table]:
+        """The rows, some at a time; of a table without rows its columns."""
         try:
             if self._text is not None:
-                for part in self._text.select(columns).iter_slices(_BATCH_ROWS):
-                    yield part.to_arrow()
+                chosen = self._text.select(columns)
+                for start in range(0, max(len(chosen), 1), _BATCH_ROWS):
+                    yield chosen.slice(start, _BATCH_ROWS).to_arrow()
             else:
                 assert self._dataset is not None
+                yield pa.schema([self._dataset.schema.field(name) for name in columns]).empty_table()
                 for batch in self._dataset.to_batches(columns=columns, batch_size=_BATCH_ROWS):
                     if batch.num_rows:
                         yield pa.Table.from_batches([batch])
@@ -184,7 +191,10 @@ class TableSource:
 
 
 def _is_run_folder(path: str) -> bool:
-    return ("://" in path and not path.endswith(".parquet")) or (Path(path) / "scores").is_dir()
+    """A run of which all rows were rejected has no scores/, and its rejects are no scores."""
+    if "://" in path:
+        return not path.endswith(".parquet")
+    return any((Path(path) / part).is_dir() for part in ("scores", "rejects", "runs"))
 
 
 def _separator(path: str) -> str | None:
@@ -214,11 +224,15 @@ def _parquet(path: str) -> ds.Dataset:
         ) from error
 
 
-def _as_alleles(rows: pa.Table, own: dict[str, str], columns: Sequence[str]) -> pa.Table:
+def _as_alleles(rows: pa.Table, own: dict[str, str], columns: Sequence[str], path: str) -> pa.Table:
     made = {}
     for name in ("chrom", "pos", "id", "ref", "alt"):
         arrow_type = RAW_ALLELES.field(name).type
-        made[name] = _cast(rows[own[name]], arrow_type) if name in own else pa.nulls(len(rows), arrow_type)
+        made[name] = (
+            _cast(rows[own[name]], arrow_type, f"{path}: the column {own[name]}")
+            if name in own
+            else pa.nulls(len(rows), arrow_type)
+        )
     made |= {name: pa.nulls(len(rows), RAW_ALLELES.field(name).type) for name in ("record", "span", "fault")}
     table = pa.table({name: made[name] for name in RAW_ALLELES.names})
     for name in columns:
@@ -226,13 +240,24 @@ def _as_alleles(rows: pa.Table, own: dict[str, str], columns: Sequence[str]) -> 
     return table
 
 
-def _cast(column: pa.ChunkedArray, arrow_type: pa.DataType) -> pa.ChunkedArray:
+def _cast(column: pa.ChunkedArray, arrow_type: pa.DataType, where: str) -> pa.ChunkedArray:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     try:
         return column.cast(arrow_type)
     except pa.ArrowException as error:
-        raise InputError(f"A column of coordinates is {column.type} and cannot be read as {arrow_type}.") from error
+        wanted = "whole numbers" if pa.types.is_integer(arrow_type) else "text"
+        raise InputError(f"{where} has to hold {wanted} and holds {_first_other(column, arrow_type)!r}.") from error
+
+
+def _first_other(column: pa.ChunkedArray, arrow_type: pa.DataType) -> object:
+    """The first value that cannot be cast."""
+    for value in column:
+        try:
+            value.cast(arrow_type)
+        except pa.ArrowException:
+            return value.as_py()
+    return str(column.type)
 
 
 def _by_id(rows: pa.Table) -> pl.DataFrame:
@@ -251,8 +276,8 @@ def _by_variant(rows: pa.Table, checker: AlleleChecker | None, table: KeyedTable
         rows = rows.take(pa.array(checked.rows))
     else:
         usable = _usable(rows)
-        table.unusable.update({_WITHOUT_COORDINATES: rows.num_rows - pc.sum(usable.cast(pa.int64())).as_py()})
-        rows = rows.filter(usable)
+        num_rows, rows = rows.num_rows, rows.filter(usable)
+        table.unusable.update({_WITHOUT_COORDINATES: num_rows - rows.num_rows})
         alleles = rows.select(["chrom", "pos", "ref", "alt"])
     named = _named(pl.DataFrame(alleles))
     table.num_indels += int((named["variant_type"] != "snv").sum())

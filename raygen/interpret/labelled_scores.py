@@ -16,6 +16,7 @@ from raygen.errors import InputError, SettingsError
 from raygen.interpret.groups import AF_BIN, VARIANT_TYPE, add_af_bin, as_group
 from raygen.interpret.keyed_table import KeyedTable, KnownBy, TableSource, refuse_missing_columns
 from raygen.interpret.labels import Labels, assign_labels
+from raygen.interpret.number_columns import as_numbers, without_lists
 from raygen.sequence.reference import Reference, open_reference
 from raygen.tables.layout import RunFolder
 
@@ -57,7 +58,7 @@ class LabelledScores:
     Attributes:
         counts: rows of each table and what became of them, in words to numbers.
         fingerprint, model: of the scores where all rows share one, else None.
-        remarks: sentences that a user should read.
+        remarks, warnings: sentences that a user should read.
     """
 
     frame: pl.DataFrame
@@ -68,6 +69,7 @@ class LabelledScores:
     labels: Labels
     counts: dict[str, int]
     remarks: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def num_positive(self) -> int:
@@ -108,6 +110,7 @@ def _from_one_table(request: LabelRequest, scores: TableSource, score_column: st
     refuse_missing_columns(scores, wanted, "--by")
     columns = _without_repeats([score_column, request.label, *wanted, *_run_columns(scores)])
     table = scores.read(columns, known_by, _reference(request, scores))
+    _refuse_unusable(table)
     frame, repeats = _first_of_each(table.frame)
     labels = assign_labels(frame[request.label], request.positive, request.negative)
     frame = frame.with_columns(labels.is_positive.alias("positive"))
@@ -126,12 +129,14 @@ def _from_two_tables(
     refuse_missing_columns(labels, from_labels, "--by")
 
     label_table = labels.read(_without_repeats([request.label, *from_labels]), known_by, reference)
+    _refuse_unusable(label_table)
     one_each, num_unclear = _one_label_each(label_table.frame.with_columns(pl.col(request.label).alias(_LABEL)))
     said = assign_labels(one_each[_LABEL], request.positive, request.negative)
     labelled = one_each.with_columns(said.is_positive.alias("positive")).drop_nulls("positive")
 
     columns = _without_repeats([score_column, *from_scores, *_run_columns(scores)])
     score_table = scores.read(columns, known_by, reference, only=labelled["key"])
+    _refuse_without_rows(score_table)
     found, repeats = _first_of_each(score_table.frame)
     joined = found.join(labelled.drop("variant_type"), on="key", how="inner", suffix=" (labels)", maintain_order="left")
     counts = {
@@ -155,7 +160,8 @@ def _finished(
     label_table: KeyedTable | None,
     reference: Reference | None = None,
 ) -> LabelledScores:
-    frame = frame.drop_nulls("positive").with_columns(pl.col(score_column).cast(pl.Float64).alias("score"))
+    frame = frame.drop_nulls("positive")
+    frame = frame.with_columns(as_numbers(frame[score_column], "--score-column").alias("score"))
     is_number = frame["score"].is_finite().fill_null(False)
     counts["score is no number"] = len(frame) - int(is_number.sum())
     frame = frame.filter(is_number)
@@ -164,8 +170,15 @@ def _finished(
         raise InputError(
             f"No variant with a usable label has a score ({numbers}). Are scores and labels of one assembly?"
         )
+    remarks = _remarks(labels, scores, label_table, reference)
     if request.af_column:
-        frame = add_af_bin(frame, request.af_column)
+        frequencies, num_lists = without_lists(frame[request.af_column])
+        frame = add_af_bin(frame.with_columns(frequencies), request.af_column)
+        if num_lists:
+            remarks.append(
+                f"{request.af_column} lists several numbers in {num_lists:,} row{'' if num_lists == 1 else 's'}, which get no bin: "
+                "which one is the allele's is not recorded (it is where the VCF's header says Number=A)."
+            )
     for name in request.groups:
         frame = frame.with_columns(as_group(frame[name]))
     one = {name: _only_value(frame, name) for name in _ONE_VALUE}
@@ -180,8 +193,26 @@ def _finished(
         one["model"],
         labels,
         counts,
-        _remarks(labels, scores, label_table, reference),
+        remarks,
+        _warnings(counts, label_table) if label_table else [],
     )
+
+
+def _refuse_without_rows(table: KeyedTable) -> None:
+    """InputError where a table is nothing but its header."""
+    if not table.num_rows:
+        raise InputError(f"{table.name} has no rows.")
+
+
+def _refuse_unusable(table: KeyedTable) -> None:
+    """InputError where no row is of a variant that could have a score, with the reasons."""
+    _refuse_without_rows(table)
+    if table.frame.is_empty():
+        reasons = ", ".join(f"{reason.replace('_', ' ')}: {count:,}" for reason, count in table.unusable.most_common())
+        raise InputError(
+            f"None of the {table.num_rows:,} rows of {table.name} is of a variant that can have a score here ({reasons}). "
+            "Are scores and labels of one assembly?"
+        )
 
 
 def _remarks(said: Labels, scores: KeyedTable, labels: KeyedTable | None, reference: Reference | None) -> list[str]:
@@ -192,6 +223,20 @@ def _remarks(said: Labels, scores: KeyedTable, labels: KeyedTable | None, refere
             "without --reference they are trimmed and not left-aligned."
         )
     return remarks
+
+
+def _warnings(counts: dict[str, int], labels: KeyedTable) -> list[str]:
+    """What makes a join doubtful: most rows of the labels found nothing to be joined to."""
+    found = []
+    num_unusable = labels.unusable.total()
+    if 2 * num_unusable > labels.num_rows:
+        found.append(f"most rows of {labels.name} cannot be used: {num_unusable:,} of {labels.num_rows:,}.")
+    without, labelled = counts.get("without a score", 0), counts["labelled"]
+    if 2 * without > labelled:
+        found.append(
+            f"most labels match no score: {without:,} of {labelled:,}. Are both of one assembly, with positions counted from 1?"
+        )
+    return found
 
 
 def _score_column(scores: TableSource, asked: str | None) -> str:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from raygen.errors import InputError, SettingsError
-from raygen.interpret.run_facts import RunFacts, known_contigs, refuse_pairs, run_facts
+from raygen.interpret.run_facts import RunFacts, known_contigs, reference_lengths, refuse_pairs, run_facts
 from raygen.tables.schemas import variant_id
 from raygen.tables.score_index import ScoreIndex
 from raygen.variants.contig_names import resolve_contig
@@ -139,10 +139,21 @@ class Query:
                 yield _without(rows, done.get(chrom, []))
             done.setdefault(chrom, []).append((start, end))
             if not num_rows:
-                self.remarks.append(f"{text}: not scored here (no score in {chrom}:{start:,}-{end:,})")
+                self.remarks.append(f"{text}: not scored here ({self._no_score_in(chrom, start, end)})")
+
+    def _no_score_in(self, chrom: str, start: int, end: int) -> str:
+        """Why a stretch is empty: it lies behind the contig's end, or nothing there was scored."""
+        length = reference_lengths(self.facts).get(chrom)
+        if length is not None and start > length:
+            return f"{chrom} has {length:,} bases"
+        return f"no score in {chrom}:{start:,}-{end:,}"
 
     def _of_vcf(self, vcf: str) -> Iterator[pa.Table]:
-        from raygen.interpret.score_lookup import AlleleMatcher, reference_for  # htslib and polars, for this alone
+        from raygen.interpret.score_lookup import (
+            NOT_SCORED,
+            AlleleMatcher,
+            reference_for,
+        )  # htslib and polars, for this alone
 
         refuse_pairs(self.index, "--vcf")
         reference = reference_for(self.index, self.facts, self.asked.reference)
@@ -150,7 +161,8 @@ class Query:
         for batch in matcher.batches():
             yield batch.scores.filter(pa.array([reason is None for reason in batch.missing])).cast(self.schema)
         for reason, number in matcher.missing.most_common():
-            self.remarks.append(f"{number:,} alleles: not scored here ({reason})")
+            because = "" if reason == NOT_SCORED else f" ({reason})"
+            self.remarks.append(f"{number:,} allele{'' if number == 1 else 's'}: not scored here{because}")
 
     def _contig(self, name: str, asked: str) -> str:
         found = resolve_contig(name, self._contigs)

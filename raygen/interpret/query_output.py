@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from raygen.interpret.console_tables import print_table
 from raygen.interpret.query import Query
 from raygen.tables.schemas import SCORES
 
@@ -32,7 +33,7 @@ def show(query: Query, console: Console, most: int = _MOST_SHOWN) -> int:
             table.add_row(*(escape(_cell(row[name])) for name in columns))
         num_rows += rows.num_rows
     if num_rows:
-        console.print(table)
+        print_table(table, console)
     more = f", the first {most:,} are shown; --tsv, --json or --out give all" if num_rows > most else ""
     facts = query.facts
     console.print(

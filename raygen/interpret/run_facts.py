@@ -6,7 +6,8 @@ manifest says is read from the scores themselves or stays empty.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ class RunFacts:
         window: ``left+right``, or ``left+right@stride`` on a grid; empty for pairs.
         cuts: of the classes, in nats, as text.
         reference: where the last run found the FASTA; empty where that is not known.
+        calibration: what the newest manifest keeps of the calibration of the classes; empty where there is none.
         max_allele_length: the most bases that any run into the folder took for an allele.
     """
 
@@ -37,6 +39,7 @@ class RunFacts:
     reference: str
     max_allele_length: int
     raygen_version: str
+    calibration: Mapping[str, Any] = field(default_factory=dict)
 
 
 def run_facts(index: ScoreIndex) -> RunFacts:
@@ -55,6 +58,7 @@ def run_facts(index: ScoreIndex) -> RunFacts:
         reference=resolved.get("reference") or "",
         max_allele_length=max([1000, *(_longest(one) for one in own)]),
         raygen_version=(newest.get("versions") or {}).get("raygen") or "",
+        calibration=newest.get("calibration") or {},
     )
 
 

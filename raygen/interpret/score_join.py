@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from raygen.tables.score_index import ScoreIndex
-from raygen.variants.contig_names import resolve_contig
+from raygen.variants.contig_names import natural_order, resolve_contig
 
 WINDOW_ROWS = 1 << 17
 """Rows of one side that are held at a time."""
@@ -21,6 +21,7 @@ _VALUES = ("delta_llr", "classification", "abstained")
 def joined_windows(old: ScoreIndex, new: ScoreIndex) -> Iterator[tuple[str, pl.DataFrame]]:
     """(contig by NEW's name, or ``pairs``; rows). The rows have ``variant_id`` (NEW's where it has one) and ``delta_llr``,
     ``classification`` and ``abstained`` with the prefixes ``old_`` and ``new_``, null where that side has no such variant.
+    They come in genome order; pairs by their ids.
     """
     for contig, old_name, new_name in _contigs(old, new):
         for first, last in _windows(old, old_name, new, new_name):
@@ -38,11 +39,11 @@ def _contigs(old: ScoreIndex, new: ScoreIndex) -> Iterator[tuple[str | None, str
         return
     there = [name for name in new.contigs if name is not None]
     taken = set()
-    for name in old.contigs:
-        match = resolve_contig(str(name), there)
+    for name in sorted(map(str, old.contigs), key=natural_order):
+        match = resolve_contig(name, there)
         taken.add(match)
-        yield match or str(name), name, match or ""
-    for name in there:
+        yield match or name, name, match or ""
+    for name in sorted(there, key=natural_order):
         if name not in taken:
             yield name, "", name
 
@@ -67,4 +68,4 @@ def _joined(old: pl.DataFrame, new: pl.DataFrame, *, by_name: bool) -> pl.DataFr
         own = [pl.col(name).alias(prefix + name) for name in _VALUES]
         sides.append(side.select(*keys, pl.col("variant_id").alias(f"{prefix}variant_id"), *own))
     joined = sides[0].join(sides[1], on=keys, how="full", coalesce=True)
-    return joined.with_columns(variant_id=pl.coalesce("new_variant_id", "old_variant_id"))
+    return joined.with_columns(variant_id=pl.coalesce("new_variant_id", "old_variant_id")).sort(keys)

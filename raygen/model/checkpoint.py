@@ -28,7 +28,7 @@ from raygen.model.families import EMBEDDING, FAMILIES, PREFIX, UNEMBEDDING, OwnC
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 FLOAT_TYPES = ("F64", "F32", "BF16", "F16")
-MAX_NAMES_IN_ERROR = 10
+MAX_NAMES_IN_ERROR = 5
 
 
 @dataclass(frozen=True)

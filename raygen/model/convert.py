@@ -157,7 +157,9 @@ def _source(whole: Path) -> Source:
         raise InputError(f"No such file: {whole}.")
     missing = [f"{whole.name}.part{number}" for number in range(max(numbered) + 1) if number not in numbered]
     if missing:
-        raise InputError(f"{whole.parent}: {len(missing)} of {max(numbered) + 1} parts are not there: {missing[0]}.")
+        raise InputError(
+            f"{whole.parent.resolve()}: {len(missing)} of {max(numbered) + 1} parts are not there: {missing[0]}."
+        )
     return Source(name, tuple(numbered[number] for number in sorted(numbered)))
 
 

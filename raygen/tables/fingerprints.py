@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from raygen.remote import join
 from raygen.tables.layout import RunFolder
 
 _POINTER, _LINK, _NIGHTS = "current.json", "current", "nights"
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -90,10 +91,31 @@ def table_paths(path: str) -> list[str]:
     folder = RunFolder(path)
     if folder.is_folder("scores"):
         return [folder.uri]
-    found = [join(folder.uri, name) for name in folder.folders() if folder.is_folder(f"{name}/scores")]
+    found = [join(folder.uri, name) for name in _names_inside(folder)]
     if not found:
         raise InputError(f"{path} holds no scores: there is no scores/ in it, nor in the folders in it.")
     return found
+
+
+def tables_inside(path: str) -> list[str]:
+    """The folders with scores in the folder ``path``, as a user would write them; none where it is no folder."""
+    folder = RunFolder(path)
+    return [join(folder.path, name) for name in _names_inside(folder)] if folder.is_folder("") else []
+
+
+def no_scores(path: str, inside: Sequence[str] | None = None) -> InputError:
+    """The error of a command that takes one table and was given ``path``, which is none: it names those ``inside``."""
+    found = tables_inside(path) if inside is None else inside
+    if not found:
+        return InputError(f"{path} holds no scores: there are no files {path}/scores/chrom=.../part-*.parquet.")
+    named = ", ".join(found[:_MOST_NAMED]) + (
+        f" and {len(found) - _MOST_NAMED:,} more" if len(found) > _MOST_NAMED else ""
+    )
+    return InputError(f"{path} holds no scores itself, but a table for each fingerprint. Name one of them: {named}.")
+
+
+def _names_inside(folder: RunFolder) -> list[str]:
+    return [name for name in folder.folders() if folder.is_folder(f"{name}/scores")]
 
 
 def nights_of(table: RunFolder) -> list[dict[str, Any]]:

@@ -301,8 +301,8 @@ class RunFolder:
         return found
 
     def is_folder(self, relative: str) -> bool:
-        """Whether a folder of this name is there."""
-        return self._fs.get_file_info(f"{self._root}/{relative}").type == fs.FileType.Directory
+        """Whether a folder of this name is there; without a name, whether this one is."""
+        return self._fs.get_file_info(f"{self._root}/{relative}".rstrip("/")).type == fs.FileType.Directory
 
     def folders(self) -> list[str]:
         """Names of the folders in this one, without hidden ones and links."""

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from raygen.errors import InputError
+from raygen.tables.fingerprints import no_scores
 from raygen.tables.layout import Identity, RunFolder
 from raygen.tables.schemas import SCORES
 
@@ -63,7 +64,7 @@ class ScoreIndex:
         self.folder = RunFolder(path)
         dataset = self.folder.scores_dataset()
         if not isinstance(dataset, ds.FileSystemDataset):
-            raise InputError(f"{path} holds no scores: there are no files {path}/scores/chrom=.../part-*.parquet.")
+            raise no_scores(path)
         identity = self.folder.identity()
         assert identity is not None, "a folder with score files has an identity"
         self.identity: Identity = identity

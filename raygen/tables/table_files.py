@@ -52,15 +52,16 @@ class TableFile:
 
 @contextmanager
 def open_table(path: Path, schema: pa.Schema) -> Iterator[TableFile]:
-    """A file to write a table to; it is closed at the end.
-
-    Raises:
-        SettingsError: the name's end names no kind of table.
-    """
-    if not path.name.endswith(TABLE_SUFFIXES):
-        raise SettingsError(f"{path.name}: the end of a table's name is one of {', '.join(TABLE_SUFFIXES)}.")
+    """A file to write a table to; it is closed at the end. Its name is one that ``refuse_other_kinds`` takes."""
+    assert path.name.endswith(TABLE_SUFFIXES), path
     with ExitStack() as stack:
         yield TableFile(path, schema, stack)
+
+
+def refuse_other_kinds(path: str, setting: str) -> None:
+    """SettingsError where the name's end names no kind of table: said before the work, by the name that was given."""
+    if not path.endswith(TABLE_SUFFIXES):
+        raise SettingsError(f"{setting} {path}: the end of a table's name is one of {', '.join(TABLE_SUFFIXES)}.")
 
 
 def flat(rows: pa.Table) -> pa.Table:

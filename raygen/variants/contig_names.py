@@ -12,6 +12,7 @@ The order matters for hg19 of UCSC, which holds the old ``chrM`` and the revised
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container
 
 MITOCHONDRIAL_NAMES = ("MT", "M", "chrM", "chrMT")
@@ -27,3 +28,11 @@ def resolve_contig(name: str, names: Container[str]) -> str | None:
     if name in MITOCHONDRIAL_NAMES:
         return next((alias for alias in MITOCHONDRIAL_NAMES if alias in names), None)
     return None
+
+
+def natural_order(name: str) -> list[tuple[int, str]]:
+    """To sort contigs by: 2 before 10, numbers before letters."""
+    return [
+        (int(part), "") if part.isdigit() else (10**9, part)
+        for part in re.findall(r"\d+|\D+", name.removeprefix("chr"))
+    ]

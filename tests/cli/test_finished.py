@@ -46,6 +46,17 @@ def test_query_answers_on_the_screen_and_says_what_is_not_scored(raygen, out):  
     assert "2-3-G-A: not scored here" in said
 
 
+def test_in_a_pipe_no_cell_is_cut_or_folded(raygen, tmp_path):  # noqa: F811
+    name = f"1-2-C-{'ACGT' * 30}"
+    old = finished_run(tmp_path / "old", {name: -5.0}, columns={"note": {name: "word " * 30 + "end"}})
+    new = finished_run(tmp_path / "new", {name: 5.0})
+    (found,) = [line for line in raygen("query", old, "--region", "1:1-9")[1].splitlines() if line.startswith(name)]
+    assert found.split()[2] == "likely_pathogenic"
+    assert found.endswith("word end")
+    (found,) = [line for line in raygen("diff", old, new)[1].splitlines() if line.startswith(name)]
+    assert found.split()[1:3] == ["likely_pathogenic", "gain_of_function"]
+
+
 def test_query_gives_json_alone_on_standard_output(raygen, out):  # noqa: F811
     code, said, err = raygen("query", out, "--region", "1:1-20", "--region", "2:1-20", "--json")
     assert code == 0
@@ -88,10 +99,15 @@ def test_diff_prints_and_writes_and_can_fail(raygen, tmp_path, out):  # noqa: F8
         (["export", "{out}", "--to", "{out}"], 2, "the file's end"),
         (["query", "{out}"], 2, "Nothing is asked for"),
         (["query", "{tmp}/none", "1-2-C-G"], 3, "holds no scores"),
+        (["query", "{tmp}", "1-2-C-G"], 3, "Name one of them: {tmp}/out."),
+        (["card", "{tmp}"], 3, "Name one of them: {tmp}/out."),
         (["query", "{out}", "17-2-C-G"], 3, "have a contig '17'"),
         (["query", "{out}", "BRCA1"], 2, "is no variant"),
         (["query", "{out}", "1-2-C-G", "--json", "--tsv"], 2, "exclude each other"),
-        (["query", "{out}", "1-2-C-G", "--out", "{tmp}/x.txt"], 2, "the end of a table's name"),
+        (["query", "{out}", "1-2-C-G", "--out", "{tmp}/x.txt"], 2, "--out {tmp}/x.txt: the end of a table's name"),
+        (["query", "{tmp}/none", "1-2-C-G", "--out", "{tmp}/x.txt"], 2, "the end of a table's name"),  # before the work
+        (["query", "{tmp}/none", "1-2-C-G", "--out", "{tmp}/no/x.csv"], 2, "there is no folder"),
+        (["diff", "{out}", "{tmp}/none", "--out", "{tmp}/x.txt"], 2, "--out {tmp}/x.txt: the end of a table's name"),
         (["query", "{out}", "--genes", "{tmp}/none.bed", "A"], 3, "no such file"),
         (["diff", "{out}", "{tmp}/none"], 3, "holds no scores"),
         (["diff", "{out}", "{out}", "--page", "{tmp}/no/x.html"], 2, "there is no folder"),
@@ -100,7 +116,7 @@ def test_diff_prints_and_writes_and_can_fail(raygen, tmp_path, out):  # noqa: F8
 def test_what_goes_wrong_is_a_sentence_and_an_exit_code(raygen, tmp_path, out, arguments, code, words):  # noqa: F811
     found, _, err = raygen(*(one.format(tmp=tmp_path, out=out) for one in arguments))
     assert found == code, err
-    assert words in " ".join(err.split())
+    assert words.format(tmp=tmp_path) in " ".join(err.split())
     assert "Traceback" not in err
     assert not list(tmp_path.glob(".*")), "something is left behind"
 

@@ -77,7 +77,14 @@ def test_calibrate_then_reclassify_then_card(raygen, tmp_path, table):  # noqa: 
     raygen("evaluate", "--scores", table, "--label-column", "CLNSIG", "--json", tmp_path / "e.json")
     code, out, _ = raygen("card", tmp_path / "new", "--check", tmp_path / "e.json")
     assert code == 0
-    for words in ("## Intended use", f"fingerprint: `{FINGERPRINT}`", "calibration ", "AUROC 0.9", "not recorded"):
+    for words in (
+        "## Intended use",
+        f"fingerprint: `{FINGERPRINT}`",
+        "calibration ",
+        "AUROC 0.9",
+        "on all of them; Brier score",
+        "not recorded",
+    ):
         assert words in out
 
 

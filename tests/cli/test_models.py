@@ -19,9 +19,10 @@ def test_convert_says_what_it_wrote_and_what_it_left_out(tmp_path: Path) -> None
     file = write_published(tmp_path / "mine.pt", published_tensors(config), num_parts=2)
     settings = {name: getattr(config, name) for name in Evo2Config.__annotations__ if name != "card"}
     (tmp_path / "mine.yml").write_text(yaml.safe_dump(settings))
-    command = ["convert", str(file), "--to", str(tmp_path / "model"), "--config", str(tmp_path / "mine.yml")]
+    command = ["convert", str(file), "--to", str(tmp_path / "my model"), "--config", str(tmp_path / "mine.yml")]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     assert "44 tensors, 0.1 MB in 1 file:" in result.output
+    assert f"Next: raygen score --model '{tmp_path / 'my model'}' ..." in result.output
     assert "Not taken over: unembed.weight (the embedding again)." in result.output
-    assert describe_network(tmp_path / "model", device="cpu").num_layers == 4
+    assert describe_network(tmp_path / "my model", device="cpu").num_layers == 4

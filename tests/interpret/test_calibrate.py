@@ -75,7 +75,10 @@ def test_a_useless_score_is_no_evidence_and_says_the_prior(tmp_path, method):
     assert found.quality.brier == pytest.approx(found.quality.brier_of_share, rel=0.05)
     console = Console(width=120, record=True)
     print_calibration(found, console)
-    assert "no score is evidence of any strength" in console.export_text()
+    said = console.export_text()
+    assert "no score is evidence of any strength" in said
+    assert f"on 10 held-out folds (always saying the share of positives: {found.quality.brier_of_share:.4f})" in said
+    assert f"AUROC of the score itself {found.quality.auroc:.3f}, on all labelled variants" in said
 
 
 def test_odds_of_each_strength_are_those_published():

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from raygen.errors import InputError, SettingsError
 from raygen.interpret import diff_tally, score_join
+from raygen.interpret.classify import CLASSES
 from raygen.interpret.diff import compare_scores, print_diff, write_diff_page
 from tests.finished_runs import finished_run
 
@@ -118,8 +119,24 @@ def test_small_windows_and_a_sample_give_the_same_counts(tmp_path, monkeypatch):
     assert "of a sample of 20" in parts.numbers()[0]
 
 
+def _moves(frame):
+    """(id, classes between, change) of each row."""
+    for row in frame.iter_rows(named=True):
+        before, after = (CLASSES.index(row[f"{side}_classification"]) for side in ("old", "new"))
+        yield row["variant_id"], abs(after - before), row["change"]
+
+
+def test_with_other_cut_points_alone_the_farthest_moves_come_first_then_the_genome_order(tmp_path):
+    deltas = dict.fromkeys(["10-1-A-C", "2-100-A-C", "2-9-A-C", "2-11-A-C", "X-1-A-C"], -2.0)
+    moved = dict.fromkeys(deltas, "benign") | {"2-11-A-C": "gain_of_function"}
+    old = finished_run(tmp_path / "old", deltas)
+    new = finished_run(tmp_path / "new", deltas, classification=moved)
+    names = compare_scores(old, new).largest["variant_id"].to_pylist()
+    assert names == ["2-11-A-C", "2-9-A-C", "2-100-A-C", "10-1-A-C", "X-1-A-C"]
+
+
 @pytest.mark.parametrize("name", ["changes.parquet", "changes.tsv", "changes.csv"])
-def test_all_changes_go_to_a_file_largest_first(tmp_path, name, monkeypatch):
+def test_all_changes_go_to_a_file_in_the_order_of_the_largest(tmp_path, name, monkeypatch):
     old = finished_run(
         tmp_path / "old", {f"1-{pos}-A-C": (pos * 7 % 19) - 12.0 for pos in range(1, 200)}, shard_rows=30
     )
@@ -135,7 +152,11 @@ def test_all_changes_go_to_a_file_largest_first(tmp_path, name, monkeypatch):
         else pl.read_csv(path, separator="\t" if "tsv" in name else ",")
     )
     assert frame.height == diff.num_changed > 100
-    assert frame["change"].abs().is_sorted(descending=True)
+    place = [
+        {"steps": steps, "size": abs(change), "pos": int(name.split("-")[1])} for name, steps, change in _moves(frame)
+    ]
+    assert place == sorted(place, key=lambda one: (-one["steps"], -one["size"], one["pos"]))
+    assert len({one["steps"] for one in place}) == 4
     assert frame["variant_id"][:3].to_list() == diff.largest["variant_id"].to_pylist()
 
 

@@ -1,5 +1,6 @@
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -11,7 +12,8 @@ from raygen.interpret.evaluate import as_json, evaluate, print_evaluation
 from raygen.interpret.evaluation_page import as_page
 from raygen.interpret.labelled_scores import LabelRequest, gather
 from raygen.interpret.resampling import Bootstrap
-from tests.builders import shared
+from tests.builders import fasta, shared
+from tests.finished_runs import finished_run
 
 STORED = Path(__file__).parent / "data" / "mt_clinvar_scores.tsv.gz"
 QUICK = Bootstrap(replicates=50)
@@ -107,6 +109,17 @@ def test_frequencies_are_binned_with_the_upper_edge_included(tmp_path):
     assert list(found.by["af_bin"]) == ["AF 0", "AF to 0.01", "AF to 0.05", "AF above 0.05", "(none)"]
 
 
+def test_frequencies_that_a_run_carries_as_text_are_binned(tmp_path):
+    """A run keeps what it carries as text; ``.`` and empty are missing, and a list does not say whose value is whose."""
+    texts = {"1-1-A-C": "0.0005", "1-2-A-C": ".", "1-3-A-C": "", "1-4-A-C": "1e-3", "1-5-A-C": "0.2,0.1"}
+    labels = dict(zip(texts, ["LOF", "FUNC", "LOF", "FUNC", "LOF"], strict=True))
+    run = finished_run(tmp_path / "run", dict.fromkeys(texts, -1.0), columns={"AF": texts, "class": labels})
+    found = evaluate(request(run, af_column="AF"), QUICK)
+    counts = {name: group.num_positive + group.num_negative for name, group in found.by["af_bin"].items()}
+    assert counts == {"AF to 0.001": 2, "(none)": 3}
+    assert any("AF lists several numbers in 1 row," in remark for remark in found.labelled.remarks)
+
+
 def test_higher_is_positive_turns_the_area_around(tmp_path):
     scores = two_groups(tmp_path)
     lower = evaluate(request(scores), QUICK).overall.auroc
@@ -117,7 +130,38 @@ def test_a_score_that_points_the_other_way_is_said(tmp_path):
     scores = write(tmp_path, other=[float(n) for n in range(40)], **{"class": ["FUNC"] * 20 + ["LOF"] * 20})
     console = Console(width=200, record=True, file=io.StringIO())
     print_evaluation(evaluate(request(scores, score_column="other"), QUICK), console)
-    assert "points the other way; run it with --higher-is-positive" in console.export_text()
+    assert "points the other way (AUROC 0.000, below 0.5); run it with --higher-is-positive" in console.export_text()
+
+
+@pytest.mark.parametrize("bootstrap", [QUICK, Bootstrap(0)])
+def test_below_one_half_is_said_with_and_without_an_interval(tmp_path, bootstrap):
+    """Of six pairs the first positive wins none and the second two: 2 / 6, of which chance alone is enough."""
+    scores = write(tmp_path, delta_llr=[3.0, 1.0, 0.0, 2.0, 2.5], **{"class": ["LOF", "LOF", "FUNC", "FUNC", "FUNC"]})
+    found = evaluate(request(scores, negative=["FUNC"]), bootstrap)
+    assert "AUROC 0.333, below 0.5" in found.points_the_other_way()
+    assert ("chance" in found.points_the_other_way()) == bool(bootstrap.replicates)
+    assert "AUROC 0.333, below 0.5" in as_page(found)
+
+
+@pytest.mark.parametrize(("shift", "warned"), [(0, []), (2, ["most labels match no score: 4 of 5."])])
+def test_that_most_labels_match_no_score_is_a_warning(tmp_path, shift, warned):
+    """Scores at 1 to 3, labels at 1 to 5 or, of other coordinates, at 3 to 7."""
+    labels = tmp_path / "labels.csv"
+    rows = [f"1,{pos + shift},A,C,{'LOF' if pos % 2 else 'FUNC'}\n" for pos in range(1, 6)]
+    labels.write_text("chrom,pos,ref,alt,class\n" + "".join(rows))
+    found = gather(request(write(tmp_path, delta_llr=[1.0, 2, 3]), labels=str(labels), negative=["FUNC"]))
+    assert [warning.split(" Are ")[0] for warning in found.warnings] == warned
+
+
+def test_that_most_labels_cannot_be_used_is_a_warning(tmp_path):
+    scores = write(tmp_path, delta_llr=[1.0, 2])
+    labels = tmp_path / "labels.csv"
+    labels.write_text("chrom,pos,ref,alt,class\n1,1,A,C,LOF\n1,2,A,C,FUNC\n" + "1,1,A,<DEL>,LOF\n" * 3)
+    found = gather(request(scores, labels=str(labels), negative=["FUNC"]))
+    assert found.warnings == ["most rows of labels.csv cannot be used: 3 of 5."]
+    console = Console(width=200, record=True, file=io.StringIO())
+    print_evaluation(evaluate(request(scores, labels=str(labels), negative=["FUNC"]), QUICK), console)
+    assert "warning: most rows of labels.csv cannot be used: 3 of 5." in console.export_text()
 
 
 @pytest.mark.parametrize(
@@ -127,7 +171,8 @@ def test_a_score_that_points_the_other_way_is_said(tmp_path):
         ({"score_column": "cadd"}, SettingsError, "--score-column: .* has no column cadd"),
         ({"by": ["gene"]}, SettingsError, "--by: .* has no column gene"),
         ({"by": ["af_bin"]}, SettingsError, "needs --af-column"),
-        ({"af_column": "group"}, SettingsError, "not numbers"),
+        ({"af_column": "group"}, SettingsError, "--af-column group: 'good' is no number, the first of 14 such"),
+        ({"score_column": "group"}, SettingsError, "--score-column group: 'good' is no number"),
         ({"af_column": "delta_llr"}, InputError, "-5 to 3; a frequency lies between 0 and 1"),
         ({"positive": ["FUNC"], "negative": ["INT"], "label": "klass"}, SettingsError, "klass"),
     ],
@@ -151,6 +196,36 @@ def test_tables_without_a_common_variant_are_refused_with_the_numbers(tmp_path):
         evaluate(request(scores, labels=str(labels), negative=["FUNC"]), QUICK)
 
 
+def test_a_table_without_rows_is_refused_by_name(tmp_path):
+    full = write(tmp_path, delta_llr=[1.0, 2], **{"class": ["LOF", "FUNC"]})
+    (tmp_path / "empty.csv").write_text("chrom,pos,ref,alt,delta_llr,class\n")
+    pl.read_csv(full, separator="\t").clear().write_parquet(tmp_path / "empty.parquet")
+    for empty in (str(tmp_path / "empty.csv"), str(tmp_path / "empty.parquet")):
+        for asked in (request(empty), request(empty, labels=full), request(full, labels=empty)):
+            with pytest.raises(InputError, match=rf"^{Path(empty).name} has no rows"):
+                gather(asked)
+
+
+def test_one_value_among_the_scores_that_is_no_number_is_named(tmp_path):
+    scores = write(tmp_path, other=["1.5", "x", "2", "y"], **{"class": ["LOF", "LOF", "FUNC", "FUNC"]})
+    with pytest.raises(
+        SettingsError, match="--score-column other: 'x' is no number, the first of 2 such values in 4 rows"
+    ):
+        gather(request(scores, score_column="other"))
+
+
+def test_labels_of_another_genome_are_refused_with_the_reason(tmp_path):
+    """Before it is asked what the labels mean: none of them is left to have a meaning."""
+    reference = fasta(tmp_path, {"1": "A" * 60})
+    labels = tmp_path / "labels.csv"
+    labels.write_text("chrom,pos,ref,alt,class\n7,1,A,C,LOF\n7,2,A,C,FUNC\n1,99,A,C,FUNC\n")
+    asked = request(write(tmp_path, delta_llr=[1.0, 2]), labels=str(labels), positive=[], negative=[])
+    with pytest.raises(
+        InputError, match=r"None of the 3 rows of labels.csv .* \(unknown contig: 2, out of bounds: 1\)"
+    ):
+        gather(replace(asked, reference=str(reference)))
+
+
 def test_scores_of_two_models_are_not_mixed(tmp_path):
     scores = write(tmp_path, delta_llr=[1.0, 2], fingerprint=["a", "b"], **{"class": ["LOF", "FUNC"]})
     with pytest.raises(SettingsError, match="2 values of fingerprint"):
@@ -165,9 +240,10 @@ def test_a_column_of_many_numbers_makes_no_groups(tmp_path):
 
 
 def test_the_page_is_whole_and_asks_for_nothing(tmp_path):
-    page = as_page(evaluate(request(two_groups(tmp_path), by=["group"]), QUICK))
+    page = as_page(evaluate(request(two_groups(tmp_path), by=["group"], negative=["FUNC"]), QUICK))
     assert page.count("<svg") == 5
     assert "no negative" in page
+    assert page.count("<div class='wide'><table") == page.count("<table") == 3  # each is wider than a phone
     assert "<script" not in page and "http" not in page.replace("http://www.w3.org/2000/svg", "")
     assert "nan" not in page.lower()
 

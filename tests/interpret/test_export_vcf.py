@@ -20,6 +20,7 @@ from raygen.variants.check import AlleleChecker
 from raygen.variants.inputs import open_readers
 from tests.builders import fasta, random_bases, shared
 from tests.finished_runs import finished_run, scored_vcf
+from tests.interpret import run_folders
 
 BASES = "ACGTACGTTTGGCCAACGTA"  # positions 1 to 20
 HEADER = """##fileformat=VCFv4.2
@@ -110,6 +111,22 @@ def test_the_header_says_model_and_fingerprint_and_declares_every_contig(tmp_pat
         assert (delta.number, delta.type) == ("A", "Float")
         assert "model demo, fingerprint ffffffffffffffff" in delta.description
         assert list(file.header.contigs) == ["chr1", "2"]
+
+
+def test_what_a_calibration_added_is_described_by_it_and_what_the_input_had_by_the_input(tmp_path):
+    """A column of that name without a calibration in the manifest rode along from the input."""
+    kept = {"digest": "c0ffee", "prior": 0.1, "labels": {"source": "clinvar.vcf", "label": "CLNSIG"}}
+    said = {}
+    for name, manifest in (("calibrated", {"calibration": kept}), ("carried", {})):
+        rows = [run_folders.row("1", 5, "A", "C", -8.0, probability="0.5", evidence="PP3_strong")]
+        out = run_folders.run_folder(tmp_path / name, rows, manifest=manifest)
+        export_scores(out, str(tmp_path / "to.vcf"), fields=["probability", "evidence"])
+        with pysam.VariantFile(str(tmp_path / "to.vcf")) as file:
+            said[name] = [file.header.info[f"raygen_{one}"].description for one in ("probability", "evidence")]
+    assert all(
+        "at a prior of 0.1, of calibration c0ffee from CLNSIG of clinvar.vcf (" in one for one in said["calibrated"]
+    )
+    assert all("as the input had it" in one for one in said["carried"])
 
 
 def test_the_index_finds_a_region(tmp_path, vcf, out):

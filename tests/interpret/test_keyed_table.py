@@ -7,10 +7,14 @@ import pytest
 from raygen.errors import InputError
 from raygen.interpret.keyed_table import TableSource
 from raygen.sequence.reference import open_reference
+from raygen.tables.layout import RunFolder
+from raygen.tables.schemas import REJECTS
 from tests.builders import fasta, vcf
+from tests.finished_runs import finished_run
 
 BASES = "GATTTTTACGCCCA" + "ACGT" * 20
 """At 1-based 3 to 7 a run of T; at 11 to 13 one of C."""
+REJECTED = dict.fromkeys(REJECTS.names, "x") | {"pos": 1}
 
 
 def keys(path, reference=None, columns=(), known_by="variant"):
@@ -115,8 +119,17 @@ def test_what_cannot_be_read_is_said(tmp_path, name, content, words):
 
 def test_a_position_that_is_no_number_is_said(tmp_path):
     path = table(tmp_path, "chrom pos ref alt\n1 ten C G\n")
-    with pytest.raises(InputError, match="cannot be read as int64"):
+    with pytest.raises(InputError, match=r"table\.tsv: the column pos has to hold whole numbers and holds 'ten'"):
         keys(path)
+
+
+def test_a_run_without_scores_and_a_folder_of_runs_are_told_from_a_table(tmp_path):
+    RunFolder(str(tmp_path / "rejected")).commit_rejects("x", REJECTS.empty_table().from_pylist([REJECTED], REJECTS))
+    with pytest.raises(InputError, match="rejected holds no scores"):
+        TableSource(str(tmp_path / "rejected"))
+    finished_run(tmp_path / "nights" / "abc", {"1-2-C-G": -1.0})
+    with pytest.raises(InputError, match=r"Name one of them: .*/nights/abc\.$"):
+        TableSource(str(tmp_path / "nights"))
 
 
 def test_lists_become_text(tmp_path):

@@ -80,6 +80,10 @@ def test_a_region_without_scores_is_said(out):
     assert answer(out, regions=["9:3-8"]) == ([], [said])
 
 
+def test_a_region_behind_the_end_of_its_contig_is_said(out):
+    assert answer(out, regions=["chr9:21-30"]) == ([], ["chr9:21-30: not scored here (9 has 20 bases)"])
+
+
 def test_a_gene_gives_the_scores_in_it(out, tmp_path):
     (tmp_path / "genes.bed").write_text("chr1\t5\t12\tTP53\nchr1\t16\t18\tEMPTY\n")
     found, remarks = answer(out, genes=(str(tmp_path / "genes.bed"), ["TP53", "EMPTY"]))
@@ -92,7 +96,7 @@ def test_a_vcf_gives_the_scores_of_its_alleles(out, tmp_path):
     given = vcf(tmp_path, records, contigs=["chr1"])
     found, remarks = answer(out, vcf=str(given))
     assert found == ["1-7-GT-G", "1-2-C-G"]
-    assert remarks == ["3 alleles: not scored here (not_scored)", "1 alleles: not scored here (non_acgt_allele)"]
+    assert remarks == ["3 alleles: not scored here", "1 allele: not scored here (non_acgt_allele)"]
 
 
 @pytest.mark.parametrize("asked", [{"regions": ["X:1-2"]}, {"variants": ["X-1-A-C"]}])

@@ -257,12 +257,23 @@ def test_half_a_download_is_named(tmp_path: Path, tensors: dict[str, Any]) -> No
         convert_named(str(file), tmp_path / "model")
 
 
-def test_a_missing_part_is_named(tmp_path: Path, tensors: dict[str, Any]) -> None:
+def test_a_missing_part_is_named(tmp_path: Path, tensors: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     first = write_published(tmp_path / "evo2_7b.pt", tensors, 3)
     Path(f"{tmp_path / 'evo2_7b.pt'}.part1").unlink()
     for given in (first, tmp_path / "evo2_7b.pt", tmp_path):
         with pytest.raises(InputError, match=r"1 of 3 parts are not there: evo2_7b.pt.part1"):
             find_source(given)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=f"^{tmp_path}: 1 of 3 parts"):
+        find_source(Path("evo2_7b.pt.part0"))
+
+
+def test_of_many_tensors_that_do_not_fit_the_first_five_are_named(tmp_path: Path) -> None:
+    source = find_source(
+        write_published(tmp_path / "evo2_7b.pt", {f"x{number}": torch.zeros(1) for number in range(8)})
+    )
+    with pytest.raises(InputError, match=r"8 left over: [^,]+x0(, [^,]+x[1-4]){4} and 3 more\."):
+        convert_checkpoint(source, small_evo2_config(), tmp_path / "model")
 
 
 @pytest.mark.parametrize(("name", "sentence"), [("x.pt", "No such file: .*x.pt"), ("x.bin", "is neither a .pt file")])
