@@ -8,7 +8,6 @@ that neither the scores nor the reference know is an InputError, because it is a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,9 +22,9 @@ from raygen.tables.schemas import variant_id
 from raygen.tables.score_index import ScoreIndex
 from raygen.variants.contig_names import resolve_contig
 from raygen.variants.genes import find_genes
+from raygen.variants.one_variant import SPELLING
 from raygen.variants.region import split_region
 
-_VARIANT = re.compile(r"(.+?)[-:_ ](\d+)[-:_ ]?([ACGT]+)[-:_/> ]+([ACGT]+)", re.IGNORECASE)
 _MOST_NAMED = 5
 
 
@@ -175,7 +174,7 @@ class Query:
         return found
 
     def _parsed(self, text: str) -> _Variant:
-        found = _VARIANT.fullmatch(text.strip())
+        found = SPELLING.fullmatch(text.strip())
         if not found:
             raise SettingsError(f"{text!r} is no variant: write it as chrom-pos-ref-alt, e.g. 17-41276135-T-G.")
         chrom, pos, ref, alt = found.groups()

@@ -19,9 +19,10 @@ import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Table
 
-from raygen.errors import InputError, SettingsError
+from raygen.errors import SettingsError
 from raygen.interpret.calibrate import CALIBRATED_COLUMNS, Calibration, summary
 from raygen.interpret.classify import CLASSES, class_index, classify, cuts_as_json, cuts_as_text, cuts_from_text
+from raygen.tables.fingerprints import no_scores
 from raygen.tables.layout import Identity, RunFolder, ScoreFile
 from raygen.tables.manifest import machine, new_run_id, versions
 from raygen.tables.schemas import SCORES
@@ -69,7 +70,7 @@ def reclassify(
     source, target = RunFolder(folder), RunFolder(out)
     found = source.identity()
     if found is None:
-        raise InputError(f"{folder} holds no scores. Give the folder of a finished run.")
+        raise no_scores(folder)
     if calibration:
         calibration.refuse_other(found.fingerprint, where)
         cuts = calibration.cuts

@@ -13,6 +13,7 @@ from raygen.interpret.classify import cuts_from_json
 from raygen.interpret.report.facts import is_reclassified
 from raygen.interpret.report.page import render_page
 from raygen.interpret.report.tally import tally_scores
+from raygen.tables.fingerprints import no_scores, tables_inside
 from raygen.tables.layout import RunFolder
 
 REPORT = "report.html"
@@ -41,6 +42,8 @@ def write_report(out: str, run_id: str | None = None, price_per_hour: float | No
 def _manifest(folder: RunFolder, run_id: str | None) -> dict[str, Any]:
     found = folder.run_ids()
     if not found:
+        if tables := tables_inside(folder.path):
+            raise no_scores(folder.path, tables)
         raise InputError(
             f"{folder.path} holds no run: there is no runs/<run_id>/manifest.json. `raygen score` makes one."
         )
