@@ -135,3 +135,20 @@ def test_a_launcher_file_fits_rays_schema(path):
     assert config["head_node_type"] in config["available_node_types"]
     for target, source in config["file_mounts"].items():
         assert source.startswith("~") or (ROOT / source).exists(), target
+
+
+@pytest.mark.parametrize("path", sorted(INFRA.glob("cloud/*.yaml")), ids=lambda path: path.name)
+def test_every_machine_of_a_launcher_file_reaches_the_buckets_by_a_profile_that_is_made(path):
+    """Ray gives a profile to its head only."""
+    script = (INFRA / "cloud/aws-profiles.sh").read_text()
+    for name, node in yaml.safe_load(path.read_text())["available_node_types"].items():
+        profile = node["node_config"]["IamInstanceProfile"]["Name"]
+        assert f"\nprofile {profile}\n" in script, name
+
+
+def test_the_settings_of_the_launcher_name_no_folder_that_its_machines_lack():
+    config = yaml.safe_load((INFRA / "cloud/aws.yaml").read_text())
+    assert not [option for option in config["docker"]["run_options"] if "--volume" in option or "-v " in option]
+    settings = load_settings(str(ROOT / "configs/runs/biobank-cluster.yaml"))
+    paths = [*settings.input.variants, settings.input.reference, settings.model.name, settings.output.path]
+    assert all(str(path).startswith("s3://") for path in paths), paths

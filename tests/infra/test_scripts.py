@@ -1,5 +1,6 @@
 """Shell scripts are linted, and the Slurm script is run against stand-ins for Slurm's own commands."""
 
+import json
 import os
 import subprocess
 import sys
@@ -90,6 +91,33 @@ def test_without_settings_it_says_how_it_is_used(slurm):
     done = slurm()
     assert done.returncode == 2
     assert "usage: sbatch" in done.stderr
+
+
+def test_the_profiles_of_aws_hold_the_buckets_and_workers_make_no_machines(tmp_path):
+    aws = tmp_path / "aws"
+    aws.write_text(
+        '#!/usr/bin/env bash\n[[ $2 != get-role ]] || echo arn:worker\nprintf "%s\\0" "$@" end >> "$TRACE"\n'
+    )
+    aws.chmod(0o755)
+    trace = tmp_path / "trace"
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "TRACE": str(trace)}
+    subprocess.run(["bash", str(INFRA / "cloud/aws-profiles.sh"), "scores", "in"], env=environment, check=True)
+    calls = [call.strip("\0").split("\0") for call in trace.read_text().split("end\0") if call]
+    given = {
+        (call[call.index("--role-name") + 1], call[call.index("--policy-name") + 1]): json.loads(call[-1])["Statement"]
+        for call in calls
+        if call[1] == "put-role-policy"
+    }
+    assert set(given) == {("raygen-worker", "buckets"), ("raygen-head", "buckets"), ("raygen-head", "workers")}
+    listed, read, written = given["raygen-worker", "buckets"]
+    assert listed["Resource"] == ["arn:aws:s3:::scores", "arn:aws:s3:::in"]
+    assert read["Resource"] == ["arn:aws:s3:::scores/*", "arn:aws:s3:::in/*"]
+    assert written["Resource"] == "arn:aws:s3:::scores/*"
+    assert given["raygen-head", "workers"][-1] == {
+        "Effect": "Allow",
+        "Action": "iam:PassRole",
+        "Resource": "arn:worker",
+    }
 
 
 def test_the_jobs_that_scripts_name_exist():
