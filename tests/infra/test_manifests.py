@@ -51,6 +51,8 @@ def test_a_kubernetes_manifest_fits_its_definition(document):
 def pod_specs(document):
     """(name, spec) of every pod that a document makes, and the KubeRay pods too."""
     spec = document.get("spec", {})
+    if document["kind"] == "Pod":
+        yield "pod", spec
     if document["kind"] == "CronJob":
         yield "wait", spec["jobTemplate"]["spec"]["template"]["spec"]
     if document["kind"] == "RayCronJob":
@@ -79,6 +81,34 @@ def test_no_pod_runs_as_root_and_each_says_what_memory_it_needs(pod):
         assert not container["image"].endswith(":latest")
     mounted = {mount["name"] for container in pod["containers"] for mount in container.get("volumeMounts", [])}
     assert mounted <= {volume["name"] for volume in pod.get("volumes", [])}
+
+
+@pytest.mark.parametrize("pod", **named(PODS))
+def test_a_service_account_that_a_pod_names_is_made_here(pod):
+    made = {document["metadata"]["name"] for _, document in ALL if document["kind"] == "ServiceAccount"}
+    assert pod.get("serviceAccountName", "default") in {*made, "default"}
+    assert "automountServiceAccountToken" in pod, "who may ask Kubernetes is said, not left to the default"
+
+
+@pytest.mark.parametrize("role", ["head", "gpu-spot"])
+def test_the_pods_of_a_run_reach_buckets_by_workload_identity(role):
+    assert dict(PODS)[f"rayjob.yaml:RayJob-{role}"]["serviceAccountName"] == "raygen"
+    egress = dict(ALL)["network-policy.yaml:NetworkPolicy"]["spec"]["egress"]
+    (metadata,) = [rule for rule in egress if any("ipBlock" in to for to in rule.get("to", []))]
+    assert {to["ipBlock"]["cidr"] for to in metadata["to"]} >= {"169.254.169.254/32", "169.254.170.23/32"}
+    assert {port["port"] for port in metadata["ports"]} == {80, 988}
+
+
+def test_what_a_run_mounts_read_only_can_be_written_by_the_loader():
+    modes = {
+        document["metadata"]["name"]: document["spec"]["accessModes"]
+        for _, document in ALL
+        if document["kind"] == "PersistentVolumeClaim"
+    }
+    assert modes == {"raygen-data": ["ReadWriteMany"], "raygen-scores": ["ReadWriteMany"]}
+    loader = dict(PODS)["loader.yaml:Pod-pod"]
+    writable = {mount["mountPath"] for mount in loader["containers"][0]["volumeMounts"] if not mount.get("readOnly")}
+    assert writable == {"/data", "/scores"}
 
 
 @pytest.mark.parametrize("document", **named(EVERYTHING))
