@@ -6,6 +6,7 @@ import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
+from ray._private.ray_constants import DEFAULT_OBJECT_STORE_MEMORY_PROPORTION
 
 from raygen.settings import load_settings
 from tests.infra.manifests import INFRA, ROOT, container_paths, crd_schema, documents, launcher_schema, strings
@@ -97,6 +98,21 @@ def test_the_pods_of_a_run_reach_buckets_by_workload_identity(role):
     (metadata,) = [rule for rule in egress if any("ipBlock" in to for to in rule.get("to", []))]
     assert {to["ipBlock"]["cidr"] for to in metadata["to"]} >= {"169.254.169.254/32", "169.254.170.23/32"}
     assert {port["port"] for port in metadata["ports"]} == {80, 988}
+
+
+@pytest.mark.parametrize("role", ["head", "gpu-spot"])
+def test_shared_memory_is_larger_than_rays_object_store(role):
+    """A store that does not fit goes to a disk: resolve_object_store_memory and determine_plasma_store_config of Ray."""
+    pod = dict(PODS)[f"rayjob.yaml:RayJob-{role}"]
+    memory = gibibytes(pod["containers"][0]["resources"]["limits"]["memory"])
+    (shared_memory,) = [volume["emptyDir"] for volume in pod["volumes"] if volume["name"] == "shm"]
+    limit = min(gibibytes(shared_memory["sizeLimit"]), memory)
+    assert DEFAULT_OBJECT_STORE_MEMORY_PROPORTION * memory <= 0.95 * limit
+
+
+def gibibytes(quantity):
+    assert quantity.endswith("Gi")
+    return int(quantity.removesuffix("Gi"))
 
 
 def test_what_a_run_mounts_read_only_can_be_written_by_the_loader():
