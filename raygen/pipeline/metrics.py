@@ -3,7 +3,8 @@
 Stages measure themselves and put what they measured into the shard's table; it reaches the driver with the shard's summary and
 is counted there. So a shard counts once, when it is committed, whatever was tried before. Ray exports each name with ``ray_``
 before it and, where it counts, ``_total`` behind it; the dashboard and the alert rules in ``infra/monitoring`` use those
-names, and a test holds them together. Ray exports nothing without ``ray[default]``; the manifest has the numbers all the same.
+names, and a test holds them together. A counter is exported from its first count on (Ray refuses to count 0), gauges from the
+start, and the rules reckon with that. Ray exports nothing without ``ray[default]``; the manifest has the numbers all the same.
 """
 
 from __future__ import annotations

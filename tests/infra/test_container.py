@@ -1,6 +1,7 @@
 """The container: what a linter of Dockerfiles would ask, for the one that is here."""
 
 import re
+import tomllib
 from pathlib import PurePath
 
 import pytest
@@ -38,6 +39,22 @@ def test_packages_are_installed_cleanly_and_at_pinned_versions():
     pips = [run for run in arguments("RUN") if "pip install" in run]
     assert pips
     assert all("--constraint constraints.txt" in run and "--no-cache-dir" in run for run in pips)
+
+
+def test_it_has_what_rays_cluster_launcher_runs_in_a_container():
+    """command_runner.py copies into the container with rsync; the head starts workers with ssh and asks EC2 with boto3."""
+    (apt,) = [run for run in arguments("RUN") if "apt-get" in run]
+    assert {"rsync", "openssh-client"} <= set(apt.split())
+    (pip,) = [run for run in arguments("RUN") if "pip install" in run]
+    assert "boto3" in pip.split()
+    pinned = {line.partition("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    assert {"boto3", "pyiceberg"} <= pinned
+
+
+def test_every_extra_that_settings_can_ask_for_is_installed():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    (installed,) = re.findall(r"'\.\[([\w,]+)\]'", TEXT)
+    assert set(installed.split(",")) == set(extras) - {"dev"}
 
 
 def test_no_weights_no_secrets_and_no_whole_folder_are_copied():

@@ -6,6 +6,7 @@ import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
+from ray._private.ray_constants import DEFAULT_OBJECT_STORE_MEMORY_PROPORTION
 
 from raygen.settings import load_settings
 from tests.infra.manifests import INFRA, ROOT, container_paths, crd_schema, documents, launcher_schema, strings
@@ -51,6 +52,8 @@ def test_a_kubernetes_manifest_fits_its_definition(document):
 def pod_specs(document):
     """(name, spec) of every pod that a document makes, and the KubeRay pods too."""
     spec = document.get("spec", {})
+    if document["kind"] == "Pod":
+        yield "pod", spec
     if document["kind"] == "CronJob":
         yield "wait", spec["jobTemplate"]["spec"]["template"]["spec"]
     if document["kind"] == "RayCronJob":
@@ -79,6 +82,49 @@ def test_no_pod_runs_as_root_and_each_says_what_memory_it_needs(pod):
         assert not container["image"].endswith(":latest")
     mounted = {mount["name"] for container in pod["containers"] for mount in container.get("volumeMounts", [])}
     assert mounted <= {volume["name"] for volume in pod.get("volumes", [])}
+
+
+@pytest.mark.parametrize("pod", **named(PODS))
+def test_a_service_account_that_a_pod_names_is_made_here(pod):
+    made = {document["metadata"]["name"] for _, document in ALL if document["kind"] == "ServiceAccount"}
+    assert pod.get("serviceAccountName", "default") in {*made, "default"}
+    assert "automountServiceAccountToken" in pod, "who may ask Kubernetes is said, not left to the default"
+
+
+@pytest.mark.parametrize("role", ["head", "gpu-spot"])
+def test_the_pods_of_a_run_reach_buckets_by_workload_identity(role):
+    assert dict(PODS)[f"rayjob.yaml:RayJob-{role}"]["serviceAccountName"] == "raygen"
+    egress = dict(ALL)["network-policy.yaml:NetworkPolicy"]["spec"]["egress"]
+    (metadata,) = [rule for rule in egress if any("ipBlock" in to for to in rule.get("to", []))]
+    assert {to["ipBlock"]["cidr"] for to in metadata["to"]} >= {"169.254.169.254/32", "169.254.170.23/32"}
+    assert {port["port"] for port in metadata["ports"]} == {80, 988}
+
+
+@pytest.mark.parametrize("role", ["head", "gpu-spot"])
+def test_shared_memory_is_larger_than_rays_object_store(role):
+    """A store that does not fit goes to a disk: resolve_object_store_memory and determine_plasma_store_config of Ray."""
+    pod = dict(PODS)[f"rayjob.yaml:RayJob-{role}"]
+    memory = gibibytes(pod["containers"][0]["resources"]["limits"]["memory"])
+    (shared_memory,) = [volume["emptyDir"] for volume in pod["volumes"] if volume["name"] == "shm"]
+    limit = min(gibibytes(shared_memory["sizeLimit"]), memory)
+    assert DEFAULT_OBJECT_STORE_MEMORY_PROPORTION * memory <= 0.95 * limit
+
+
+def gibibytes(quantity):
+    assert quantity.endswith("Gi")
+    return int(quantity.removesuffix("Gi"))
+
+
+def test_what_a_run_mounts_read_only_can_be_written_by_the_loader():
+    modes = {
+        document["metadata"]["name"]: document["spec"]["accessModes"]
+        for _, document in ALL
+        if document["kind"] == "PersistentVolumeClaim"
+    }
+    assert modes == {"raygen-data": ["ReadWriteMany"], "raygen-scores": ["ReadWriteMany"]}
+    loader = dict(PODS)["loader.yaml:Pod-pod"]
+    writable = {mount["mountPath"] for mount in loader["containers"][0]["volumeMounts"] if not mount.get("readOnly")}
+    assert writable == {"/data", "/scores"}
 
 
 @pytest.mark.parametrize("document", **named(EVERYTHING))
@@ -135,3 +181,20 @@ def test_a_launcher_file_fits_rays_schema(path):
     assert config["head_node_type"] in config["available_node_types"]
     for target, source in config["file_mounts"].items():
         assert source.startswith("~") or (ROOT / source).exists(), target
+
+
+@pytest.mark.parametrize("path", sorted(INFRA.glob("cloud/*.yaml")), ids=lambda path: path.name)
+def test_every_machine_of_a_launcher_file_reaches_the_buckets_by_a_profile_that_is_made(path):
+    """Ray gives a profile to its head only."""
+    script = (INFRA / "cloud/aws-profiles.sh").read_text()
+    for name, node in yaml.safe_load(path.read_text())["available_node_types"].items():
+        profile = node["node_config"]["IamInstanceProfile"]["Name"]
+        assert f"\nprofile {profile}\n" in script, name
+
+
+def test_the_settings_of_the_launcher_name_no_folder_that_its_machines_lack():
+    config = yaml.safe_load((INFRA / "cloud/aws.yaml").read_text())
+    assert not [option for option in config["docker"]["run_options"] if "--volume" in option or "-v " in option]
+    settings = load_settings(str(ROOT / "configs/runs/biobank-cluster.yaml"))
+    paths = [*settings.input.variants, settings.input.reference, settings.model.name, settings.output.path]
+    assert all(str(path).startswith("s3://") for path in paths), paths

@@ -2,10 +2,13 @@
 
 import json
 import re
+import shutil
+import subprocess
 
+import pytest
 import yaml
 
-from raygen.pipeline.metrics import COUNTERS, GAUGES
+from raygen.pipeline.metrics import COUNTERS, GAUGES, VARIANTS_LEFT
 from tests.infra.manifests import INFRA
 
 EXPORTED = {metric.exported: metric for metric in (*COUNTERS, *GAUGES)}
@@ -48,6 +51,36 @@ def test_counters_are_looked_at_by_their_rate_where_time_matters():
         for name in re.findall(r"(?:rate|increase)\((ray_\w+)", expression):
             assert name.endswith("_total"), expression
         assert expression.count("(") == expression.count(")")
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_an_alert_does_not_wait_for_a_counter_that_is_absent_before_its_first_count(rule):
+    """Ray exports a counter from its first count on; a gauge from the start."""
+    expression = rule["expr"]
+    assert not re.search(r"\b(rate|increase)\(", expression), "it misses the first count, and is empty before it"
+    left = re.escape(f"0 * max by (run) ({VARIANTS_LEFT.exported})")
+    taken_for_zero = re.findall(rf"\((sum by \(run\) \((ray_\w+_total)[^()]*\)) or {left}\)", expression)
+    for piece, _ in taken_for_zero:
+        expression = expression.replace(piece, "")
+    required = re.findall(r"ray_\w+_total", expression)
+    assert len(required) <= 1, "of two that must be there, one may not be: " + expression
+    if not required:
+        assert VARIANTS_LEFT.exported in expression
+
+
+def test_the_rules_do_what_they_say_over_made_up_runs():
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool, which plays infra/monitoring/alerts_test.yaml, is not installed")
+    done = subprocess.run(
+        [promtool, "test", "rules", INFRA / "monitoring/alerts_test.yaml"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_rule_is_played():
+    played = (INFRA / "monitoring/alerts_test.yaml").read_text()
+    assert all(f'"{rule["alert"]}"' in played for rule in RULES)
 
 
 def test_panels_do_not_lie_on_each_other_and_have_titles():

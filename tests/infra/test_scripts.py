@@ -1,5 +1,6 @@
 """Shell scripts are linted, and the Slurm script is run against stand-ins for Slurm's own commands."""
 
+import json
 import os
 import subprocess
 import sys
@@ -26,7 +27,7 @@ def test_a_script_passes_shellcheck(script):
 def slurm(tmp_path):
     """Runs the script as one node would, with a ``ray`` that only runs the command behind ``--``."""
     commands = {
-        "srun": 'while [[ $1 == --* ]]; do shift; done; exec "$@"',
+        "srun": 'while [[ $1 == --* ]]; do shift; done; export BATCH_SHELL=$PPID; exec "$@"',
         "scontrol": 'if [[ $1 == requeue ]]; then echo "requeued $2"; else echo localhost; fi',
         "ray": 'echo "ray $*" >> "$TRACE"; [[ -z ${RAY_IS_BROKEN:-} ]] || exit 0; while [[ $1 != -- ]]; do shift; done; shift; exec "$@"',
     }
@@ -37,8 +38,14 @@ def slurm(tmp_path):
         path.chmod(0o755)
     job = tmp_path / "job.py"
     job.write_text(
-        "import os, sys\n"
+        "import os, signal, sys\n"
         "print('job', os.environ['RAY_ADDRESS'], os.environ['RAY_AUTH_MODE'], len(os.environ['RAY_AUTH_TOKEN']), sys.argv[1:])\n"
+        "if os.environ.get('SLURM_SENDS') == 'USR1':\n"  # to the batch shell, which stops the job
+        "    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n"
+        "    os.kill(int(os.environ['BATCH_SHELL']), signal.SIGUSR1)\n"
+        "    signal.sigwait([signal.SIGTERM])\n"
+        "if os.environ.get('SLURM_SENDS') == 'TERM':\n"  # to all there is; raygen's answer is 4
+        "    os.kill(int(os.environ['BATCH_SHELL']), signal.SIGTERM)\n"
         "sys.exit(int(os.environ.get('WANTED', '0')))\n"
     )
 
@@ -69,15 +76,35 @@ def test_raygen_gets_the_address_a_token_and_its_arguments(slurm, tmp_path):
     assert not list(tmp_path.glob(".raygen-*"))
 
 
-@pytest.mark.parametrize(("code", "requeued"), [("2", False), ("3", False), ("4", True)])
-def test_only_what_can_be_resumed_goes_back_into_the_queue(slurm, code, requeued):
-    done = slurm("run.yaml", WANTED=code)
+@pytest.mark.parametrize(("code", "requeued"), [("0", False), ("2", False), ("3", False), ("4", True)])
+def test_only_what_can_be_resumed_goes_back_into_the_queue_when_the_time_is_up(slurm, code, requeued, tmp_path):
+    done = slurm("run.yaml", WANTED=code, SLURM_SENDS="USR1")
     assert done.returncode == int(code)
     assert ("requeued 71234" in done.stdout) == requeued
+    assert not list(tmp_path.glob(".raygen-*"))
+
+
+def test_a_job_that_was_cancelled_is_not_revived(slurm):
+    done = slurm("run.yaml", WANTED="4", SLURM_SENDS="TERM")
+    assert done.returncode == 4
+    assert "requeued" not in done.stdout
+    assert "the same sbatch goes on" in done.stderr
+
+
+@pytest.mark.parametrize("code", ["2", "3", "4"])
+def test_a_job_that_ended_by_itself_is_not_repeated(slurm, code):
+    done = slurm("run.yaml", WANTED=code)
+    assert done.returncode == int(code)
+    assert "requeued" not in done.stdout
+
+
+def test_the_signal_for_the_time_limit_is_not_the_one_of_scancel():
+    (signal_option,) = [line for line in SLURM.read_text().splitlines() if line.startswith("#SBATCH --signal=")]
+    assert "--signal=B:USR1@" in signal_option
 
 
 def test_it_is_not_put_back_for_ever(slurm):
-    done = slurm("run.yaml", WANTED="4", SLURM_RESTART_COUNT="20")
+    done = slurm("run.yaml", WANTED="4", SLURM_SENDS="USR1", SLURM_RESTART_COUNT="20")
     assert done.returncode == 4
     assert "requeued" not in done.stdout
 
@@ -90,6 +117,33 @@ def test_without_settings_it_says_how_it_is_used(slurm):
     done = slurm()
     assert done.returncode == 2
     assert "usage: sbatch" in done.stderr
+
+
+def test_the_profiles_of_aws_hold_the_buckets_and_workers_make_no_machines(tmp_path):
+    aws = tmp_path / "aws"
+    aws.write_text(
+        '#!/usr/bin/env bash\n[[ $2 != get-role ]] || echo arn:worker\nprintf "%s\\0" "$@" end >> "$TRACE"\n'
+    )
+    aws.chmod(0o755)
+    trace = tmp_path / "trace"
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "TRACE": str(trace)}
+    subprocess.run(["bash", str(INFRA / "cloud/aws-profiles.sh"), "scores", "in"], env=environment, check=True)
+    calls = [call.strip("\0").split("\0") for call in trace.read_text().split("end\0") if call]
+    given = {
+        (call[call.index("--role-name") + 1], call[call.index("--policy-name") + 1]): json.loads(call[-1])["Statement"]
+        for call in calls
+        if call[1] == "put-role-policy"
+    }
+    assert set(given) == {("raygen-worker", "buckets"), ("raygen-head", "buckets"), ("raygen-head", "workers")}
+    listed, read, written = given["raygen-worker", "buckets"]
+    assert listed["Resource"] == ["arn:aws:s3:::scores", "arn:aws:s3:::in"]
+    assert read["Resource"] == ["arn:aws:s3:::scores/*", "arn:aws:s3:::in/*"]
+    assert written["Resource"] == "arn:aws:s3:::scores/*"
+    assert given["raygen-head", "workers"][-1] == {
+        "Effect": "Allow",
+        "Action": "iam:PassRole",
+        "Resource": "arn:worker",
+    }
 
 
 def test_the_jobs_that_scripts_name_exist():
