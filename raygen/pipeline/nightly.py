@@ -79,7 +79,7 @@ def run_nights(settings: Settings, say: Say = print) -> Iterator[NightResult]:
     """Finish a night that stopped, if there is one, then run this one; a result each.
 
     Raises:
-        SettingsError: another night is at work, or as ``run_score``. InputError, StoppedError: as ``run_score``.
+        StoppedError: another night is at work, or as ``run_score``. SettingsError, InputError: as ``run_score``.
     """
     tables = FingerprintTables(str(settings.output.path))
     reference = staged_reference(str(settings.input.reference))
