@@ -173,7 +173,7 @@ class _Night:
             f"{folder}: {len(landing.new):,} new files, {len(landing.known):,} taken before, "
             f"{len(landing.settling):,} that may still be written"
         )
-        set_aside: dict[str, str] = {}
+        set_aside = dict(landing.unreadable)
         plan = self._prepare(folder, landing.new, set_aside)
         rest: dict[str, Any] = {"set_aside": set_aside, "settling": landing.settling}
         if plan is None:
