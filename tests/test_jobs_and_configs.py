@@ -146,6 +146,14 @@ def test_what_a_calibration_needs_besides_is_taken_from_the_settings(tmp_path, m
     assert sys.argv[1:] == ["calibrate", "--scores", "OUT", *given, *more]
 
 
+def test_training_needs_nothing_but_its_settings_and_says_where_the_corpus_should_be(tmp_path, run_job, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(ROOT / "jobs"))  # as the interpreter does for a script
+    done = run_job("train_demo_model.py", ROOT / "configs/training/demo.yaml")
+    assert done.returncode == 3
+    assert "corpus holds no *.fa.xz files" in done.stderr
+
+
 BENCH = ["--variants", "4", "--width", "64", "--layers", "2", "--window", "512", "--stride", "64", "--threads", "1"]
 
 
