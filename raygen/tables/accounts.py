@@ -64,6 +64,12 @@ class Account:
         return (self.manifest.get("input") or {}).get("digest")
 
     @property
+    def shards(self) -> tuple[str, int] | None:
+        """The stem of the input's shards and their number, where the manifest says them."""
+        given = self.manifest.get("input") or {}
+        return (given["stem"], given["num_shards"]) if {"stem", "num_shards"} <= given.keys() else None
+
+    @property
     def vcf_names(self) -> frozenset[str]:
         """Names of the input's files, where all are VCF files: then rejects say which of them they came from."""
         given = (self.manifest.get("settings") or {}).get("input") or {}
@@ -173,15 +179,16 @@ class Accounts:
         )
 
     def _gaps(self) -> Iterator[tuple[str, str]]:
-        for stem in sorted(self._shards.runs_of_stem):
-            if not self._is_whole(stem):
-                continue
+        """Of the shards that runs which ended say there are; where they do not say it, up to the last that is there."""
+        said = dict(run.shards for run in self._ended if run.shards and not run.is_copy)
+        for stem in sorted({*said, *filter(self._is_whole, self._shards.runs_of_stem)}):
             numbers = {int(name[-6:]) for name in self._shards.names if name.startswith(f"{stem}-")}
-            most = max(numbers) + 1
+            most = said.get(stem, max(numbers, default=-1) + 1)
             missing = [f"{stem}-{number:06d}" for number in range(most) if number not in numbers]
             if missing:
                 shown = ", ".join(missing[:_SHOWN])
-                yield f"shards {stem}", f"{len(missing):,} of at least {most:,} are missing ({shown})"
+                least = "" if stem in said else "at least "
+                yield f"shards {stem}", f"{len(missing):,} of {least}{most:,} are missing ({shown})"
 
     def _is_whole(self, stem: str) -> bool:
         """Whether a run ended over the shards of this stem: it wrote into them, or its input has no others."""

@@ -59,6 +59,7 @@ def manifest(
     rejected: dict[str, int] | None = None,
     digest: str | None = None,
     variants: Sequence[str] = (),
+    shards: tuple[str, int] | None = None,
 ) -> None:
     """A run that ended, by its own account."""
     rejected = rejected or {}
@@ -70,7 +71,8 @@ def manifest(
         "output": {"path": folder.path, "table_format": table_format, "catalog": None},
     }
     said = {"status": status, "counts": counts, "settings": settings, "fingerprint": IDENTITY.fingerprint}
-    folder.write_manifest(run, json.loads(json.dumps({**said, "input": {"digest": digest}})))
+    of_input = {"digest": digest, **({"stem": shards[0], "num_shards": shards[1]} if shards else {})}
+    folder.write_manifest(run, json.loads(json.dumps({**said, "input": of_input})))
 
 
 def reject(folder: RunFolder, name: str, source: str, number: int, reason: str = "duplicate") -> None:

@@ -197,6 +197,14 @@ def test_a_shard_is_missed_though_rows_of_another_input_make_up_its_number(resum
     assert faults(resumed) == ["shards aaaaaaaaaaaa: 1 of at least 3 are missing (aaaaaaaaaaaa-000001)"]
 
 
+def test_the_last_shard_is_missed_where_the_manifest_says_how_many_there_are(resumed):
+    commit(resumed, f"{'b' * 12}-000000", "2", range(10), run="0-d")
+    manifest(resumed, "0-d", 10, digest="other")
+    path_of(resumed, f"{'a' * 12}-000002").unlink()
+    manifest(resumed, "3-d", 0, already=30, digest="input", shards=("a" * 12, 3))
+    assert faults(resumed) == ["shards aaaaaaaaaaaa: 1 of 3 are missing (aaaaaaaaaaaa-000002)"]
+
+
 def test_an_input_that_no_run_ended_over_may_have_gaps(resumed):
     path_of(resumed, f"{'a' * 12}-000001").unlink()
     path_of(resumed, f"{'a' * 12}-000002").unlink()
