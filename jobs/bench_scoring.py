@@ -1,10 +1,12 @@
 """Tokens and seconds of the public reference, of ``pair`` and of ``fork``: one run measures all and ends in one JSON line.
 
-    python jobs/bench_scoring.py VARIANTS.vcf REFERENCE.fa [--variants 200] [--width 384] [--layers 8] [--window 2048]
+    python jobs/bench_scoring.py CONFIG.yaml [--variants 200] [--width 384] [--layers 8] [--window 2048]
+    python jobs/bench_scoring.py VARIANTS.vcf REFERENCE.fa [the same]
 
-All score the same variants with the same random weights on this machine's CPU, in float32. The reference is
-``score_sequences`` of evo-model over stripedhyena (its attention, which needs flash-attn, through the tests' stand-in), on
-WT and MUT, in the batch size that was fastest in a short trial. A run whose numbers do not agree reports no speed and
+Of a settings file input.variants and input.reference are taken. All score the same variants with the same random weights on this machine's CPU, in float32. The reference is
+``score_sequences`` of evo-model over stripedhyena (its attention, which needs flash-attn, through the stand-in in tests/), on
+WT and MUT, in the batch size that was fastest in a short trial; where tests/ or these packages are not there, --skip-reference
+measures the rest. A run whose numbers do not agree reports no speed and
 ends with exit code 1.
 """
 
@@ -28,16 +30,18 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from raygen.errors import RaygenError, SettingsError
 from raygen.model.evo1 import Evo1Config
 from raygen.model.random_checkpoint import demo_config, write_random_checkpoint
+from raygen.remote import stage
 from raygen.scoring.likelihood import ResidentModel, load_model
 from raygen.scoring.plan import plan_windows, token_pairs
 from raygen.scoring.scorer import VariantScorer
 from raygen.sequence.reference import Reference, open_reference
 from raygen.sequence.windows import Window
+from raygen.settings import load_settings, refuse_missing_files
 from raygen.tables.schemas import variant_ids
 from raygen.variants.ingest import ingest
-from tests.model.stripedhyena_on_cpu import install_stand_in, reference_of
 
 FORK_TOLERANCE = 1e-3  # nats, largest difference of a delta from pair's; float32 over windows of thousands of tokens
 REFERENCE_TOLERANCE = 0.05  # nats; the reference sums thousands of nats in float32 and takes their difference
@@ -45,31 +49,80 @@ REFERENCE_TOLERANCE = 0.05  # nats; the reference sums thousands of nats in floa
 
 def main() -> int:
     args = arguments()
-    torch.set_num_threads(args.threads)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        fasta = shutil.copy(args.reference, folder / "reference.fa")  # its index goes beside the copy
-        reference = open_reference(str(fasta))
-        variants = some_variants(args.vcf, reference, args.variants, folder)
-        write_random_checkpoint(folder / "model", config(args), seed=1)
-        model = load_model(str(folder / "model"), device="cpu", dtype="float32")
-        result = measure(args, model, variants, reference)
+    try:
+        inputs, fasta = input_of(args)
+        if not args.skip_reference:
+            the_public_reference()  # before minutes of work
+        result = bench(args, inputs, fasta)
+    except RaygenError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
     print(json.dumps(result))
     return 0 if result["agrees"] else 1
 
 
+def bench(args: argparse.Namespace, inputs: list[str], fasta: str) -> dict[str, Any]:
+    torch.set_num_threads(args.threads)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        copied = shutil.copy(stage(fasta), folder / "reference.fa")  # its index goes beside the copy
+        reference = open_reference(str(copied))
+        variants = some_variants(inputs, reference, args.variants, folder)
+        write_random_checkpoint(folder / "model", config(args), seed=1)
+        model = load_model(str(folder / "model"), device="cpu", dtype="float32")
+        return measure(args, model, variants, reference)
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("vcf")
-    parser.add_argument("reference")
+    parser.add_argument("input", help="settings as YAML, or a file of variants")
+    parser.add_argument("reference", nargs="?", help="FASTA; of a settings file its input.reference")
     parser.add_argument("--variants", type=int, default=200)
     parser.add_argument("--width", type=int, default=384)
     parser.add_argument("--layers", type=int, default=8)
     parser.add_argument("--window", type=int, default=2048)
     parser.add_argument("--stride", type=int, default=1024)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--skip-reference", action="store_true", help="only pair and fork, for tuning")
+    parser.add_argument("--skip-reference", action="store_true", help="only pair and fork")
     return parser.parse_args()
+
+
+def input_of(args: argparse.Namespace) -> tuple[list[str], str]:
+    """Files of variants and the FASTA.
+
+    Raises:
+        SettingsError: the settings name no variants, or a file of variants stands there without a FASTA.
+        InputError: a file is missing.
+    """
+    if not args.input.endswith((".yaml", ".yml")):
+        if args.reference is None:
+            raise SettingsError(f"{args.input}: give the FASTA after it, or a settings file (.yaml) that names both.")
+        return [args.input], args.reference
+    settings = load_settings(args.input)
+    if not settings.input.variants or not settings.input.reference:
+        raise SettingsError(f"{args.input} names no input.variants with an input.reference, which are measured.")
+    refuse_missing_files(settings)
+    return [stage(path) for path in settings.input.variants], args.reference or settings.input.reference
+
+
+def the_public_reference() -> tuple[Callable[..., Any], type, Callable[..., Any]]:
+    """``score_sequences``, the tokenizer, and what gives the network; the stand-in for flash-attn is put in place.
+
+    Raises:
+        SettingsError: it is not here.
+    """
+    try:
+        from tests.model.stripedhyena_on_cpu import install_stand_in, reference_of
+
+        install_stand_in()
+        from evo.scoring import score_sequences
+        from stripedhyena.tokenizer import CharLevelTokenizer
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"The public reference cannot be measured: there is no {error.name} (tests/ of a checkout, and the packages of "
+            "raygen[dev]). With --skip-reference pair and fork are measured."
+        ) from error
+    return score_sequences, CharLevelTokenizer, reference_of
 
 
 def config(args: argparse.Namespace) -> Evo1Config:
@@ -87,9 +140,9 @@ def config(args: argparse.Namespace) -> Evo1Config:
     return Evo1Config(**{**settings, **shape})
 
 
-def some_variants(vcf: str, reference: Reference, count: int, folder: Path) -> pa.Table:
+def some_variants(inputs: list[str], reference: Reference, count: int, folder: Path) -> pa.Table:
     """The first ``count`` variants that have a whole window around them, named."""
-    taken = ingest([vcf], reference, folder / "ingested")
+    taken = ingest(inputs, reference, folder / "ingested")
     table = pq.read_table(taken.variants_dir).slice(0, count)
     return table.append_column("variant_id", variant_ids(table))
 
@@ -134,17 +187,14 @@ def reference_scores(
     model: ResidentModel, variants: pa.Table, reference: Reference, window: Window
 ) -> tuple[np.ndarray, dict[str, float]]:
     """Deltas by evo-model's own scoring of WT and MUT."""
-    install_stand_in()
-    from evo.scoring import score_sequences
-    from stripedhyena.tokenizer import CharLevelTokenizer
-
+    score_sequences, tokenizer, reference_of = the_public_reference()
     network = reference_of(model.loaded.network)
     planned = plan_windows(variants, reference, window)
     pairs = token_pairs(planned, "forward", reference)
     sequences = [tokens.tobytes().decode() for pair in pairs for tokens in pair]
 
     def score(some: list[str]) -> list[float]:
-        return score_sequences(some, network, _Tokenizer(CharLevelTokenizer(512)), reduce_method="sum", device="cpu")
+        return score_sequences(some, network, _Tokenizer(tokenizer(512)), reduce_method="sum", device="cpu")
 
     batch = fastest_batch(score, sequences)
     began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Fit thresholds on labelled variants: python jobs/calibrate.py CONFIG --labels FILE --out FILE [options of raygen calibrate]"""
+"""Fit thresholds on labelled variants: python jobs/calibrate.py CONFIG [--labels FILE] [--out FILE] [options of raygen calibrate]"""
 
 from raygen.cli.job import run_job
 

@@ -1,4 +1,4 @@
-"""Train the small model that ships as ``demo``: python jobs/train_demo_model.py CONFIG.yaml --corpus FOLDER --out FOLDER
+"""Train the small model that ships as ``demo``: python jobs/train_demo_model.py CONFIG.yaml [--corpus FOLDER] [--out FOLDER]
 
 In: a settings file (``configs/training/demo.yaml``) and a folder of mitochondrial genomes (see ``mitochondrial_corpus``).
 Out: in ``--out`` the checkpoint as Evo 1 is published (config.json, model.safetensors) and ``progress.pt``, from which the
@@ -323,8 +323,10 @@ def _whole_sequences() -> Iterator[None]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("config", help="settings as YAML, e.g. configs/training/demo.yaml")
-    parser.add_argument("--corpus", type=Path, required=True, help="folder of *.fa.xz, one a group")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint; the same one resumes")
+    parser.add_argument("--corpus", type=Path, default=Path("corpus"), help="folder of *.fa.xz, one a group")
+    parser.add_argument(
+        "--out", type=Path, default=Path("trained"), help="folder for the checkpoint; the same one resumes"
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="on a CPU")
     args = parser.parse_args()

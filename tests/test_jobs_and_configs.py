@@ -1,7 +1,9 @@
 """What stands in jobs/ and configs/ works as it is."""
 
 import json
+import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -113,7 +115,10 @@ def test_the_ingest_job_refuses_what_it_cannot_use(arguments, said, run_job):
 
 @pytest.mark.parametrize(
     ("name", "on_output", "command"),
-    [("report", [], ["report", "OUT", "--x"]), ("calibrate", ["--scores"], ["calibrate", "--scores", "OUT", "--x"])],
+    [
+        ("report", [], ["report", "OUT", "--x"]),
+        ("calibrate", ["--scores"], ["calibrate", "--scores", "OUT", "--x", "--out", "OUT/calibration.json"]),
+    ],
 )
 def test_a_job_on_a_finished_run_takes_its_folder_from_the_settings(tmp_path, monkeypatch, name, on_output, command):
     config = settings_file(tmp_path, output={"path": "OUT"})
@@ -122,6 +127,68 @@ def test_a_job_on_a_finished_run_takes_its_folder_from_the_settings(tmp_path, mo
     job.run_job(name, on_output)
     assert sys.argv[1:] == command
     assert f'run_job("{name}", on_output={json.dumps(on_output)})' in (ROOT / f"jobs/{name}.py").read_text()
+
+
+@pytest.mark.parametrize(
+    ("columns", "given", "more"),
+    [
+        ([], [], ["--out", "OUT/calibration.json"]),
+        (["CLNSIG"], [], ["--out", "OUT/calibration.json", "--label-column", "CLNSIG"]),
+        (["CLNSIG"], ["--labels", "own.vcf", "--label-field", "X", "--out=c.json"], []),
+    ],
+)
+def test_what_a_calibration_needs_besides_is_taken_from_the_settings(tmp_path, monkeypatch, columns, given, more):
+    inputs = {"variants": "a.vcf", "reference": "r.fa", "source_columns": columns}
+    config = settings_file(tmp_path, input=inputs, output={"path": "OUT"})
+    monkeypatch.setattr(sys, "argv", ["calibrate.py", str(config), *given])
+    monkeypatch.setattr(job, "main", lambda: None)
+    job.run_job("calibrate", ["--scores"])
+    assert sys.argv[1:] == ["calibrate", "--scores", "OUT", *given, *more]
+
+
+def test_training_needs_nothing_but_its_settings_and_says_where_the_corpus_should_be(tmp_path, run_job, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(ROOT / "jobs"))  # as the interpreter does for a script
+    done = run_job("train_demo_model.py", ROOT / "configs/training/demo.yaml")
+    assert done.returncode == 3
+    assert "corpus holds no *.fa.xz files" in done.stderr
+
+
+BENCH = ["--variants", "4", "--width", "64", "--layers", "2", "--window", "512", "--stride", "64", "--threads", "1"]
+
+
+def bench_input(tmp_path):
+    bases = random_bases(900)
+    variants, reference = vcf(tmp_path, snvs("1", bases, range(400, 440, 10))), fasta(tmp_path, {"1": bases})
+    config = tmp_path / "bench.yaml"
+    tree = {
+        "input": {"variants": str(variants), "reference": str(reference)},
+        "output": {"path": str(tmp_path / "out")},
+    }
+    config.write_text(yaml.safe_dump(tree))
+    return config, variants, reference
+
+
+def test_the_benchmark_takes_a_settings_file_or_variants_and_reference(tmp_path, run_job):
+    config, variants, reference = bench_input(tmp_path)
+    for given in ([config], [variants, reference]):
+        done = run_job("bench_scoring.py", *given, "--skip-reference", *BENCH)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["variants"] == 4
+
+
+def test_the_benchmark_says_what_it_lacks_where_there_are_no_tests(tmp_path):
+    config, variants, _ = bench_input(tmp_path)
+    shutil.copytree(ROOT / "jobs", tmp_path / "copy/jobs")
+    (tmp_path / "copy/raygen").symlink_to(ROOT / "raygen")
+    script = tmp_path / "copy/jobs/bench_scoring.py"
+    without = {**os.environ, "PYTHONPATH": str(tmp_path / "copy")}
+    for given, said in (([config], "--skip-reference"), ([variants], "give the FASTA after it")):
+        command = [sys.executable, "-P", str(script), *map(str, given), *BENCH]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=without)
+        assert done.returncode == 2, done.stderr
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_the_ingest_job_is_the_command(tmp_path):

@@ -1,7 +1,9 @@
 """What a script in ``jobs/`` is: one command of raygen, with the script's arguments and the command's exit code.
 
 Every job takes a settings file first. A command that reads a finished run instead (``report``, ``calibrate``) gets the
-file's ``output.path`` in its place, so that one file serves all jobs of a run.
+file's ``output.path`` in its place, so that one file serves all jobs of a run. What ``calibrate`` needs besides and the command line
+does not say is taken from the file, too: a calibration goes to ``OUT/calibration.json``, and labels that came along with the
+variants are found in the scores.
 """
 
 from __future__ import annotations
@@ -11,7 +13,11 @@ from collections.abc import Sequence
 
 from raygen.cli.entry import main
 from raygen.errors import RaygenError
-from raygen.settings import load_settings
+from raygen.remote import is_remote
+from raygen.settings import Settings, load_settings
+
+_CLINVAR = "CLNSIG"
+"""The column of ClinVar's classes, where ``input.source_columns`` carries it."""
 
 
 def run_job(command: str, on_output: Sequence[str] | None = None) -> None:
@@ -23,14 +29,29 @@ def run_job(command: str, on_output: Sequence[str] | None = None) -> None:
     """
     arguments = sys.argv[1:]
     if on_output is not None and arguments and arguments[0].endswith((".yaml", ".yml")):
-        arguments = [*on_output, _output_of(arguments[0]), *arguments[1:]]
+        settings = _settings(arguments[0])
+        given = arguments[1:]
+        arguments = [*on_output, str(settings.output.path), *given]
+        if command == "calibrate":
+            arguments += _for_calibration(settings, given)
     sys.argv[1:] = [command, *arguments]
     main()
 
 
-def _output_of(config: str) -> str:
+def _for_calibration(settings: Settings, given: Sequence[str]) -> list[str]:
+    """Options of ``raygen calibrate`` that are not given and that the settings answer."""
+    named = {argument.partition("=")[0] for argument in given}
+    more = []
+    if "--out" not in named and not is_remote(str(settings.output.path)):
+        more += ["--out", f"{settings.output.path}/calibration.json"]
+    if not named & {"--labels", "--label-field", "--label-column"} and _CLINVAR in settings.input.source_columns:
+        more += ["--label-column", _CLINVAR]
+    return more
+
+
+def _settings(config: str) -> Settings:
     try:
-        return str(load_settings(config).output.path)
+        return load_settings(config)
     except RaygenError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

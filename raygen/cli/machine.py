@@ -39,7 +39,16 @@ def config_show(config: Config = None, overrides: Overrides = None, debug: Debug
 
 
 @config_app.command("check")
-def config_check(config: Config = None, overrides: Overrides = None, debug: Debug = False) -> None:
-    """List every fault of a settings file, without running it."""
-    refuse_missing_files(load_settings(config, overrides or []))
+def config_check(
+    config: Config = None,
+    no_files: Annotated[
+        bool, typer.Option("--no-files", help="Settings only: the files they name may be on another machine.")
+    ] = False,
+    overrides: Overrides = None,
+    debug: Debug = False,
+) -> None:
+    """List every fault of a settings file, without running it; files that it names must be there."""
+    settings = load_settings(config, overrides or [])
+    if not no_files:
+        refuse_missing_files(settings)
     say(f"{config or 'The settings'}: nothing to put right.")

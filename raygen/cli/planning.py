@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from raygen.cli.options import (
     Config,
@@ -18,7 +19,9 @@ from raygen.cli.options import (
     screen,
     stderr,
 )
-from raygen.settings import load_settings, refuse_missing_files
+from raygen.errors import SettingsError
+from raygen.remote import is_remote
+from raygen.settings import LandingSettings, Settings, load_settings, refuse_missing_files
 
 
 @app.command()
@@ -44,6 +47,11 @@ def plan(
     }
     settings = load_settings(config, overrides or [], given)
     refuse_missing_files(settings)
+    if folder := settings.landing.folder:
+        stderr.print(
+            f"The plan is of all that lies in landing.folder {escape(folder)}, scored before or not.", soft_wrap=True
+        )
+        settings = _of_landing(settings)
     from raygen.interpret.cost_table import print_estimate
     from raygen.pipeline.estimate import estimate, measure_on_input
 
@@ -53,3 +61,12 @@ def plan(
         planned = estimate(settings, price)
     others = [(other.window, planned.tokens_read(other)) for other in planned.alternatives]
     print_estimate(planned, others, screen)
+
+
+def _of_landing(settings: Settings) -> Settings:
+    """A night's settings as those of a run over its landing folder."""
+    folder = str(settings.landing.folder)
+    if is_remote(folder):
+        raise SettingsError(f"landing.folder {folder}: a landing folder is a path of this machine.")
+    given = settings.input.model_copy(update={"variants": [folder]})
+    return settings.model_copy(update={"input": given, "landing": LandingSettings()})

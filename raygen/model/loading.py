@@ -19,7 +19,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from raygen.errors import SettingsError
-from raygen.model.cards import NO_CARD, UNVALIDATED, ModelCard, find_card
+from raygen.model.cards import NO_CARD, UNVALIDATED, ModelCard, card_named, find_card
 from raygen.model.causal_lm import other_facts
 from raygen.model.checkpoint import (
     check_checkpoint,
@@ -233,8 +233,7 @@ class _Found:
 def _find(name: str | Path, revision: str | None, device: str, allow_unvalidated: bool) -> _Found:
     device = device_named(device)
     card = find_card(name)
-    if card and card.needs_fp8 and not allow_unvalidated:  # before gigabytes are fetched
-        raise SettingsError(_needs_fp8(card.name, "its publishers say"))
+    refuse_unvalidated(card, allow_unvalidated)  # before gigabytes are fetched
     is_folder = name != DEMO and Path(name).is_dir()
     revision = card.revision if card and revision is None and not is_folder else revision
     folder, remarks = folder_of(name, revision, card)
@@ -258,6 +257,16 @@ def _find(name: str | Path, revision: str | None, device: str, allow_unvalidated
             f"has the flag {UNVALIDATED}."
         )
     return _Found(str(name), revision, device, folder, facts, card, unvalidated, tuple(remarks))
+
+
+def refuse_unvalidated(card: ModelCard | None, allow_unvalidated: bool) -> None:
+    """A model whose published numbers need FP8 is used only where the user says so.
+
+    Raises:
+        SettingsError: its card says so, and the user did not.
+    """
+    if card and card.needs_fp8 and not allow_unvalidated:
+        raise SettingsError(_needs_fp8(card.name, "its publishers say"))
 
 
 def _needs_fp8(name: str, who_says: str) -> str:
@@ -350,8 +359,10 @@ def folder_of(name: str | Path, revision: str | None, card: ModelCard | None) ->
         if card and card.architecture:
             return converted_folder(card, fetch_from_hub(name, revision, PUBLISHED_FILES))
         return fetch_from_hub(name, revision, _FILES), []
+    meant = card_named(str(name))
+    hint = f" Did you mean {meant.hub_id}?" if meant and meant.hub_id else ""
     raise SettingsError(
-        f"model.name is {str(name)!r}, and there is no such folder. A model is a folder with config.json and safetensors, "
+        f"model.name is {str(name)!r}, and there is no such folder.{hint} A model is a folder with config.json and safetensors, "
         f"a hub id such as togethercomputer/evo-1-8k-base, or {DEMO}."
     )
 

@@ -1,6 +1,7 @@
 """A model as a plan needs it: its size and conventions, without its weights and without the device it will run on.
 
-A published checkpoint is known by its card, so a run can be planned before 13 GB are fetched; any other model by its folder.
+A published checkpoint is known by its card, so a run can be planned before 13 GB are fetched; any other model by its folder. Evo 2
+is published without a config.json, so its card is what says how it is built.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from transformers import AutoModelForCausalLM
 from raygen.errors import InputError
 from raygen.model.cards import find_card
 from raygen.model.checkpoint import read_config
-from raygen.model.loading import DEMO, describe_network, folder_of
+from raygen.model.convert import config_of
+from raygen.model.loading import DEMO, describe_network, folder_of, refuse_unvalidated
 from raygen.model.precision import DTYPES
 
 
@@ -49,6 +51,7 @@ def model_on_paper(
         kind = "cuda" if torch.cuda.is_available() else "cpu"
     card = find_card(name)
     if card and name != DEMO:
+        refuse_unvalidated(card, allow_unvalidated)
         found = revision or card.revision
         return ModelOnPaper(name, found, card.context_length, card.bos_id, card.num_parameters, kind)
     described = describe_network(
@@ -63,9 +66,12 @@ def state_bytes(model: ModelOnPaper, num_tokens: int, dtype: str = "float16") ->
     """Bytes of the state of one sequence after ``num_tokens`` tokens, with matrix products in ``dtype``.
 
     Raises:
-        InputError: the model is on the hub, and its config.json neither here nor to be had.
+        InputError: the model is on the hub, its card does not say how it is built, and its config.json is neither here nor
+            to be had.
     """
-    config = read_config(_folder_with_config(model))
+    card = find_card(model.name)
+    is_here = model.name == DEMO or Path(model.name).is_dir()
+    config = config_of(card) if card and card.architecture and not is_here else read_config(_folder_with_config(model))
     with torch.device("meta"):
         network = AutoModelForCausalLM.from_config(config, dtype=DTYPES[dtype])
     return int(network.state_bytes(num_tokens))

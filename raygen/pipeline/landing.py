@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +36,14 @@ class LandedFile:
 
 @dataclass(frozen=True)
 class Landing:
-    """What a look at the folder found: ``new`` files, names of files that are ``known`` and of those still ``settling``."""
+    """What a look at the folder found: ``new`` files, names of files that are ``known`` and of those still ``settling``, and
+    why others cannot be read.
+    """
 
     new: tuple[LandedFile, ...]
     known: tuple[str, ...]
     settling: tuple[str, ...]
+    unreadable: Mapping[str, str] = field(default_factory=dict)
 
 
 def look_at(folder: Path, settle_seconds: float, taken: Iterable[Mapping[str, Any]]) -> Landing:
@@ -50,31 +53,48 @@ def look_at(folder: Path, settle_seconds: float, taken: Iterable[Mapping[str, An
         taken: files of earlier nights, as ``LandedFile.as_plain`` gives them.
 
     Raises:
-        InputError: there is no such folder, or a file of it cannot be read.
+        InputError: there is no such folder, or it cannot be read.
     """
     if not folder.is_dir():
         raise InputError(f"landing.folder {folder}: no such folder.")
-    earlier = [LandedFile(**file) for file in taken]
-    stamps = {(file.name, file.size, file.mtime_ns) for file in earlier}
-    contents = {file.sha256 for file in earlier}
-    new: list[LandedFile] = []
-    known: list[str] = []
-    settling: list[str] = []
-    now = time.time()
+    look = _Look(time.time() - settle_seconds, [LandedFile(**file) for file in taken])
     for path in _files(folder):
-        name, stat = path.relative_to(folder).as_posix(), path.stat()
-        if now - max(stat.st_mtime, stat.st_ctime) < settle_seconds:
-            settling.append(name)
-        elif (name, stat.st_size, stat.st_mtime_ns) in stamps:
-            known.append(name)
+        name = path.relative_to(folder).as_posix()
+        try:
+            look.take(path, name)
+        except OSError as error:  # the next look tries it again, and it holds up none of the others
+            look.unreadable[name] = f"it cannot be read: {error.strerror or error}"
+    return Landing(tuple(look.new), tuple(look.known), tuple(look.settling), look.unreadable)
+
+
+class _Look:
+    """A look at the folder under way; a file is whole that has not changed since ``settled``."""
+
+    def __init__(self, settled: float, earlier: Sequence[LandedFile]) -> None:
+        self._settled = settled
+        self._stamps = {(file.name, file.size, file.mtime_ns) for file in earlier}
+        self._contents = {file.sha256 for file in earlier}
+        self.new: list[LandedFile] = []
+        self.known: list[str] = []
+        self.settling: list[str] = []
+        self.unreadable: dict[str, str] = {}
+
+    def take(self, path: Path, name: str) -> None:
+        """See which of the lists a file belongs into."""
+        stat = path.stat()
+        if max(stat.st_mtime, stat.st_ctime) > self._settled:
+            self.settling.append(name)
+        elif (name, stat.st_size, stat.st_mtime_ns) in self._stamps:
+            self.known.append(name)
         else:
-            file = LandedFile(name, stat.st_size, stat.st_mtime_ns, _sha256(path))
-            if file.sha256 in contents:
-                known.append(name)
-            else:
-                new.append(file)
-                contents.add(file.sha256)
-    return Landing(tuple(new), tuple(known), tuple(settling))
+            self._by_content(LandedFile(name, stat.st_size, stat.st_mtime_ns, _sha256(path)))
+
+    def _by_content(self, file: LandedFile) -> None:
+        if file.sha256 in self._contents:
+            self.known.append(file.name)
+        else:
+            self.new.append(file)
+            self._contents.add(file.sha256)
 
 
 def changed_since(folder: Path, files: Sequence[LandedFile]) -> list[str]:
@@ -101,8 +121,5 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from raygen.errors import SettingsError
+from raygen.errors import SettingsError, StoppedError
 
 LOCK_FILE = "nightly.lock"
 SIGN_OF_LIFE, PATIENCE = 30.0, 900.0  # seconds
@@ -71,7 +71,8 @@ def night_lock(folder: Path) -> Iterator[str | None]:
     """Hold the lock of an output folder; gives a sentence about the dead lock that was in the way, if one was.
 
     Raises:
-        SettingsError: another night is at work there.
+        StoppedError: another night is at work there: a scheduler may try again, as with all that exits with 4.
+        SettingsError: what lies there is no lock of raygen's.
     """
     path, own = folder / LOCK_FILE, Holder.of_this_process()
     said = _acquire(path, own)
@@ -94,16 +95,16 @@ def _acquire(path: Path, own: Holder) -> str | None:
         if holder is None or silent is None:
             continue  # it was taken away in between
         if not holder.is_dead(own, silent):
-            raise SettingsError(
+            raise StoppedError(
                 f"Another night is at work in {path.parent}: process {holder.pid} on {holder.host}, since {holder.since}, "
-                f"last sign of life {silent:,.0f} s ago. Wait for it; a dead one is recognised after {PATIENCE / 60:.0f} "
-                "minutes at most."
+                f"last sign of life {silent:,.0f} s ago. Run the same command again when it is done; a dead one is recognised "
+                f"after {PATIENCE / 60:.0f} minutes at most."
             )
         if _take_away(path, holder):
             said = (
                 f"A night of {holder.since} (process {holder.pid} on {holder.host}) died here; its lock was taken over."
             )
-    raise SettingsError(f"{path} cannot be taken: other nights come and go there.")
+    raise StoppedError(f"{path} cannot be taken: other nights come and go there. Run the same command again.")
 
 
 def _make(path: Path, own: Holder) -> bool:

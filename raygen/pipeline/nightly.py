@@ -79,7 +79,7 @@ def run_nights(settings: Settings, say: Say = print) -> Iterator[NightResult]:
     """Finish a night that stopped, if there is one, then run this one; a result each.
 
     Raises:
-        SettingsError: another night is at work, or as ``run_score``. InputError, StoppedError: as ``run_score``.
+        StoppedError: another night is at work, or as ``run_score``. SettingsError, InputError: as ``run_score``.
     """
     tables = FingerprintTables(str(settings.output.path))
     reference = staged_reference(str(settings.input.reference))
@@ -173,7 +173,7 @@ class _Night:
             f"{folder}: {len(landing.new):,} new files, {len(landing.known):,} taken before, "
             f"{len(landing.settling):,} that may still be written"
         )
-        set_aside: dict[str, str] = {}
+        set_aside = dict(landing.unreadable)
         plan = self._prepare(folder, landing.new, set_aside)
         rest: dict[str, Any] = {"set_aside": set_aside, "settling": landing.settling}
         if plan is None:

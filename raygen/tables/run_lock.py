@@ -7,6 +7,8 @@ and that is enough: a run writes an object of its own below ``.lock/``, then lis
 Of two runs at least the one that wrote last sees the other, so two never go on. A run that lives renews its object every
 ``RENEW_SECONDS``; one that has not moved for ``DEAD_SECONDS`` belongs to a run that was killed, and is taken away. No clock is
 compared with another machine's: who finds a lock watches whether it moves.
+
+A folder that is taken is no wrong setting: it is exit code 4, the same command works later, and a scheduler tries again.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pyarrow import fs
 
-from raygen.errors import SettingsError
+from raygen.errors import StoppedError
 
 RENEW_SECONDS, DEAD_SECONDS = 15.0, 60.0
 
@@ -32,14 +34,14 @@ def lock_folder(root: str, shown: str) -> Iterator[None]:
     """Hold a local folder. One that is empty afterwards is taken away again.
 
     Raises:
-        SettingsError: another run is at work here.
+        StoppedError: another run is at work here.
     """
     path = Path(root) / ".raygen.lock"
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise SettingsError(_taken(shown)) from error
+        raise StoppedError(_taken(shown)) from error
     try:
         yield
     finally:
@@ -55,7 +57,7 @@ def lock_prefix(
     """Hold a prefix of object storage.
 
     Raises:
-        SettingsError: another run is at work here, which takes up to ``dead`` seconds to know.
+        StoppedError: another run is at work here, which takes up to ``dead`` seconds to know.
     """
     own = f"{root}/.lock/{uuid.uuid4().hex}"
     _touch(filesystem, own)
@@ -85,7 +87,7 @@ def _wait_for_the_dead(filesystem: fs.FileSystem, root: str, own: str, shown: st
         time.sleep(min(1.0, dead / 10))
         now = _others(filesystem, root, own)
         if any(now[path] != before.get(path) for path in now):
-            raise SettingsError(_taken(shown))
+            raise StoppedError(_taken(shown))
         before = now
 
 
@@ -117,4 +119,7 @@ def _touch(filesystem: fs.FileSystem, path: str) -> None:
 
 
 def _taken(shown: str) -> str:
-    return f"Another run is writing into {shown}. Wait for it, or give another folder."
+    return (
+        f"Another run is writing into {shown}. Run the same command again when it is done (a killed one is let go of within a "
+        "minute or so), or give another folder."
+    )

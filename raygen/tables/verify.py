@@ -3,7 +3,7 @@
     a file       can be read, its checksums hold, its columns and its identity are those of the table
     a row        lies in its contig, in order of position, is named by what it is, has no empty or infinite number
     the table    no variant twice; what the runs' manifests counted is there; no rows of a run without a manifest
-    rejects      can be read, have a reason that there is
+    rejects      can be read, have a reason that there is, and are as many as were counted (see accounts.py)
     Iceberg      where there is a table: the same rows per run
 
 Checksums are those of Parquet's pages (CRC-32), written with every file and compared with each byte of data that is read; they
@@ -17,16 +17,15 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from raygen.tables.fingerprints import nights_of
+from raygen.tables.accounts import ROLLED_BACK, Account, Accounts, RejectsIn, Shards, read_account
 from raygen.tables.iceberg import open_table, rows_by_run
-from raygen.tables.layout import Identity, RunFolder, ScoreFile
+from raygen.tables.layout import COMPACTED, SHARDS_KEY, Identity, RunFolder, ScoreFile
 from raygen.tables.schemas import REJECTS, SCORES, Reason
 from raygen.tables.stretches import Stretches
 
@@ -68,7 +67,8 @@ class _Check:
         self._found = Verification(folder.path)
         self._identity: Identity | None = None
         self._rows_of: Counter[str] = Counter()
-        self._reasons: Counter[str] = Counter()
+        self._reasons: dict[RejectsIn, Counter[str]] = {}
+        self._shards = Shards()
 
     def run(self) -> Verification:
         files = self._folder.score_files()
@@ -93,6 +93,7 @@ class _Check:
                 if not self._same_columns(file, opened.schema_arrow):
                     return False
                 last = None
+                self._shards.add(_shards_by_run(file, opened))
                 for index in range(opened.num_row_groups):
                     last = self._rows(file, opened.read_row_group(index), last)
         except (OSError, pa.ArrowException) as error:
@@ -182,45 +183,42 @@ class _Check:
         if table.schema.names != REJECTS.names:
             return self._fault(path, f"has the columns {', '.join(table.schema.names)}")
         self._found.num_rejects += len(table)
-        reasons = dict(_counted(table["reason"]))
-        self._reasons.update(reasons)
-        if unknown := sorted(set(reasons) - {reason.value for reason in Reason}):
+        name = path.rpartition("/")[2].removeprefix("part-").removesuffix(".parquet")
+        for source, reason, number in _by_source(table):
+            self._reasons.setdefault(RejectsIn(name, source), Counter())[reason] = number
+        reasons = set(table["reason"].to_pylist())
+        if unknown := sorted(reasons - {reason.value for reason in Reason}):
             self._fault(path, f"has reasons that there are not: {', '.join(unknown)}")
         return None
 
     def _conservation(self) -> None:
-        """Compare what manifests say with what is there."""
-        manifests = {}
-        for name, content in self._folder.read_files("runs", "/manifest.json").items():
-            try:
-                manifests[name.partition("/")[0]] = json.loads(content)
-            except ValueError:
-                self._fault(f"runs/{name}", "is not JSON")
-        self._found.num_runs = len(manifests)
+        """Compare what manifests and nights' records say with what is there."""
+        runs = self._accounts("runs", "/manifest.json")
+        self._found.num_runs = len(runs)
+        is_copy = any(run.is_copy for run in runs.values())
         for run, rows in self._rows_of.items():
-            if run not in manifests:
+            if run not in runs and not is_copy:
                 self._fault(f"run {run}", f"{rows:,} rows, but no manifest")
-        for run, manifest in manifests.items():
-            self._run(run, manifest)
-        self._nights()
-        outputs = [manifest["settings"]["output"] for _, manifest in sorted(manifests.items())]
+        accounts = Accounts(runs, self._rows_of, self._shards, self._reasons)
+        for where, what in accounts.faults():
+            self._fault(where, what)
+        for name, night in self._accounts("nights", ".json").items():
+            for what in accounts.of_night(night) if night.status != ROLLED_BACK else ():
+                self._fault(f"night {name}", what)
+        outputs = [(run.manifest.get("settings") or {}).get("output") or {} for _, run in sorted(runs.items())]
         if self._identity and (iceberg := [one for one in outputs if one.get("table_format") == "iceberg"]):
             self._iceberg(self._identity.fingerprint, iceberg[-1].get("catalog"))
 
-    def _nights(self) -> None:
-        """What nights rejected before a run lies in files of their own, so the reasons add up."""
-        rejected: Counter[str] = Counter()
-        for night in nights_of(self._folder):
-            if night.get("status") == "rolled back":
-                continue
-            counts = night["counts"]
-            rejected.update(counts["rejected"])
-            out = counts["scored"] + counts["num_rejected"] + counts["already_scored"]
-            if out != counts["alleles_in"]:
-                self._fault(f"night {night['run_id']}", f"{counts['alleles_in']:,} alleles went in, {out:,} came out")
-        for reason, number in rejected.items():
-            if self._reasons[reason] < number:
-                self._fault("nights", f"they count {number:,} rejects {reason}, there are {self._reasons[reason]:,}")
+    def _accounts(self, folder: str, ending: str) -> dict[str, Account]:
+        """What each file of this ending says, by the name before it."""
+        found = {}
+        for name, content in self._folder.read_files(folder, ending).items():
+            account = read_account(name.removesuffix(ending), content)
+            if isinstance(account, str):
+                self._fault(f"{folder}/{name}", account)
+            else:
+                found[account.name] = account
+        return found
 
     def _iceberg(self, fingerprint: str, catalog: str | None) -> None:
         """Rows of each run in the Iceberg table and in the files."""
@@ -236,23 +234,23 @@ class _Check:
                 )
         return None
 
-    def _run(self, run: str, manifest: Mapping[str, Any]) -> None:
-        rows, counts, status = self._rows_of[run], manifest["counts"], manifest["status"]
-        if status == "rolled back" and rows:
-            self._fault(f"run {run}", f"was rolled back, but {rows:,} rows of it are there")
-        if status != "done":
-            return  # its manifest was written before its last rows were
-        out = counts["scored"] + counts["num_rejected"] + counts["already_scored"]
-        if out != counts["alleles_in"]:
-            self._fault(f"run {run}", f"{counts['alleles_in']:,} alleles went in, {out:,} came out")
-        if rows != counts["scored"]:
-            self._fault(f"run {run}", f"its manifest counts {counts['scored']:,} scored rows, there are {rows:,}")
-        for reason, number in counts["rejected"].items():
-            if self._reasons[reason] < number:
-                self._fault(
-                    f"run {run}",
-                    f"its manifest counts {number:,} rejects {reason}, there are {self._reasons[reason]:,}",
-                )
+
+def _shards_by_run(file: ScoreFile, opened: pq.ParquetFile) -> dict[str, list[str]]:
+    """The shards of a file by the run that wrote them; a shard without rows is under the empty name."""
+    if (named := (opened.schema_arrow.metadata or {}).get(SHARDS_KEY)) is not None:
+        return dict(json.loads(named))
+    if file.shard.startswith(COMPACTED):  # a copy with other classes
+        return {}
+    first = opened.read_row_group(0, ["run_id"])["run_id"][:1].to_pylist() if opened.metadata.num_rows else [""]
+    return {first[0] or "": [file.shard]}
+
+
+def _by_source(rejects: pa.Table) -> list[tuple[str, str, int]]:
+    """Rejects by the file they came from (``source`` without the number of the record) and by reason."""
+    files = pc.replace_substring_regex(rejects["source"], pattern=":[^:]*$", replacement="")
+    named = pa.table({"source": pc.fill_null(files, ""), "reason": rejects["reason"]})
+    counted = named.group_by(["source", "reason"]).aggregate([([], "count_all")])
+    return [(row["source"], row["reason"], row["count_all"]) for row in counted.to_pylist()]
 
 
 def _counted(values: pa.ChunkedArray) -> list[tuple[str, int]]:

@@ -311,3 +311,26 @@ def test_a_run_without_a_home_scores_and_sigterm_stops_it_with_exit_4(tmp_path, 
     from raygen.tables.layout import read_scores
 
     assert len(read_scores(str(tmp_path / "out"))) == 399
+
+
+def test_settings_are_checked_away_from_the_files_they_name(raygen, tmp_path):
+    (tmp_path / "run.yaml").write_text("input: {variants: /data/a.vcf, reference: /data/r.fa}\noutput: {path: out}\n")
+    code, _, err = raygen("config", "check", tmp_path / "run.yaml")
+    assert (code, "No such file or folder: input.variants /data/a.vcf" in err) == (3, True)
+    code, out, _ = raygen("config", "check", "--no-files", tmp_path / "run.yaml")
+    assert (code, "nothing to put right" in out) == (0, True)
+    code, _, err = raygen("config", "check", "--no-files", tmp_path / "run.yaml", "--set", "window.left=-1")
+    assert (code, "window.left" in err) == (2, True)
+
+
+def test_a_night_is_planned_as_what_lies_in_its_landing_folder(raygen, tmp_path, reference):
+    (tmp_path / "land").mkdir()
+    vcf(tmp_path / "land", snvs("1", BASES, range(1, 8)), "a.vcf")
+    (tmp_path / "night.yaml").write_text(
+        f"landing: {{folder: {tmp_path}/land}}\ninput: {{reference: {reference}}}\noutput: {{path: out}}\n"
+        "window: {left: 16, right: 16}\n"
+    )
+    code, out, err = raygen("plan", tmp_path / "night.yaml")
+    assert code == 0, err
+    assert "all that lies in landing.folder" in err
+    assert "7 variants" in out

@@ -1,6 +1,7 @@
 import pytest
 
 from raygen.errors import InputError, SettingsError
+from raygen.model.cards import all_cards
 from raygen.model.evo2 import Evo2ForCausalLM
 from raygen.model.loading import load_network
 from raygen.model.on_paper import model_on_paper, state_bytes
@@ -24,6 +25,19 @@ def test_a_published_model_is_known_by_its_card():
     assert model.key == "togethercomputer/evo-1-8k-base@1.1_fix"
 
 
+def test_a_state_of_a_published_evo2_comes_from_its_card_without_the_hub(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    model = model_on_paper("arcinstitute/evo2_7b_base", device="cuda")
+    keys_and_values = 5 * 2 * 4096 * 2  # bytes a token: attention layers, keys and values, width, half precision
+    assert state_bytes(model, 2000) - state_bytes(model, 1000) == 1000 * keys_and_values
+
+
+def test_a_model_that_scoring_refuses_is_not_planned_unless_it_is_asked_for():
+    with pytest.raises(SettingsError, match=r"evo2_40b needs FP8 .* model.allow_unvalidated: true"):
+        model_on_paper("arcinstitute/evo2_40b")
+    assert model_on_paper("arcinstitute/evo2_40b", allow_unvalidated=True).num_parameters > 4e10
+
+
 def test_a_configuration_that_is_not_here_is_said_so(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(InputError, match=r"config\.json of .* is not here and cannot be fetched"):
@@ -33,3 +47,10 @@ def test_a_configuration_that_is_not_here_is_said_so(monkeypatch):
 def test_an_unknown_model_is_refused():
     with pytest.raises(SettingsError, match="there is no such folder"):
         model_on_paper("nowhere")
+
+
+@pytest.mark.parametrize("name", ["evo2_7b_base", "evo-1-8k-base"])
+def test_a_card_that_is_asked_for_by_its_own_name_is_told_its_hub_id(name):
+    hub_id = next(card.hub_id for card in all_cards() if card.name == name)
+    with pytest.raises(SettingsError, match=f"there is no such folder. Did you mean {hub_id}"):
+        model_on_paper(name)

@@ -1,3 +1,4 @@
+import errno
 import os
 from pathlib import Path
 
@@ -12,6 +13,18 @@ def put(folder: Path, name: str, content: str = "x") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content)
     return path
+
+
+def forbid(monkeypatch, name: str) -> None:
+    """As `chmod 000` does for any user but root, who runs the tests."""
+    real = Path.open
+
+    def refused(path, *arguments, **options):
+        if path.name == name:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refused)
 
 
 def names(landing) -> list[str]:
@@ -64,3 +77,22 @@ def test_a_file_that_changed_or_went_while_it_was_read_is_named(tmp_path):
 def test_a_folder_that_is_not_there_says_so(tmp_path):
     with pytest.raises(InputError, match="no such folder"):
         look_at(tmp_path / "none", 0, [])
+
+
+def test_a_file_that_cannot_be_read_holds_up_none_of_the_others(tmp_path, monkeypatch):
+    for name in ("a.vcf", "b.vcf", "c.vcf"):
+        put(tmp_path, name, name)
+    forbid(monkeypatch, "b.vcf")
+    landing = look_at(tmp_path, 0, [])
+    assert names(landing) == ["a.vcf", "c.vcf"]
+    assert landing.unreadable == {"b.vcf": "it cannot be read: Permission denied"}
+    monkeypatch.undo()
+    assert names(look_at(tmp_path, 0, [file.as_plain() for file in landing.new])) == ["b.vcf"]
+
+
+def test_a_file_that_goes_while_the_folder_is_looked_at_holds_up_none_of_the_others(tmp_path, monkeypatch):
+    put(tmp_path, "a.vcf")
+    gone = tmp_path / "gone.vcf"
+    monkeypatch.setattr("raygen.pipeline.landing._files", lambda folder: [gone, folder / "a.vcf"])
+    landing = look_at(tmp_path, 0, [])
+    assert (names(landing), list(landing.unreadable)) == (["a.vcf"], ["gone.vcf"])

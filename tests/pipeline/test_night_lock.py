@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from raygen.errors import SettingsError
+from raygen.errors import SettingsError, StoppedError
 from raygen.pipeline.night_lock import LOCK_FILE, PATIENCE, Holder, night_lock
 
 
@@ -28,8 +28,9 @@ def gone() -> int:
 def test_the_lock_is_held_once_and_gone_afterwards(tmp_path):
     with night_lock(tmp_path) as said:
         assert said is None
-        with pytest.raises(SettingsError, match="Another night is at work"), night_lock(tmp_path):
-            pass
+        with pytest.raises(StoppedError, match=r"Another night is at work.* Run the same command again") as raised:
+            night_lock(tmp_path).__enter__()
+        assert raised.value.exit_code == 4  # a scheduler tries that again, and not what exits with 2
     assert not list(tmp_path.iterdir())
     with night_lock(tmp_path):
         pass
@@ -62,7 +63,7 @@ def test_a_lock_from_before_a_reboot_is_taken_over_at_once(tmp_path):
 def test_on_another_machine_or_in_another_container_only_long_silence_is_death(tmp_path, other):
     holder = replace(Holder.of_this_process(), pid=gone(), **other)
     leave(tmp_path, holder, silent=PATIENCE - 60)
-    with pytest.raises(SettingsError, match="last sign of life 840 s ago"), night_lock(tmp_path):
+    with pytest.raises(StoppedError, match="last sign of life 840 s ago"), night_lock(tmp_path):
         pass
     leave(tmp_path, holder, silent=PATIENCE + 60)
     with night_lock(tmp_path) as said:

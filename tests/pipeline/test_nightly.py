@@ -18,6 +18,7 @@ from raygen.tables.rollback import rollback
 from raygen.tables.verify import verify
 from tests.builders import fasta, random_bases, snvs, vcf
 from tests.object_storage import s3_server
+from tests.pipeline.test_landing import forbid
 
 pytestmark = pytest.mark.ray
 
@@ -133,6 +134,21 @@ def test_a_file_that_cannot_be_read_is_set_aside_and_the_others_are_done(place, 
     (again,) = night()
     assert (again.record, list(again.set_aside)) == (None, ["broken.vcf.gz"])
     assert len(ids(place, table_format)) == 5
+
+
+@SLOW_TWICE
+def test_a_file_that_this_user_may_not_read_is_set_aside_and_the_others_are_done(
+    place, table_format, night, monkeypatch
+):
+    land(place, "a.vcf", range(1, 6))
+    land(place, "secret.vcf", range(6, 9))
+    forbid(monkeypatch, "secret.vcf")
+    (done,) = night()
+    assert counts(done) == (5, 5, 0, 0)
+    assert done.set_aside == {"secret.vcf": "it cannot be read: Permission denied"}
+    monkeypatch.undo()
+    (again,) = night()
+    assert (counts(again), dict(again.set_aside)) == ((3, 3, 0, 0), {})
 
 
 @SLOW_TWICE

@@ -179,7 +179,7 @@ def test_the_folder_of_an_ingest_is_no_output_folder(tmp_path, reference):
 def test_two_runs_do_not_write_into_one_folder_at_once(tmp_path, reference):
     folder = RunFolder(str(tmp_path / "out"))
     folder.prepare()
-    with folder.locked(), pytest.raises(SettingsError, match="Another run is writing"):
+    with folder.locked(), pytest.raises(StoppedError, match="Another run is writing"):
         score(tmp_path / "out", write_variants(tmp_path, step=100), reference)
 
 

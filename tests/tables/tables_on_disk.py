@@ -48,9 +48,34 @@ def commit(folder: RunFolder, shard: str, chrom: str | None, positions: Sequence
     folder.commit_shard(shard, chrom, rows(chrom, positions, run), REJECTS.empty_table(), IDENTITY)
 
 
-def manifest(folder: RunFolder, run: str, scored: int, table_format: str = "parquet") -> None:
+def manifest(
+    folder: RunFolder,
+    run: str,
+    scored: int,
+    table_format: str = "parquet",
+    *,
+    status: str = "done",
+    already: int = 0,
+    rejected: dict[str, int] | None = None,
+    digest: str | None = None,
+    variants: Sequence[str] = (),
+    shards: tuple[str, int] | None = None,
+) -> None:
     """A run that ended, by its own account."""
-    counts = {"alleles_in": scored, "scored": scored, "num_rejected": 0, "already_scored": 0, "rejected": {}}
-    output = {"path": folder.path, "table_format": table_format, "catalog": None}
-    said = {"status": "done", "counts": counts, "settings": {"output": output}, "fingerprint": IDENTITY.fingerprint}
-    folder.write_manifest(run, json.loads(json.dumps(said)))
+    rejected = rejected or {}
+    total = sum(rejected.values())
+    counts = {"scored": scored, "already_scored": already, "num_rejected": total, "rejected": rejected}
+    counts["alleles_in"] = scored + already + total
+    settings = {
+        "input": {"variants": list(variants)},
+        "output": {"path": folder.path, "table_format": table_format, "catalog": None},
+    }
+    said = {"status": status, "counts": counts, "settings": settings, "fingerprint": IDENTITY.fingerprint}
+    of_input = {"digest": digest, **({"stem": shards[0], "num_shards": shards[1]} if shards else {})}
+    folder.write_manifest(run, json.loads(json.dumps({**said, "input": of_input})))
+
+
+def reject(folder: RunFolder, name: str, source: str, number: int, reason: str = "duplicate") -> None:
+    """A file of so many rejects from one input file."""
+    found = [{"source": f"{source}:{record}", "reason": reason, "detail": "-"} for record in range(1, number + 1)]
+    folder.commit_rejects(name, pa.Table.from_pylist(found, schema=REJECTS))

@@ -226,7 +226,7 @@ def test_where_names_cannot_be_exchanged_it_is_refused_and_nothing_is_changed(fo
 
 
 def test_a_run_at_work_keeps_compaction_out(folder):
-    with folder.locked(), pytest.raises(SettingsError, match="Another run is writing"):
+    with folder.locked(), pytest.raises(StoppedError, match="Another run is writing"):
         compact(folder.path)
 
 
@@ -243,7 +243,7 @@ def test_two_compactions_at_once_do_the_work_once(folder):
     def work() -> None:
         try:
             compact(folder.path)
-        except SettingsError as error:
+        except StoppedError as error:
             errors.append(error)
 
     threads = [threading.Thread(target=work) for _ in range(3)]

@@ -8,7 +8,7 @@ import pyarrow.dataset as ds
 import pytest
 from pyarrow import fs
 
-from raygen.errors import SettingsError
+from raygen.errors import SettingsError, StoppedError
 from raygen.tables.layout import RunFolder, read_scores
 from raygen.tables.run_lock import lock_prefix
 from tests.object_storage import BUCKET, s3_server
@@ -85,7 +85,7 @@ def lock(folder: RunFolder, dead: float = 2.0):
 
 
 def test_a_second_run_is_refused_while_the_first_one_lives(server, folder):
-    with lock(folder), pytest.raises(SettingsError, match="Another run is writing"), lock(folder):
+    with lock(folder), pytest.raises(StoppedError, match="Another run is writing"), lock(folder):
         pass
     assert server.keys(f"{key(folder)}/.lock") == []
 
@@ -108,7 +108,7 @@ def test_of_many_at_once_no_two_go_on(folder):
                 inside.append(1)
                 most.append(len(inside))
                 inside.pop()
-        except SettingsError:
+        except StoppedError:
             refused.append(1)
 
     threads = [threading.Thread(target=run) for _ in range(4)]

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -5,10 +6,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from raygen.tables.compact import compact
 from raygen.tables.layout import RunFolder
+from raygen.tables.rollback import rollback
 from raygen.tables.schemas import REJECTS, SCORES
 from raygen.tables.verify import verify
-from tests.tables.tables_on_disk import IDENTITY, commit, manifest, rows
+from tests.tables.tables_on_disk import IDENTITY, commit, manifest, reject, rows
 
 
 @pytest.fixture
@@ -118,13 +121,109 @@ def test_rows_of_a_run_without_a_manifest_are_found(folder):
 
 
 def test_rejects_that_a_run_counted_and_that_are_gone_are_found(folder):
-    reject = pa.Table.from_pylist([{"source": "a:1", "reason": "duplicate", "detail": "-"}], schema=REJECTS)
-    folder.commit_rejects("b", reject)
+    reject(folder, "b", "a.vcf", 1)
     assert verify(folder.path).num_rejects == 1
-    path = folder.path + "/runs/run-1/manifest.json"
-    text = Path(path).read_text()
-    Path(path).write_text(text.replace('"rejected": {}', '"rejected": {"duplicate": 2}'))
+    manifest(folder, "run-1", 500, rejected={"duplicate": 2})
     assert faults(folder) == ["run run-1: its manifest counts 2 rejects duplicate, there are 1"]
+
+
+def test_rejects_of_another_runs_file_do_not_stand_in_for_those_that_are_gone(folder):
+    manifest(folder, "run-1", 500, rejected={"duplicate": 2}, variants=["/data/a.vcf.gz"])
+    manifest(folder, "run-2", 0, rejected={"duplicate": 2}, variants=["b.vcf"])
+    reject(folder, "ingest-a", "a.vcf.gz", 2)
+    assert faults(folder) == ["run run-2: its manifest counts 2 rejects duplicate, there are 0"]
+    reject(folder, "ingest-b", "/other/b.vcf", 2)
+    assert faults(folder) == []
+
+
+def test_rows_that_failed_are_counted_beside_the_shards_of_their_own_input(folder):
+    for run, stem in (("run-2", "a" * 12), ("run-3", "b" * 12)):
+        commit(folder, f"{stem}-000000", "9", [int(run[-1])], run=run)
+        manifest(folder, run, 1, rejected={"scoring_failed": 2}, digest=stem)
+    reject(folder, f"{'a' * 12}-000000", "part-00000.parquet", 2, "scoring_failed")
+    assert faults(folder) == ["run run-3: its manifest counts 2 rejects scoring_failed, there are 0"]
+
+
+def test_rejects_of_one_night_do_not_stand_in_for_those_of_another(folder):
+    for key in ("k1", "k2"):
+        counts = {"alleles_in": 2, "scored": 0, "already_scored": 0, "rejected": {"duplicate": 2}}
+        folder.write_file(f"nights/{key}.json", json.dumps({"key": key, "counts": counts}).encode())
+    reject(folder, "night-k1-00000", "a.vcf", 2)
+    assert faults(folder) == ["night k2: its record counts 2 rejects duplicate, there are 0"]
+
+
+@pytest.fixture
+def resumed(tmp_path) -> RunFolder:
+    """An input of three shards: a killed run wrote one, a stopped one another, a third ended."""
+    made = RunFolder(str(tmp_path / "resumed"))
+    made.prepare()
+    for run, number, status in (("1-k", 0, "running"), ("2-s", 1, "stopped"), ("3-d", 2, "done")):
+        commit(made, f"{'a' * 12}-{number:06d}", "1", range(number * 10, number * 10 + 10), run=run)
+        manifest(made, run, 10 if status == "done" else 0, status=status, already=number * 10, digest="input")
+    return made
+
+
+def test_a_run_that_was_resumed_is_sound_compacted_and_taken_back_too(resumed):
+    assert faults(resumed) == []
+    compact(resumed.path)
+    assert faults(resumed) == []
+    rollback(resumed.path, "2-s")
+    assert faults(resumed) == []
+
+
+def test_rows_that_killed_and_stopped_runs_left_are_vouched_for_by_the_run_that_ended(resumed):
+    for number in (0, 1):
+        path_of(resumed, f"{'a' * 12}-{number:06d}").unlink()
+    assert faults(resumed) == [
+        "run 3-d: when it ended the table held 30 rows of its input (10 scored by it, 20 before it); of all runs until "
+        "then there are 10",
+        "shards aaaaaaaaaaaa: 2 of at least 3 are missing (aaaaaaaaaaaa-000000, aaaaaaaaaaaa-000001)",
+    ]
+
+
+def test_rows_that_came_later_do_not_stand_in_for_those_that_are_gone(resumed):
+    path_of(resumed, f"{'a' * 12}-000002").unlink()
+    manifest(resumed, "3-d", 0, already=30, digest="input")
+    commit(resumed, f"{'b' * 12}-000000", "2", range(10), run="4-d")
+    manifest(resumed, "4-d", 10, digest="other")
+    (fault,) = faults(resumed)
+    assert fault.startswith("run 3-d: when it ended the table held 30 rows of its input")
+
+
+def test_a_shard_is_missed_though_rows_of_another_input_make_up_its_number(resumed):
+    commit(resumed, f"{'b' * 12}-000000", "2", range(10), run="0-d")
+    manifest(resumed, "0-d", 10, digest="other")
+    path_of(resumed, f"{'a' * 12}-000001").unlink()
+    assert faults(resumed) == ["shards aaaaaaaaaaaa: 1 of at least 3 are missing (aaaaaaaaaaaa-000001)"]
+
+
+def test_the_last_shard_is_missed_where_the_manifest_says_how_many_there_are(resumed):
+    commit(resumed, f"{'b' * 12}-000000", "2", range(10), run="0-d")
+    manifest(resumed, "0-d", 10, digest="other")
+    path_of(resumed, f"{'a' * 12}-000002").unlink()
+    manifest(resumed, "3-d", 0, already=30, digest="input", shards=("a" * 12, 3))
+    assert faults(resumed) == ["shards aaaaaaaaaaaa: 1 of 3 are missing (aaaaaaaaaaaa-000002)"]
+
+
+def test_an_input_that_no_run_ended_over_may_have_gaps(resumed):
+    path_of(resumed, f"{'a' * 12}-000001").unlink()
+    path_of(resumed, f"{'a' * 12}-000002").unlink()
+    manifest(resumed, "3-d", 0, status="running", digest="input")
+    assert faults(resumed) == []
+
+
+@pytest.mark.parametrize("content", ['{"a": 1}', "[]", '{"counts": {"scored": 1}}', "null"])
+def test_a_manifest_that_says_nothing_is_a_fault_and_not_the_end(folder, content):
+    Path(folder.path, "runs/run-1/manifest.json").write_text(content)
+    assert faults(folder) == [
+        "manifest.json: does not say what came of the input (counts), so nothing can be checked against it",
+        "run run-1: 500 rows, but no manifest",
+    ]
+
+
+def test_a_nights_record_that_is_not_json_is_a_fault(folder):
+    folder.write_file("nights/run-1.json", b"{")
+    assert faults(folder) == ["run-1.json: is not JSON"]
 
 
 def test_every_fault_is_listed_not_the_first_alone(folder):
