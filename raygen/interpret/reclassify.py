@@ -22,13 +22,11 @@ from rich.table import Table
 from raygen.errors import SettingsError
 from raygen.interpret.calibrate import CALIBRATED_COLUMNS, Calibration, summary
 from raygen.interpret.classify import CLASSES, class_index, classify, cuts_as_json, cuts_as_text, cuts_from_text
+from raygen.tables.accounts import RECLASSIFIED
 from raygen.tables.fingerprints import no_scores
 from raygen.tables.layout import Identity, RunFolder, ScoreFile
 from raygen.tables.manifest import machine, new_run_id, versions
 from raygen.tables.schemas import SCORES
-
-RECLASSIFIED = "reclassified"
-"""``kind`` in the manifest of such a folder."""
 
 
 @dataclass

@@ -20,9 +20,8 @@ from typing import Any, NamedTuple
 from raygen.tables.schemas import Reason
 
 DONE, ROLLED_BACK = "done", "rolled back"
-_RECLASSIFIED = (
-    "reclassified"  # a copy with other classes: its rows keep the runs that scored them, which are elsewhere
-)
+RECLASSIFIED = "reclassified"
+"""``kind`` of a copy with other classes: its rows keep the runs that scored them, which are elsewhere."""
 _SHARD = re.compile(r"([0-9a-f]{12})-(\d{6})")
 _VCF = (".vcf", ".vcf.gz", ".vcf.bgz", ".bcf")
 _FAILED = Reason.SCORING_FAILED.value
@@ -56,7 +55,7 @@ class Account:
     @property
     def is_copy(self) -> bool:
         """Whether it copied rows and scored none."""
-        return self.manifest.get("kind") == _RECLASSIFIED
+        return self.manifest.get("kind") == RECLASSIFIED
 
     @property
     def digest(self) -> str | None:
@@ -93,9 +92,11 @@ def read_account(name: str, content: bytes) -> Account | str:
         counts = said["counts"]
         alleles_in, scored, already = (int(counts[key]) for key in ("alleles_in", "scored", "already_scored"))
         rejected = {str(reason): int(number) for reason, number in counts["rejected"].items()}
-        return Account(name, str(said.get("status", DONE)), alleles_in, scored, already, rejected, said)
     except (KeyError, TypeError, ValueError, AttributeError):
         return "does not say what came of the input (counts), so nothing can be checked against it"
+    if not all(isinstance(said.get(part) or {}, dict) for part in ("input", "settings")):
+        return "does not say what went in (input, settings), so nothing can be checked against it"
+    return Account(name, str(said.get("status", DONE)), alleles_in, scored, already, rejected, said)
 
 
 @dataclass

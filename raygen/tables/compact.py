@@ -43,8 +43,8 @@ def compact(path: str, target_rows: int = TARGET_ROWS, full: bool = False) -> li
     """Merge the small files of every contig; an empty list where nothing was to be done.
 
     Raises:
-        SettingsError: another run is at work there, or the filesystem cannot exchange generations.
-        StoppedError: the disk is full, or what was written is not what was read; nothing is changed then.
+        SettingsError: the filesystem cannot exchange generations.
+        StoppedError: another run is at work there, the disk is full, or what was written is not what was read; nothing is changed then.
     """
     folder = RunFolder(path)
     if folder.local_root is None:

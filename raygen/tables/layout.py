@@ -108,7 +108,7 @@ class RunFolder:
         """Keep other runs out (see ``run_lock``); a killed run's lock is gone with it or soon after.
 
         Raises:
-            SettingsError: another run is at work here.
+            StoppedError: another run is at work here.
         """
         if self._keeps_folders:
             return lock_folder(self._root, self.path)

@@ -42,7 +42,8 @@ def rollback(path: str, run_id: str) -> RolledBack:
     """Take back a run and all that came after it.
 
     Raises:
-        SettingsError: there is no such run, another one is at work, or the folder is on object storage.
+        SettingsError: there is no such run, or the folder is on object storage.
+        StoppedError: another run is at work there.
     """
     folder = RunFolder(path)
     if folder.local_root is None:

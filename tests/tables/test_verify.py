@@ -221,6 +221,12 @@ def test_a_manifest_that_says_nothing_is_a_fault_and_not_the_end(folder, content
     ]
 
 
+def test_a_manifest_whose_input_is_nothing_is_a_fault(folder):
+    counts = {"alleles_in": 500, "scored": 500, "already_scored": 0, "rejected": {}}
+    Path(folder.path, "runs/run-1/manifest.json").write_text(json.dumps({"counts": counts, "input": "x"}))
+    assert faults(folder)[0].startswith("manifest.json: does not say what went in (input, settings)")
+
+
 def test_a_nights_record_that_is_not_json_is_a_fault(folder):
     folder.write_file("nights/run-1.json", b"{")
     assert faults(folder) == ["run-1.json: is not JSON"]

@@ -9,9 +9,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from raygen.interpret.classify import cuts_from_json
-from raygen.interpret.reclassify import RECLASSIFIED
 from raygen.interpret.report.tally import Tally
 from raygen.interpret.report.words import number, rate
+from raygen.tables.accounts import RECLASSIFIED
 
 _ENDED = {
     "running": "When the report was made this run was still at work, or it was killed: the numbers are those so far.",
