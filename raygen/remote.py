@@ -122,6 +122,19 @@ def stamp(path: str) -> tuple[int, int]:
     return int(info.size or 0), int(info.mtime_ns or 0)
 
 
+def list_files(uri: str) -> dict[str, tuple[int, int]]:
+    """Files below a folder elsewhere: their paths from there, with size and time of change (ns). Empty where there is none.
+
+    Raises:
+        SettingsError: the filesystem does not answer.
+    """
+    filesystem, root = resolve(uri)
+    return {
+        info.path.removeprefix(root.rstrip("/")).lstrip("/"): (int(info.size or 0), int(info.mtime_ns or 0))
+        for info in _below(uri, filesystem, root)
+    }
+
+
 def stage(path: str) -> str:
     """A local path of a file or folder; a local one is its own.
 
@@ -147,11 +160,18 @@ def _files(path: str, filesystem: fs.FileSystem, root: str) -> list[fs.FileInfo]
     info = _info(path)
     if info.type == fs.FileType.File:
         return [info]
-    found = filesystem.get_file_info(fs.FileSelector(root, recursive=True, allow_not_found=True))
-    files = sorted((one for one in found if one.type == fs.FileType.File), key=lambda one: one.path)
+    files = _below(path, filesystem, root)
     if not files:
         raise InputError(f"No such file or folder: {shown(path)}.")
     return files
+
+
+def _below(path: str, filesystem: fs.FileSystem, root: str) -> list[fs.FileInfo]:
+    try:
+        found = filesystem.get_file_info(fs.FileSelector(root, recursive=True, allow_not_found=True))
+    except OSError as error:
+        raise SettingsError(f"{shown(path)} cannot be reached: {_first_line(error)}") from error
+    return sorted((one for one in found if one.type == fs.FileType.File), key=lambda one: one.path)
 
 
 def _info(path: str) -> fs.FileInfo:

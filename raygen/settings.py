@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from raygen.errors import InputError, SettingsError
 from raygen.model.cards import Domain
-from raygen.remote import exists, shown
+from raygen.remote import exists, is_remote, shown
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS
 
 
@@ -147,7 +147,9 @@ class OutputSettings(_Room):
 class LandingSettings(_Room):
     """Where `raygen nightly` finds what is new."""
 
-    folder: str | None = Field(None, description="folder into which VCF or Parquet files are put, searched below")
+    folder: str | None = Field(
+        None, description="folder (or prefix on object storage) into which VCF or Parquet files are put, searched below"
+    )
     settle_seconds: float = Field(
         300,
         ge=0,
@@ -227,7 +229,8 @@ def refuse_missing_files(settings: Settings) -> None:
     """
     given = settings.input
     named = {"input.variants": given.variants, "input.pairs": given.pairs, "input.reference": [given.reference or ""]}
-    named["landing.folder"] = [settings.landing.folder or ""]
+    landing = settings.landing.folder or ""
+    named["landing.folder"] = [] if is_remote(landing) else [landing]  # on object storage an empty folder is none
     named["classes.calibration"] = [settings.classes.calibration or ""]
     paths = [(setting, path) for setting, some in named.items() for path in some or [] if path]
     absent = [f"{setting} {shown(path)}" for setting, path in paths if not exists(path)]

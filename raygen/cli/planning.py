@@ -19,8 +19,6 @@ from raygen.cli.options import (
     screen,
     stderr,
 )
-from raygen.errors import SettingsError
-from raygen.remote import is_remote
 from raygen.settings import LandingSettings, Settings, load_settings, refuse_missing_files
 
 
@@ -65,8 +63,5 @@ def plan(
 
 def _of_landing(settings: Settings) -> Settings:
     """A night's settings as those of a run over its landing folder."""
-    folder = str(settings.landing.folder)
-    if is_remote(folder):
-        raise SettingsError(f"landing.folder {folder}: a landing folder is a path of this machine.")
-    given = settings.input.model_copy(update={"variants": [folder]})
+    given = settings.input.model_copy(update={"variants": [str(settings.landing.folder)]})
     return settings.model_copy(update={"input": given, "landing": LandingSettings()})

@@ -8,7 +8,6 @@ import typer
 
 from raygen.cli.options import Config, Debug, ModelOption, Out, Overrides, ReferenceOption, app, number_of, say, screen
 from raygen.errors import InputError, SettingsError
-from raygen.remote import is_remote
 from raygen.settings import load_settings, refuse_missing_files
 
 
@@ -27,10 +26,6 @@ def nightly(
     if not load_settings(config, overrides or [], given, complete=False).landing.folder:
         raise SettingsError("A night needs landing.folder (or --landing): the folder into which new files are put.")
     settings = load_settings(config, overrides or [], given)
-    if is_remote(settings.landing.folder or ""):
-        raise SettingsError(
-            f"landing.folder {settings.landing.folder}: a landing folder is a path of this machine. Mount it, or copy new files."
-        )
     refuse_missing_files(settings)
     from raygen.interpret.summary import print_night
     from raygen.pipeline.nightly import run_nights

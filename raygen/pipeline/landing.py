@@ -4,6 +4,8 @@ A file is taken for whole when nothing about it has changed for ``settle_seconds
 at, not the time of its content: a copy that keeps its source's date has an old one while it is written. Hidden files, and
 files whose names do not end as VCF, BCF or Parquet do, are passed over, so a copy under another name may take its time.
 
+On object storage a file is whole when it is listed; one that no earlier night took is fetched into the cache.
+
 A file is known by its content: one that was touched, renamed or copied again is not new. Its size and dates only spare reading it.
 """
 
@@ -17,7 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from raygen.errors import InputError
+from raygen.remote import is_remote, join, list_files, stage
 from raygen.variants.inputs import PARQUET_SUFFIXES, VCF_SUFFIXES
+
+Stamp = tuple[int, int]
+"""Size and time of change (ns)."""
 
 
 @dataclass(frozen=True)
@@ -46,22 +52,21 @@ class Landing:
     unreadable: Mapping[str, str] = field(default_factory=dict)
 
 
-def look_at(folder: Path, settle_seconds: float, taken: Iterable[Mapping[str, Any]]) -> Landing:
+def look_at(folder: str, settle_seconds: float, taken: Iterable[Mapping[str, Any]]) -> Landing:
     """See what lies in the folder.
 
     Args:
+        folder: a path, or the URI of a prefix on object storage, where nothing is found as long as it is empty.
         taken: files of earlier nights, as ``LandedFile.as_plain`` gives them.
 
     Raises:
         InputError: there is no such folder, or it cannot be read.
+        SettingsError: object storage does not answer. StoppedError: a file of it cannot be fetched.
     """
-    if not folder.is_dir():
-        raise InputError(f"landing.folder {folder}: no such folder.")
-    look = _Look(time.time() - settle_seconds, [LandedFile(**file) for file in taken])
-    for path in _files(folder):
-        name = path.relative_to(folder).as_posix()
+    look = _Look(folder, time.time() - settle_seconds, [LandedFile(**file) for file in taken])
+    for name, stamped in _files(folder).items():
         try:
-            look.take(path, name)
+            look.take(name, stamped)
         except OSError as error:  # the next look tries it again, and it holds up none of the others
             look.unreadable[name] = f"it cannot be read: {error.strerror or error}"
     return Landing(tuple(look.new), tuple(look.known), tuple(look.settling), look.unreadable)
@@ -70,8 +75,8 @@ def look_at(folder: Path, settle_seconds: float, taken: Iterable[Mapping[str, An
 class _Look:
     """A look at the folder under way; a file is whole that has not changed since ``settled``."""
 
-    def __init__(self, settled: float, earlier: Sequence[LandedFile]) -> None:
-        self._settled = settled
+    def __init__(self, folder: str, settled: float, earlier: Sequence[LandedFile]) -> None:
+        self._folder, self._settled = folder, settled
         self._stamps = {(file.name, file.size, file.mtime_ns) for file in earlier}
         self._contents = {file.sha256 for file in earlier}
         self.new: list[LandedFile] = []
@@ -79,15 +84,18 @@ class _Look:
         self.settling: list[str] = []
         self.unreadable: dict[str, str] = {}
 
-    def take(self, path: Path, name: str) -> None:
-        """See which of the lists a file belongs into."""
-        stat = path.stat()
-        if max(stat.st_mtime, stat.st_ctime) > self._settled:
-            self.settling.append(name)
-        elif (name, stat.st_size, stat.st_mtime_ns) in self._stamps:
+    def take(self, name: str, stamped: Stamp | None) -> None:
+        """See which of the lists a file belongs into; one on object storage comes with its size and time of change."""
+        if stamped is None:
+            stat = (Path(self._folder) / name).stat()
+            stamped = stat.st_size, stat.st_mtime_ns
+            if max(stat.st_mtime, stat.st_ctime) > self._settled:
+                self.settling.append(name)
+                return
+        if (name, *stamped) in self._stamps:
             self.known.append(name)
         else:
-            self._by_content(LandedFile(name, stat.st_size, stat.st_mtime_ns, _sha256(path)))
+            self._by_content(LandedFile(name, *stamped, _sha256(where_to_read(self._folder, name))))
 
     def _by_content(self, file: LandedFile) -> None:
         if file.sha256 in self._contents:
@@ -97,12 +105,18 @@ class _Look:
             self._contents.add(file.sha256)
 
 
-def changed_since(folder: Path, files: Sequence[LandedFile]) -> list[str]:
+def where_to_read(folder: str, name: str) -> Path:
+    """A file of the landing folder on this machine; one on object storage is fetched into the cache, once a version."""
+    return Path(stage(join(folder, name)))
+
+
+def changed_since(folder: str, files: Sequence[LandedFile]) -> list[str]:
     """Names of those that are not what they were, or are gone."""
-    return [file.name for file in files if _stamp(folder / file.name) != (file.size, file.mtime_ns)]
+    there = _files(folder) if is_remote(folder) else {file.name: _stamp(Path(folder) / file.name) for file in files}
+    return [file.name for file in files if there.get(file.name) != (file.size, file.mtime_ns)]
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
+def _stamp(path: Path) -> Stamp | None:
     try:
         stat = path.stat()
     except FileNotFoundError:
@@ -110,14 +124,21 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return stat.st_size, stat.st_mtime_ns
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.name.endswith((*VCF_SUFFIXES, *PARQUET_SUFFIXES))
-        and not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
+def _files(folder: str) -> dict[str, Stamp | None]:
+    """Names of what a night can read, sorted; stamped where listing tells it."""
+    there: dict[str, Stamp | None]
+    if is_remote(folder):
+        there = {**list_files(folder)}
+    elif Path(folder).is_dir():
+        there = {path.relative_to(folder).as_posix(): None for path in Path(folder).rglob("*") if path.is_file()}
+    else:
+        raise InputError(f"landing.folder {folder}: no such folder.")
+    return {
+        name: there[name]
+        for name in sorted(there)
+        if name.endswith((*VCF_SUFFIXES, *PARQUET_SUFFIXES))
+        and not any(part.startswith((".", "_")) for part in name.split("/"))
+    }
 
 
 def _sha256(path: Path) -> str:

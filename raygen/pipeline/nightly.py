@@ -28,12 +28,13 @@ import pyarrow.parquet as pq
 from raygen.cache import cache_folder
 from raygen.errors import InputError
 from raygen.pipeline.cluster import remote_address, session
-from raygen.pipeline.landing import LandedFile, changed_since, look_at
+from raygen.pipeline.landing import LandedFile, changed_since, look_at, where_to_read
 from raygen.pipeline.night_lock import night_lock
 from raygen.pipeline.night_pages import write_pages
 from raygen.pipeline.resolve import fingerprint_and_window
 from raygen.pipeline.run import RunResult, Say, run_score
 from raygen.pipeline.staged import staged_reference
+from raygen.remote import shown
 from raygen.sequence.reference import Reference
 from raygen.sequence.windows import Window
 from raygen.settings import LandingSettings, Settings
@@ -166,11 +167,11 @@ class _Night:
 
     def tonight(self) -> NightResult:
         """Take what is new."""
-        folder = Path(str(self._settings.landing.folder))
+        folder = str(self._settings.landing.folder)
         taken = [file for record in nights_of(self._table) for file in record["files"]]
         landing = look_at(folder, self._settings.landing.settle_seconds, taken)
         self._say(
-            f"{folder}: {len(landing.new):,} new files, {len(landing.known):,} taken before, "
+            f"{shown(folder)}: {len(landing.new):,} new files, {len(landing.known):,} taken before, "
             f"{len(landing.settling):,} that may still be written"
         )
         set_aside = dict(landing.unreadable)
@@ -232,7 +233,7 @@ class _Night:
         out = self._settings.output.model_copy(update={"path": self._table.uri})
         return self._settings.model_copy(update={"input": new, "output": out, "landing": LandingSettings()})
 
-    def _prepare(self, folder: Path, files: Sequence[LandedFile], set_aside: dict[str, str]) -> _Plan | None:
+    def _prepare(self, folder: str, files: Sequence[LandedFile], set_aside: dict[str, str]) -> _Plan | None:
         """Ingest the files and leave out what is scored; None where no file is left."""
         while files:
             key = hashlib.sha256(repr((self._wanted, [file.sha256 for file in files])).encode()).hexdigest()[:16]
@@ -240,7 +241,7 @@ class _Night:
             shutil.rmtree(work, ignore_errors=True)
             work.mkdir(parents=True)
             try:
-                taken = self._ingest([folder / file.name for file in files], work / "all")
+                taken = self._ingest([where_to_read(folder, file.name) for file in files], work / "all")
             except InputError:
                 faults = self._faults(folder, files, work)
                 if not faults:
@@ -276,12 +277,12 @@ class _Night:
             max_haplotype_span=self._window.right,
         )
 
-    def _faults(self, folder: Path, files: Sequence[LandedFile], work: Path) -> dict[str, str]:
+    def _faults(self, folder: str, files: Sequence[LandedFile], work: Path) -> dict[str, str]:
         """Which of the files cannot be read by themselves, and why."""
         faults = {}
         for number, file in enumerate(files):
             try:
-                self._ingest([folder / file.name], work / f"alone-{number}")
+                self._ingest([where_to_read(folder, file.name)], work / f"alone-{number}")
             except InputError as error:
                 faults[file.name] = str(error)
             shutil.rmtree(work / f"alone-{number}", ignore_errors=True)
