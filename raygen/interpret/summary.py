@@ -94,7 +94,7 @@ def print_night(night: FinishedNight, console: Console) -> None:
         if counts.rejected:
             console.print(_reason_table(counts.rejected))
         console.print(
-            f"{len(night.files):,} files, {counts.alleles_in:,} alleles in = {counts.scored:,} scored + "
+            f"from {len(night.files):,} landing file{'s' * (len(night.files) != 1)}: {counts.alleles_in:,} alleles in = {counts.scored:,} scored + "
             f"{counts.num_rejected:,} rejected + {counts.already_scored:,} already scored",
             soft_wrap=True,
         )

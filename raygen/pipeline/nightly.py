@@ -171,7 +171,7 @@ class _Night:
         taken = [file for record in nights_of(self._table) for file in record["files"]]
         landing = look_at(folder, self._settings.landing.settle_seconds, taken)
         self._say(
-            f"{shown(folder)}: {len(landing.new):,} new files, {len(landing.known):,} taken before, "
+            f"{shown(folder)}: {len(landing.new):,} new, {len(landing.known):,} taken before, "
             f"{len(landing.settling):,} that may still be written"
         )
         set_aside = dict(landing.unreadable)
