@@ -19,6 +19,7 @@ from rich.markup import escape
 from raygen.cli import finished, interpretation, machine, models, planning, reading, scoring, tables  # noqa: F401  (each adds its commands to the app)
 from raygen.cli.options import app, screen, stderr
 from raygen.errors import Interrupted, RaygenError, RunInterrupted, SettingsError
+from raygen.pipeline import events
 from raygen.version import __version__
 
 ORDER = [
@@ -106,7 +107,10 @@ def _ignore_signals() -> None:
 def _fail(error: RaygenError, debug: bool) -> NoReturn:
     if debug:
         traceback.print_exc()
-    stderr.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
+    if os.environ.get(events.VARIABLE) == "json":
+        events.EventLog(None).write("error", message=str(error), exit_code=error.exit_code)
+    else:
+        stderr.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
     if isinstance(error, RunInterrupted):
         sys.stdout.flush()
         sys.stderr.flush()

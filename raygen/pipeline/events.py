@@ -1,6 +1,6 @@
 """What a run does as lines of JSON, for the log collector of a cluster: ``RAYGEN_LOG=json``.
 
-One line an event on standard error: ``time`` (UTC), ``event``, ``run``, and numbers. The line of progress on a terminal is
+One line an event on standard error: ``time`` (UTC), ``event``, ``run`` (null for an error of the command), and numbers. The line of progress on a terminal is
 off then. No variant is in it: what is said in words is searched for alleles first.
 """
 
@@ -35,7 +35,7 @@ def wants_json() -> bool:
 class EventLog:
     """Writes events, or nothing where JSON was not asked for."""
 
-    def __init__(self, run_id: str, stream: TextIO | None = None) -> None:
+    def __init__(self, run_id: str | None, stream: TextIO | None = None) -> None:
         self._run = run_id
         self._stream = stream
         self._wanted = wants_json()

@@ -31,6 +31,7 @@ from raygen.tables.stretches import Stretches
 
 _STRETCH_ROWS = 1 << 20
 _NUMBERS = ("ll_wt", "ll_mut", "delta_llr", "delta_per_base")
+_ROUNDING = 1e-9  # of a sum's size, in float64
 _SHOWN = 3
 
 
@@ -137,6 +138,10 @@ class _Check:
         for name in _NUMBERS:
             if bad := len(rows) - (pc.sum(pc.is_finite(rows[name])).as_py() or 0) - rows[name].null_count:
                 self._fault(file.path, f"{bad:,} rows whose {name} is not finite")
+        apart = pc.abs(pc.subtract(pc.subtract(rows["ll_mut"], rows["ll_wt"]), rows["delta_llr"]))
+        allowed = pc.multiply(pc.add(pc.abs(rows["ll_wt"]), 1.0), _ROUNDING)
+        if bad := pc.sum(pc.greater(apart, allowed)).as_py():
+            self._fault(file.path, f"{bad:,} rows whose delta_llr is not ll_mut less ll_wt")
         if self._identity and (
             other := {one for one, _ in _counted(rows["fingerprint"])} - {self._identity.fingerprint}
         ):

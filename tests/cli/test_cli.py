@@ -288,6 +288,14 @@ def test_interrupting_is_exit_4(raygen, monkeypatch):
     assert "Stopped" in err
 
 
+def test_errors_are_lines_of_json_where_the_log_is(raygen, monkeypatch):
+    monkeypatch.setenv("RAYGEN_LOG", "json")
+    code, _, err = raygen("config", "check", "17-41276135-T-G.yaml")
+    (said,) = map(json.loads, err.splitlines())
+    assert (code, said["event"], said["exit_code"]) == (2, "error", 2)
+    assert "41276135" not in err
+
+
 @pytest.mark.ray
 def test_a_run_without_a_home_scores_and_sigterm_stops_it_with_exit_4(tmp_path, reference):
     """A real process: HOME cannot be written, the first run is stopped by a signal, the second finishes it."""

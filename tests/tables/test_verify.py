@@ -221,6 +221,14 @@ def test_a_manifest_that_says_nothing_is_a_fault_and_not_the_end(folder, content
     ]
 
 
+def test_a_delta_that_is_not_the_difference_of_its_sums_is_a_fault(folder):
+    table = rows("1", [900, 901])
+    delta = table.schema.get_field_index("delta_llr")
+    table = table.set_column(delta, SCORES.field("delta_llr"), pa.array([-0.9, 0.901]))
+    folder.commit_shard("z-0", "1", table, REJECTS.empty_table(), IDENTITY)
+    assert any("1 rows whose delta_llr is not ll_mut less ll_wt" in fault for fault in faults(folder))
+
+
 def test_a_manifest_whose_input_is_nothing_is_a_fault(folder):
     counts = {"alleles_in": 500, "scored": 500, "already_scored": 0, "rejected": {}}
     Path(folder.path, "runs/run-1/manifest.json").write_text(json.dumps({"counts": counts, "input": "x"}))
