@@ -67,7 +67,7 @@ def explain(
     from raygen.scoring.explain import explain_variant
     from raygen.scoring.fingerprint import fingerprint
     from raygen.scoring.likelihood import load_model
-    from raygen.sequence.window_choices import fit_window
+    from raygen.sequence.window_choices import fit_window, window_in_words
 
     asked, window = settings.model, settings.window
     loaded = load_model(
@@ -79,8 +79,7 @@ def explain(
     )
     fitted = fit_window(window.left, window.right, window.anchor, window.stride, loaded.context_length, asked.name)
     own = fingerprint(loaded.loaded, fitted, window.strand, settings.input.circular)
-    grid = f" on a grid of {fitted.stride:,}" if fitted.stride else ""
-    about = f"model {loaded.name}, window {fitted.left:,}+{fitted.right:,} bases{grid}, strand {window.strand}, fingerprint {own}"
+    about = f"model {loaded.name}, {window_in_words(fitted)}, strand {window.strand}, fingerprint {own}"
     say(about)
     if stored and stored != own:
         say(

@@ -148,11 +148,8 @@ class Query:
         return f"no score in {chrom}:{start:,}-{end:,}"
 
     def _of_vcf(self, vcf: str) -> Iterator[pa.Table]:
-        from raygen.interpret.score_lookup import (
-            NOT_SCORED,
-            AlleleMatcher,
-            reference_for,
-        )  # htslib and polars, for this alone
+        # htslib and polars, for this alone
+        from raygen.interpret.score_lookup import NOT_SCORED, AlleleMatcher, reference_for
 
         refuse_pairs(self.index, "--vcf")
         reference = reference_for(self.index, self.facts, self.asked.reference)

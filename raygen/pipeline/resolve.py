@@ -24,7 +24,7 @@ from raygen.pipeline.ray_errors import in_our_words
 from raygen.remote import is_remote, shown, stage, with_endpoint
 from raygen.scoring.fingerprint import fingerprint
 from raygen.sequence.reference import Reference
-from raygen.sequence.window_choices import fit_window
+from raygen.sequence.window_choices import fit_window, window_in_words
 from raygen.sequence.windows import Window
 from raygen.settings import Settings
 from raygen.tables.layout import Identity, RunFolder, ScoreFile
@@ -183,9 +183,7 @@ def check_identity(folder: RunFolder, job: Job, files: Sequence[ScoreFile]) -> N
 
 
 def what_runs(job: Job, model: NetworkDescription) -> str:
-    window = f"window {job.window.left:,}+{job.window.right:,} bases" if job.window else "pairs as they are"
-    if job.window and job.window.stride:
-        window += f" on a grid of {job.window.stride:,}"
+    window = window_in_words(job.window) if job.window else "pairs as they are"
     return (
         f"model {model.name} ({model.dtype} on {model.device}), {window}, strand {job.strand}, method {job.method}, "
         f"fingerprint {job.identity.fingerprint}"

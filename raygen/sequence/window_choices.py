@@ -44,6 +44,12 @@ def window_text(window: Window) -> str:
     return f"{window.left}+{window.right}" + (f"@{window.stride}" if window.stride else "")
 
 
+def window_in_words(window: Window) -> str:
+    """A window as commands print it: ``window 48+48 bases on a grid of 32``."""
+    grid = f" on a grid of {window.stride:,}" if window.stride else ""
+    return f"window {window.left:,}+{window.right:,} bases{grid}"
+
+
 def usual_length(context_length: int) -> int:
     """Bases of a window when nobody says: the model's context, at most ``USUAL_WINDOW``."""
     return min(context_length, USUAL_WINDOW)

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from raygen.errors import SettingsError, StoppedError
 from raygen.tables.generations import keep, next_generation, scores_folder
-from raygen.tables.layout import COMPACTED, RUN_KEY, SHARDS_KEY, RunFolder, ScoreFile
+from raygen.tables.layout import COMPACTED, RUN_KEY, SHARDS_KEY, RunFolder, ScoreFile, shards_of
 from raygen.tables.stretches import Stretches
 
 TARGET_ROWS = 1 << 19
@@ -73,14 +73,8 @@ def compact(path: str, target_rows: int = TARGET_ROWS, full: bool = False) -> li
 
 
 def shards_by_run(path: str) -> dict[str, list[str]]:
-    """The shards of a file by the run that committed them; one without rows that does not say is under the empty name."""
-    file = pq.ParquetFile(path)
-    metadata = file.schema_arrow.metadata or {}
-    if SHARDS_KEY in metadata:
-        return dict(json.loads(metadata[SHARDS_KEY]))
-    said = metadata.get(RUN_KEY, b"").decode()
-    runs = file.read_row_group(0, ["run_id"])["run_id"][:1].to_pylist() if file.metadata.num_rows else [said]
-    return {runs[0]: [Path(path).name.removeprefix("part-").removesuffix(".parquet")]}
+    """``shards_of`` of a file of this machine."""
+    return shards_of(pq.ParquetFile(path), Path(path).name.removeprefix("part-").removesuffix(".parquet"))
 
 
 def write_scores(table: pa.Table, path: Path, shards: dict[str, list[str]]) -> None:

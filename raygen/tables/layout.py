@@ -416,6 +416,20 @@ def read_scores(path: str) -> pa.Table:
     return dataset.to_table(columns=[*SCORES.names, *extra])
 
 
+def shards_of(file: pq.ParquetFile, name: str) -> dict[str, list[str]]:
+    """The shards of a file by the run that committed them; one without rows that does not say is under the empty name.
+
+    Args:
+        name: of the file's own shard, where it holds one.
+    """
+    metadata = file.schema_arrow.metadata or {}
+    if SHARDS_KEY in metadata:
+        return dict(json.loads(metadata[SHARDS_KEY]))
+    said = metadata.get(RUN_KEY, b"").decode()
+    runs = file.read_row_group(0, ["run_id"])["run_id"][:1].to_pylist() if file.metadata.num_rows else [said]
+    return {runs[0] or "": [name]}
+
+
 def _link_new(path: Path, content: bytes) -> None:
     """Make a file whole and at once, unless another one took the name first."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -19,13 +19,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from raygen.errors import SettingsError
+from raygen.tables.accounts import ROLLED_BACK
 from raygen.tables.compact import shards_by_run, write_scores
 from raygen.tables.fingerprints import nights_of, write_night
 from raygen.tables.generations import keep, next_generation, scores_folder
 from raygen.tables.iceberg import open_table, roll_back, runs_added, snapshots_from
 from raygen.tables.layout import COMPACTED, RunFolder
-
-_DONE = "rolled back"
 
 
 @dataclass(frozen=True)
@@ -110,11 +109,11 @@ def _unrecord(folder: RunFolder, manifests: Mapping[str, Any], runs: Sequence[st
     nights = [night for night in nights_of(folder) if night["run_id"] >= runs[0]]
     for night in nights:
         files += [file["name"] for file in night["files"]]
-        write_night(folder, {**night, "files": [], "status": _DONE, "was": night["files"]})
+        write_night(folder, {**night, "files": [], "status": ROLLED_BACK, "was": night["files"]})
     for path in map(Path, folder.reject_paths()):
         if path.name in rejects or any(path.name.startswith(f"part-night-{night['key']}-") for night in nights):
             path.unlink()
     for run in runs:
         when = datetime.now(UTC).isoformat(timespec="seconds")
-        folder.write_manifest(run, {**manifests[run], "status": _DONE, "rolled_back": when})
+        folder.write_manifest(run, {**manifests[run], "status": ROLLED_BACK, "rolled_back": when})
     return files

@@ -13,7 +13,6 @@ or one stretch of a contig at a time.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -25,7 +24,7 @@ import pyarrow.parquet as pq
 
 from raygen.tables.accounts import ROLLED_BACK, Account, Accounts, RejectsIn, Shards, read_account
 from raygen.tables.iceberg import open_table, rows_by_run
-from raygen.tables.layout import COMPACTED, SHARDS_KEY, Identity, RunFolder, ScoreFile
+from raygen.tables.layout import Identity, RunFolder, ScoreFile, shards_of
 from raygen.tables.schemas import REJECTS, SCORES, Reason
 from raygen.tables.stretches import Stretches
 
@@ -94,7 +93,7 @@ class _Check:
                 if not self._same_columns(file, opened.schema_arrow):
                     return False
                 last = None
-                self._shards.add(_shards_by_run(file, opened))
+                self._shards.add(shards_of(opened, file.shard))
                 for index in range(opened.num_row_groups):
                     last = self._rows(file, opened.read_row_group(index), last)
         except (OSError, pa.ArrowException) as error:
@@ -238,16 +237,6 @@ class _Check:
                     f"the table has {there.get(run, 0):,} rows, scores/ has {self._rows_of[run]:,}",
                 )
         return None
-
-
-def _shards_by_run(file: ScoreFile, opened: pq.ParquetFile) -> dict[str, list[str]]:
-    """The shards of a file by the run that wrote them; a shard without rows is under the empty name."""
-    if (named := (opened.schema_arrow.metadata or {}).get(SHARDS_KEY)) is not None:
-        return dict(json.loads(named))
-    if file.shard.startswith(COMPACTED):  # a copy with other classes
-        return {}
-    first = opened.read_row_group(0, ["run_id"])["run_id"][:1].to_pylist() if opened.metadata.num_rows else [""]
-    return {first[0] or "": [file.shard]}
 
 
 def _by_source(rejects: pa.Table) -> list[tuple[str, str, int]]:
