@@ -156,6 +156,7 @@ class _Run:
         if shards:
             self._taken |= {"stem": shards[0].name.rpartition("-")[0], "num_shards": len(shards)}
         self._leave_out_committed(shards, files)
+        self._refuse_many_failed()
         self._timings["ingest"] = time.monotonic() - began
 
     def _leave_out_committed(self, shards: Sequence[Shard], files: Sequence[ScoreFile]) -> None:
@@ -231,20 +232,24 @@ class _Run:
         self._pace.add(summary.scored, summary.tokens)
 
     def _while_few_fail(self, summaries: Generator[ShardSummary, None, None]) -> Iterator[ShardSummary]:
-        """The summaries; stops Ray's work and raises when too many rows could not be scored, earlier runs' included."""
-        share = self._settings.scoring.max_failed_share
+        """The summaries; stops Ray's work and raises when too many rows could not be scored."""
         with closing(summaries):
             for summary in summaries:
                 yield summary
                 self._num_failed += summary.failed
                 self._num_tried += summary.num_rows
-                if self._num_failed > share * max(self._num_tried, _FEWEST_TRIED):
-                    raise StoppedError(
-                        f"{self._num_failed:,} of {self._num_tried:,} rows tried could not be scored (scoring_failed, with "
-                        f"the reason in {self._folder.path}/rejects), more than scoring.max_failed_share ({share:g}) allows. "
-                        "Where the rows are at fault, raise it and run the same command again; where the model or the "
-                        "machine is, score into a new folder."
-                    )
+                self._refuse_many_failed()
+
+    def _refuse_many_failed(self) -> None:
+        """Raise when more rows than allowed could not be scored, those of earlier runs of the same command included."""
+        share = self._settings.scoring.max_failed_share
+        if self._num_failed > share * max(self._num_tried, _FEWEST_TRIED):
+            raise StoppedError(
+                f"{self._num_failed:,} of {self._num_tried:,} rows tried could not be scored (scoring_failed, with "
+                f"the reason in {self._folder.path}/rejects), more than scoring.max_failed_share ({share:g}) allows. "
+                "Where the rows are at fault, raise it and run the same command again; where the model or the "
+                "machine is, score into a new folder."
+            )
 
     def _warn(self, warning: str) -> None:
         self._warnings.append(warning)

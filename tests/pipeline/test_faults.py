@@ -133,6 +133,9 @@ def test_too_many_failures_stop_the_run_and_so_does_the_same_command_again(tmp_p
     for _ in range(2):
         with pytest.raises(StoppedError, match=r"4 of \d+ rows tried could not be scored"):
             score(tmp_path, given=given, make_scorer=partial(faulty_scorer, raises={7, 9, 11, 13}))
+    score(tmp_path)
+    with pytest.raises(StoppedError, match="4 of 150 rows tried could not be scored"):
+        score(tmp_path, given=given)  # nothing is left to score, and it is as wrong as before
     assert score(tmp_path).counts.rejected == {"scoring_failed": 4}
 
 
