@@ -342,3 +342,6 @@ def test_a_night_is_planned_as_what_lies_in_its_landing_folder(raygen, tmp_path,
     assert code == 0, err
     assert "all that lies in landing.folder" in err
     assert "7 variants" in out
+    others = vcf(tmp_path, snvs("1", BASES, range(1, 4)), "others.vcf")
+    code, out, err = raygen("plan", tmp_path / "night.yaml", "--variants", others)
+    assert (code, "landing.folder" in err, "3 variants" in out) == (0, False, True), err
