@@ -128,7 +128,7 @@ def the_public_reference() -> tuple[Callable[..., Any], type, Callable[..., Any]
 def config(args: argparse.Namespace) -> Evo1Config:
     """Width and depth as asked, one attention layer in eight; the rest as the demo's."""
     attention = [layer for layer in range(args.layers) if layer % 8 == 4]
-    settings = {name: getattr(demo_config(), name) for name in Evo1Config.__annotations__}
+    settings = demo_config().keys()
     shape = {
         "hidden_size": args.width,
         "num_layers": args.layers,

@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from raygen.errors import RaygenError, SettingsError
 from raygen.model import evo1, layers
 from raygen.model.random_checkpoint import random_weights
+from raygen.model.striped_hyena import HyenaBlock
 
 LN2 = math.log(2)
 BOS_ID = 0  # as the published models
@@ -267,7 +268,7 @@ def make_optimizers(model: nn.Module, settings: TrainingSettings) -> list[torch.
 def _keep_filters_in_float32(model: evo1.Evo1ForCausalLM, device: torch.device) -> None:
     """Autocast is for the matrix products; it would turn the products inside the long filter to bfloat16, too."""
     for block in model.backbone.blocks:
-        if isinstance(block, evo1.HyenaBlock):
+        if isinstance(block, HyenaBlock):
             block.filter.forward = torch.autocast(device.type, enabled=False)(block.filter.forward)
 
 
@@ -282,13 +283,7 @@ def _stabilise_poles(model: nn.Module) -> None:
 
 def write_checkpoint(model: evo1.Evo1ForCausalLM, folder: Path) -> None:
     """config.json and model.safetensors in the published layout: matrices in float16, filters and norms in float32."""
-    config = model.config
-    description = {
-        "architectures": ["StripedHyenaModelForCausalLM"],
-        "model_type": config.model_type,
-        **{name: getattr(config, name) for name in evo1.Evo1Config.__annotations__},
-    }
-    (folder / "config.json").write_text(json.dumps(description, indent=2) + "\n")
+    (folder / "config.json").write_text(json.dumps(model.config.as_published(), indent=2) + "\n")
     exact = model._keep_in_fp32_modules_strict
     weights = {
         name: weight.detach()

@@ -23,7 +23,8 @@ from safetensors import SafetensorError, safe_open
 
 from raygen.cache import cache_folder
 from raygen.errors import InputError, SettingsError
-from raygen.model.families import EMBEDDING, FAMILIES, PREFIX, UNEMBEDDING, OwnConfig, extra_shapes, family_of
+from raygen.model.families import EMBEDDING, FAMILIES, PREFIX, UNEMBEDDING, extra_shapes, family_of
+from raygen.model.striped_hyena import StripedHyenaConfig
 
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
@@ -55,7 +56,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
     return _read_json(folder / "config.json", "a model folder has one beside its weights")
 
 
-def read_config(folder: Path) -> OwnConfig:
+def read_config(folder: Path) -> StripedHyenaConfig:
     """The configuration of a checkpoint of a family that is written out here.
 
     Raises:
@@ -64,7 +65,7 @@ def read_config(folder: Path) -> OwnConfig:
     settings = read_settings(folder)
     family = FAMILIES.get(str(settings.get("model_type")))
     if family is None:
-        known = " and ".join(f"an {family.name} checkpoint says '{kind}'" for kind, family in FAMILIES.items())
+        known = " and ".join(f"an {family.config.family} checkpoint says '{kind}'" for kind, family in FAMILIES.items())
         raise InputError(f"{folder / 'config.json'}: model_type is {settings.get('model_type')!r}; {known}.")
     try:
         return family.config(**settings)
@@ -98,7 +99,7 @@ def read_stored_header(folder: Path) -> dict[str, TensorHeader]:
     return headers
 
 
-def check_checkpoint(folder: Path, config: OwnConfig) -> None:
+def check_checkpoint(folder: Path, config: StripedHyenaConfig) -> None:
     """Nothing missing, nothing left over, every shape right.
 
     What is never read may be there or not (``raygen.model.families.extra_shapes``); a tied ``unembed.weight`` only if it is
@@ -126,20 +127,20 @@ def check_checkpoint(folder: Path, config: OwnConfig) -> None:
         _check_tied(folder, headers)
 
 
-def expected_shapes(config: OwnConfig) -> dict[str, tuple[int, ...]]:
+def expected_shapes(config: StripedHyenaConfig) -> dict[str, tuple[int, ...]]:
     """Canonical name and shape of every tensor that a checkpoint must hold."""
     with torch.device("meta"):
         model = family_of(config).network(config)
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
-def count_parameters(config: OwnConfig) -> int:
+def count_parameters(config: StripedHyenaConfig) -> int:
     """Parameters of a model; rotary frequencies are none."""
     with torch.device("meta"):
         return sum(parameter.numel() for parameter in family_of(config).network(config).parameters())
 
 
-def weights_hash(folder: Path, config: OwnConfig) -> str:
+def weights_hash(folder: Path, config: StripedHyenaConfig) -> str:
     """SHA-256, in hexadecimal, of what a model's numbers depend on: its weights and its architecture.
 
     Each tensor counts with canonical name, type, shape and bytes, in the order of the names, so how they are spread over

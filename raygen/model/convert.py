@@ -34,7 +34,7 @@ from raygen.model.attention import inverse_frequencies
 from raygen.model.cards import ModelCard
 from raygen.model.checkpoint import INDEX_FILE, check_checkpoint, expected_shapes, named_fault
 from raygen.model.evo2 import Evo2Config, stays_in_float32
-from raygen.model.families import EMBEDDING, PREFIX, UNEMBEDDING, family_of
+from raygen.model.families import EMBEDDING, PREFIX, UNEMBEDDING
 
 MAX_SHARD_BYTES = 5 * 10**9
 _PART = re.compile(r"(?P<whole>.+\.pt)\.part(?P<number>\d+)")
@@ -304,11 +304,5 @@ def _write(
         index = {"metadata": {"total_size": total}, "weight_map": shards.tensor_to_filename}
         (folder / INDEX_FILE).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
     dtype = str(tensors[EMBEDDING].dtype).removeprefix("torch.")
-    description = {
-        "architectures": [family_of(config).published_class],
-        "model_type": config.model_type,
-        "dtype": dtype,
-        **{name: getattr(config, name) for name in Evo2Config.__annotations__},
-    }
-    (folder / "config.json").write_text(json.dumps(description, indent=2) + "\n")
+    (folder / "config.json").write_text(json.dumps({"dtype": dtype, **config.as_published()}, indent=2) + "\n")
     return [folder / file for file in shards.filename_to_tensors]

@@ -8,9 +8,8 @@ from typing import Any
 
 from raygen.model.evo1 import Evo1Config, Evo1ForCausalLM
 from raygen.model.evo2 import Evo2Config, Evo2ForCausalLM
+from raygen.model.striped_hyena import StripedHyenaConfig, StripedHyenaForCausalLM
 
-OwnConfig = Evo1Config | Evo2Config
-OwnNetwork = Evo1ForCausalLM | Evo2ForCausalLM
 Shapes = dict[str, tuple[int, ...]]
 
 PREFIX = "backbone."
@@ -23,15 +22,12 @@ class Family:
     """What differs between families outside their networks.
 
     Attributes:
-        published_class: what ``architectures`` of a config.json says.
         bos_id: token that is read before the first base where no card says so; None for none.
         extra_shapes: of a configuration, the tensors that a checkpoint may hold beyond those that are read.
     """
 
-    name: str
-    config: type[OwnConfig]
-    network: type[OwnNetwork]
-    published_class: str
+    config: type[StripedHyenaConfig]
+    network: type[StripedHyenaForCausalLM]
     bos_id: int | None
     extra_shapes: Callable[[Any], Shapes]
 
@@ -43,19 +39,17 @@ def _computed_frequencies(config: Evo1Config) -> Shapes:
 
 FAMILIES = {
     # Evo 1 reads token 0 before the first base; the reference's tokenizer calls it end of document.
-    Evo1Config.model_type: Family(
-        "Evo 1", Evo1Config, Evo1ForCausalLM, "StripedHyenaModelForCausalLM", 0, _computed_frequencies
-    ),
-    Evo2Config.model_type: Family("Evo 2", Evo2Config, Evo2ForCausalLM, "Evo2ForCausalLM", None, lambda config: {}),
+    Evo1Config.model_type: Family(Evo1Config, Evo1ForCausalLM, 0, _computed_frequencies),
+    Evo2Config.model_type: Family(Evo2Config, Evo2ForCausalLM, None, lambda config: {}),
 }
 
 
-def family_of(config: OwnConfig) -> Family:
+def family_of(config: StripedHyenaConfig) -> Family:
     """The family of a configuration."""
     return FAMILIES[config.model_type]
 
 
-def extra_shapes(config: OwnConfig) -> Shapes:
+def extra_shapes(config: StripedHyenaConfig) -> Shapes:
     """Tensors that a checkpoint may hold and that are never read: computed ones, and a tied unembedding."""
     shapes = family_of(config).extra_shapes(config)
     if config.tie_embeddings:

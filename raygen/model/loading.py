@@ -31,7 +31,7 @@ from raygen.model.checkpoint import (
 )
 from raygen.model.devices import auto_dtypes, device_named, dtype_named, placement
 from raygen.model.evo2_published import PUBLISHED_FILES, converted_folder
-from raygen.model.families import FAMILIES, OwnConfig, OwnNetwork, family_of
+from raygen.model.families import FAMILIES, family_of
 from raygen.model.hub import HUB_ID, fetch_from_hub
 from raygen.model.network import CausalNetwork, CheckpointFacts, DeviceMap
 from raygen.model.precision import (
@@ -42,6 +42,7 @@ from raygen.model.precision import (
     remember_choice,
     remembered_choice,
 )
+from raygen.model.striped_hyena import StripedHyenaConfig, StripedHyenaForCausalLM
 
 DEMO = "demo"
 DEMO_FOLDER = Path(__file__).with_name("demo")  # trained by jobs/train_demo_model.py
@@ -277,7 +278,7 @@ def _needs_fp8(name: str, who_says: str) -> str:
     )
 
 
-def _own_facts(folder: Path, config: OwnConfig) -> CheckpointFacts:
+def _own_facts(folder: Path, config: StripedHyenaConfig) -> CheckpointFacts:
     """Of an Evo checkpoint. Bytes are its tokens.
 
     Raises:
@@ -301,7 +302,7 @@ def _own_facts(folder: Path, config: OwnConfig) -> CheckpointFacts:
     )
 
 
-def _by_card(config: OwnConfig, card: ModelCard) -> tuple[OwnConfig, list[str]]:
+def _by_card(config: StripedHyenaConfig, card: ModelCard) -> tuple[StripedHyenaConfig, list[str]]:
     """The configuration with what the card knows better, and what was changed in words."""
     remarks = []
     if config.max_seqlen != card.context_length:
@@ -335,7 +336,9 @@ def _load_weights(found: _Found, dtype: str) -> CausalNetwork:
         return found.facts.load(DTYPES[dtype], placement(found.device, checkpoint_bytes(found.folder)))
 
 
-def _load_own(folder: Path, config: OwnConfig, dtype: torch.dtype, device_map: DeviceMap) -> OwnNetwork:
+def _load_own(
+    folder: Path, config: StripedHyenaConfig, dtype: torch.dtype, device_map: DeviceMap
+) -> StripedHyenaForCausalLM:
     network, report = family_of(config).network.from_pretrained(
         folder, config=config, dtype=dtype, device_map=device_map, local_files_only=True, output_loading_info=True
     )

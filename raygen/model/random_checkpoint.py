@@ -28,7 +28,7 @@ from raygen.errors import InputError
 from raygen.model.attention import inverse_frequencies
 from raygen.model.checkpoint import INDEX_FILE, expected_shapes
 from raygen.model.evo1 import Evo1Config
-from raygen.model.families import OwnConfig, family_of
+from raygen.model.striped_hyena import StripedHyenaConfig
 
 _DECAYS = torch.tensor([0.5**order for order in range(10)])
 
@@ -61,7 +61,9 @@ def demo_config() -> Evo1Config:
     )
 
 
-def write_random_checkpoint(folder: Path, config: OwnConfig, seed: int, max_shard_bytes: int | None = None) -> None:
+def write_random_checkpoint(
+    folder: Path, config: StripedHyenaConfig, seed: int, max_shard_bytes: int | None = None
+) -> None:
     """config.json and float32 safetensors, in shards with an index where ``max_shard_bytes`` is given.
 
     Written beside the folder and renamed into place, so a reader never sees half of one, and two processes may write the
@@ -80,7 +82,7 @@ def write_random_checkpoint(folder: Path, config: OwnConfig, seed: int, max_shar
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def random_weights(config: OwnConfig, seed: int) -> dict[str, Tensor]:
+def random_weights(config: StripedHyenaConfig, seed: int) -> dict[str, Tensor]:
     """Float32 tensors by canonical name. The same seed gives the same bits on every machine."""
     generator = torch.Generator("cpu").manual_seed(seed)
     draws = {name: _draw(name) for name in expected_shapes(config)}
@@ -139,13 +141,10 @@ def _draw_residues(shape: tuple[int, ...], generator: torch.Generator) -> Tensor
     return _uniform(shape, generator) * (0.5 / math.sqrt(shape[1]))
 
 
-def _write_files(folder: Path, config: OwnConfig, weights: dict[str, Tensor], max_shard_bytes: int | None) -> None:
-    description = {
-        "architectures": [family_of(config).published_class],
-        "model_type": config.model_type,
-        **{name: getattr(config, name) for name in type(config).__annotations__},
-    }
-    (folder / "config.json").write_text(json.dumps(description, indent=2) + "\n")
+def _write_files(
+    folder: Path, config: StripedHyenaConfig, weights: dict[str, Tensor], max_shard_bytes: int | None
+) -> None:
+    (folder / "config.json").write_text(json.dumps(config.as_published(), indent=2) + "\n")
     total = sum(tensor.nbytes for tensor in weights.values())
     shards = split_torch_state_dict_into_shards(weights, max_shard_size=max_shard_bytes or total)
     for file, names in shards.filename_to_tensors.items():

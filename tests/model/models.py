@@ -9,13 +9,14 @@ from torch import Tensor
 
 from raygen.model.evo1 import Evo1Config
 from raygen.model.evo2 import Evo2Config
-from raygen.model.families import OwnConfig, family_of
+from raygen.model.families import family_of
 from raygen.model.random_checkpoint import demo_config, random_weights
+from raygen.model.striped_hyena import StripedHyenaConfig
 
 
 def small_config(**changes: Any) -> Evo1Config:
     """Width 32, three layers, the second of them attention, and what is changed."""
-    settings = {name: getattr(demo_config(), name) for name in Evo1Config.__annotations__}
+    settings = demo_config().keys()
     smaller = {
         "hidden_size": 32,
         "num_layers": 3,
@@ -60,7 +61,7 @@ def small_evo2_config(**changes: Any) -> Evo2Config:
     return Evo2Config(**{**settings, **changes})
 
 
-def random_model(config: OwnConfig, seed: int = 0) -> Any:
+def random_model(config: StripedHyenaConfig, seed: int = 0) -> Any:
     """In evaluation mode, without gradients."""
     model = family_of(config).network(config)
     model.load_state_dict(random_weights(config, seed))

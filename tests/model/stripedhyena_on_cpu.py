@@ -90,7 +90,7 @@ def reference_of(model: Evo1ForCausalLM, filter_tokens: int | None = None) -> nn
     from stripedhyena.utils import dotdict
 
     config: Evo1Config = model.config
-    settings = {name: getattr(config, name) for name in Evo1Config.__annotations__ if getattr(config, name) is not None}
+    settings = {name: value for name, value in config.keys().items() if value is not None}
     float32 = dict.fromkeys(("attn_block_dtype", "mlp_dtype", "hyena_block_dtype", "params_dtype"), torch.float32)
     fixed = {
         "num_filters": config.hidden_size,

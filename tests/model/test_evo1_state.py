@@ -8,18 +8,13 @@ from torch import Tensor
 
 from raygen.model import attention, evo1, layers
 from raygen.model.attention import causal_attention
-from raygen.model.evo1 import AttentionBlock, HyenaBlock
 from raygen.model.filters import FilterBlock, build_filter_block, long_filter, recurrent_filter, short_filter
 from raygen.model.state import PrefixState
+from raygen.model.striped_hyena import AttentionBlock, HyenaBlock
 from tests.model.models import largest_difference, random_model, random_tokens, small_config
+from tests.model.pieces import TOLERANCE, assert_pieces_are_the_whole, prefix_and_suffix
 
-SIZES = (1, 63, 1000)
-TOLERANCE = 2e-5  # of values about one, in float32
 FILTER_TOLERANCE = 5e-6  # relative to the largest output: slow poles hold states that are ten times larger
-
-prefix_and_suffix = pytest.mark.parametrize(
-    ("prefix", "suffix"), [(prefix, suffix) for prefix in SIZES for suffix in SIZES]
-)
 
 
 @pytest.fixture(autouse=True)
@@ -159,18 +154,6 @@ def test_half_precision_pieces_are_the_whole() -> None:
     """To bfloat16's rounding: the attention of a suffix runs through another kernel."""
     model = random_model(small_config()).to(torch.bfloat16)
     assert_pieces_are_the_whole(model, random_tokens(2, 200), [130, 70], tolerance=0.1)
-
-
-def assert_pieces_are_the_whole(
-    model: evo1.Evo1ForCausalLM, tokens: Tensor, sizes: list[int], tolerance: float = TOLERANCE
-) -> None:
-    whole, _ = model.hidden_states(tokens)
-    pieces, state = [], None
-    for piece in tokens.split(sizes, dim=1):
-        hidden, state = model.hidden_states(piece, state, return_state=True)
-        pieces.append(hidden)
-    assert state is not None and state.num_tokens == tokens.shape[1]
-    assert largest_difference(torch.cat(pieces, dim=1), whole) < tolerance
 
 
 def test_forked_rows_go_on_each_with_their_own_suffix() -> None:

@@ -16,13 +16,7 @@ from raygen.model.filters import (
     recurrent_filter,
 )
 from tests.model.models import largest_difference, random_model, random_tokens, small_evo2_config
-
-SIZES = (1, 63, 1000)
-TOLERANCE = 2e-5  # of values about one, in float32
-
-prefix_and_suffix = pytest.mark.parametrize(
-    ("prefix", "suffix"), [(prefix, suffix) for prefix in SIZES for suffix in SIZES]
-)
+from tests.model.pieces import TOLERANCE, assert_pieces_are_the_whole, prefix_and_suffix
 
 
 @pytest.fixture(autouse=True)
@@ -110,27 +104,20 @@ def test_layer_continues_from_its_state(layer: int, prefix: int, suffix: int) ->
 
 @prefix_and_suffix
 def test_model_continues_from_its_state(prefix: int, suffix: int) -> None:
-    assert_pieces_are_the_whole(random_tokens(2, prefix + suffix), [prefix, suffix])
+    assert_pieces_are_the_whole(random_model(small_evo2_config()), random_tokens(2, prefix + suffix), [prefix, suffix])
 
 
 def test_many_pieces_are_the_whole() -> None:
-    assert_pieces_are_the_whole(random_tokens(2, 1 + 2 + 6 + 63 + 127 + 128 + 1 + 200), [1, 2, 6, 63, 127, 128, 1, 200])
+    assert_pieces_are_the_whole(
+        random_model(small_evo2_config()),
+        random_tokens(2, 1 + 2 + 6 + 63 + 127 + 128 + 1 + 200),
+        [1, 2, 6, 63, 127, 128, 1, 200],
+    )
 
 
 def test_interpolated_positions_count_from_the_start() -> None:
     changes = {"use_interpolated_rotary_pos_emb": True, "rotary_emb_scaling_factor": 128}
-    assert_pieces_are_the_whole(random_tokens(1, 200), [130, 70], **changes)
-
-
-def assert_pieces_are_the_whole(tokens: Tensor, sizes: list[int], **changes: float) -> None:
-    model = random_model(small_evo2_config(**changes))
-    whole, _ = model.hidden_states(tokens)
-    pieces, state = [], None
-    for piece in tokens.split(sizes, dim=1):
-        hidden, state = model.hidden_states(piece, state, return_state=True)
-        pieces.append(hidden)
-    assert state is not None and state.num_tokens == tokens.shape[1]
-    assert largest_difference(torch.cat(pieces, dim=1), whole) < TOLERANCE
+    assert_pieces_are_the_whole(random_model(small_evo2_config(**changes)), random_tokens(1, 200), [130, 70])
 
 
 def test_forked_rows_go_on_each_with_their_own_suffix() -> None:

@@ -55,7 +55,7 @@ def reference_config(config: Evo2Config, dtype: torch.dtype = torch.float32) -> 
     """The reference's own configuration object."""
     with _without_a_gpu():
         from vortex.model.utils import dotdict
-    settings = {name: getattr(config, name) for name in Evo2Config.__annotations__}
+    settings = config.keys()
     fixed = {
         "num_filters": config.hidden_size,
         "hcl_filter_groups": config.hidden_size,

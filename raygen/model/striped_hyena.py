@@ -1,0 +1,263 @@
+"""What Evo 1 and Evo 2 have in common as networks: blocks around an operator, the stack of blocks, the way in for transformers.
+
+In: token ids (B, T) and, for a continuation, the ``PrefixState`` that an earlier call returned.
+Out: the residual stream (B, T, D) in float32, logits (B, T, V) in float32, and the state after the last token.
+
+A family brings its configuration, its Hyena filters and its rotary frequencies (``evo1``, ``evo2``). The operators are in
+``filters``, ``attention`` and ``layers``, what is carried from a prefix in ``state``. Parameter names are those of the published
+checkpoints. Matrix products are in the dtype of their weights, all else in float32.
+
+Shapes:  B rows   T tokens   D channels (hidden_size)   V vocabulary   H heads   E channels a head   C = 3 D channels
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import CausalLMOutput
+
+from raygen.errors import InputError
+from raygen.model.attention import causal_attention, rotate
+from raygen.model.filters import BLOCK_TOKENS, last_inputs, short_filter
+from raygen.model.layers import GatedMLP, RMSNorm, TokenEmbedding, read_in_pieces
+from raygen.model.network import check_rows, refuse_left_padding
+from raygen.model.products import Linear, LinearFromChannelsFirst, LinearToChannelsFirst
+from raygen.model.state import AttentionState, HyenaState, PrefixState
+
+
+class StripedHyenaConfig(PreTrainedConfig):
+    """A ``config.json`` whose keys are checked; a subclass names them, each with its type, and says what is wrong with them."""
+
+    attribute_map = {"num_hidden_layers": "num_layers", "max_position_embeddings": "max_seqlen"}  # noqa: RUF012
+    family: ClassVar[str]
+    published_class: ClassVar[str]  # what ``architectures`` says
+    defaults: ClassVar[Mapping[str, Any]]  # of keys that may be absent, as in the public reference
+
+    def __init__(self, **settings: Any) -> None:
+        settings.pop("auto_map", None)
+        faults = self.faults(settings)
+        if faults:
+            raise InputError(
+                f"config.json does not describe an {self.family} model that can be run: {'; '.join(faults)}."
+            )
+        for name, default in self.defaults.items():
+            settings.setdefault(name, default)
+        if not settings["use_interpolated_rotary_pos_emb"]:
+            settings["rotary_emb_scaling_factor"] = 1.0
+        for name in ("eps", "rotary_emb_base", "rotary_emb_scaling_factor"):  # 10000 and 10000.0 are one architecture
+            settings[name] = float(settings[name])
+        own_names = type(self).__annotations__.keys()
+        super().__init__(**{name: value for name, value in settings.items() if name not in own_names})
+        for name in own_names:
+            setattr(self, name, settings[name])
+
+    @staticmethod
+    def faults(settings: Mapping[str, Any]) -> list[str]:
+        """All that is wrong with the keys, in words."""
+        raise NotImplementedError
+
+    def keys(self) -> dict[str, Any]:
+        """The keys of the family with their values."""
+        return {name: getattr(self, name) for name in type(self).__annotations__}
+
+    def as_published(self) -> dict[str, Any]:
+        """What a ``config.json`` in the published layout holds."""
+        return {"architectures": [self.published_class], "model_type": self.model_type, **self.keys()}
+
+    @property
+    def head_size(self) -> int:
+        return self.hidden_size // self.num_attention_heads
+
+
+class Attention(nn.Module):
+    """Causal multi-head attention with rotary positions counted from the window's start.
+
+    ``rotary_emb`` gives the cosines and sines (T, E/2) of positions from a start on.
+    """
+
+    def __init__(self, config: StripedHyenaConfig, rotary_emb: nn.Module) -> None:
+        super().__init__()
+        self.num_heads = config.num_attention_heads
+        self.Wqkv = Linear(config.hidden_size, 3 * config.hidden_size, bias=config.qkv_proj_bias)
+        self.out_proj = Linear(config.hidden_size, config.hidden_size, bias=config.mha_out_proj_bias)
+        self.rotary_emb = rotary_emb
+
+    def forward(
+        self, x_BTD: Tensor, state: AttentionState | None, return_state: bool
+    ) -> tuple[Tensor, AttentionState | None]:
+        qkv_BTC = self.Wqkv(x_BTD.to(self.Wqkv.weight.dtype))
+        q, k, v = rearrange(qkv_BTC, "b t (three h e) -> three b h t e", three=3, h=self.num_heads)
+        start = state.keys_BHJE.shape[2] if state else 0
+        cos_TE, sin_TE = self.rotary_emb(start, x_BTD)
+        q, k = rotate(q, cos_TE, sin_TE), rotate(k, cos_TE, sin_TE)
+        if state:
+            k, v = torch.cat([state.keys_BHJE, k], dim=2), torch.cat([state.values_BHJE, v], dim=2)
+        mixed_BTD = rearrange(causal_attention(q, k, v), "b h t e -> b t (h e)")
+        return self.out_proj(mixed_BTD), AttentionState(k, v.contiguous()) if return_state else None
+
+
+class AttentionBlock(nn.Module):
+    """x + attention(norm x), then x + mlp(norm x)."""
+
+    def __init__(self, config: StripedHyenaConfig, rotary_emb: nn.Module, layer: int) -> None:
+        super().__init__()
+        width = config.hidden_size
+        self.pre_norm, self.post_norm = RMSNorm(width, config.eps), RMSNorm(width, config.eps)
+        self.inner_mha_cls = Attention(config, rotary_emb)
+        self.mlp = GatedMLP(width, config.mlp_width, config.activation(layer))
+
+    def forward(
+        self, x_BTD: Tensor, state: AttentionState | None, return_state: bool
+    ) -> tuple[Tensor, AttentionState | None]:
+        mixed_BTD, state = self.inner_mha_cls(self.pre_norm(x_BTD), state, return_state)
+        x_BTD = x_BTD + mixed_BTD
+        return x_BTD + self.mlp(self.post_norm(x_BTD)), state
+
+
+class HyenaFilter(nn.Module, ABC):
+    """x2, x1, v → short filter on each → x2 · inner(x1 · v), all in float32.
+
+    A kind says how the channels of the three lie (``split``) and what stands behind the gate (``inner``).
+    """
+
+    def __init__(self, config: StripedHyenaConfig) -> None:
+        super().__init__()
+        channels, taps = 3 * config.hidden_size, config.short_filter_length
+        self.short_filter_weight = nn.Parameter(torch.randn(channels, 1, taps) * taps**-0.5)
+        self.short_filter_bias = nn.Parameter(torch.zeros(channels)) if config.short_filter_bias else None
+
+    def forward(self, z_CBT: Tensor, state: HyenaState | None, return_state: bool) -> tuple[Tensor, HyenaState | None]:
+        z_CBT = z_CBT.float()
+        taps = self.short_filter_weight.shape[-1]
+        before_BCJ = state.short_BCJ if state else z_CBT.new_zeros(z_CBT.shape[1], z_CBT.shape[0], taps - 1)
+        bias_C = None if self.short_filter_bias is None else self.short_filter_bias.float()
+        x2, x1, v = self.split(short_filter(z_CBT, self.short_filter_weight[:, 0].float(), bias_C, before_BCJ))
+        mixed_DBT, after_BDN = self.inner((x1 * v).flatten(0, -3), state.filter_BDN if state else None, return_state)
+        gated_DBT = (mixed_DBT.unflatten(0, x2.shape[:-2]) * x2).flatten(0, -3)
+        if after_BDN is None:
+            return gated_DBT, None
+        return gated_DBT, HyenaState(last_inputs(before_BCJ, z_CBT), after_BDN)
+
+    @abstractmethod
+    def split(self, y_CBT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """x2, x1 and v of the shape (D, B, T), or (..., B, T) where D is made of several dimensions: views."""
+
+    @abstractmethod
+    def inner(self, x_DBT: Tensor, before: Tensor | None, return_state: bool) -> tuple[Tensor, Tensor | None]:
+        """The filter of this kind, and its state after the last token when asked for."""
+
+
+class HyenaBlock(nn.Module):
+    """x + out(filter(projections(norm x))), then x + mlp(norm x)."""
+
+    def __init__(self, config: StripedHyenaConfig, filter: HyenaFilter, layer: int) -> None:
+        super().__init__()
+        width = config.hidden_size
+        self.pre_norm, self.post_norm = RMSNorm(width, config.eps), RMSNorm(width, config.eps)
+        self.filter = filter
+        self.projections = LinearToChannelsFirst(width, 3 * width, bias=config.hyena_proj_bias)
+        self.out_filter_dense = LinearFromChannelsFirst(width, width, bias=config.hyena_out_proj_bias)
+        self.mlp = GatedMLP(width, config.mlp_width, config.activation(layer))
+
+    def forward(self, x_BTD: Tensor, state: HyenaState | None, return_state: bool) -> tuple[Tensor, HyenaState | None]:
+        return read_in_pieces(self._read, x_BTD, state, return_state)
+
+    def _read(self, x_BTD: Tensor, state: HyenaState | None, return_state: bool) -> tuple[Tensor, HyenaState | None]:
+        mixed_DBT, state = self.filter(self.projections(self.pre_norm(x_BTD)), state, return_state)
+        x_BTD = x_BTD + self.out_filter_dense(mixed_DBT)
+        return x_BTD + self.mlp(self.post_norm(x_BTD)), state
+
+
+class Backbone(nn.Module):
+    """Embedding, blocks, final norm and (where not tied) unembedding: everything a checkpoint names ``backbone``."""
+
+    def __init__(self, config: StripedHyenaConfig, blocks: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.embedding_layer = TokenEmbedding(config.vocab_size, config.hidden_size)
+        self.norm = RMSNorm(config.hidden_size, config.eps)
+        self.unembed = None if config.tie_embeddings else TokenEmbedding(config.vocab_size, config.hidden_size)
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(
+        self, tokens_BT: Tensor, state: PrefixState | None, return_state: bool
+    ) -> tuple[Tensor, PrefixState | None]:
+        x_BTD = self.embedding_layer(tokens_BT).float()
+        states_before = state.layers if state else (None,) * len(self.blocks)
+        states_after: list[HyenaState | AttentionState] = []
+        for block, before in zip(self.blocks, states_before, strict=True):
+            x_BTD, after = block(x_BTD, before, return_state)
+            states_after.append(after)
+        if not return_state:
+            return x_BTD, None
+        num_before = state.num_tokens if state else 0
+        return x_BTD, PrefixState(tuple(states_after), num_before + tokens_BT.shape[1])
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        unembedding = self.embedding_layer if self.unembed is None else self.unembed
+        return unembedding(self.norm(hidden), unembed=True)
+
+
+class StripedHyenaForCausalLM(PreTrainedModel):
+    """A StripedHyena as transformers loads it. For scoring, ``hidden_states`` and ``unembed`` are the way in."""
+
+    base_model_prefix = "backbone"
+    fork_refusal: str | None = None
+    filter_storage = f"blocks of {BLOCK_TOKENS} tokens"  # for a manifest: no filter is kept at full length
+    computed_keys: tuple[str, ...] = ()  # patterns of what a checkpoint may hold and is made here
+    _supports_sdpa = True
+    _no_split_modules = ("HyenaBlock", "AttentionBlock")
+
+    def __init__(self, config: StripedHyenaConfig) -> None:
+        super().__init__(config)
+        self.backbone = Backbone(config, (self.make_block(config, layer) for layer in range(config.num_layers)))
+        # A tied unembedding in a file is the embedding again (checked by raygen.model.checkpoint).
+        tied = [r"unembed\.weight$"] if config.tie_embeddings else []
+        self._keys_to_ignore_on_load_unexpected = [*self.computed_keys, *tied]
+        self.post_init()
+
+    @staticmethod
+    def make_block(config: Any, layer: int) -> nn.Module:
+        """The attention or Hyena block of a layer."""
+        raise NotImplementedError
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Nothing: each layer draws its own weights when it is made, and a checkpoint replaces all of them."""
+
+    def get_input_embeddings(self) -> TokenEmbedding:
+        return self.backbone.embedding_layer
+
+    def hidden_states(
+        self, tokens_BT: Tensor, state: PrefixState | None = None, return_state: bool = False
+    ) -> tuple[Tensor, PrefixState | None]:
+        """The residual stream before the final norm, (B, T, D) float32, and the state after the last token if asked for.
+
+        ``state`` continues from what an earlier call with the same number of rows returned (see ``PrefixState.fork``
+        for more rows): reading a sequence in pieces gives the same numbers as reading it at once, to rounding.
+        """
+        check_rows(tokens_BT, state)
+        return self.backbone(tokens_BT, state, return_state)
+
+    def hyena_state_bytes(self) -> int:
+        """Bytes of one row's state in all Hyena layers."""
+        raise NotImplementedError
+
+    def state_bytes(self, num_tokens: int) -> int:
+        """Bytes of one row's ``PrefixState`` after ``num_tokens`` tokens."""
+        config, weight = self.config, self.get_input_embeddings().weight
+        attention = 2 * weight.element_size() * config.hidden_size * num_tokens
+        return self.hyena_state_bytes() + attention * len(config.attn_layer_idxs)
+
+    def unembed(self, hidden: Tensor) -> Tensor:
+        """Final norm and unembedding: (..., D) to logits (..., V), float32. Select rows and positions first."""
+        return self.backbone.logits(hidden)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, **_: Any) -> CausalLMOutput:
+        """Logits for all tokens, for the transformers interface. Padding must come last, where it changes nothing before."""
+        refuse_left_padding(attention_mask)
+        return CausalLMOutput(logits=self.unembed(self.hidden_states(input_ids)[0]))
