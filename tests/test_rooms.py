@@ -19,6 +19,7 @@ ROOMS = [
     "model",
     "scoring",
     "interpret",
+    "setting_faults",
     "settings",
 ]
 ROOMS += ["pipeline", "api", "doctor", "demo", "cli"]

@@ -51,4 +51,4 @@ def config_check(
     settings = load_settings(config, overrides or [])
     if not no_files:
         refuse_missing_files(settings)
-    say(f"{config or 'The settings'}: nothing to put right.")
+    say(f"{config or 'The settings'}: no errors.")

@@ -39,10 +39,10 @@ def plan(
     """Say what a run would cost before it is run: tokens, memory, hours, money, and what cheaper windows would save."""
     given = {
         "input.variants": variants or None,
-        "landing.folder": "" if variants else None,  # a night's settings, but for these variants
         "input.reference": reference,
         "model.name": model,
         "output.path": out or (None if config else "not-written"),
+        **({"landing.folder": ""} if variants else {}),  # a night's settings, but for these variants
     }
     settings = load_settings(config, overrides or [], given)
     refuse_missing_files(settings)

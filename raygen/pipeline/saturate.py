@@ -59,7 +59,11 @@ def run_saturation(
         raise SettingsError(f"--out {out}: the picture is written to a folder of this machine. Give one.")
     variants_file = Path(out) / "input" / "variants.parquet"
     ours = {"input.variants": [str(variants_file)], "output.path": out}
-    settings = on_a_grid(load_settings(None, overrides, {**given, **ours}))
+    asked = load_settings(
+        None, overrides, {**given, **ours}, complete=False
+    )  # on_a_grid fills a window that is not whole
+    _refuse_other_input(asked)
+    settings = on_a_grid(asked)
     reference = staged_reference(str(settings.input.reference))
     region = parse_region(region_text, reference)
     variants = saturating_variants(region, reference, deletions)
@@ -73,6 +77,12 @@ def run_saturation(
     deltas = dict(zip(scores["variant_id"].to_pylist(), scores["delta_llr"].to_pylist(), strict=True))
     saturation = lay_out(region.chrom, region.start, letters, variants, deltas)
     return SaturationRun(run, saturation, _draw(Path(out), saturation, _facts(settings, scores, variants)))
+
+
+def _refuse_other_input(settings: Settings) -> None:
+    named = {"input.pairs": settings.input.pairs, "landing.folder": settings.landing.folder}
+    if others := [name for name, value in named.items() if value]:
+        raise SettingsError(f"raygen saturate makes its own variants: leave out {' and '.join(others)}.")
 
 
 def on_a_grid(settings: Settings) -> Settings:

@@ -72,7 +72,7 @@ def test_a_folder_has_no_card_and_no_flag_and_the_run_says_so_once(tmp_path):
 
 
 def test_an_unknown_domain_lists_those_that_are_known():
-    with pytest.raises(SettingsError, match=r"input.domain: input should be 'bacteria', 'archaea'"):
+    with pytest.raises(SettingsError, match=r"input.domain: must be bacteria, archaea"):
         load_settings(None, given={"input.domain": "animal", "output.path": "x"})
 
 
