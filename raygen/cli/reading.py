@@ -79,6 +79,7 @@ def explain(
         )
     row = parse_variant(variant, opened, settings.input.max_allele_length)
 
+    from raygen.model.cards import demo_warning
     from raygen.scoring.explain import explain_variant
     from raygen.scoring.fingerprint import fingerprint
     from raygen.scoring.likelihood import load_model
@@ -96,6 +97,8 @@ def explain(
     own = fingerprint(loaded.loaded, fitted, window.strand, settings.input.circular)
     about = f"model {loaded.name}, {window_in_words(fitted)}, strand {window.strand}, fingerprint {own}"
     say(about)
+    if warning := demo_warning(loaded.name, settings.input.domain):
+        say(f"warning: {warning}")
     if stored and stored != own:
         say(
             f"warning: the scores of {like} have the fingerprint {stored}, so theirs may differ from what is shown here."
@@ -141,6 +144,7 @@ def _as_in(out: str, overrides: list[str], given: dict[str, str | None]) -> tupl
     taken: dict[str, Any] = {
         "input.reference": resolved["reference"],
         "input.circular": resolved["circular"],
+        "input.domain": of_run["input"].get("domain"),
         "model.name": resolved["model_source"],
         "model.revision": resolved["revision"],
         "model.dtype": of_run["model"]["dtype"],

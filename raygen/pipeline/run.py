@@ -14,6 +14,7 @@ from ray.exceptions import RayError
 
 from raygen.errors import Interrupted, RaygenError, RunInterrupted, StoppedError
 from raygen.interpret.calibrate import summary
+from raygen.model.cards import demo_warning
 from raygen.model.loading import DEMO, NetworkDescription
 from raygen.pipeline.actor_scorer import ActorScorer, ResidentScorer
 from raygen.pipeline.background import in_a_thread
@@ -105,7 +106,7 @@ def run_score(
             say(remark)
         if job.calibration:
             say(f"classes by the calibration {settings.classes.calibration}, with probability and evidence")
-        if model.name == DEMO:
+        if model.name == DEMO and settings.input.domain is not None:  # else it is a warning
             say(
                 "The demo's model is small and knows animal mitochondria only: it is for trying the software, not for patients."
             )
@@ -141,6 +142,8 @@ class _Run:
         self._metrics, self._log = RunMetrics(job.run_id), EventLog(job.run_id)
         if job.off_label:
             self._warn(off_label_warning(settings, model))
+        if warning := demo_warning(model.name, settings.input.domain):
+            self._warn(warning)
 
     def take_input(self, reference: Reference | None, files: Sequence[ScoreFile]) -> None:
         """Find or make the ingested input, and see which of its shards are among the committed ``files``."""
