@@ -100,7 +100,7 @@ def run_score(
         window = choose_window(settings, model.context_length) if reference else None
         job = replace(job_of(settings, model, window, reference), make_scorer=make_scorer, open_folder=open_folder)
         files = folder.score_files()
-        check_identity(folder, job, files)
+        check_identity(folder, job, model, files)
         say(what_runs(job, model))
         for remark in model.remarks:
             say(remark)
