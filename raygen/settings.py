@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from raygen.errors import InputError, SettingsError
 from raygen.model.cards import Domain
+from raygen.number_of import number_of
 from raygen.remote import exists, is_remote, shown
 from raygen.setting_faults import faults_in_words, has_null
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS
@@ -257,8 +258,7 @@ def load_settings(
         faults += faults_in_words(error, Settings, tree, shown_name)
     if faults or gaps:
         lines = [f"  {fault}" for fault in (*faults, *gaps)]
-        number = "1 error" if len(lines) == 1 else f"{len(lines)} errors"
-        raise SettingsError("\n".join([f"{number} in {config or 'the settings'}:", *lines]))
+        raise SettingsError("\n".join([f"{number_of(len(lines), 'error')} in {config or 'the settings'}:", *lines]))
     return settings
 
 

@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "raygen"
 ROOMS = [
     "errors",
     "version",
+    "number_of",
     "cache",
     "remote",
     "tables",

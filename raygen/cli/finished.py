@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from raygen.cli.options import Debug, command, number_of, say, screen, stderr
+from raygen.cli.options import Debug, command, say, screen, stderr
 from raygen.errors import SettingsError
+from raygen.number_of import number_of
 
 ScoresFolder = Annotated[str, typer.Argument(metavar="OUT", help="Folder of a finished run.", show_default=False)]
 

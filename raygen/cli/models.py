@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from raygen.cli.options import Debug, command, number_of, say, stderr
+from raygen.cli.options import Debug, command, say, stderr
+from raygen.number_of import number_of
 
 
 @command("raygen convert evo2_7b.pt --to evo2_7b")

@@ -97,11 +97,6 @@ def command(example: str, name: str | None = None, on: typer.Typer = app) -> Cal
     return register
 
 
-def number_of(count: int, noun: str) -> str:
-    """``1 file``, ``2,000 files``."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
 def say(line: str) -> None:
     """Print one line as it is."""
     screen.print(escape(line), soft_wrap=True)

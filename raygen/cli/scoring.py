@@ -24,6 +24,7 @@ from raygen.cli.options import (
     stderr,
 )
 from raygen.errors import SettingsError
+from raygen.number_of import number_of
 from raygen.settings import Settings, load_settings, refuse_missing_files
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def demo(
         low, high = found.auroc_interval
         say(
             f"stop_gained against synonymous_variant: AUROC {found.auroc:.3f} ({low:.3f} to {high:.3f}), "
-            f"{found.num_positive:,} against {found.num_negative:,} variants"
+            f"{found.num_positive:,} against {number_of(found.num_negative, 'variant')}"
         )
     _report(result.output, result.run_id)
     say(f"\nNext: raygen score --variants YOUR.vcf.gz --reference YOUR.fa --model YOUR_MODEL --out {out}-mine")
@@ -126,7 +127,7 @@ def _ingest_with_progress(work: Callable[[Callable[[int], None]], IngestResult])
     from raygen.interpret.summary import print_ingest
 
     with stderr.status("reading") as status:
-        result = work(lambda count: status.update(f"reading: {count:,} records"))
+        result = work(lambda count: status.update(f"reading: {number_of(count, 'record')}"))
     print_ingest(result, screen)
 
 

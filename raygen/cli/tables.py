@@ -14,11 +14,11 @@ from raygen.cli.options import (
     Overrides,
     ReferenceOption,
     command,
-    number_of,
     say,
     screen,
 )
 from raygen.errors import InputError, SettingsError
+from raygen.number_of import number_of
 from raygen.settings import load_settings, refuse_missing_files
 
 

@@ -16,6 +16,7 @@ from raygen.errors import Interrupted, RaygenError, RunInterrupted, StoppedError
 from raygen.interpret.calibrate import summary
 from raygen.model.cards import demo_warning
 from raygen.model.loading import DEMO, NetworkDescription
+from raygen.number_of import number_of
 from raygen.pipeline.actor_scorer import ActorScorer, ResidentScorer
 from raygen.pipeline.background import in_a_thread
 from raygen.pipeline.build import build
@@ -274,7 +275,7 @@ class _Run:
             self._counts.check_conservation()
             done = publish(self._folder, self._job.identity.fingerprint, output.catalog)
             if done:
-                self._say(f"Iceberg: {done.num_rows:,} rows into {done.table}, snapshot {done.snapshot_id}")
+                self._say(f"Iceberg: {number_of(done.num_rows, 'row')} into {done.table}, snapshot {done.snapshot_id}")
 
     def finish(self, seconds: float) -> RunResult:
         """Check conservation, write the manifest, say what came of it."""
@@ -286,7 +287,8 @@ class _Run:
             raise
         forget_all(self._folder, self._names)
         if self._rescored:
-            pairs = f"{self._rescored:,} pairs of sequences were"
+            were = "was" if self._rescored == 1 else "were"
+            pairs = f"{number_of(self._rescored, 'pair of sequences', 'pairs of sequences')} {were}"
             self._warn(f"{pairs} not finite in {self._job.dtype} and scored again in float32.")
         manifest = self._write_manifest("done")
         scoring = self._timings.get("score", 0.0)

@@ -19,6 +19,7 @@ from raygen.errors import InputError, SettingsError
 from raygen.interpret.saturation import Saturation, as_tsv, lay_out
 from raygen.interpret.saturation_picture import as_page, as_svg
 from raygen.model.loading import describe_network
+from raygen.number_of import number_of
 from raygen.pipeline.run import RunResult, Say, run_score
 from raygen.pipeline.staged import staged_reference
 from raygen.remote import stage
@@ -70,7 +71,7 @@ def run_saturation(
     if not len(variants):
         raise InputError(f"--region {region_text}: the reference holds no A, C, G or T there.")
     _write(variants, variants_file)
-    say(f"{len(variants):,} variants of {region}: {variants_file}")
+    say(f"{number_of(len(variants), 'variant')} of {region}: {variants_file}")
     run = run_score(settings, say)
     letters = reference.bases(region.chrom)[region.start - 1 : region.end].tobytes().decode()
     scores = _scores(out, region)
