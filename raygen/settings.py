@@ -256,6 +256,8 @@ def load_settings(
         settings = Settings.model_validate(tree)
     except ValidationError as error:
         faults += faults_in_words(error, Settings, tree, shown_name)
+    told = {fault.partition(":")[0] for fault in faults}
+    gaps = [gap for gap in gaps if gap.partition(":")[0] not in told]  # a setting that is wrong is not also missing
     if faults or gaps:
         lines = [f"  {fault}" for fault in (*faults, *gaps)]
         raise SettingsError("\n".join([f"{number_of(len(lines), 'error')} in {config or 'the settings'}:", *lines]))

@@ -126,6 +126,16 @@ def test_the_flag_of_a_setting_is_named_where_the_command_has_it():
         load_settings(None)
 
 
+def test_a_setting_that_is_wrong_is_not_also_missing():
+    with pytest.raises(SettingsError) as error:
+        load_settings(None, ["window.stride=abc"], {**GIVEN, "output.path": ""})
+    assert str(error.value).splitlines() == [
+        "2 errors in the settings:",
+        "  window.stride: must be a whole number of at least 1, or null (given: abc)",
+        "  output.path (--out): must be text, not empty, or null (given: '')",
+    ]
+
+
 def test_a_grid_without_a_stride_is_a_fault():
     with pytest.raises(SettingsError, match=r"window.stride: windows on a grid \(window.anchor\) need it"):
         load_settings(None, ["window.anchor=grid"], GIVEN)
