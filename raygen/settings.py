@@ -6,35 +6,65 @@ arguments: only the command line and the pipeline know these classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from raygen.errors import InputError, SettingsError
 from raygen.model.cards import Domain
+from raygen.number_of import number_of
 from raygen.remote import exists, is_remote, shown
+from raygen.setting_faults import faults_in_words, has_null
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS
+
+_FLAGS = {
+    "input.variants": "--variants",
+    "input.pairs": "--pairs",
+    "input.reference": "--reference",
+    "model.name": "--model",
+    "output.path": "--out",
+    "landing.folder": "--landing",
+}
+"""Settings that commands have a flag for. Not every command has each: see ``load_settings``."""
+
+Text = Annotated[str, Field(min_length=1)]
+"""An empty one is what an unset shell variable leaves, never an answer."""
+
+_FOUR_CUTS = "four ascending numbers, e.g. [-7, -3, -1, 1]"
+_ACTORS = "auto, a whole number of at least 1, or a range [min, max] with 1 <= min <= max"
 
 
 class _Room(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """pydantic would read ``window.left=true`` as 1."""
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise PydanticCustomError("truth_value", "true and false are no value here")
+        return value
+
 
 class InputSettings(_Room):
     """What is scored."""
 
-    variants: list[str] | None = Field(None, description="Parquet or VCF files or folders; or `pairs`")
-    pairs: list[str] | None = Field(None, description="Parquet with pair_id, wt_sequence, mut_sequence; or `variants`")
-    reference: str | None = Field(
+    variants: list[Text] | None = Field(None, description="Parquet or VCF files or folders; or `pairs`")
+    pairs: list[Text] | None = Field(None, description="Parquet with pair_id, wt_sequence, mut_sequence; or `variants`")
+    reference: Text | None = Field(
         None, description="FASTA of the variants' assembly, plain or bgzip; indexed when not yet"
     )
-    circular: list[str] = Field([], description="contigs without ends, e.g. [MT]: their windows wrap around the origin")
+    circular: list[Text] = Field(
+        [], description="contigs without ends, e.g. MT, or a list of them: their windows wrap around the origin"
+    )
     max_allele_length: int = Field(1000, ge=1, description="bases; longer alleles are rejected")
-    source_columns: list[str] = Field([], description="INFO fields or columns that are carried through to the scores")
-    haplotype_column: str | None = Field(
+    source_columns: list[Text] = Field([], description="INFO fields or columns that are carried through to the scores")
+    haplotype_column: Text | None = Field(
         None, description="INFO field or column that names an allele's haplotype: its members are scored together, too"
     )
     domain: Domain | None = Field(
@@ -56,8 +86,8 @@ class InputSettings(_Room):
 class ModelSettings(_Room):
     """Which model scores."""
 
-    name: str = Field("demo", description="demo, a folder with a checkpoint, or a hub id")
-    revision: str | None = Field(None, description="revision of a hub id")
+    name: Text = Field("demo", description="demo, a folder with a checkpoint, or a hub id")
+    revision: Text | None = Field(None, description="revision of a hub id")
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         "auto", description="of weights and matrix products; auto: half precision on a GPU, float32 on a CPU"
     )
@@ -100,6 +130,7 @@ class ScoringSettings(_Room):
     keep_every: float = Field(
         30.0,
         gt=0,
+        allow_inf_nan=False,
         description="seconds of an actor's work after which scored rows are kept; a stop loses about as much",
     )
     max_failed_share: float = Field(
@@ -111,16 +142,20 @@ class ClassSettings(_Room):
     """How a delta becomes a class."""
 
     preset: Literal["glm-clinical"] = Field("glm-clinical", description="the names of the classes")
-    cuts: tuple[float, float, float, float] = Field((-7.0, -3.0, -1.0, 1.0), description="nats, ascending")
-    calibration: str | None = Field(
+    cuts: tuple[float, float, float, float] = Field(
+        (-7.0, -3.0, -1.0, 1.0),
+        description="where the classes meet: four ascending numbers, in nats",
+        json_schema_extra={"must_be": _FOUR_CUTS},
+    )
+    calibration: Text | None = Field(
         None, description="file of `raygen calibrate` for this fingerprint; gives the cuts, a probability and evidence"
     )
 
     @field_validator("cuts")
     @classmethod
     def _ascending(cls, cuts: tuple[float, ...]) -> tuple[float, ...]:
-        if list(cuts) != sorted(set(cuts)):
-            raise ValueError("the four cut points must ascend")
+        if not all(low < high for low, high in pairwise(cuts)):
+            raise ValueError(f"must be {_FOUR_CUTS}")
         return cuts
 
     @field_validator("calibration")
@@ -134,12 +169,12 @@ class ClassSettings(_Room):
 class OutputSettings(_Room):
     """Where results go."""
 
-    path: str | None = Field(None, description="folder of the run; scores of one fingerprint only")
+    path: Text | None = Field(None, description="folder of the run; scores of one fingerprint only")
     table_format: Literal["parquet", "iceberg"] = Field(
         "parquet",
         description="parquet, partitioned by chrom; iceberg: the same, and each run as one Iceberg transaction",
     )
-    catalog: str | None = Field(
+    catalog: Text | None = Field(
         None, description="an Iceberg catalog of your pyiceberg configuration; default: SQLite beside the scores"
     )
 
@@ -153,6 +188,7 @@ class LandingSettings(_Room):
     settle_seconds: float = Field(
         300,
         ge=0,
+        allow_inf_nan=False,
         description="a file that changed less than this ago may still be written, and waits for the next night",
     )
 
@@ -160,19 +196,23 @@ class LandingSettings(_Room):
 class ClusterSettings(_Room):
     """What it runs on."""
 
-    address: str | None = Field(
+    address: Text | None = Field(
         None, description="of a running Ray cluster; default: RAY_ADDRESS, else Ray on this machine"
     )
     actors: Literal["auto"] | Annotated[int, Field(ge=1)] | tuple[int, int] = Field(
-        "auto", description="how many models are resident: a number, [min, max], or auto"
+        "auto",
+        description="how many models are resident: a number, [min, max], or auto",
+        json_schema_extra={"must_be": _ACTORS},
     )
-    gpus_per_actor: float = Field(1, gt=0, description="only where there are GPUs")
+    gpus_per_actor: float = Field(
+        1, gt=0, allow_inf_nan=False, description="GPUs, or a share of one, for each model; only where there are GPUs"
+    )
 
     @field_validator("actors")
     @classmethod
     def _a_range(cls, actors: Any) -> Any:
         if isinstance(actors, tuple) and not 1 <= actors[0] <= actors[1]:
-            raise ValueError("[min, max] needs 1 <= min <= max")
+            raise ValueError(f"must be {_ACTORS}")
         return actors
 
 
@@ -195,28 +235,32 @@ def load_settings(
     """Settings from a YAML file, then ``--set`` overrides, then what flags gave (dotted names to values).
 
     Args:
+        given: None for a flag that was not given; errors name the flags of the settings that stand here.
         complete: whether they must be enough for a run.
 
     Raises:
         SettingsError: with every fault of the file and the overrides, one a line.
     """
+    given = given or {}
     tree = _read_yaml(config) if config else {}
-    for override in overrides:
-        name, equals, text = override.partition("=")
-        if not equals:
-            raise SettingsError(f"--set {override!r}: write it as key.path=value, e.g. --set window.left=1024.")
-        _put(tree, name.strip(), _value(override, text))
-    for name, value in (given or {}).items():
+    faults = _put_overrides(tree, overrides)
+    for name, value in given.items():
         if value is not None:
             _put(tree, name, value)
-    faults = _gaps(tree) if complete else []
+
+    def shown_name(name: str) -> str:
+        return f"{name} ({_FLAGS[name]})" if name in given and name in _FLAGS else name
+
+    gaps = _gaps(tree, shown_name) if complete else []
     try:
         settings = Settings.model_validate(tree)
     except ValidationError as error:
-        faults = [*_field_faults(error), *faults]
-    if faults:
-        lines = "\n".join(f"  {fault}" for fault in faults)
-        raise SettingsError(f"{config or 'The settings'}: {len(faults)} to put right:\n{lines}")
+        faults += faults_in_words(error, Settings, tree, shown_name)
+    told = {fault.partition(":")[0] for fault in faults}
+    gaps = [gap for gap in gaps if gap.partition(":")[0] not in told]  # a setting that is wrong is not also missing
+    if faults or gaps:
+        lines = [f"  {fault}" for fault in (*faults, *gaps)]
+        raise SettingsError("\n".join([f"{number_of(len(lines), 'error')} in {config or 'the settings'}:", *lines]))
     return settings
 
 
@@ -265,11 +309,28 @@ def _read_yaml(config: str) -> dict[str, Any]:
     return tree
 
 
+def _put_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> list[str]:
+    """Put what ``--set`` says into the tree; returns the faults of those that say nothing."""
+    faults = []
+    for override in overrides:
+        name, equals, text = (part.strip() for part in override.partition("="))
+        if not equals or not name:
+            raise SettingsError(f"--set {override!r}: write it as key.path=value, e.g. --set window.left=1024.")
+        if text:
+            _put(tree, name, _value(override, text))
+        else:
+            default = f"write {name}=null" if has_null(name, Settings) else "leave it out"
+            faults.append(f"{name}= has no value (an unset shell variable?); {default} for the default")
+    return faults
+
+
 def _value(override: str, text: str) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise SettingsError(f"--set {override!r}: the value is not YAML.") from error
+        raise SettingsError(
+            f"--set {override!r}: the value is not YAML; a text with : or brackets needs quotes."
+        ) from error
 
 
 def _put(tree: dict[str, Any], name: str, value: Any) -> None:
@@ -282,7 +343,7 @@ def _put(tree: dict[str, Any], name: str, value: Any) -> None:
     tree[key] = value
 
 
-def _gaps(tree: Mapping[str, Any]) -> list[str]:
+def _gaps(tree: Mapping[str, Any], shown_name: Callable[[str], str]) -> list[str]:
     """What a run needs and the settings lack, or have together and must not."""
 
     def given(name: str) -> Any:
@@ -291,47 +352,29 @@ def _gaps(tree: Mapping[str, Any]) -> list[str]:
         return section.get(key) if isinstance(section, dict) else None
 
     faults = []
+    inputs = ("input.variants", "input.pairs")
+    either = " or ".join(map(shown_name, inputs))
     if given("landing.folder"):
-        named = [name for name in ("input.variants", "input.pairs") if given(name)]
-        faults += [f"{name}: the landing folder is the input of a night, leave it out" for name in named]
-    elif bool(given("input.variants")) == bool(given("input.pairs")):
-        faults.append("input: give either variants or pairs")
+        named = [name for name in inputs if given(name)]
+        faults += [f"{shown_name(name)}: the landing folder is the input of a night, leave it out" for name in named]
+    elif not any(map(given, inputs)):
+        faults.append(f"{either}: say what is to be scored")
+    elif all(map(given, inputs)):
+        faults.append(f"{either}: give one of them, not both")
     if (given("input.variants") or given("landing.folder")) and not given("input.reference"):
-        faults.append("input.reference: variants need the FASTA of their assembly")
+        faults.append(f"{shown_name('input.reference')}: variants need the FASTA of their assembly")
     if not given("output.path"):
-        faults.append("output.path: say where the scores go")
+        faults.append(f"{shown_name('output.path')}: say where the scores go")
     if given("input.pairs") and not given("input.variants"):
         names = ("input.reference", "input.circular", "input.source_columns", *_WINDOW)
-        faults += [f"{name}: pairs bring their own sequences, leave it out" for name in names if given(name)]
+        faults += [
+            f"{shown_name(name)}: pairs bring their own sequences, leave it out" for name in names if given(name)
+        ]
+    if given("window.anchor") == "grid" and given("window.stride") is None:
+        faults.append("window.stride: windows on a grid (window.anchor) need it, the bases from one to the next")
+    if given("window.anchor") in (None, "variant") and given("window.stride") is not None:
+        faults.append("window.stride: is of windows on a grid; set window.anchor=grid with it, or leave it out")
     return faults
 
 
 _WINDOW = tuple(f"window.{name}" for name in WindowSettings.model_fields)
-
-
-def _field_faults(error: ValidationError) -> list[str]:
-    """Every fault of single settings, one sentence a setting."""
-    faults: dict[str, str] = {}
-    for fault in error.errors():
-        setting = ".".join(str(part) for part in fault["loc"][:2])
-        where = ".".join(str(part) for part in fault["loc"])
-        if fault["type"] == "extra_forbidden":
-            faults[where] = f"{where}: no such setting"
-        elif fault["type"] == "model_type":
-            faults[where] = f"{where}: must be a section of settings (given: {fault['input']!r})"
-        elif setting in faults:  # a setting that may be several things, and is none of them
-            faults[setting] = f"{setting}: {_described(setting)} (given: {_given(error, setting)!r})"
-        else:
-            said = fault["msg"].removeprefix("Value error, ")
-            faults[setting] = f"{where}: {said[0].lower()}{said[1:]} (given: {fault['input']!r})"
-    return list(faults.values())
-
-
-def _described(setting: str) -> str:
-    room, _, key = setting.partition(".")
-    section: type[BaseModel] = type(getattr(Settings(), room))
-    return f"cannot be used; it is {section.model_fields[key].description}"
-
-
-def _given(error: ValidationError, setting: str) -> Any:
-    return next(fault["input"] for fault in error.errors() if ".".join(map(str, fault["loc"][:2])) == setting)

@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "raygen"
 ROOMS = [
     "errors",
     "version",
+    "number_of",
     "cache",
     "remote",
     "tables",
@@ -19,6 +20,7 @@ ROOMS = [
     "model",
     "scoring",
     "interpret",
+    "setting_faults",
     "settings",
 ]
 ROOMS += ["pipeline", "api", "doctor", "demo", "cli"]

@@ -7,28 +7,41 @@ from typing import Annotated
 
 import typer
 
-from raygen.cli.options import Debug, app, say, screen, stderr
+from raygen.cli.options import Debug, command, say, screen, stderr
 from raygen.errors import SettingsError
+from raygen.number_of import number_of
 
 ScoresFolder = Annotated[str, typer.Argument(metavar="OUT", help="Folder of a finished run.", show_default=False)]
 
 
-@app.command()
+@command("raygen export scores --to scored.vcf.gz --vcf cohort.vcf.gz")
 def export(
     out: ScoresFolder,
     to: Annotated[
-        str, typer.Option(help="File: .vcf.gz, .bcf or .vcf; .tsv.gz with a tabix index; .parquet, .csv or .tsv.")
+        str,
+        typer.Option(
+            metavar="FILE",
+            help="File to write, by its ending: .vcf.gz, .bcf or .vcf; .tsv.gz with a tabix index; .parquet, .csv or .tsv.",
+        ),
     ],
     vcf: Annotated[
-        str | None, typer.Option(help="VCF or BCF whose records are annotated; without it each score is a record.")
+        str | None,
+        typer.Option(metavar="FILE", help="VCF or BCF whose records are annotated; without it each score is a record."),
     ] = None,
     reference: Annotated[
-        str | None, typer.Option("--reference", help="FASTA of the scores, where it is not where the run had it.")
+        str | None,
+        typer.Option("--reference", metavar="FASTA", help="FASTA of the scores; default: the one of the run."),
     ] = None,
     fields: Annotated[
-        str | None, typer.Option(help="Columns of the scores, by commas; tables have all, INFO the main four.")
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Columns of the scores to write, by commas; default: all in a table, the main four in INFO.",
+        ),
     ] = None,
-    prefix: Annotated[str, typer.Option(help="Of the names in INFO.")] = "raygen_",
+    prefix: Annotated[
+        str, typer.Option(metavar="TEXT", help="What the names of the INFO fields begin with.")
+    ] = "raygen_",
     debug: Debug = False,
 ) -> None:
     """Write finished scores as an annotated VCF or BCF, an indexed TSV, Parquet or CSV."""
@@ -48,29 +61,42 @@ def export(
     print_export(done, screen)
 
 
-@app.command()
+@command("raygen query scores 17-43094464-T-C --region 17:43093000-43094000")
 def query(
     out: ScoresFolder,
     variants: Annotated[
-        list[str] | None, typer.Argument(help="chrom-pos-ref-alt, or ids of pairs.", show_default=False)
+        list[str] | None,
+        typer.Argument(metavar="VARIANT", help="Variants as chrom-pos-ref-alt, or ids of pairs.", show_default=False),
     ] = None,
-    region: Annotated[list[str] | None, typer.Option(help="chrom:start-end, 1-based; may be repeated.")] = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CHROM:START-END", help="Region, 1-based, both ends included; may be repeated."),
+    ] = None,
     genes: Annotated[
         tuple[str, str] | None,
-        typer.Option(metavar="FILE NAMES", help="BED, GFF3 or GTF, and names of genes in it, by commas."),
+        typer.Option(
+            metavar="FILE NAMES", help="Two values: a BED, GFF3 or GTF file, and names of genes in it, by commas."
+        ),
     ] = None,
-    vcf: Annotated[str | None, typer.Option(help="VCF, BCF or Parquet whose alleles are looked up.")] = None,
+    vcf: Annotated[
+        str | None, typer.Option(metavar="FILE", help="VCF, BCF or Parquet whose alleles are looked up.")
+    ] = None,
     reference: Annotated[
-        str | None, typer.Option("--reference", help="FASTA of the scores, where it is not where the run had it.")
+        str | None,
+        typer.Option("--reference", metavar="FASTA", help="FASTA of the scores; default: the one of the run."),
     ] = None,
-    tsv: Annotated[bool, typer.Option("--tsv", help="All columns, tab-separated, to standard output.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="All columns, an array, to standard output.")] = False,
-    to: Annotated[str | None, typer.Option("--out", help="File: .parquet, .csv or .tsv.")] = None,
+    tsv: Annotated[bool, typer.Option("--tsv", help="Write all columns, tab-separated, to standard output.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write all columns, as a JSON array, to standard output.")
+    ] = False,
+    to: Annotated[
+        str | None, typer.Option("--out", metavar="FILE", help="Write all columns into a file: .parquet, .csv or .tsv.")
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Look up finished scores by variant, region, gene or VCF, without loading the rest.
 
-    What is not scored is said and is no error; a contig that is not known is exit code 3.
+    A variant that is not scored is no error, and the output says so; a contig that is not known is one (exit code 3).
     """
     from raygen.interpret.query import Asked, Query
     from raygen.interpret.query_output import show, write_file, write_json, write_tsv
@@ -88,24 +114,33 @@ def query(
     if tsv or as_json:
         (write_tsv if tsv else write_json)(found, sys.stdout)
     elif to:
-        say(f"{write_file(found, to):,} scores: {to}")
+        say(f"{number_of(write_file(found, to), 'score')}: {to}")
     else:
         show(found, screen)
     for remark in found.remarks:
         (stderr if tsv or as_json else screen).print(remark, soft_wrap=True, markup=False)
 
 
-@app.command()
+@command("raygen diff scores-of-may scores-of-june --page diff.html")
 def diff(
-    old: Annotated[str, typer.Argument(help="Folder of a finished run.", show_default=False)],
-    new: Annotated[str, typer.Argument(help="Folder of another one: model, window or release.", show_default=False)],
+    old: Annotated[str, typer.Argument(metavar="OLD", help="Folder of a finished run.", show_default=False)],
+    new: Annotated[
+        str,
+        typer.Argument(
+            metavar="NEW", help="Folder of another run: of another model, window or release.", show_default=False
+        ),
+    ],
     to: Annotated[
-        str | None, typer.Option("--out", help="File for all variants that changed: .parquet, .csv or .tsv.")
+        str | None,
+        typer.Option("--out", metavar="FILE", help="File for all variants that changed: .parquet, .csv or .tsv."),
     ] = None,
-    page: Annotated[str | None, typer.Option(help="HTML file for the comparison as a page.")] = None,
-    most: Annotated[int, typer.Option(min=0, help="Changes on the screen, largest first.")] = 20,
+    page: Annotated[str | None, typer.Option(metavar="FILE", help="HTML file for the comparison as a page.")] = None,
+    most: Annotated[
+        int, typer.Option(min=0, metavar="N", help="How many changes to show on the screen, the largest first.")
+    ] = 20,
     fail_on: Annotated[
-        int | None, typer.Option(min=1, help="Exit code 1 when at least as many variants changed class.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="End with exit code 1 when at least N variants changed class."),
     ] = None,
     debug: Debug = False,
 ) -> None:

@@ -6,38 +6,75 @@ from typing import Annotated, Literal
 
 import typer
 
-from raygen.cli.options import Debug, app, say, screen, stderr
+from raygen.cli.options import Debug, command, say, screen, stderr
 from raygen.errors import SettingsError
 from raygen.interpret.written_files import refuse_unwritable, write_json, write_text
 from raygen.settings import ClassSettings
 
-Scores = Annotated[str, typer.Option(help="A run's folder, or Parquet, CSV or TSV, also of another tool.")]
-LabelsFile = Annotated[
-    str | None, typer.Option("--labels", help="VCF, BCF or table; default: the scores' own columns.")
+Scores = Annotated[
+    str, typer.Option(metavar="PATH", help="Folder of a run; or scores as Parquet, CSV or TSV, also of another tool.")
 ]
-LabelField = Annotated[str | None, typer.Option(help="INFO field of the labels, e.g. CLNSIG.")]
-LabelColumn = Annotated[str | None, typer.Option(help="Column of the labels, instead of --label-field.")]
+LabelsFile = Annotated[
+    str | None,
+    typer.Option(
+        "--labels", metavar="FILE", help="VCF, BCF or table with the labels; default: the scores' own columns."
+    ),
+]
+LabelField = Annotated[str | None, typer.Option(metavar="NAME", help="INFO field that holds the labels, e.g. CLNSIG.")]
+LabelColumn = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Column that holds the labels, instead of --label-field.")
+]
 Positive = Annotated[
-    str, typer.Option(help="Labels that count as positive, by commas; default: ClinVar's pathogenic terms.")
+    str,
+    typer.Option(
+        metavar="LABELS",
+        show_default=False,
+        help="Labels that count as positive, by commas; default: ClinVar's pathogenic terms.",
+    ),
 ]
 Negative = Annotated[
-    str, typer.Option(help="Labels that count as negative, by commas; default: ClinVar's benign terms.")
+    str,
+    typer.Option(
+        metavar="LABELS",
+        show_default=False,
+        help="Labels that count as negative, by commas; default: ClinVar's benign terms.",
+    ),
 ]
-Higher = Annotated[bool, typer.Option("--higher-is-positive", help="Default: lower is, as for delta_llr.")]
-ScoreColumn = Annotated[str | None, typer.Option(help="Default: delta_llr.")]
+Higher = Annotated[
+    bool,
+    typer.Option("--higher-is-positive", help="Higher scores are positive; default: lower ones, as for delta_llr."),
+]
+ScoreColumn = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Column that holds the scores; default: delta_llr.")
+]
 By = Annotated[
-    list[str] | None, typer.Option("--by", help="Group by a column of either table, or variant_type; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--by",
+        metavar="NAME",
+        help="Also measure by group: a column of either table, or variant_type; may be repeated.",
+    ),
 ]
-AfColumn = Annotated[str | None, typer.Option(help="Column with allele frequencies: groups by their bins.")]
+AfColumn = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Column with allele frequencies; also measures by bins of them.")
+]
 Reference = Annotated[
     str | None,
-    typer.Option("--reference", help="FASTA, to left-align indels by; default: the run's own, if still there."),
+    typer.Option(
+        "--reference",
+        metavar="FASTA",
+        help="FASTA by which indels are left-aligned; default: the run's own, if still there.",
+    ),
 ]
-Replicates = Annotated[int, typer.Option("--bootstrap", min=0, help="Replicates for the intervals.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of the bootstrap and of the folds.")]
+Replicates = Annotated[
+    int, typer.Option("--bootstrap", metavar="N", min=0, help="How many bootstrap replicates the intervals are from.")
+]
+Seed = Annotated[
+    int, typer.Option(min=0, metavar="N", help="Seed of what is drawn at random: bootstrap replicates and folds.")
+]
 
 
-@app.command()
+@command("raygen evaluate --scores scores --labels clinvar.vcf.gz --label-field CLNSIG --page evaluation.html")
 def evaluate(
     scores: Scores,
     labels: LabelsFile = None,
@@ -52,12 +89,17 @@ def evaluate(
     reference: Reference = None,
     cut: Annotated[
         float | None,
-        typer.Option(help="Where to call, for the risk-coverage curve; default: the best for these labels."),
+        typer.Option(
+            metavar="SCORE",
+            help="Score that parts positive from negative calls, for risk against coverage; default: the best for these labels.",
+        ),
     ] = None,
     bootstrap: Replicates = 1000,
     seed: Seed = 0,
-    json_file: Annotated[str | None, typer.Option("--json", help="Write the numbers as JSON.")] = None,
-    page: Annotated[str | None, typer.Option(help="Write a page (HTML) with the curves.")] = None,
+    json_file: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="File for the numbers as JSON.")
+    ] = None,
+    page: Annotated[str | None, typer.Option(metavar="FILE", help="HTML file for a page with the curves.")] = None,
     debug: Debug = False,
 ) -> None:
     """Measure scores against labels: AUROC and AUPRC with intervals, overall and by group, and risk against coverage."""
@@ -90,10 +132,10 @@ def evaluate(
         say(f"page: {page}")
 
 
-@app.command()
+@command("raygen calibrate --scores scores --labels clinvar.vcf.gz --label-field CLNSIG --out calibration.json")
 def calibrate(
     scores: Scores,
-    out: Annotated[str, typer.Option("--out", help="JSON file for the calibration.")],
+    out: Annotated[str, typer.Option("--out", metavar="FILE", help="JSON file for the calibration.")],
     labels: LabelsFile = None,
     label_field: LabelField = None,
     label_column: LabelColumn = None,
@@ -103,14 +145,26 @@ def calibrate(
     score_column: ScoreColumn = None,
     reference: Reference = None,
     method: Annotated[
-        Literal["isotonic", "logistic"], typer.Option(help="logistic: two numbers, for few labels.")
+        Literal["isotonic", "logistic"],
+        typer.Option(help="How scores become probabilities; logistic: two numbers, for few labels."),
     ] = "isotonic",
     prior: Annotated[
-        float, typer.Option(help="Probability of being pathogenic before the score is known (Pejaver et al. 2022).")
+        float,
+        typer.Option(
+            metavar="P", help="Probability of being pathogenic before the score is known (Pejaver et al. 2022)."
+        ),
     ] = 0.0441,
-    folds: Annotated[int, typer.Option(min=2, help="Of the cross-validation.")] = 10,
-    min_window: Annotated[int, typer.Option(min=10, help="Labelled variants around a score, for its evidence.")] = 100,
-    bootstrap: Annotated[int, typer.Option("--bootstrap", min=100, help="Replicates for the bounds.")] = 1000,
+    folds: Annotated[int, typer.Option(min=2, metavar="N", help="How many folds the cross-validation has.")] = 10,
+    min_window: Annotated[
+        int,
+        typer.Option(
+            min=10, metavar="N", help="How many labelled variants around a score its evidence is from, at least."
+        ),
+    ] = 100,
+    bootstrap: Annotated[
+        int,
+        typer.Option("--bootstrap", metavar="N", min=100, help="How many bootstrap replicates the bounds are from."),
+    ] = 1000,
     seed: Seed = 0,
     debug: Debug = False,
 ) -> None:
@@ -140,12 +194,16 @@ def calibrate(
     say(f"calibration {found.digest}: {out}")
 
 
-@app.command()
+@command("raygen reclassify scores --calibration calibration.json --out reclassified")
 def reclassify(
     run: Annotated[str, typer.Argument(help="Folder of a finished run.", metavar="OUT")],
-    out: Annotated[str, typer.Option("--out", help="Folder for the same scores with other classes.")],
-    cuts: Annotated[str | None, typer.Option(help="Four ascending cut points in nats, e.g. -7,-3,-1,1.")] = None,
-    calibration: Annotated[str | None, typer.Option(help="File of raygen calibrate, for this fingerprint.")] = None,
+    out: Annotated[str, typer.Option("--out", metavar="FOLDER", help="Folder for the same scores with other classes.")],
+    cuts: Annotated[
+        str | None, typer.Option(metavar="CUTS", help="Four ascending cut points in nats, e.g. -7,-3,-1,1.")
+    ] = None,
+    calibration: Annotated[
+        str | None, typer.Option(metavar="FILE", help="File of raygen calibrate, for this fingerprint.")
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Give finished scores other classes, without a model."""
@@ -169,17 +227,27 @@ def reclassify(
     print_reclassified(done, screen)
 
 
-@app.command()
+@command("raygen card scores --check evaluation.json --out card.md")
 def card(
     run: Annotated[str, typer.Argument(help="Folder of a run.", metavar="OUT")],
-    run_id: Annotated[str | None, typer.Option("--run", help="Which run; default: the last one.")] = None,
-    check: Annotated[
-        list[str] | None, typer.Option(help="File of evaluate --json or of calibrate; may be repeated.")
+    run_id: Annotated[
+        str | None,
+        typer.Option(
+            "--run", metavar="RUN_ID", help="The run that the page is about; default: the latest one in the folder."
+        ),
     ] = None,
-    out: Annotated[str | None, typer.Option("--out", help="Markdown file; default: the screen.")] = None,
+    check: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE", help="File of evaluate --json or of calibrate, to be told on the page; may be repeated."
+        ),
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", metavar="FILE", help="Markdown file for the page; default: the screen.")
+    ] = None,
     debug: Debug = False,
 ) -> None:
-    """Print a page about a run's scores: intended use, model, what they were checked on, what not, limits."""
+    """Print a page about a run's scores: intended use, model, what they were checked on and what not, limits."""
     refuse_unwritable([out])
     from raygen.interpret.card import make_card
 

@@ -7,17 +7,21 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from raygen.cli.options import AllowUnvalidated, Config, Debug, Overrides, app, say, screen
+from raygen.cli.options import AllowUnvalidated, Config, Debug, Group, Overrides, app, command, say, screen
 from raygen.settings import dump_settings, load_settings, refuse_missing_files
 
-config_app = typer.Typer(help="Look at a settings file without running it.", no_args_is_help=True)
+config_app = typer.Typer(help="Look at a settings file without running it.", cls=Group, no_args_is_help=True)
 app.add_typer(config_app, name="config")
 
 
-@app.command()
+@command("raygen doctor --model my-checkpoint")
 def doctor(
-    model: Annotated[str, typer.Option(help="The model to try.")] = "demo",
-    device: Annotated[str, typer.Option(help="auto, cuda or cpu.")] = "auto",
+    model: Annotated[
+        str, typer.Option(metavar="NAME", help="The model to try: demo, a folder with a checkpoint, or a hub id.")
+    ] = "demo",
+    device: Annotated[
+        str, typer.Option(metavar="auto|cuda|cpu", help="Where the model runs; auto: a GPU where there is one.")
+    ] = "auto",
     allow_unvalidated: AllowUnvalidated = False,
     debug: Debug = False,
 ) -> None:
@@ -32,23 +36,24 @@ def doctor(
         raise typer.Exit(3)
 
 
-@config_app.command("show")
+@command("raygen config show run.yaml", name="show", on=config_app)
 def config_show(config: Config = None, overrides: Overrides = None, debug: Debug = False) -> None:
-    """Print the settings with every default written out."""
+    """Print every setting with its description and its value; without a file: the defaults."""
     screen.print(escape(dump_settings(load_settings(config, overrides or [], complete=False))), end="", soft_wrap=True)
 
 
-@config_app.command("check")
+@command("raygen config check run.yaml", name="check", on=config_app)
 def config_check(
     config: Config = None,
     no_files: Annotated[
-        bool, typer.Option("--no-files", help="Settings only: the files they name may be on another machine.")
+        bool,
+        typer.Option("--no-files", help="Check the settings only; the files that they name may be on another machine."),
     ] = False,
     overrides: Overrides = None,
     debug: Debug = False,
 ) -> None:
-    """List every fault of a settings file, without running it; files that it names must be there."""
+    """List every error in a settings file without running it, and look whether the files that it names are there."""
     settings = load_settings(config, overrides or [])
     if not no_files:
         refuse_missing_files(settings)
-    say(f"{config or 'The settings'}: nothing to put right.")
+    say(f"{config or 'The settings'}: no errors.")

@@ -8,25 +8,36 @@ from typing import Annotated
 
 import typer
 
-from raygen.cli.options import Debug, app, say, stderr
+from raygen.cli.options import Debug, command, say, stderr
+from raygen.number_of import number_of
 
 
-@app.command()
+@command("raygen convert evo2_7b.pt --to evo2_7b")
 def convert(
     checkpoint: Annotated[
-        str, typer.Argument(help="A .pt file, the first of its parts, a folder that holds one, or a hub id.")
+        str,
+        typer.Argument(
+            metavar="CHECKPOINT", help="A .pt file, the first of its parts, a folder that holds one, or a hub id."
+        ),
     ],
-    to: Annotated[str, typer.Option("--to", help="Folder to write: config.json and safetensors.")],
+    to: Annotated[
+        str, typer.Option("--to", metavar="FOLDER", help="Folder for what is written: config.json and safetensors.")
+    ],
     model: Annotated[
-        str | None, typer.Option(help="Which published checkpoint it is, e.g. evo2_7b; default by its name.")
+        str | None,
+        typer.Option(metavar="NAME", help="Which published checkpoint it is, e.g. evo2_7b; default: by its name."),
     ] = None,
     like: Annotated[
-        str | None, typer.Option(help="The published checkpoint that it was fine-tuned from and is built like.")
+        str | None,
+        typer.Option(metavar="NAME", help="The published checkpoint that it was fine-tuned from and is built like."),
     ] = None,
     config: Annotated[
-        str | None, typer.Option(help="The configuration as YAML or JSON, with the keys of the public reference.")
+        str | None,
+        typer.Option(metavar="FILE", help="Its configuration, as YAML or JSON, with the keys of the public reference."),
     ] = None,
-    revision: Annotated[str | None, typer.Option(help="Of a hub id.")] = None,
+    revision: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Revision (branch, tag or commit) of a hub id.")
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Turn a published Evo 2 checkpoint (.pt) into a folder that --model takes."""
@@ -34,9 +45,9 @@ def convert(
 
     with stderr.status(f"converting {checkpoint}"):
         made = convert_named(checkpoint, Path(to), model=model, like=like, config_file=config, revision=revision)
-    files = "1 file" if made.num_files == 1 else f"{made.num_files} files"
+    files = number_of(made.num_files, "file")
     size = f"{made.num_bytes / 1e9:.1f} GB" if made.num_bytes >= 1e9 else f"{made.num_bytes / 1e6:.1f} MB"
-    say(f"{made.num_tensors:,} tensors, {size} in {files}: {made.folder}")
+    say(f"{number_of(made.num_tensors, 'tensor')}, {size} in {files}: {made.folder}")
     for remark in made.remarks:
         say(remark)
     say(f"Next: raygen score --model {shlex.quote(str(made.folder))} ...")

@@ -1,15 +1,46 @@
-"""What all commands share: the app, the two consoles, and the options that more than one of them takes."""
+"""What all commands share: the app, how a command's help looks, the two consoles, and the options that more than one takes."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from typer.core import TyperCommand, TyperGroup
+
+EXIT_CODES = (
+    "Exit codes: 0 done; 2 the command or the settings are wrong; 3 the input cannot be used; 4 stopped before everything was "
+    "done, and the same command goes on from there."
+)
+SETTINGS = "`raygen config show` lists every setting that a settings file and --set can hold, with its default."
+
+
+class _FlagsWithoutValues:
+    """``--debug <bool>`` would say that a value follows, which would then be taken for the next argument."""
+
+    def get_params(self, ctx: Any) -> Any:
+        params = super().get_params(ctx)  # type: ignore[misc]
+        for param in params:
+            if getattr(param, "is_flag", False):
+                param.metavar = ""
+        return params
+
+
+class _Command(_FlagsWithoutValues, TyperCommand):
+    pass
+
+
+class Group(_FlagsWithoutValues, TyperGroup):
+    """A command that has commands."""
+
 
 app = typer.Typer(
     help="Rescore genomic variants with DNA language models.",
+    epilog="Start with `raygen demo`; `raygen COMMAND --help` has an example of each command.",
+    cls=Group,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -18,25 +49,52 @@ app = typer.Typer(
 screen = Console(highlight=False)
 stderr = Console(stderr=True, highlight=False)
 
-Config = Annotated[str | None, typer.Argument(help="Settings as YAML; flags and --set go over it.", show_default=False)]
-Overrides = Annotated[list[str] | None, typer.Option("--set", help="One setting, e.g. --set window.left=1024.")]
-Out = Annotated[str | None, typer.Option("--out", help="Folder for the results.")]
+Config = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="CONFIG.yaml", help="Settings as YAML; what flags and --set say holds over it.", show_default=False
+    ),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="One setting, e.g. --set window.left=1024 or --set input.circular=MT; may be repeated.",
+    ),
+]
+Out = Annotated[str | None, typer.Option("--out", metavar="FOLDER", help="Folder for the results.")]
 ReferenceOption = Annotated[
-    str | None, typer.Option("--reference", help="FASTA of the variants' assembly, plain or bgzip.")
+    str | None,
+    typer.Option("--reference", metavar="FASTA", help="FASTA of the variants' assembly, plain or bgzip."),
 ]
 VariantsOption = Annotated[
-    list[str] | None, typer.Option("--variants", help="Parquet or VCF, files or folders; may be repeated.")
+    list[str] | None,
+    typer.Option("--variants", metavar="PATH", help="Parquet or VCF, a file or a folder; may be repeated."),
 ]
-ModelOption = Annotated[str | None, typer.Option("--model", help="demo, a folder with a checkpoint, or a hub id.")]
+MODEL_HELP = "demo (for trying the software), a folder with a checkpoint, or a hub id."
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME", help=MODEL_HELP + r" \[default: demo]", show_default=False),
+]
 AllowUnvalidated = Annotated[
-    bool, typer.Option("--allow-unvalidated", help="Take a model whose published numbers need FP8, too.")
+    bool,
+    typer.Option(
+        "--allow-unvalidated", help="Also take a model whose published numbers need FP8; every row is flagged."
+    ),
 ]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
-def number_of(count: int, noun: str) -> str:
-    """``1 file``, ``2,000 files``."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+def command(example: str, name: str | None = None, on: typer.Typer = app) -> Callable[[Callable[..., None]], Any]:
+    """Register a command whose help ends with an example, the exit codes and where all settings are listed."""
+
+    def register(function: Callable[..., None]) -> Any:
+        takes_settings = "overrides" in inspect.signature(function).parameters
+        parts = [f"Example: {example}", EXIT_CODES, *([SETTINGS] if takes_settings else [])]
+        return on.command(name, cls=_Command, epilog="\n\n".join(parts))(function)
+
+    return register
 
 
 def say(line: str) -> None:

@@ -11,38 +11,43 @@ from raygen.cli.options import (
     Config,
     Debug,
     ModelOption,
-    Out,
     Overrides,
     ReferenceOption,
     VariantsOption,
-    app,
+    command,
     screen,
     stderr,
 )
 from raygen.settings import LandingSettings, Settings, load_settings, refuse_missing_files
 
 
-@app.command()
+@command("raygen plan --variants cohort.vcf.gz --reference hg38.fa --model togethercomputer/evo-1-8k-base")
 def plan(
     config: Config = None,
     variants: VariantsOption = None,
     reference: ReferenceOption = None,
     model: ModelOption = None,
-    out: Out = None,
+    out: Annotated[
+        str | None,
+        typer.Option("--out", metavar="FOLDER", help="Folder of the run's results; a plan writes nothing into it."),
+    ] = None,
     measure: Annotated[
-        bool, typer.Option("--measure", help="Time a few batches on this machine first, and keep the speed.")
+        bool,
+        typer.Option("--measure", help="Time a few batches on this machine first, and keep the speed for later plans."),
     ] = False,
-    price: Annotated[float | None, typer.Option(min=0, help="US dollars for a device and hour.")] = None,
+    price: Annotated[
+        float | None, typer.Option(min=0, metavar="DOLLARS", help="US dollars that one device costs an hour.")
+    ] = None,
     overrides: Overrides = None,
     debug: Debug = False,
 ) -> None:
     """Say what a run would cost before it is run: tokens, memory, hours, money, and what cheaper windows would save."""
     given = {
         "input.variants": variants or None,
-        "landing.folder": "" if variants else None,  # a night's settings, but for these variants
         "input.reference": reference,
         "model.name": model,
         "output.path": out or (None if config else "not-written"),
+        **({"landing.folder": ""} if variants else {}),  # a night's settings, but for these variants
     }
     settings = load_settings(config, overrides or [], given)
     refuse_missing_files(settings)

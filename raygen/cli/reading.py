@@ -6,17 +6,27 @@ from typing import Annotated, Any
 
 import typer
 
-from raygen.cli.options import Debug, ModelOption, Overrides, ReferenceOption, app, say, screen
+from raygen.cli.options import Debug, ModelOption, Overrides, ReferenceOption, command, say, screen
 from raygen.errors import InputError, SettingsError
 from raygen.settings import Settings, load_settings
 
 
-@app.command()
+@command("raygen report scores --price-per-hour 2.50")
 def report(
-    out: Annotated[str, typer.Argument(help="Folder of one or more runs.")],
-    run: Annotated[str | None, typer.Option("--run", help="Whose manifest is told; default: the latest run.")] = None,
+    out: Annotated[str, typer.Argument(metavar="OUT", help="Folder of one or more runs.")],
+    run: Annotated[
+        str | None,
+        typer.Option(
+            "--run", metavar="RUN_ID", help="The run that the page is about; default: the latest one in the folder."
+        ),
+    ] = None,
     price_per_hour: Annotated[
-        float | None, typer.Option(min=0, help="Of all that the run held, in any currency: adds what it cost.")
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="PRICE",
+            help="What all machines of the run cost an hour, in any currency; adds the cost to the page.",
+        ),
     ] = None,
     debug: Debug = False,
 ) -> None:
@@ -26,15 +36,20 @@ def report(
     say(f"report: {write_report(out, run, price_per_hour)}")
 
 
-@app.command()
+@command("raygen explain 17-43094464-T-C --like scores --out explained.svg")
 def explain(
-    variant: Annotated[str, typer.Argument(help="chrom-pos-ref-alt, e.g. MT-3243-A-G.")],
+    variant: Annotated[str, typer.Argument(metavar="VARIANT", help="Variant as chrom-pos-ref-alt, e.g. MT-3243-A-G.")],
     reference: ReferenceOption = None,
     model: ModelOption = None,
     like: Annotated[
-        str | None, typer.Option("--like", help="Folder of a run: its model, reference, window and strand are taken.")
+        str | None,
+        typer.Option(
+            "--like", metavar="OUT", help="Folder of a run whose model, reference, window and strand are taken."
+        ),
     ] = None,
-    out: Annotated[str | None, typer.Option("--out", help="Picture to write: FILE.svg or FILE.png.")] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", metavar="FILE", help="Picture to write: FILE.svg or FILE.png.")
+    ] = None,
     overrides: Overrides = None,
     debug: Debug = False,
 ) -> None:
@@ -64,6 +79,7 @@ def explain(
         )
     row = parse_variant(variant, opened, settings.input.max_allele_length)
 
+    from raygen.model.cards import demo_warning
     from raygen.scoring.explain import explain_variant
     from raygen.scoring.fingerprint import fingerprint
     from raygen.scoring.likelihood import load_model
@@ -81,6 +97,8 @@ def explain(
     own = fingerprint(loaded.loaded, fitted, window.strand, settings.input.circular)
     about = f"model {loaded.name}, {window_in_words(fitted)}, strand {window.strand}, fingerprint {own}"
     say(about)
+    if warning := demo_warning(loaded.name, settings.input.domain):
+        say(f"warning: {warning}")
     if stored and stored != own:
         say(
             f"warning: the scores of {like} have the fingerprint {stored}, so theirs may differ from what is shown here."
@@ -126,6 +144,7 @@ def _as_in(out: str, overrides: list[str], given: dict[str, str | None]) -> tupl
     taken: dict[str, Any] = {
         "input.reference": resolved["reference"],
         "input.circular": resolved["circular"],
+        "input.domain": of_run["input"].get("domain"),
         "model.name": resolved["model_source"],
         "model.revision": resolved["revision"],
         "model.dtype": of_run["model"]["dtype"],

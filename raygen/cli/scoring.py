@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from raygen.cli.options import (
+    MODEL_HELP,
     AllowUnvalidated,
     Config,
     Debug,
@@ -17,21 +18,22 @@ from raygen.cli.options import (
     Overrides,
     ReferenceOption,
     VariantsOption,
-    app,
+    command,
     say,
     screen,
     stderr,
 )
 from raygen.errors import SettingsError
+from raygen.number_of import number_of
 from raygen.settings import Settings, load_settings, refuse_missing_files
 
 if TYPE_CHECKING:
     from raygen.variants.ingest import IngestResult
 
 
-@app.command()
+@command("raygen demo --out my-demo")
 def demo(
-    out: Annotated[str, typer.Option("--out", help="Folder for the results.")] = "raygen-demo",
+    out: Annotated[str, typer.Option("--out", metavar="FOLDER", help="Folder for the results.")] = "raygen-demo",
     debug: Debug = False,
 ) -> None:
     """Run the main job on what ships with the package: no network, no GPU."""
@@ -49,34 +51,45 @@ def demo(
         low, high = found.auroc_interval
         say(
             f"stop_gained against synonymous_variant: AUROC {found.auroc:.3f} ({low:.3f} to {high:.3f}), "
-            f"{found.num_positive:,} against {found.num_negative:,} variants"
+            f"{found.num_positive:,} against {number_of(found.num_negative, 'variant')}"
         )
     _report(result.output, result.run_id)
     say(f"\nNext: raygen score --variants YOUR.vcf.gz --reference YOUR.fa --model YOUR_MODEL --out {out}-mine")
 
 
-@app.command()
+@command("raygen ingest cohort.vcf.gz --reference hg38.fa --source-column AF --out ingested")
 def ingest(
     vcf: Annotated[
-        list[str], typer.Argument(help="VCF, VCF.gz, BCF or Parquet, several at once; or one settings file.")
+        list[str],
+        typer.Argument(metavar="INPUT", help="VCF, VCF.gz, BCF or Parquet files or folders; or one settings file."),
     ],
     reference: ReferenceOption = None,
     out: Annotated[
-        str | None, typer.Option("--out", help="Folder for variants/ and rejects/; not needed with a settings file.")
+        str | None,
+        typer.Option(
+            "--out", metavar="FOLDER", help="Folder for variants/ and rejects/; not needed with a settings file."
+        ),
     ] = None,
-    max_allele_length: Annotated[int, typer.Option(min=1, help="Longer alleles are rejected, in bases.")] = 1000,
+    max_allele_length: Annotated[
+        int, typer.Option(min=1, metavar="BASES", help="Alleles of more bases are rejected.")
+    ] = 1000,
     source_column: Annotated[
-        list[str] | None, typer.Option(help="INFO field or column to carry along; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="INFO field or column to carry through to the scores; may be repeated."),
     ] = None,
     haplotype_column: Annotated[
-        str | None, typer.Option(help="INFO field or column that names an allele's haplotype.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="INFO field or column that names an allele's haplotype; its alleles are scored together, too.",
+        ),
     ] = None,
     overrides: Overrides = None,
     debug: Debug = False,
 ) -> None:
-    """Turn VCF, VCF.gz or BCF into normalised, checked VARIANTS (and REJECTS) in Parquet.
+    """Normalise and check the variants of VCF, BCF or Parquet files, and write them as Parquet, beside those rejected.
 
-    With a settings file: its input, where `raygen score` with the same file looks for it.
+    With a settings file its input is read, and goes where `raygen score` with the same file looks for it.
     """
     if vcf[0].endswith((".yaml", ".yml")):
         if len(vcf) > 1 or source_column or haplotype_column or max_allele_length != 1000:
@@ -114,15 +127,21 @@ def _ingest_with_progress(work: Callable[[Callable[[int], None]], IngestResult])
     from raygen.interpret.summary import print_ingest
 
     with stderr.status("reading") as status:
-        result = work(lambda count: status.update(f"reading: {count:,} records"))
+        result = work(lambda count: status.update(f"reading: {number_of(count, 'record')}"))
     print_ingest(result, screen)
 
 
-@app.command()
+@command("raygen score --variants cohort.vcf.gz --reference hg38.fa --model my-checkpoint --out scores")
 def score(
     config: Config = None,
     variants: VariantsOption = None,
-    pairs: Annotated[list[str] | None, typer.Option(help="Parquet with pair_id, wt_sequence, mut_sequence.")] = None,
+    pairs: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATH",
+            help="Parquet with pair_id, wt_sequence, mut_sequence, instead of --variants; may be repeated.",
+        ),
+    ] = None,
     reference: ReferenceOption = None,
     model: ModelOption = None,
     out: Out = None,
@@ -164,13 +183,17 @@ def _report(output: str, run_id: str) -> None:
         say(f"warning: the report was not written: {error} `raygen report {output}` tries again.")
 
 
-@app.command()
+@command("raygen saturate --region 17:43093000-43094000 --reference hg38.fa --model my-checkpoint --out brca1")
 def saturate(
-    region: Annotated[str, typer.Option(help="chrom:start-end, 1-based, both ends included, as samtools.")],
-    reference: Annotated[str, typer.Option("--reference", help="FASTA of the region's assembly, plain or bgzip.")],
+    region: Annotated[
+        str, typer.Option(metavar="CHROM:START-END", help="Region, 1-based, both ends included, as for samtools.")
+    ],
+    reference: Annotated[
+        str, typer.Option("--reference", metavar="FASTA", help="FASTA of the region's assembly, plain or bgzip.")
+    ],
     model: ModelOption = None,
-    out: Annotated[str, typer.Option("--out", help="Folder for the results.")] = "raygen-saturation",
-    deletions: Annotated[bool, typer.Option("--deletions", help="Every deletion of one base, too.")] = False,
+    out: Annotated[str, typer.Option("--out", metavar="FOLDER", help="Folder for the results.")] = "raygen-saturation",
+    deletions: Annotated[bool, typer.Option("--deletions", help="Score every deletion of one base, too.")] = False,
     overrides: Overrides = None,
     debug: Debug = False,
 ) -> None:
@@ -187,23 +210,44 @@ def saturate(
     say(f"picture: {done.page}")
 
 
-@app.command("compare-windows")
+@command(
+    "raygen compare-windows --variants cohort.vcf.gz --reference hg38.fa --windows 4096+4096,4096+256@2048",
+    name="compare-windows",
+)
 def compare_windows(
-    variants: Annotated[list[str], typer.Option(help="Parquet or VCF, files or folders; may be repeated.")],
-    reference: Annotated[str, typer.Option("--reference", help="FASTA of the variants' assembly, plain or bgzip.")],
-    model: Annotated[str, typer.Option(help="demo, a folder with a checkpoint, or a hub id.")] = "demo",
-    sample: Annotated[int, typer.Option(min=2, help="Variants to score under each window.")] = 200,
+    variants: Annotated[
+        list[str], typer.Option(metavar="PATH", help="Parquet or VCF, a file or a folder; may be repeated.")
+    ],
+    reference: Annotated[
+        str, typer.Option("--reference", metavar="FASTA", help="FASTA of the variants' assembly, plain or bgzip.")
+    ],
+    model: Annotated[str, typer.Option(metavar="NAME", help=MODEL_HELP)] = "demo",
+    sample: Annotated[
+        int, typer.Option(min=2, metavar="N", help="How many variants to score under each window.")
+    ] = 200,
     windows: Annotated[
-        str, typer.Option(help="left+right or left+right@stride, by commas; the first is the baseline.")
+        str,
+        typer.Option(
+            metavar="WINDOWS",
+            help="Windows to compare, by commas: left+right, or left+right@stride on a grid, e.g. 4096+4096,4096+256@2048; "
+            "the first is the baseline. Default: some that suit the model.",
+            show_default=False,
+        ),
     ] = "",
     strand: Annotated[
-        Literal["forward", "reverse", "both"], typer.Option(help="both: the mean of the two.")
+        Literal["forward", "reverse", "both"], typer.Option(help="Strand to read; both: the mean of the two.")
     ] = "forward",
-    circular: Annotated[list[str] | None, typer.Option(help="A contig without ends; may be repeated.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the sample.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cuda or cpu.")] = "auto",
+    circular: Annotated[
+        list[str] | None, typer.Option(metavar="CONTIG", help="A contig without ends, e.g. MT; may be repeated.")
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Seed of the random sample; another one draws other variants.")
+    ] = 0,
+    device: Annotated[
+        str, typer.Option(metavar="auto|cuda|cpu", help="Where the model runs; auto: a GPU where there is one.")
+    ] = "auto",
     allow_unvalidated: AllowUnvalidated = False,
-    out: Annotated[str | None, typer.Option("--out", help="JSON file for the table.")] = None,
+    out: Annotated[str | None, typer.Option("--out", metavar="FILE", help="JSON file for the table.")] = None,
     debug: Debug = False,
 ) -> None:
     """Score a sample of variants under several windows: how far ranks and classes agree, and what each costs."""

@@ -6,15 +6,28 @@ from typing import Annotated
 
 import typer
 
-from raygen.cli.options import Config, Debug, ModelOption, Out, Overrides, ReferenceOption, app, number_of, say, screen
+from raygen.cli.options import (
+    Config,
+    Debug,
+    ModelOption,
+    Out,
+    Overrides,
+    ReferenceOption,
+    command,
+    say,
+    screen,
+)
 from raygen.errors import InputError, SettingsError
+from raygen.number_of import number_of
 from raygen.settings import load_settings, refuse_missing_files
 
 
-@app.command()
+@command("raygen nightly nightly.yaml --landing incoming --out table")
 def nightly(
     config: Config = None,
-    landing: Annotated[str | None, typer.Option(help="Folder into which VCF or Parquet files are put.")] = None,
+    landing: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Folder into which new VCF or Parquet files are put.")
+    ] = None,
     reference: ReferenceOption = None,
     model: ModelOption = None,
     out: Out = None,
@@ -36,14 +49,14 @@ def nightly(
         faults |= night.set_aside
     if faults:
         lines = "\n".join(f"  {name}: {reason}" for name, reason in faults.items())
-        raise InputError(f"{len(faults)} of the landing files could not be used, all others are done:\n{lines}")
+        raise InputError(f"{number_of(len(faults), 'landing file')} could not be used, all others are done:\n{lines}")
 
 
-@app.command()
+@command("raygen compact scores")
 def compact(
-    out: Annotated[str, typer.Argument(help="Folder of a run, or of nights.")],
-    rows: Annotated[int, typer.Option(min=1, help="Wanted of a file.")] = 1 << 19,
-    full: Annotated[bool, typer.Option("--full", help="Rewrite the large files, too.")] = False,
+    out: Annotated[str, typer.Argument(metavar="OUT", help="Folder of a run, or of nights.")],
+    rows: Annotated[int, typer.Option(min=1, metavar="N", help="How many rows a file should hold.")] = 1 << 19,
+    full: Annotated[bool, typer.Option("--full", help="Also rewrite files that are large enough.")] = False,
     debug: Debug = False,
 ) -> None:
     """Merge many small files of scores into fewer, larger, sorted ones; readers are not disturbed."""
@@ -63,9 +76,9 @@ def compact(
         )
 
 
-@app.command()
+@command("raygen verify scores")
 def verify(
-    out: Annotated[str, typer.Argument(help="Folder of a run, or of nights.")],
+    out: Annotated[str, typer.Argument(metavar="OUT", help="Folder of a run, or of nights.")],
     debug: Debug = False,
 ) -> None:
     """Check checksums, schema, order, uniqueness and conservation of a table, and list every fault (exit code 3)."""
@@ -87,10 +100,17 @@ def verify(
         raise InputError(f"{number_of(faults, 'fault')} in {out}, listed above.")
 
 
-@app.command()
+@command("raygen rollback scores --run 20261121T213045Z-3f2a9c")
 def rollback(
-    out: Annotated[str, typer.Argument(help="Folder of a run, or of the table of a fingerprint.")],
-    run: Annotated[str, typer.Option("--run", help="This run is taken back, and all after it.")],
+    out: Annotated[
+        str, typer.Argument(metavar="OUT", help="Folder of a run, or of one table of nights (OUT/fingerprint).")
+    ],
+    run: Annotated[
+        str,
+        typer.Option(
+            "--run", metavar="RUN_ID", help="The run that is taken back, with all after it; its name is in OUT/runs."
+        ),
+    ],
     debug: Debug = False,
 ) -> None:
     """Take the latest runs back, in the files and in the Iceberg table, as if they had never been."""
@@ -101,7 +121,8 @@ def rollback(
     if len(paths) > 1:
         raise SettingsError(f"{out} holds {len(paths)} tables. Name one: {', '.join(paths)}.")
     done = run_rollback(paths[0], run)
-    say(f"{done.num_rows:,} rows of {len(done.runs):,} runs were taken back: {', '.join(done.runs)}")
+    taken = f"{number_of(done.num_rows, 'row')} of {number_of(len(done.runs), 'run')}"
+    say(f"Taken back: {taken}: {', '.join(done.runs)}")
     if done.snapshot:
         say(f"Iceberg: {done.snapshot}")
     if done.files:

@@ -8,6 +8,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.table import Table
 
+from raygen.number_of import number_of
 from raygen.sequence.window_choices import window_text
 from raygen.sequence.windows import Window
 
@@ -110,7 +111,7 @@ def _say_input(estimate: PlannedRun, console: Console) -> None:
     grid = f" on a grid of {window.stride:,}" if window.stride else ""
     about = "" if estimate.num_planned == estimate.num_variants else "about "
     console.print(
-        f"{about}{estimate.num_variants:,} variants, window {window.left:,}+{window.right:,} bases{grid}, "
+        f"{about}{number_of(estimate.num_variants, 'variant')}, window {window.left:,}+{window.right:,} bases{grid}, "
         f"strand {estimate.strand}",
         soft_wrap=True,
     )

@@ -19,6 +19,7 @@ from raygen.interpret.export_vcf import annotate_vcf, write_sites
 from raygen.interpret.info_fields import DEFAULT_FIELDS, DEFAULT_PREFIX, info_fields
 from raygen.interpret.run_facts import RunFacts, reference_lengths, refuse_pairs, run_facts
 from raygen.interpret.score_lookup import AlleleMatcher, reference_for
+from raygen.number_of import number_of
 from raygen.tables.place import refuse_unwritable
 from raygen.tables.score_index import ScoreIndex
 from raygen.tables.table_files import TABLE_SUFFIXES
@@ -102,13 +103,13 @@ def export_scores(
 def print_export(done: Exported, console: Console) -> None:
     """Counts, what is missing and why, and where the files are."""
     if done.num_alleles is None:
-        console.print(f"{done.num_rows:,} scores")
+        console.print(number_of(done.num_rows, "score"))
     else:
         missing = "".join(
             f" + {number:,} {reason}" for reason, number in sorted(done.missing.items(), key=lambda one: -one[1])
         )
         console.print(
-            f"{done.num_rows:,} records, {done.num_alleles:,} alleles = {done.num_scored:,} with a score{missing}",
+            f"{number_of(done.num_rows, 'record')}, {number_of(done.num_alleles, 'allele')} = {done.num_scored:,} with a score{missing}",
             soft_wrap=True,
             markup=False,
         )

@@ -22,6 +22,7 @@ from rich.table import Table
 from raygen.errors import SettingsError
 from raygen.interpret.calibrate import CALIBRATED_COLUMNS, Calibration, summary
 from raygen.interpret.classify import CLASSES, class_index, classify, cuts_as_json, cuts_as_text, cuts_from_text
+from raygen.number_of import number_of
 from raygen.tables.accounts import RECLASSIFIED
 from raygen.tables.fingerprints import no_scores
 from raygen.tables.layout import Identity, RunFolder, ScoreFile
@@ -219,7 +220,10 @@ def print_reclassified(done: Reclassified, console: Console) -> None:
         table.add_row(name, f"{count:,}", f"{count / max(done.rows, 1):.1%}")
     console.print(table)
     moved = sum(done.changed.values())
-    lines = [f"abstained on: {done.abstained:,} rows", f"{moved:,} of {done.rows:,} rows changed class"]
+    lines = [
+        f"abstained on: {number_of(done.abstained, 'row')}",
+        f"{moved:,} of {number_of(done.rows, 'row')} changed class",
+    ]
     for (before, after), count in sorted(done.changed.items(), key=lambda item: -item[1]):
         lines.append(f"  {count:,} from {before} to {after}")
     if done.already:

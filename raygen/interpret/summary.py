@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from raygen.interpret.classify import CLASSES
+from raygen.number_of import number_of
 from raygen.tables.manifest import Counts
 
 if TYPE_CHECKING:
@@ -63,11 +64,11 @@ def print_summary(run: FinishedRun, console: Console) -> None:
     if counts.rejected:
         console.print(_reason_table(counts.rejected))
     for flag, number in sorted(counts.flags.items()):
-        console.print(f"flag {flag}: {number:,} rows", soft_wrap=True)
+        console.print(f"flag {flag}: {number_of(number, 'row')}", soft_wrap=True)
     if counts.abstained:
-        console.print(f"abstained on: {counts.abstained:,} rows")
+        console.print(f"abstained on: {number_of(counts.abstained, 'row')}")
     console.print(
-        f"{counts.alleles_in:,} alleles in = {counts.scored:,} scored + {counts.num_rejected:,} rejected"
+        f"{number_of(counts.alleles_in, 'allele')} in = {counts.scored:,} scored + {counts.num_rejected:,} rejected"
         f" + {counts.already_scored:,} already scored",
         soft_wrap=True,
     )
@@ -94,11 +95,11 @@ def print_night(night: FinishedNight, console: Console) -> None:
         if counts.rejected:
             console.print(_reason_table(counts.rejected))
         console.print(
-            f"from {len(night.files):,} landing file{'s' * (len(night.files) != 1)}: {counts.alleles_in:,} alleles in = {counts.scored:,} scored + "
+            f"from {number_of(len(night.files), 'landing file')}: {number_of(counts.alleles_in, 'allele')} in = {counts.scored:,} scored + "
             f"{counts.num_rejected:,} rejected + {counts.already_scored:,} already scored",
             soft_wrap=True,
         )
-    console.print(f"table: {night.table}, {night.num_rows:,} rows", soft_wrap=True, markup=False)
+    console.print(f"table: {night.table}, {number_of(night.num_rows, 'row')}", soft_wrap=True, markup=False)
     for name, page in night.pages.items():
         console.print(f"{name}: {page}", soft_wrap=True, markup=False)
     if night.record:
@@ -112,7 +113,8 @@ def print_ingest(result: IngestResult, console: Console) -> None:
     if result.rejects:
         console.print(_reason_table(result.rejects))
     console.print(
-        f"{result.num_records:,} records, {result.num_alleles:,} alleles in = {result.num_variants:,} variants"
+        f"{number_of(result.num_records, 'record')}, {number_of(result.num_alleles, 'allele')} in = "
+        f"{number_of(result.num_variants, 'variant')}"
         f" + {sum(result.rejects.values()):,} rejected",
         soft_wrap=True,
     )

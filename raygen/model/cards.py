@@ -77,6 +77,16 @@ def all_cards() -> list[ModelCard]:
     return sorted(cards, key=lambda card: card.name)
 
 
+def demo_warning(name: str, domain: str | None) -> str | None:
+    """What to say of scores by the model that ships, which is also the default, where nobody declared what they are of."""
+    if name != "demo" or domain is not None:
+        return None
+    return (
+        "the model is demo, which is small and knows animal mitochondria only: on anything else its scores mean nothing. "
+        "Name the model that should score: model.name (--model)."
+    )
+
+
 def is_off_label(domain: str | None, trained_on: Sequence[str] | None) -> bool:
     """Whether a declared domain is not among those of a model; never where either is not known."""
     return domain is not None and trained_on is not None and domain not in trained_on

@@ -35,6 +35,7 @@ from raygen.model.cards import ModelCard
 from raygen.model.checkpoint import INDEX_FILE, check_checkpoint, expected_shapes, named_fault
 from raygen.model.evo2 import Evo2Config, stays_in_float32
 from raygen.model.families import EMBEDDING, PREFIX, UNEMBEDDING
+from raygen.number_of import number_of
 
 MAX_SHARD_BYTES = 5 * 10**9
 _PART = re.compile(r"(?P<whole>.+\.pt)\.part(?P<number>\d+)")
@@ -241,7 +242,7 @@ def _skipped(stored: Mapping[str, Any], config: Evo2Config) -> tuple[set[str], l
         names = {name for name in stored if name.endswith(f".{ending}")}
         skipped |= names
         if names:
-            remarks.append(f"Not taken over: {len(names)} entries .{ending} ({meaning}).")
+            remarks.append(f"Not taken over: {number_of(len(names), 'entry', 'entries')} .{ending} ({meaning}).")
     unembedding, embedding = (name.removeprefix(PREFIX) for name in (UNEMBEDDING, EMBEDDING))
     if config.tie_embeddings and isinstance(stored.get(unembedding), Tensor):
         skipped.add(unembedding)

@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 
 from raygen.cache import cache_folder
 from raygen.errors import InputError
+from raygen.number_of import number_of
 from raygen.pipeline.cluster import remote_address, session
 from raygen.pipeline.landing import LandedFile, changed_since, look_at, where_to_read
 from raygen.pipeline.night_lock import night_lock
@@ -93,7 +94,7 @@ def run_nights(settings: Settings, say: Say = print) -> Iterator[NightResult]:
             held.enter_context(session(settings.cluster.address))
         night = _Night(settings, tables, reference, *fingerprint_and_window(settings), say)
         for plan in night.stopped():
-            say(f"A night over {len(plan.files):,} files had stopped; it is finished first.")
+            say(f"A night over {number_of(len(plan.files), 'file')} had stopped; it is finished first.")
             yield night.finish(plan)
         yield night.tonight()
 

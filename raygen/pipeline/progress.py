@@ -20,6 +20,11 @@ _SECONDS_BETWEEN_LINES = 30.0
 _SECONDS_BETWEEN_LOOKS = 5.0
 
 
+def time_left(seconds: float) -> str:
+    """``3 min left``; ``40 s left`` within the last minute and a half."""
+    return f"{seconds:,.0f} s left" if seconds < 90 else f"{seconds / 60:,.0f} min left"
+
+
 class RunProgress:
     """Counts variants and tokens as shards are committed."""
 
@@ -76,5 +81,5 @@ class RunProgress:
         self._bar.update(self._task, completed=rows, rates=rates)
         if not self._console.is_terminal and not wants_json() and now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
-            left = f", {(self._total - rows) * seconds / rows / 60:,.0f} min left" if rows else ""
+            left = f", {time_left((self._total - rows) * seconds / rows)}" if 0 < rows < self._total else ""
             self._console.print(f"{rows:,} of {self._total:,} variants, {rates}{left}")

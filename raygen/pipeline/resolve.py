@@ -20,6 +20,7 @@ from raygen.model.cards import OFF_LABEL_DOMAIN, is_off_label
 from raygen.model.loading import DEMO, NetworkDescription, describe_network
 from raygen.pipeline.cluster import WAIT_FOR_GPU, remote_address, resources
 from raygen.pipeline.job import Job
+from raygen.pipeline.other_fingerprint import what_differs
 from raygen.pipeline.ray_errors import in_our_words
 from raygen.remote import is_remote, shown, stage, with_endpoint
 from raygen.scoring.fingerprint import fingerprint
@@ -160,17 +161,28 @@ def check_circular(settings: Settings, reference: Reference | None) -> None:
         )
 
 
-def check_identity(folder: RunFolder, job: Job, files: Sequence[ScoreFile]) -> None:
+def check_identity(folder: RunFolder, job: Job, model: NetworkDescription, files: Sequence[ScoreFile]) -> None:
+    """Refuse to mix scores.
+
+    Raises:
+        SettingsError: the folder's have another fingerprint, reference, cut points or columns.
+    """
     found = folder.identity(files)
     if found is None or found == job.identity:
         return
+    own = [one for one in folder.manifests() if one.get("fingerprint") == found.fingerprint]
+    earlier = own[-1] if own else {}
     if found.fingerprint != job.identity.fingerprint:
         raise SettingsError(
             f"{folder.path} holds scores with the fingerprint {found.fingerprint}; this run's is "
-            f"{job.identity.fingerprint} (another model, precision, window or strand). Give another output folder."
+            f"{job.identity.fingerprint}: {what_differs(earlier, job, model)}. Give another output folder."
         )
     if found.reference_digest != job.identity.reference_digest:
-        raise SettingsError(f"{folder.path} holds scores on another reference. Give another output folder.")
+        there = (earlier.get("resolved") or {}).get("reference")
+        raise SettingsError(
+            f"{folder.path} holds scores on another reference{f', {there}' if there else ''}; this run's is "
+            f"{job.reference or 'none: it scores pairs'}. Give another output folder."
+        )
     if found.cuts != job.identity.cuts:
         raise SettingsError(
             f"{folder.path} holds classes with the cut points {found.cuts}; this run's are {job.identity.cuts}. "

@@ -14,7 +14,9 @@ from ray.exceptions import RayError
 
 from raygen.errors import Interrupted, RaygenError, RunInterrupted, StoppedError
 from raygen.interpret.calibrate import summary
+from raygen.model.cards import demo_warning
 from raygen.model.loading import DEMO, NetworkDescription
+from raygen.number_of import number_of
 from raygen.pipeline.actor_scorer import ActorScorer, ResidentScorer
 from raygen.pipeline.background import in_a_thread
 from raygen.pipeline.build import build
@@ -99,13 +101,13 @@ def run_score(
         window = choose_window(settings, model.context_length) if reference else None
         job = replace(job_of(settings, model, window, reference), make_scorer=make_scorer, open_folder=open_folder)
         files = folder.score_files()
-        check_identity(folder, job, files)
+        check_identity(folder, job, model, files)
         say(what_runs(job, model))
         for remark in model.remarks:
             say(remark)
         if job.calibration:
             say(f"classes by the calibration {settings.classes.calibration}, with probability and evidence")
-        if model.name == DEMO:
+        if model.name == DEMO and settings.input.domain is not None:  # else it is a warning
             say(
                 "The demo's model is small and knows animal mitochondria only: it is for trying the software, not for patients."
             )
@@ -141,6 +143,8 @@ class _Run:
         self._metrics, self._log = RunMetrics(job.run_id), EventLog(job.run_id)
         if job.off_label:
             self._warn(off_label_warning(settings, model))
+        if warning := demo_warning(model.name, settings.input.domain):
+            self._warn(warning)
 
     def take_input(self, reference: Reference | None, files: Sequence[ScoreFile]) -> None:
         """Find or make the ingested input, and see which of its shards are among the committed ``files``."""
@@ -271,7 +275,7 @@ class _Run:
             self._counts.check_conservation()
             done = publish(self._folder, self._job.identity.fingerprint, output.catalog)
             if done:
-                self._say(f"Iceberg: {done.num_rows:,} rows into {done.table}, snapshot {done.snapshot_id}")
+                self._say(f"Iceberg: {number_of(done.num_rows, 'row')} into {done.table}, snapshot {done.snapshot_id}")
 
     def finish(self, seconds: float) -> RunResult:
         """Check conservation, write the manifest, say what came of it."""
@@ -283,7 +287,8 @@ class _Run:
             raise
         forget_all(self._folder, self._names)
         if self._rescored:
-            pairs = f"{self._rescored:,} pairs of sequences were"
+            were = "was" if self._rescored == 1 else "were"
+            pairs = f"{number_of(self._rescored, 'pair of sequences', 'pairs of sequences')} {were}"
             self._warn(f"{pairs} not finite in {self._job.dtype} and scored again in float32.")
         manifest = self._write_manifest("done")
         scoring = self._timings.get("score", 0.0)

@@ -19,6 +19,7 @@ from raygen.errors import InputError, SettingsError
 from raygen.interpret.saturation import Saturation, as_tsv, lay_out
 from raygen.interpret.saturation_picture import as_page, as_svg
 from raygen.model.loading import describe_network
+from raygen.number_of import number_of
 from raygen.pipeline.run import RunResult, Say, run_score
 from raygen.pipeline.staged import staged_reference
 from raygen.remote import stage
@@ -59,20 +60,30 @@ def run_saturation(
         raise SettingsError(f"--out {out}: the picture is written to a folder of this machine. Give one.")
     variants_file = Path(out) / "input" / "variants.parquet"
     ours = {"input.variants": [str(variants_file)], "output.path": out}
-    settings = on_a_grid(load_settings(None, overrides, {**given, **ours}))
+    asked = load_settings(
+        None, overrides, {**given, **ours}, complete=False
+    )  # on_a_grid fills a window that is not whole
+    _refuse_other_input(asked)
+    settings = on_a_grid(asked)
     reference = staged_reference(str(settings.input.reference))
     region = parse_region(region_text, reference)
     variants = saturating_variants(region, reference, deletions)
     if not len(variants):
         raise InputError(f"--region {region_text}: the reference holds no A, C, G or T there.")
     _write(variants, variants_file)
-    say(f"{len(variants):,} variants of {region}: {variants_file}")
+    say(f"{number_of(len(variants), 'variant')} of {region}: {variants_file}")
     run = run_score(settings, say)
     letters = reference.bases(region.chrom)[region.start - 1 : region.end].tobytes().decode()
     scores = _scores(out, region)
     deltas = dict(zip(scores["variant_id"].to_pylist(), scores["delta_llr"].to_pylist(), strict=True))
     saturation = lay_out(region.chrom, region.start, letters, variants, deltas)
     return SaturationRun(run, saturation, _draw(Path(out), saturation, _facts(settings, scores, variants)))
+
+
+def _refuse_other_input(settings: Settings) -> None:
+    named = {"input.pairs": settings.input.pairs, "landing.folder": settings.landing.folder}
+    if others := [name for name, value in named.items() if value]:
+        raise SettingsError(f"raygen saturate makes its own variants: leave out {' and '.join(others)}.")
 
 
 def on_a_grid(settings: Settings) -> Settings:

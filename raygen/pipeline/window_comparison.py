@@ -12,6 +12,8 @@ import pyarrow as pa
 
 from raygen.errors import InputError, SettingsError
 from raygen.interpret.compare_windows import WindowComparison, as_json, compare_windows
+from raygen.model.cards import demo_warning
+from raygen.number_of import number_of
 from raygen.pipeline.staged import staged_reference
 from raygen.remote import stage
 from raygen.scoring.likelihood import load_model
@@ -60,8 +62,12 @@ def run_comparison(request: ComparisonRequest, say: Callable[[str], None] = prin
         dtype=request.dtype,
         allow_unvalidated=request.allow_unvalidated,
     )
+    if warning := demo_warning(request.model, None):
+        say(f"warning: {warning}")
     windows = windows or windows_to_compare(model.context_length)
-    say(f"{len(sample):,} variants under {len(windows)} windows, model {model.name}, strand {request.strand}")
+    say(
+        f"{number_of(len(sample), 'variant')} under {number_of(len(windows), 'window')}, model {model.name}, strand {request.strand}"
+    )
     trials = try_windows(
         model,
         sample,

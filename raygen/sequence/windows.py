@@ -60,9 +60,16 @@ class Window:
         if self.anchor not in ("variant", "grid"):
             raise SettingsError(f"window.anchor is {self.anchor!r}; it can be variant or grid.")
         if self.anchor == "grid" and (self.stride is None or self.stride < 1):
-            raise SettingsError(f"window.anchor is grid, so window.stride must be at least 1, but it is {self.stride}.")
+            raise SettingsError(
+                f"window.stride is {self.stride}; windows on a grid (window.anchor) need the bases from one to the next, "
+                "at least 1."
+                if self.stride is not None
+                else "window.stride is missing: windows on a grid (window.anchor) need it, the bases from one to the next."
+            )
         if self.anchor == "variant" and self.stride is not None:
-            raise SettingsError("window.stride belongs to windows on a grid; with anchor 'variant' leave it out.")
+            raise SettingsError(
+                "window.stride is of windows on a grid: set window.anchor=grid with it, or leave it out."
+            )
 
     @property
     def length(self) -> int:

@@ -39,14 +39,15 @@ def agree_on_columns(readers: Sequence[AlleleReader], source_columns: Sequence[s
     taken = {*VARIANTS.names, *SCORES.names, HAPLOTYPE_MEMBERS}
     if faults := [name for name in source_columns if name in taken]:
         raise SettingsError(
-            f"source_columns: {_listed(faults)} is a name of raygen's own tables. Rename the column in the input."
+            f"source_columns or haplotype_column: {_listed(faults)} is a name of raygen's own tables. Rename the column in the input."
         )
     if repeated := [name for name, times in Counter(source_columns).items() if times > 1]:
         raise SettingsError(f"source_columns names {_listed(repeated)} twice.")
     available = {name for reader in readers for name in reader.columns}
     if missing := [name for name in source_columns if name not in available]:
         raise SettingsError(
-            f"source_columns: no input has {_listed(missing)}. There are: {_listed(sorted(available)) or 'none'}."
+            f"source_columns or haplotype_column: no input has {_listed(missing)}. "
+            f"There are: {_listed(sorted(available)) or 'none'}."
         )
     return {name: _agreed_type(readers, name) for name in source_columns}
 

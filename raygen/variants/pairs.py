@@ -81,7 +81,7 @@ def _check_columns(file: Path) -> None:
     try:
         schema = pq.read_schema(file)
     except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{file} cannot be read as Parquet: {error}.") from error
+        raise InputError(f"{file} cannot be read as Parquet: {str(error).splitlines()[0].rstrip('.')}.") from error
     faults = [f"{name} is missing" for name in PAIRS.names if name not in schema.names]
     faults += [
         f"{name} is {schema.field(name).type}, not a string"

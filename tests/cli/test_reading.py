@@ -73,6 +73,7 @@ def test_explain_shows_and_draws(monkeypatch, capsys, tmp_path, reference):
     assert code == 0, err
     assert f"1-200-{BASES[199]}-{alt}" in out
     assert "window 64+32 bases, strand forward" in out
+    assert "warning: the model is demo" in out
     assert (tmp_path / "a.svg").stat().st_size > 1000
 
 
@@ -80,6 +81,7 @@ def test_explain_like_a_run_takes_its_settings(monkeypatch, capsys, tmp_path, re
     own = fingerprint(load_model("demo", device="cpu").loaded, Window(64, 32), "both", [])
     manifest = made_manifest(0, (), {"fingerprint": own})
     manifest["settings"]["model"] = {"dtype": "float32"}
+    manifest["settings"]["input"] = {"domain": "mitochondrion"}
     manifest["resolved"] |= {
         "reference": str(reference),
         "circular": [],

@@ -11,6 +11,7 @@ from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from raygen.errors import SettingsError, StoppedError
+from raygen.interpret.report import write_report
 from raygen.interpret.summary import print_summary
 from raygen.model.cards import NO_CARD, OFF_LABEL_DOMAIN
 from raygen.model.random_checkpoint import demo_config, write_random_checkpoint
@@ -42,11 +43,16 @@ def summary(result: RunResult) -> str:
     return console.file.getvalue()
 
 
-def test_an_undeclared_domain_flags_nothing(tmp_path):
-    result = score(tmp_path)
+def test_the_demos_model_without_a_declared_domain_is_a_warning_and_flags_nothing(tmp_path):
+    lines: list[str] = []
+    result = score(tmp_path, lines=lines)
     assert result.counts.flags.get(OFF_LABEL_DOMAIN) is None
-    assert result.warnings == ()
-    assert manifest(result)["warnings"] == []
+    (warning,) = result.warnings
+    assert "knows animal mitochondria only" in warning
+    assert manifest(result)["warnings"] == [warning]
+    assert f"warning: {warning}" in lines
+    assert summary(result).startswith(f"warning: {warning}")
+    assert warning in Path(write_report(result.output)).read_text()
     assert manifest(result)["rescored_in_float32"] == 0
 
 
@@ -72,7 +78,7 @@ def test_a_folder_has_no_card_and_no_flag_and_the_run_says_so_once(tmp_path):
 
 
 def test_an_unknown_domain_lists_those_that_are_known():
-    with pytest.raises(SettingsError, match=r"input.domain: input should be 'bacteria', 'archaea'"):
+    with pytest.raises(SettingsError, match=r"input.domain: must be bacteria, archaea"):
         load_settings(None, given={"input.domain": "animal", "output.path": "x"})
 
 

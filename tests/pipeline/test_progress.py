@@ -2,10 +2,19 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
 from raygen.pipeline import progress as module
-from raygen.pipeline.progress import RunProgress
+from raygen.pipeline.progress import RunProgress, time_left
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.4, "0 s left"), (29.6, "30 s left"), (89, "89 s left"), (90, "2 min left"), (7200, "120 min left")],
+)
+def test_less_than_a_minute_is_told_in_seconds(seconds, words):
+    assert time_left(seconds) == words
 
 
 def test_rows_of_other_shards_stay_counted_when_one_is_committed(monkeypatch):

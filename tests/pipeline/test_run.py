@@ -247,11 +247,21 @@ def test_the_manifest_says_what_was_run(tmp_path, reference):
     assert 0 < manifest["tokens"]["computed"] < two_passes
 
 
-@pytest.mark.parametrize("setting", [{"window.left": 16}, {"window.strand": "both"}, {"model.dtype": "bfloat16"}])
-def test_a_folder_holds_one_fingerprint(tmp_path, reference, setting):
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        (
+            {"window.left": 2048, "window.strand": "both"},
+            "window.left is 32 there and 2,048 here; window.strand is forward",
+        ),
+        ({"model.dtype": "bfloat16"}, "model.dtype is float32 there and bfloat16 here"),
+        ({"input.circular": ["tiny"]}, "input.circular is none there and tiny here"),
+    ],
+)
+def test_a_folder_holds_one_fingerprint_and_another_is_refused_with_what_differs(tmp_path, reference, setting, words):
     variants = write_variants(tmp_path, step=100)
     score(tmp_path / "out", variants, reference)
-    with pytest.raises(SettingsError, match="holds scores with the fingerprint"):
+    with pytest.raises(SettingsError, match=f"holds scores with the fingerprint .*: {words}"):
         score(tmp_path / "out", variants, reference, **setting)
 
 
@@ -259,7 +269,7 @@ def test_a_folder_holds_one_reference(tmp_path, reference):
     variants = write_variants(tmp_path, step=100)
     score(tmp_path / "out", variants, reference)
     other = fasta(tmp_path, {**CONTIGS, "2": "ACGT"}, "other.fa")
-    with pytest.raises(SettingsError, match="another reference"):
+    with pytest.raises(SettingsError, match=rf"another reference, {reference}; this run's is {other}"):
         score(tmp_path / "out", variants, other)
 
 

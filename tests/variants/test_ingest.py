@@ -127,6 +127,8 @@ def test_source_columns_ride_along(vcf: Any, run_ingest: Any, reference: Any, tm
 def test_unknown_source_column_is_refused_with_those_there_are(vcf: Any, reference: Any, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"no input has XX\. There are: AD, AF, CLNSIG, .*QUAL"):
         ingest([vcf()], reference, tmp_path / "out", source_columns=["AF", "XX"])
+    with pytest.raises(SettingsError, match=r"^source_columns or haplotype_column: no input has XX\."):
+        ingest([vcf()], reference, tmp_path / "out", haplotype_column="XX")
     with pytest.raises(SettingsError, match="pos is a name of raygen's own tables"):
         ingest([vcf()], reference, tmp_path / "out", source_columns=["pos"])
     with pytest.raises(SettingsError, match="names AF twice"):
