@@ -12,6 +12,7 @@ import resource
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -105,9 +106,12 @@ def run(folder: Path, args: argparse.Namespace) -> dict[str, object]:
 
 def cpu_seconds() -> float:
     """Of this process and of all that Ray started from it: on a busy machine the clock on the wall says less."""
-    own = psutil.Process()
-    times = [process.cpu_times() for process in (own, *own.children(recursive=True)) if process.is_running()]
-    return sum(time.user + time.system for time in times)
+    own, seconds = psutil.Process(), 0.0
+    for process in (own, *own.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # it ended meanwhile
+            times = process.cpu_times()
+            seconds += times.user + times.system
+    return seconds
 
 
 def dry_job(folder: Path) -> Job:

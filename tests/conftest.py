@@ -8,6 +8,18 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine must not fail a test: no time limits, and the same examples everywhere.
+settings.register_profile(
+    "raygen", deadline=None, derandomize=True, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("raygen")
+
+# What a user's shell may say and tests must not hear: set aside before anything of raygen is imported.
+_UNHEARD = ("FORCE_COLOR", "COLUMNS", "RAYGEN_LOG", "RAY_ADDRESS", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
+for _name in _UNHEARD:
+    os.environ.pop(_name, None)
 
 _OWN_KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true"}
 

@@ -20,7 +20,7 @@ from raygen.settings import Settings
 ROOT = Path(__file__).parent.parent
 README, GUIDE = ROOT / "README.md", ROOT / "raygen" / "guide"
 PAGES = [README, ROOT / "infra" / "README.md", *sorted(GUIDE.glob("*.md"))]
-RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
+RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6,8}")
 NUMBER = re.compile(r"[-+≤≥]?\d[\d,]*\.?\d*")
 Example = tuple[str, list[str]]
 

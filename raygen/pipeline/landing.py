@@ -130,7 +130,7 @@ def _files(folder: str) -> dict[str, Stamp | None]:
     if is_remote(folder):
         there = {**list_files(folder)}
     elif Path(folder).is_dir():
-        there = {path.relative_to(folder).as_posix(): None for path in Path(folder).rglob("*") if path.is_file()}
+        there = _names_below(Path(folder))
     else:
         raise InputError(f"landing.folder {folder}: no such folder.")
     return {
@@ -139,6 +139,13 @@ def _files(folder: str) -> dict[str, Stamp | None]:
         if name.endswith((*VCF_SUFFIXES, *PARQUET_SUFFIXES))
         and not any(part.startswith((".", "_")) for part in name.split("/"))
     }
+
+
+def _names_below(folder: Path) -> dict[str, Stamp | None]:
+    try:
+        return {path.relative_to(folder).as_posix(): None for path in folder.rglob("*") if path.is_file()}
+    except FileNotFoundError:  # a folder in it was taken away while we looked
+        return _names_below(folder) if folder.is_dir() else {}
 
 
 def _sha256(path: Path) -> str:

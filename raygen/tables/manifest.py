@@ -63,8 +63,9 @@ def add_counts(total: dict[str, int], more: dict[str, int]) -> None:
 
 
 def new_run_id(now: datetime | None = None) -> str:
-    """A name for a run that sorts by time and is unique, e.g. ``20261121T213045Z-3f2a9c``."""
-    return f"{(now or datetime.now(UTC)):%Y%m%dT%H%M%SZ}-{os.urandom(3).hex()}"
+    """A name for a run that sorts by time, to the microsecond, and is unique, e.g. ``20261121T213045Z-3f2a9c1b``."""
+    now = now or datetime.now(UTC)
+    return f"{now:%Y%m%dT%H%M%SZ}-{now.microsecond:05x}{os.urandom(2).hex()[:3]}"
 
 
 def versions() -> dict[str, str]:

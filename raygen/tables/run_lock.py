@@ -69,7 +69,7 @@ def lock_prefix(
         yield
     finally:
         ended.set()
-        thread.join(renew)
+        thread.join(max(renew, RENEW_SECONDS))  # a renewal on its way would bring back what is deleted now
         with suppress(OSError):  # left behind, it is dead after a minute
             filesystem.delete_file(own)
 

@@ -38,10 +38,13 @@ def slurm(tmp_path):
         path.chmod(0o755)
     job = tmp_path / "job.py"
     job.write_text(
-        "import os, signal, sys\n"
+        "import os, pathlib, signal, sys, time\n"
         "print('job', os.environ['RAY_ADDRESS'], os.environ['RAY_AUTH_MODE'], len(os.environ['RAY_AUTH_TOKEN']), sys.argv[1:])\n"
         "if os.environ.get('SLURM_SENDS') == 'USR1':\n"  # to the batch shell, which stops the job
         "    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n"
+        "    known = pathlib.Path(os.environ['SLURM_SUBMIT_DIR'], f'.raygen-{os.environ[\"SLURM_JOB_ID\"]}.exit.pid')\n"
+        "    while not (known.exists() and known.read_text()):\n"
+        "        time.sleep(0.01)\n"
         "    os.kill(int(os.environ['BATCH_SHELL']), signal.SIGUSR1)\n"
         "    signal.sigwait([signal.SIGTERM])\n"
         "if os.environ.get('SLURM_SENDS') == 'TERM':\n"  # to all there is; raygen's answer is 4
@@ -59,7 +62,8 @@ def slurm(tmp_path):
             "RAYGEN_JOB": str(job),
         }
         command = ["bash", str(SLURM), *arguments]
-        return subprocess.run(command, env={**own, **environment}, capture_output=True, text=True, cwd=tmp_path)
+        environment = {**own, **environment}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path, timeout=300)
 
     return run
 

@@ -76,7 +76,7 @@ def measured(folders: tuple[Path, Path], dtype: str) -> dict[str, float]:
 
 def test_in_another_dtype_the_model_and_at_most_one_shard_are_in_memory(folders: tuple[Path, Path]) -> None:
     found = measured(folders, "float16")
-    assert found["samples"] > 20
+    assert found["samples"] > 5
     assert 0.9 * found["model"] < found["loading"] < found["model"] + SHARD
     assert found["describing"] < SHARD  # one tensor at a time is read to hash it
 

@@ -36,9 +36,9 @@ def test_a_signal_ends_the_wait_though_the_thread_is_busy():
     try:
         made = in_a_thread(items())
         next(made)
-        threading.Timer(0.3, lambda: signal.raise_signal(signal.SIGUSR1)).start()
         with pytest.raises(Interrupted):
+            threading.Timer(0.3, lambda: signal.raise_signal(signal.SIGUSR1)).start()
             next(made)
     finally:
         signal.signal(signal.SIGUSR1, before)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 25

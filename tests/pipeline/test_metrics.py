@@ -1,4 +1,5 @@
 import json
+import math
 import types
 from pathlib import Path
 
@@ -61,6 +62,7 @@ def test_what_prometheus_is_told_is_what_the_manifest_says(told):
 
 
 def test_gauges_are_told_again_while_nothing_is_committed(told, monkeypatch):
+    monkeypatch.setattr(metrics, "_SECONDS_BETWEEN_GAUGES", math.inf)
     run = RunMetrics("r")
     run.start(30, {})
     told.clear()
@@ -97,7 +99,7 @@ def test_a_run_counts_what_it_does_and_its_log_holds_no_variant(tmp_path, monkey
     assert set(written["raygen_stage_seconds"]) == set(STAGES)
     log = capsys.readouterr().err
     events = [json.loads(line) for line in log.splitlines()]  # every line of it is JSON
-    assert [event["event"] for event in events][:2] == ["running", "scoring"]
+    assert [event["event"] for event in events][:3] == ["warning", "running", "scoring"]
     assert events[-1]["event"] == "done"
     assert sum(event.get("scored", 0) for event in events if event["event"] == "shard_committed") == done.counts.scored
     assert {event["run"] for event in events} == {done.run_id}

@@ -92,12 +92,13 @@ def test_a_plan_of_what_lies_there_is_the_plan_of_what_lies_here(server, inputs)
 
 
 def test_reference_and_weights_are_fetched_once(server, inputs):
+    score(there(inputs, server), server.uri("one"))
     before = {name: server.count("GET", name) for name in ("/reference.fa", "/model.safetensors")}
     score(there(inputs, server), server.uri("another"))
     assert {name: server.count("GET", name) - before[name] for name in before} == {
         "/reference.fa": 0,
         "/model.safetensors": 0,
-    }, "the tests before this one fetched them on this machine"
+    }, "the run before fetched them on this machine"
 
 
 def test_a_folder_of_ingest_is_read_where_it_lies(tmp_path, server, inputs):

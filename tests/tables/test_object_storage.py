@@ -85,7 +85,7 @@ def lock(folder: RunFolder, dead: float = 2.0):
 
 
 def test_a_second_run_is_refused_while_the_first_one_lives(server, folder):
-    with lock(folder), pytest.raises(StoppedError, match="Another run is writing"), lock(folder):
+    with lock(folder, 10), pytest.raises(StoppedError, match="Another run is writing"), lock(folder, 10):
         pass
     assert server.keys(f"{key(folder)}/.lock") == []
 
