@@ -3,7 +3,8 @@
     OUT/variants/part-*.parquet   OUT/rejects/part-*.parquet   OUT/ingest.json
 
 ``ingest.json`` comes last and says ``"complete": true``. While an earlier ingest is being replaced it says false, so that a run
-killed in those few renames is seen as unfinished, and the next one may replace it. Files of anyone else in OUT stay as they are.
+killed in those few renames is seen as unfinished, and the next one may replace it. A finished ingest is replaced by one of the same
+input only, which is known by its paths. Files of anyone else in OUT stay as they are.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,30 @@ def read_ingest_info(out: str | Path) -> dict[str, Any]:
     if info.get("complete") is not True:
         raise InputError(f"{out} holds no finished ingest. Run `raygen ingest` with --out {out}.")
     return info
+
+
+def input_paths(inputs: Sequence[str | Path]) -> list[str]:
+    """What ``ingest.json`` knows an input by: its files and folders as they were given, with whole paths."""
+    return sorted({str(Path(path).resolve()) for path in inputs})
+
+
+def refuse_other_input(out: Path, inputs: Sequence[str | Path], names: Sequence[str]) -> None:
+    """SettingsError where ``out`` holds a finished ingest of another input. The same input again may have changed.
+
+    Args:
+        names: of the files, by which ingests are known that did not write down their paths.
+    """
+    info = _info(out)
+    if not is_ingested(out):
+        return
+    there, given = info.get("input_paths"), input_paths(inputs)
+    if there == given or (there is None and info.get("inputs") == list(names)):
+        return
+    earlier, ours = (_shown(paths) for paths in (there or info.get("inputs") or ["another input"], given))
+    raise SettingsError(
+        f"{out} holds the ingested variants of {earlier}; they would be lost to those of {ours}. "
+        f"Give another --out, or remove {VARIANTS_FOLDER}/, {REJECTS_FOLDER}/ and {INFO_FILE} there first."
+    )
 
 
 @contextmanager
@@ -91,6 +116,11 @@ def _info(out: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return info if isinstance(info, dict) else {}
+
+
+def _shown(paths: Sequence[str], most: int = 3) -> str:
+    more = f" and {len(paths) - most:,} more" if len(paths) > most else ""
+    return ", ".join(paths[:most]) + more
 
 
 def _refuse_foreign_tables(out: Path) -> None:

@@ -71,6 +71,15 @@ def test_ingest_prints_the_counts_and_writes_the_tables(raygen, tmp_path, refere
     assert pq.read_table(tmp_path / "in/variants")["pos"].to_pylist() == [5, 9]
 
 
+def test_ingest_into_the_folder_of_another_input_is_exit_2_and_changes_nothing(raygen, tmp_path, reference):
+    out, given = tmp_path / "in", ["--reference", reference, "--out", tmp_path / "in"]
+    assert raygen("ingest", vcf(tmp_path, snvs("1", BASES, [5, 9]), "a.vcf"), *given)[0] == 0
+    code, _, err = raygen("ingest", vcf(tmp_path, snvs("1", BASES, [7]), "other.vcf"), *given)
+    assert (code, "holds the ingested variants of" in err) == (2, True)
+    assert pq.read_table(out / "variants")["pos"].to_pylist() == [5, 9]
+    assert raygen("ingest", tmp_path / "a.vcf", *given)[0] == 0
+
+
 def broken_inputs(folder: Path) -> dict[str, Path]:
     """Files that cannot be used, each of its own kind."""
     whole = vcf(folder, snvs("1", BASES, range(1, 400)))
