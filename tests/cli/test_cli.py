@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -303,6 +304,53 @@ def test_errors_are_lines_of_json_where_the_log_is(raygen, monkeypatch):
     (said,) = map(json.loads, err.splitlines())
     assert (code, said["event"], said["exit_code"]) == (2, "error", 2)
     assert "41276135" not in err
+
+
+@pytest.fixture
+def faulty(monkeypatch, tmp_path):
+    """A command that fails by a fault of its own at 17-41276135-T-G; returns the folder for temporary files."""
+
+    def fail(*_, **__):
+        raise KeyError("17-41276135-T-G")
+
+    monkeypatch.setattr(machine, "load_settings", fail)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_a_fault_of_raygen_is_a_sentence_a_file_and_exit_70(raygen, faulty):
+    code, _, err = raygen("config", "check", "x.yaml")
+    (written,) = faulty.glob("raygen-traceback-*.txt")
+    assert code == 70
+    assert err == (
+        "error: KeyError: '17-41276135-T-G'. This is a fault of raygen, not of your input. "
+        f"The traceback is in {written}; please report it.\n"
+    )
+    assert "in fail" in written.read_text()
+    assert written.read_text().startswith("Traceback")
+
+
+def test_debug_shows_the_traceback_of_a_fault_and_writes_no_file(raygen, faulty):
+    code, _, err = raygen("config", "check", "x.yaml", "--debug")
+    assert code == 70
+    assert err.startswith("Traceback")
+    assert err.splitlines()[-1].startswith("error: KeyError: ")
+    assert not list(faulty.iterdir())
+
+
+def test_a_fault_is_a_line_of_json_without_its_variant_where_the_log_is(raygen, faulty, monkeypatch):
+    monkeypatch.setenv("RAYGEN_LOG", "json")
+    code, _, err = raygen("config", "check", "x.yaml")
+    (said,) = map(json.loads, err.splitlines())
+    assert (code, said["event"], said["exit_code"]) == (70, "error", 70)
+    assert said["traceback"] == str(next(faulty.iterdir()))
+    assert "41276135" not in err
+
+
+def test_a_traceback_that_cannot_be_written_is_shown(raygen, faulty, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(faulty / "nosuch"))
+    code, _, err = raygen("config", "check", "x.yaml")
+    assert (code, err.startswith("Traceback"), "stands above" in err) == (70, True, True)
 
 
 @pytest.mark.ray
