@@ -21,6 +21,7 @@ from raygen.interpret.evidence import STRENGTHS
 from raygen.interpret.folder_counts import FolderCounts, count_folder
 from raygen.model.cards import ModelCard, find_card
 from raygen.tables.fingerprints import no_scores, tables_inside
+from raygen.tables.folder_kinds import refuse_no_folder
 from raygen.tables.layout import RunFolder
 
 EVALUATION_KIND = "raygen evaluation"
@@ -35,9 +36,10 @@ def make_card(folder: str, run_id: str | None = None, checks: Sequence[str] = ()
         checks: files of ``raygen evaluate --json`` and ``raygen calibrate``.
 
     Raises:
-        InputError: there is no such run, or a file is neither of the two.
+        InputError: there is no such folder or run, or a file is neither of the two.
         SettingsError: a file is of another fingerprint.
     """
+    refuse_no_folder(folder)
     run = RunFolder(folder)
     manifest = run.read_manifest(run_id)
     if manifest is None:

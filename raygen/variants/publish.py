@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from raygen.errors import InputError, SettingsError
+from raygen.tables.folder_kinds import refuse_file_for_output
 
 VARIANTS_FOLDER = "variants"
 REJECTS_FOLDER = "rejects"
@@ -69,6 +70,7 @@ def scratch_folder(out: Path) -> Iterator[Path]:
 
     SettingsError where ``out`` cannot be written or holds tables that no ingest wrote.
     """
+    refuse_file_for_output(out)
     made_here = not out.exists()
     scratch = out / f"{_SCRATCH_PREFIX}{uuid.uuid4().hex[:12]}"
     try:

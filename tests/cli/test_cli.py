@@ -17,6 +17,7 @@ import pytest
 from raygen.cli import machine, main
 from raygen.errors import Interrupted
 from tests.builders import fasta, random_bases, shared, snvs, vcf
+from tests.finished_runs import finished_run
 
 BASES = random_bases(400, 5)
 
@@ -222,10 +223,39 @@ def test_brackets_in_a_path_are_printed_as_they_are(raygen, tmp_path, reference)
     assert f"scores: {out}/scores" in said
 
 
-def test_a_file_in_the_place_of_a_folder_is_exit_2(raygen):
-    code, _, err = raygen("demo", "--out", "/etc/passwd")
+@pytest.mark.parametrize("out", ["file", "file/below"])
+@pytest.mark.parametrize("command", ["demo", "ingest V", "score V", "saturate S", "nightly N", "reclassify D C"])
+def test_a_file_in_the_place_of_the_output_folder_is_exit_2_and_named(raygen, tmp_path, reference, command, out):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "empty").mkdir()
+    given = {
+        "V": ["--variants", vcf(tmp_path, snvs("1", BASES, [5])), "--reference", reference],
+        "S": ["--region", "1:5-9", "--reference", reference],
+        "N": ["--landing", tmp_path / "empty", "--reference", reference],
+        "D": [finished_run(tmp_path / "run", {"1-2-C-G": -1.0})],
+        "C": ["--cuts", "-7,-3,-1,1"],
+    }
+    name, *parts = command.split()
+    words = [word for part in parts for word in given.get(part, [])]
+    if name == "ingest":
+        words = words[1:]
+    code, _, err = raygen(name, *words, "--out", tmp_path / out)
     assert code == 2
-    assert "Traceback" not in err
+    assert f"{tmp_path}/file is a file, not a folder." in err
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("command", ["report", "card", "verify", "compact", "rollback --run x", "query 1-2-C-G"])
+def test_a_folder_that_is_read_and_is_none_is_exit_3_and_named(raygen, tmp_path, command):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "empty").mkdir()
+    name, *options = command.split()
+    said = {path: raygen(name, tmp_path / path, *options) for path in ("file", "nosuch", "empty")}
+    assert [code for code, _, _ in said.values()] == [3, 3, 3]
+    assert said["file"][2] == f"error: {tmp_path}/file is a file, not a folder.\n"
+    assert said["nosuch"][2] == f"error: No such folder: {tmp_path}/nosuch.\n"
+    assert "o manifest" in said["empty"][2] or "holds no" in said["empty"][2]
+    assert not (tmp_path / "nosuch").exists()
 
 
 def test_compare_windows_prints_and_writes_a_table(raygen, tmp_path, reference):

@@ -174,6 +174,7 @@ def test_pairs_and_variants_are_not_compared(tmp_path, folders):
 
 
 def test_a_folder_without_scores_is_an_input_error(tmp_path, folders):
+    (tmp_path / "nothing").mkdir()
     with pytest.raises(InputError, match="holds no scores"):
         compare_scores(folders[0], str(tmp_path / "nothing"))
 
