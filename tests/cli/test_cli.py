@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pysam
 import pytest
 
+from raygen import doctor
 from raygen.cli import machine, main
 from raygen.errors import Interrupted
 from tests.builders import fasta, random_bases, shared, snvs, vcf
@@ -161,6 +162,29 @@ def test_an_unknown_model_says_what_a_name_can_be(raygen, tmp_path, reference):
     code, _, err = raygen(*arguments)
     assert code == 2
     assert "hub id" in err
+
+
+@pytest.mark.parametrize("command", ["score", "plan", "explain", "saturate", "compare-windows", "nightly", "doctor"])
+def test_a_model_that_is_no_name_of_one_is_exit_2_whatever_the_command(
+    raygen, monkeypatch, tmp_path, reference, command
+):
+    monkeypatch.setattr(doctor, "_ray", lambda: "not looked at here")
+    (tmp_path / "empty").mkdir()
+    variants = ["--variants", vcf(tmp_path, snvs("1", BASES, [5]))]
+    given = {
+        "score": variants,
+        "plan": variants,
+        "explain": [f"1-5-{BASES[4]}-{'ACGT'['CGTA'.index(BASES[4])]}"],
+        "saturate": ["--region", "1:5-9"],
+        "compare-windows": variants,
+        "nightly": ["--landing", tmp_path / "empty"],
+        "doctor": [],
+    }[command]
+    given += ["--reference", reference] if command != "doctor" else []
+    given += ["--out", tmp_path / "out"] if command in ("score", "saturate", "nightly") else []
+    code, out, err = raygen(command, *given, "--model", "evvo")
+    assert code == 2
+    assert "model.name is 'evvo'" in out + err
 
 
 @pytest.mark.parametrize("fault", ["missing", "extra", "shape"])
