@@ -132,7 +132,8 @@ def _files(folder: str) -> dict[str, Stamp | None]:
     elif Path(folder).is_dir():
         there = {path.relative_to(folder).as_posix(): None for path in Path(folder).rglob("*") if path.is_file()}
     else:
-        raise InputError(f"landing.folder {folder}: no such folder.")
+        what = "a file, not a folder" if Path(folder).exists() else "no such folder"
+        raise InputError(f"landing.folder {folder}: {what}.")
     return {
         name: there[name]
         for name in sorted(there)
