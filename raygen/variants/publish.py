@@ -66,12 +66,13 @@ def refuse_other_input(out: Path, inputs: Sequence[str | Path], names: Sequence[
 
 @contextmanager
 def scratch_folder(out: Path) -> Iterator[Path]:
-    """A folder in ``out`` for unfinished work, gone afterwards; so is ``out`` if it was made for this and stayed empty.
+    """A folder in ``out`` for unfinished work, gone afterwards; so are ``out`` and what is above it where they were made for this
+    and stayed empty.
 
     SettingsError where ``out`` cannot be written or holds tables that no ingest wrote.
     """
     refuse_file_for_output(out)
-    made_here = not out.exists()
+    made_here = [at for at in (out, *out.parents) if not at.exists()]
     scratch = out / f"{_SCRATCH_PREFIX}{uuid.uuid4().hex[:12]}"
     try:
         scratch.mkdir(parents=True)
@@ -86,9 +87,9 @@ def scratch_folder(out: Path) -> Iterator[Path]:
         yield scratch
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-        if made_here:
-            with suppress(OSError):
-                out.rmdir()
+        with suppress(OSError):  # the first that is not empty
+            for folder in made_here:
+                folder.rmdir()
 
 
 def abandoned_scratch(out: Path, own: Path) -> list[str]:

@@ -115,7 +115,8 @@ def test_a_vcf_of_another_assembly_is_exit_3(raygen, tmp_path):
     code, _, err = raygen("score", "--variants", variants, "--reference", reference, "--out", tmp_path / "out")
     assert code == 3
     assert "another assembly" in err
-    assert not list((tmp_path / "out").rglob("*.parquet"))
+    assert "Nothing was written" in err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_fasta_without_the_contig_is_exit_3(raygen, tmp_path, reference):
@@ -128,6 +129,8 @@ def test_a_fasta_without_the_contig_is_exit_3(raygen, tmp_path, reference):
 def test_a_header_alone_is_no_variants_and_no_error(raygen, tmp_path, reference):
     code, out, _ = raygen("score", "--variants", vcf(tmp_path, []), "--reference", reference, "--out", tmp_path / "out")
     assert code == 0
+    assert "The input has no variants." in out
+    assert "Nothing is left" not in out
     assert "0 alleles in = 0 scored + 0 rejected + 0 already scored" in out
 
 

@@ -299,6 +299,11 @@ def test_interrupt_leaves_nothing_behind(vcf: Any, reference: Any, tmp_path: Pat
     with pytest.raises(KeyboardInterrupt):
         ingest([vcf(["1 1 . A C"])], reference, tmp_path / "out", on_progress=interrupt)
     assert not (tmp_path / "out").exists()
+    (tmp_path / "out").mkdir()
+    for out in (tmp_path / "out", tmp_path / "out" / ".ingest" / "key"):
+        with pytest.raises(KeyboardInterrupt):
+            ingest([vcf(["1 1 . A C"])], reference, out, on_progress=interrupt)
+        assert names_in(tmp_path / "out") == []  # what was there stays
 
 
 def test_run_killed_while_replacing_is_unfinished_and_can_be_repeated(
