@@ -111,10 +111,13 @@ def test_diff_prints_and_writes_and_can_fail(raygen, tmp_path, out):  # noqa: F8
         (["diff", "{out}", "{tmp}/none", "--out", "{tmp}/x.txt"], 2, "--out {tmp}/x.txt: the end of a table's name"),
         (["query", "{out}", "--genes", "{tmp}/none.bed", "A"], 3, "no such file"),
         (["diff", "{out}", "{tmp}/none"], 3, "No such folder: {tmp}/none."),
+        (["diff", "{out}", "{tmp}/apart", "--page", "{tmp}/x.html"], 3, "No variant is in both runs"),
         (["diff", "{out}", "{out}", "--page", "{tmp}/no/x.html"], 2, "there is no folder"),
     ],
 )
 def test_what_goes_wrong_is_a_sentence_and_an_exit_code(raygen, tmp_path, out, arguments, code, words):  # noqa: F811
+    if "{tmp}/apart" in arguments:  # made for them alone: others list what lies in the folder
+        finished_run(tmp_path / "apart", {"2-2-C-G": 1.0})
     found, _, err = raygen(*(one.format(tmp=tmp_path, out=out) for one in arguments))
     assert found == code, err
     assert words.format(tmp=tmp_path) in " ".join(err.split())
