@@ -6,16 +6,17 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from raygen.errors import RaygenError
+from raygen.errors import InputError, RaygenError, SettingsError
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's."""
+    """One line of the doctor's. ``exit_code`` is what a run would end with: 2 where what was asked for is wrong, else 3."""
 
     good: bool
     what: str
     says: str
+    exit_code: int = 0
 
 
 def examine(model: str, device: str, allow_unvalidated: bool = False) -> list[Finding]:
@@ -35,7 +36,8 @@ def _finding(what: str, check: Callable[[], str]) -> Finding:
     try:
         return Finding(True, what, check())
     except (RaygenError, ImportError, OSError, RuntimeError) as error:
-        return Finding(False, what, " ".join(str(error).split()) or type(error).__name__)
+        exit_code = SettingsError.exit_code if isinstance(error, SettingsError) else InputError.exit_code
+        return Finding(False, what, " ".join(str(error).split()) or type(error).__name__, exit_code)
 
 
 def _versions() -> str:

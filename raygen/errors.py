@@ -7,11 +7,14 @@
         └── RunInterrupted  by Ctrl-C or SIGTERM
 
     Interrupted         4   Ctrl-C or SIGTERM
+    any other          70   a fault of raygen (EX_SOFTWARE of sysexits.h); 1 stays what diff(1) means by it
 
 A message is one or two sentences: what, where, how much, what to do. A bad *row* is no error: it is a row of REJECTS.
 """
 
 from __future__ import annotations
+
+FAULT_OF_RAYGEN = 70
 
 
 class RaygenError(Exception):

@@ -113,6 +113,15 @@ def exists(path: str) -> bool:
     return _info(path).type != fs.FileType.NotFound
 
 
+def kind_of(path: str) -> fs.FileType:
+    """Whether a file, a folder or nothing is there.
+
+    Raises:
+        SettingsError: the filesystem does not answer.
+    """
+    return _info(path).type
+
+
 def stamp(path: str) -> tuple[int, int]:
     """Size and time of change (ns) of a file, by which one that was swapped is known."""
     if not is_remote(path):

@@ -296,6 +296,8 @@ def dump_settings(settings: Settings) -> str:
 
 def _read_yaml(config: str) -> dict[str, Any]:
     path = Path(config)
+    if path.is_dir():
+        raise SettingsError(f"{config} is a folder, not a settings file.")
     if not path.is_file():
         raise SettingsError(f"No such settings file: {config}.")
     try:

@@ -177,7 +177,9 @@ def test_what_is_not_a_settings_file_says_so(tmp_path, content, sentence):
         load_settings(settings_file(tmp_path, content), given=GIVEN)
 
 
-def test_a_missing_file_says_so():
+def test_a_missing_file_or_a_folder_says_so(tmp_path):
+    with pytest.raises(SettingsError, match="is a folder, not a settings file"):
+        load_settings(str(tmp_path))
     with pytest.raises(SettingsError, match="No such settings file"):
         load_settings("nowhere.yaml")
 

@@ -1,7 +1,7 @@
 """Create a RayJob and wait for it: python run_rayjob.py rayjob.yaml [--entrypoint COMMAND]
 
 For a pod of a Kubernetes Job (environment: JOB_NAME, JOB_UID). Ends with the exit code of raygen: 0 done, 2 settings, 3 input,
-4 stopped and can be resumed; 4 too where the cluster failed before raygen could say anything.
+4 stopped and can be resumed, 70 a fault of raygen; 4 too where the cluster failed before raygen could say anything.
 
 The RayJob is named after the Job, so a pod that takes another's place finds it and waits for it. Only one that ended with 4 is
 followed by the next, NAME-1 and so on, which goes on from what is committed. It belongs to the Job: deleting that deletes it.

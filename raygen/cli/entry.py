@@ -1,7 +1,8 @@
 """The command line: parse, check, call, print counts, exit code. Nothing is computed here.
 
-Exit codes: 0 done; 2 the command or the settings are wrong; 3 the input cannot be used; 4 the run stopped before
-everything was done and can be resumed by the same command.
+Exit codes: 0 done; 1 `diff --fail-on` found as many changes; 2 the command or the settings are wrong; 3 the input cannot be used;
+4 the run stopped before everything was done and can be resumed by the same command; 70 a fault of raygen (EX_SOFTWARE of
+sysexits.h): one sentence, and the traceback in a file of the system's folder for temporary files, or on the screen with --debug.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 import traceback
 from types import FrameType
 from typing import Annotated, NoReturn
@@ -18,7 +20,7 @@ from rich.markup import escape
 
 from raygen.cli import finished, interpretation, machine, models, planning, reading, scoring, tables  # noqa: F401  (each adds its commands to the app)
 from raygen.cli.options import app, screen, stderr
-from raygen.errors import Interrupted, RaygenError, RunInterrupted, SettingsError
+from raygen.errors import FAULT_OF_RAYGEN, Interrupted, RaygenError, RunInterrupted, SettingsError
 from raygen.pipeline import events
 from raygen.version import __version__
 
@@ -79,12 +81,12 @@ def main() -> None:
         if ended.code != signal.SIGTERM:  # Ray's own answer to SIGTERM, while it starts
             raise
         _fail(RunInterrupted(_STOPPED), debug)
-    except SystemError as error:
-        if not _was_interrupted(error):
-            raise
-        _fail(RunInterrupted(_STOPPED), debug)
     except OSError as error:
-        _fail(SettingsError(f"{error.filename or 'A file'}: {error.strerror or error}."), debug)
+        _fail(SettingsError(_in_words(error)), debug)
+    except Exception as error:  # noqa: BLE001 - a fault of ours ends the process here, and is told from those a user can put right
+        if isinstance(error, SystemError) and _was_interrupted(error):
+            _fail(RunInterrupted(_STOPPED), debug)
+        _fail_by_fault(error, debug)
 
 
 def _was_interrupted(error: BaseException | None) -> bool:
@@ -92,6 +94,12 @@ def _was_interrupted(error: BaseException | None) -> bool:
     while error is not None and not isinstance(error, Interrupted):
         error = error.__cause__ or error.__context__
     return error is not None
+
+
+def _in_words(error: OSError) -> str:
+    """An error of the system that no one met where it came up. Arrow's name no file but say it in words, and then again in numbers."""
+    said = str(error.strerror or error).partition(" Detail: ")[0].rstrip(".")
+    return f"{error.filename}: {said}." if error.filename else f"{said}."
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -107,10 +115,7 @@ def _ignore_signals() -> None:
 def _fail(error: RaygenError, debug: bool) -> NoReturn:
     if debug:
         traceback.print_exc()
-    if os.environ.get(events.VARIABLE) == "json":
-        events.EventLog(None).write("error", message=str(error), exit_code=error.exit_code)
-    else:
-        stderr.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
+    _say_error(str(error), error.exit_code)
     if isinstance(error, RunInterrupted):
         sys.stdout.flush()
         sys.stderr.flush()
@@ -118,3 +123,36 @@ def _fail(error: RaygenError, debug: bool) -> NoReturn:
         # notice that this one is gone.
         os._exit(error.exit_code)
     sys.exit(error.exit_code)
+
+
+def _fail_by_fault(error: Exception, debug: bool) -> NoReturn:
+    """End with a sentence about what no one thought of, and its traceback where a report can take it from."""
+    what = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".: ")
+    at = None if debug else _write_traceback()
+    if at is None:
+        traceback.print_exc()
+    where = f"The traceback is in {at}" if at else "The traceback stands above"
+    _say_error(
+        f"{what}. This is a fault of raygen, not of your input. {where}; please report it.",
+        FAULT_OF_RAYGEN,
+        traceback=at,
+    )
+    sys.exit(FAULT_OF_RAYGEN)
+
+
+def _write_traceback() -> str | None:
+    """The file with the traceback of the exception at hand, for its user's eyes; None where it cannot be written."""
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="raygen-traceback-", suffix=".txt", delete=False) as file:
+            traceback.print_exc(file=file)
+            return file.name
+    except OSError:
+        return None
+
+
+def _say_error(message: str, exit_code: int, **facts: str | None) -> None:
+    """On standard error; a log of JSON gets the facts, too, because what looks like a variant is taken out of a message."""
+    if os.environ.get(events.VARIABLE) == "json":
+        events.EventLog(None).write("error", message=message, exit_code=exit_code, **facts)
+    else:
+        stderr.print(f"[red]error:[/] {escape(message)}", soft_wrap=True)

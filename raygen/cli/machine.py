@@ -32,8 +32,8 @@ def doctor(
     for finding in findings:
         mark = "[green]ok[/]  " if finding.good else "[red]FAIL[/]"
         screen.print(f"{mark} {finding.what}: {escape(finding.says)}", soft_wrap=True)
-    if not all(finding.good for finding in findings):
-        raise typer.Exit(3)
+    if worst := max(finding.exit_code for finding in findings):
+        raise typer.Exit(worst)
 
 
 @command("raygen config show run.yaml", name="show", on=config_app)

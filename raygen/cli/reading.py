@@ -133,8 +133,10 @@ def _cuts(settings: Settings, own: str, like: str | None) -> tuple[float, ...]:
 
 def _as_in(out: str, overrides: list[str], given: dict[str, str | None]) -> tuple[Settings, str]:
     """The settings of the latest run of a folder, with what was given on top; and the run's fingerprint."""
+    from raygen.tables.folder_kinds import refuse_no_folder
     from raygen.tables.layout import RunFolder
 
+    refuse_no_folder(out)
     manifest = RunFolder(out).read_manifest()
     if manifest is None:
         raise InputError(f"--like {out}: there is no folder of a run.")

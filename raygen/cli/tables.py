@@ -91,9 +91,10 @@ def verify(
         faults += len(found.faults)
         for fault in found.faults:
             say(f"{fault.where}: {fault.what}")
+        back = f", of which {found.num_rolled_back:,} rolled back" if found.num_rolled_back else ""
         say(
             f"{path}: {number_of(found.num_files, 'file')}, {number_of(found.num_rows, 'row')}, "
-            f"{number_of(found.num_rejects, 'reject')}, {number_of(found.num_runs, 'run')}; "
+            f"{number_of(found.num_rejects, 'reject')}, {number_of(found.num_runs, 'run')}{back}; "
             f"{number_of(len(found.faults), 'fault')}"
         )
     if faults:
@@ -123,6 +124,7 @@ def rollback(
     done = run_rollback(paths[0], run)
     taken = f"{number_of(done.num_rows, 'row')} of {number_of(len(done.runs), 'run')}"
     say(f"Taken back: {taken}: {', '.join(done.runs)}")
+    say("Their manifests stay as the table's history and say so.")
     if done.snapshot:
         say(f"Iceberg: {done.snapshot}")
     if done.files:

@@ -19,6 +19,7 @@ from raygen.pipeline.run import RunResult, run_score
 from raygen.sequence.reference import open_reference
 from raygen.sequence.windows import Window
 from raygen.settings import load_settings
+from raygen.tables.folder_kinds import refuse_file_for_output
 
 FIRST, LAST = 3230, 4469
 """1-based positions of the stretch: MT-TL1, MT-ND1, MT-TI, MT-TQ and MT-TM."""
@@ -37,6 +38,7 @@ def run_demo(out: Path, say: Callable[[str], None] = print, last: int = LAST) ->
     Args:
         last: the 1-based position to stop at, for a shorter run.
     """
+    refuse_file_for_output(out)
     folder = out / "input"
     folder.mkdir(parents=True, exist_ok=True)
     reference = folder / "rCRS.fa"

@@ -1,7 +1,8 @@
 """One page about a run's scores, in Markdown: what they are for, what made them, what they were checked on and what they were not.
 
-From the manifest, and from the files that ``evaluate --json`` and ``calibrate`` wrote, where they are of the same fingerprint. What is
-not known is said to be unknown: an empty section would read as if there were nothing to say.
+From the manifest, from the folder's scores (its latest run may have found nothing left to do), and from the files that
+``evaluate --json`` and ``calibrate`` wrote, where they are of the same fingerprint. What is not known is said to be unknown: an
+empty section would read as if there were nothing to say.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from raygen.interpret.calibrate import KIND as CALIBRATION_KIND
 from raygen.interpret.calibrate import load_calibration, summary
 from raygen.interpret.classify import cuts_from_json
 from raygen.interpret.evidence import STRENGTHS
+from raygen.interpret.folder_counts import FolderCounts, count_folder
 from raygen.model.cards import ModelCard, find_card
 from raygen.tables.fingerprints import no_scores, tables_inside
+from raygen.tables.folder_kinds import refuse_no_folder
 from raygen.tables.layout import RunFolder
 
 EVALUATION_KIND = "raygen evaluation"
@@ -33,9 +36,10 @@ def make_card(folder: str, run_id: str | None = None, checks: Sequence[str] = ()
         checks: files of ``raygen evaluate --json`` and ``raygen calibrate``.
 
     Raises:
-        InputError: there is no such run, or a file is neither of the two.
+        InputError: there is no such folder or run, or a file is neither of the two.
         SettingsError: a file is of another fingerprint.
     """
+    refuse_no_folder(folder)
     run = RunFolder(folder)
     manifest = run.read_manifest(run_id)
     if manifest is None:
@@ -48,7 +52,7 @@ def make_card(folder: str, run_id: str | None = None, checks: Sequence[str] = ()
     if recorded and all(one["digest"] != recorded["digest"] for one in calibrations):
         calibrations.append(recorded)
     card = find_card(_of(manifest, "model", "name"))
-    return "\n".join(_page(manifest, card, evaluations, calibrations)) + "\n"
+    return "\n".join(_page(manifest, card, count_folder(run), evaluations, calibrations)) + "\n"
 
 
 def _read_checks(paths: Sequence[str], fingerprint: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -80,6 +84,7 @@ def _read_json(path: str) -> dict[str, Any]:
 def _page(
     manifest: Mapping[str, Any],
     card: ModelCard | None,
+    counts: FolderCounts,
     evaluations: Sequence[Mapping[str, Any]],
     calibrations: Sequence[Mapping[str, Any]],
 ) -> Iterator[str]:
@@ -91,7 +96,7 @@ def _page(
     yield "Not for the care of patients, and no replacement for the assessment of a variant by a specialist."
     yield from _section("What made the scores", _made_by(manifest, card))
     yield from _section("What the model was trained on", _trained_on(manifest, card))
-    yield from _section("What was scored", _scored(manifest))
+    yield from _section("What was scored", _scored(manifest, counts))
     yield from _section("What the scores were checked on", _checked_on(evaluations, calibrations))
     yield from _section("Populations in the labels", _populations(evaluations))
     yield from _section("Limits", _limits(manifest, card, evaluations, calibrations))
@@ -146,14 +151,12 @@ def _trained_on(manifest: Mapping[str, Any], card: ModelCard | None) -> Iterator
         yield f"the input is declared to be {declared}: {known if domains is not None else 'not to be compared'}"
 
 
-def _scored(manifest: Mapping[str, Any]) -> Iterator[str]:
-    counts = manifest.get("counts") or {}
-    scored = counts.get("scored", 0) + (counts.get("already_scored") or 0)
-    yield f"variants scored: {scored:,}; rejected: {counts.get('num_rejected', 0):,}"
-    if counts.get("classes"):
-        yield "classes: " + ", ".join(f"{name} {count:,}" for name, count in counts["classes"].items())
-    yield f"abstained on: {counts.get('abstained', 0):,}" + _strands(manifest)
-    for flag, count in sorted((counts.get("flags") or {}).items()):
+def _scored(manifest: Mapping[str, Any], counts: FolderCounts) -> Iterator[str]:
+    yield f"variants scored by all runs into the folder: {counts.scored:,}; rejected: {counts.rejected:,}"
+    if counts.classes:
+        yield "classes: " + ", ".join(f"{name} {count:,}" for name, count in counts.classes.items())
+    yield f"abstained on: {counts.abstained:,}" + _strands(manifest)
+    for flag, count in sorted(counts.flags.items()):
         yield f"flag {flag}: {count:,}"
     for warning in manifest.get("warnings") or []:
         yield f"warning of the run: {warning}"

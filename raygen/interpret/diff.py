@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from raygen.errors import SettingsError
+from raygen.errors import InputError, SettingsError
 from raygen.interpret.classify import CLASSES
 from raygen.interpret.compare_windows import rank_correlation
 from raygen.interpret.console_tables import print_table
@@ -44,7 +44,7 @@ class Diff:
         classes: C names, of the rows (old) and columns (new) of ``transitions``, (C, C) int64 counts.
         num_crossed: variants that went from (likely) pathogenic to benign or gain of function, or back.
         newly_abstained, no_longer_abstained: variants, whatever their class.
-        mean_change, mean_absolute_change: of ``delta_llr`` over all variants in both, nats; None where there are none.
+        mean_change, mean_absolute_change: of ``delta_llr`` over all variants in both, nats.
         spearman: over ``num_ranked`` of them; None where it is not defined.
         by_contig: for each contig the variants in both and those that changed class.
         largest: the CHANGES over most classes, of these the largest in nats, else in genome order.
@@ -59,8 +59,8 @@ class Diff:
     num_crossed: int
     newly_abstained: int
     no_longer_abstained: int
-    mean_change: float | None
-    mean_absolute_change: float | None
+    mean_change: float
+    mean_absolute_change: float
     spearman: float | None
     num_ranked: int
     by_contig: dict[str, tuple[int, int]]
@@ -84,9 +84,6 @@ class Diff:
 
     def sentence(self) -> str:
         """What changed, in one or two sentences."""
-        if not self.num_both:
-            only = f"{self.num_only_old:,} only in the old one, {self.num_only_new:,} only in the new."
-            return f"No variant is in both runs: {only}"
         if not self.num_changed:
             said = f"No variant changed class: all {self.num_both:,} that are in both runs kept theirs."
         else:
@@ -104,9 +101,8 @@ class Diff:
         """How the scores moved, a sentence a number."""
         sample = f" (of a sample of {self.num_ranked:,})" if self.num_ranked < self.num_both else ""
         found = [] if self.spearman is None else [f"Spearman's correlation of delta_llr: {self.spearman:.4f}{sample}"]
-        if self.mean_change is not None and self.mean_absolute_change is not None:
-            moved = f"{self.mean_change:+.3f} nats on average, {self.mean_absolute_change:.3f} without the sign"
-            found.append(f"delta_llr moved by {moved}")
+        moved = f"{self.mean_change:+.3f} nats on average, {self.mean_absolute_change:.3f} without the sign"
+        found.append(f"delta_llr moved by {moved}")
         if self.newly_abstained or self.no_longer_abstained:
             found.append(f"newly abstained on: {self.newly_abstained:,}; no longer: {self.no_longer_abstained:,}")
         return found
@@ -146,7 +142,7 @@ def compare_scores(
         on_progress: called with the number of variants compared so far.
 
     Raises:
-        InputError: one of them holds no scores.
+        InputError: one of them holds no scores, or they have no variant in common.
         SettingsError: one holds pairs and the other variants, or ``changes_to`` cannot be written.
     """
     if changes_to:
@@ -167,6 +163,11 @@ def compare_scores(
             tally.add(contig, joined)
             done += joined.height
             on_progress(done)
+        if not tally.counts:
+            raise InputError(
+                f"No variant is in both runs, so there is nothing to compare: {tally.only_old:,} only in {indexes[0].path}, "
+                f"{tally.only_new:,} only in {indexes[1].path}."
+            )
         if table:
             for rows in tally.sorted_changes():
                 table.write(rows)
@@ -183,8 +184,6 @@ def print_diff(diff: Diff, console: Console, most: int = 20) -> None:
         for name, before, after in differing:
             facts.add_row(name, escape(before), escape(after))
         print_table(facts, console)
-    if not diff.num_both:
-        return
     matrix = Table("old \\ new", *map(escape, diff.classes), box=None, pad_edge=False)
     for name, row in zip(diff.classes, diff.transitions.tolist(), strict=True):
         matrix.add_row(escape(name), *(f"{number:,}" if number else "." for number in row))
@@ -230,8 +229,8 @@ def _diff(tally: Tally, old: ScoreIndex, new: ScoreIndex) -> Diff:
         num_crossed=sum(number for pair, number in tally.counts.items() if {pair, pair[::-1]} & ends),
         newly_abstained=tally.newly_abstained,
         no_longer_abstained=tally.no_longer_abstained,
-        mean_change=tally.sum_change / num_both if num_both else None,
-        mean_absolute_change=tally.sum_absolute / num_both if num_both else None,
+        mean_change=tally.sum_change / num_both,
+        mean_absolute_change=tally.sum_absolute / num_both,
         spearman=rank_correlation(before, after),
         num_ranked=len(before),
         by_contig=tally.by_contig,

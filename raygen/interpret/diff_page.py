@@ -38,13 +38,10 @@ def as_page(diff: Diff) -> str:
     parts = [
         f'<h1>What changed between two runs</h1>\n<p class="lead">{escape(diff.sentence())}</p>\n{remarks}',
         f'<div class="wide"><table>{"".join(_facts(diff))}</table></div>',
+        "<h2>Classes</h2>\n<p>Rows are the classes of the old run, columns those of the new one. Grey: the class stayed. Red: "
+        "moved towards pathogenic. Blue: moved away from it. The darker, the larger the share of the old class.</p>",
+        f'<div class="wide"><table class="matrix">{"".join(_matrix(diff))}</table></div>\n<ul>{numbers}</ul>',
     ]
-    if diff.num_both:
-        parts += [
-            "<h2>Classes</h2>\n<p>Rows are the classes of the old run, columns those of the new one. Grey: the class stayed. Red: "
-            "moved towards pathogenic. Blue: moved away from it. The darker, the larger the share of the old class.</p>",
-            f'<div class="wide"><table class="matrix">{"".join(_matrix(diff))}</table></div>\n<ul>{numbers}</ul>',
-        ]
     if diff.num_changed:
         parts.append(_largest(diff))
     if len(diff.by_contig) > 1:

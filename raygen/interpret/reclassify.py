@@ -25,6 +25,7 @@ from raygen.interpret.classify import CLASSES, class_index, classify, cuts_as_js
 from raygen.number_of import number_of
 from raygen.tables.accounts import RECLASSIFIED
 from raygen.tables.fingerprints import no_scores
+from raygen.tables.folder_kinds import refuse_no_folder
 from raygen.tables.layout import Identity, RunFolder, ScoreFile
 from raygen.tables.manifest import machine, new_run_id, versions
 from raygen.tables.schemas import SCORES
@@ -64,8 +65,9 @@ def reclassify(
 
     Raises:
         SettingsError: the calibration is of another fingerprint, or ``out`` holds other scores.
-        InputError: ``folder`` holds no scores.
+        InputError: ``folder`` holds no scores, or is none.
     """
+    refuse_no_folder(folder)
     source, target = RunFolder(folder), RunFolder(out)
     found = source.identity()
     if found is None:

@@ -363,9 +363,10 @@ def folder_of(name: str | Path, revision: str | None, card: ModelCard | None) ->
             return converted_folder(card, fetch_from_hub(name, revision, PUBLISHED_FILES))
         return fetch_from_hub(name, revision, _FILES), []
     meant = card_named(str(name))
+    there = "which is a file" if Path(name).is_file() else "and there is no such folder"
     hint = f" Did you mean {meant.hub_id}?" if meant and meant.hub_id else ""
     raise SettingsError(
-        f"model.name is {str(name)!r}, and there is no such folder.{hint} A model is a folder with config.json and safetensors, "
+        f"model.name is {str(name)!r}, {there}.{hint} A model is a folder with config.json and safetensors, "
         f"a hub id such as togethercomputer/evo-1-8k-base, or {DEMO}."
     )
 

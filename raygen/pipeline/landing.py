@@ -132,7 +132,8 @@ def _files(folder: str) -> dict[str, Stamp | None]:
     elif Path(folder).is_dir():
         there = _names_below(Path(folder))
     else:
-        raise InputError(f"landing.folder {folder}: no such folder.")
+        what = "a file, not a folder" if Path(folder).exists() else "no such folder"
+        raise InputError(f"landing.folder {folder}: {what}.")
     return {
         name: there[name]
         for name in sorted(there)

@@ -117,7 +117,7 @@ def run_score(
             connect()
             run.score()
         else:
-            say("Nothing is left to score.")
+            say(run.nothing_left())
         run.publish()
     return run.finish(time.monotonic() - began)
 
@@ -145,6 +145,12 @@ class _Run:
             self._warn(off_label_warning(settings, model))
         if warning := demo_warning(model.name, settings.input.domain):
             self._warn(warning)
+
+    def nothing_left(self) -> str:
+        """Why there is nothing to score."""
+        if self._counts.alleles_in:
+            return "Nothing is left to score."
+        return f"The input has no {'pairs' if self._settings.input.pairs else 'variants'}."
 
     def take_input(self, reference: Reference | None, files: Sequence[ScoreFile]) -> None:
         """Find or make the ingested input, and see which of its shards are among the committed ``files``."""

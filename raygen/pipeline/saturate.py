@@ -25,6 +25,7 @@ from raygen.pipeline.staged import staged_reference
 from raygen.remote import stage
 from raygen.sequence.window_choices import grid_window
 from raygen.settings import Settings, WindowSettings, load_settings
+from raygen.tables.folder_kinds import refuse_file_for_output
 from raygen.tables.layout import read_scores
 from raygen.tables.schemas import variant_ids
 from raygen.variants.region import Region, parse_region
@@ -58,6 +59,7 @@ def run_saturation(
     """
     if "://" in out:
         raise SettingsError(f"--out {out}: the picture is written to a folder of this machine. Give one.")
+    refuse_file_for_output(out)
     variants_file = Path(out) / "input" / "variants.parquet"
     ours = {"input.variants": [str(variants_file)], "output.path": out}
     asked = load_settings(

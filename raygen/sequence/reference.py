@@ -10,11 +10,13 @@ The digest covers names, lengths and the MD5 of each sequence in upper case, the
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
 import shutil
 import uuid
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +31,9 @@ from filelock import FileLock
 from raygen.cache import cache_folder
 from raygen.errors import InputError, StoppedError
 
+_GZIP = b"\x1f\x8b"
+_LOOK_AT = 1 << 16  # bytes in which a sequence's name is looked for
+_OTHER_KINDS = {b"##fileformat=VCF": "VCF", b"#CHROM": "VCF", b"BCF": "BCF", b"PAR1": "Parquet", b"@": "FASTQ or SAM"}
 _FORMAT = 1  # part of the key: raise it when the files below change their meaning
 
 
@@ -66,11 +71,14 @@ def open_reference(path: str) -> Reference:
         InputError: no such file, not a FASTA, or compressed with gzip instead of bgzip.
     """
     fasta = Path(path)
+    if fasta.is_dir():
+        raise InputError(f"The reference {path} is a folder. Give a FASTA, plain or bgzip.")
     if not fasta.is_file():
-        raise InputError(f"No such reference: {path}. Give an indexed FASTA, plain or bgzip.")
+        raise InputError(f"No such reference: {path}. Give a FASTA, plain or bgzip.")
     if not os.access(fasta, os.R_OK):
         raise InputError(f"{path} cannot be read: permission denied.")
     _refuse_plain_gzip(fasta)
+    _refuse_other_kinds(fasta)
     folder = cache_folder("references") / _key(fasta)
     if not (folder / "contigs.json").exists():
         with FileLock(folder.with_suffix(".lock")):
@@ -91,14 +99,33 @@ def _digest(contigs: list[Contig]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
+def _first_bytes(fasta: Path) -> bytes:
+    with fasta.open("rb") as file:
+        return file.read(18)
+
+
 def _refuse_plain_gzip(fasta: Path) -> None:
     """htslib needs bgzip to reach into a compressed FASTA; plain gzip gives an error that names neither."""
-    with fasta.open("rb") as file:
-        start = file.read(18)
-    if start[:2] == b"\x1f\x8b" and start[12:14] != b"BC":
+    start = _first_bytes(fasta)
+    if start[:2] == _GZIP and start[12:14] != b"BC":
         raise InputError(
             f"{fasta} is compressed with gzip, which has no random access. Recompress: gunzip, then bgzip."
         )
+
+
+def _refuse_other_kinds(fasta: Path) -> None:
+    """What is no FASTA is told by how it begins: to htslib it is all an "error when opening file"."""
+    try:
+        with gzip.open(fasta) if _first_bytes(fasta)[:2] == _GZIP else fasta.open("rb") as file:
+            start = file.read(_LOOK_AT)
+    except (OSError, EOFError, zlib.error):
+        return  # a damaged file, of which htslib knows more
+    if not start.strip():
+        raise InputError(f"The reference {fasta} is empty. Give a FASTA, plain or bgzip.")
+    kind = next((name for magic, name in _OTHER_KINDS.items() if start.startswith(magic)), None)
+    if kind or not start.lstrip().startswith(b">"):
+        what = f"is a {kind} file" if kind else "is no FASTA: it does not begin with '>'"
+        raise InputError(f"The reference {fasta} {what}. Give the FASTA of the variants' assembly, plain or bgzip.")
 
 
 def _lay_down(fasta: Path, folder: Path) -> None:
@@ -141,7 +168,10 @@ def _indexed(fasta: Path, scratch: Path) -> Iterator[pysam.FastaFile]:
     try:
         source = pysam.FastaFile(str(opened))
     except (OSError, ValueError) as error:
-        raise InputError(f"{fasta} cannot be read as FASTA: {error}.") from error
+        raise InputError(
+            f"{fasta} cannot be read as FASTA: htslib cannot index it. Each sequence needs a name of its own, bases, and lines of "
+            "one length but for the last; `samtools faidx` says what is at fault."
+        ) from error
     finally:
         pysam.set_verbosity(chatter)
     with source:

@@ -20,6 +20,7 @@ from typing import Any
 
 from raygen.errors import InputError, SettingsError
 from raygen.remote import join
+from raygen.tables.folder_kinds import refuse_no_folder
 from raygen.tables.layout import RunFolder
 
 _POINTER, _LINK, _NIGHTS = "current.json", "current", "nights"
@@ -86,8 +87,9 @@ def table_paths(path: str) -> list[str]:
     """The folders with scores at ``path``: itself, or those of each fingerprint in it.
 
     Raises:
-        InputError: there are none.
+        InputError: there are none, or no such folder.
     """
+    refuse_no_folder(path)
     folder = RunFolder(path)
     if folder.is_folder("scores"):
         return [folder.uri]

@@ -33,6 +33,7 @@ from pyarrow import fs
 
 from raygen.errors import SettingsError, StoppedError
 from raygen.remote import exists, is_remote, join, keeps_folders, resolve, shown, with_endpoint
+from raygen.tables.folder_kinds import refuse_file_for_output
 from raygen.tables.run_lock import lock_folder, lock_prefix
 from raygen.tables.schemas import REJECTS, SCHEMA_VERSION, SCORES
 
@@ -91,6 +92,7 @@ class RunFolder:
             SettingsError: it cannot be written.
         """
         probe = f"{self._root}/.raygen-{uuid.uuid4().hex}"
+        refuse_file_for_output(self.path)
         if exists(join(self.uri, "ingest.json")):
             raise SettingsError(
                 f"{self.path} is a folder of `raygen ingest`. Give another output folder for the scores."

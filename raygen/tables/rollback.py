@@ -1,7 +1,8 @@
-"""Take the latest runs of a table back, as if they had never been: ``raygen rollback OUT --run RUN_ID``.
+"""Take the latest runs of a table back, as if they had scored nothing: ``raygen rollback OUT --run RUN_ID``.
 
 The run and all after it leave ``scores/`` by a new generation, at once for every reader; then the Iceberg table, where there is
-one, goes back to the snapshot before; then their manifests and the nights' records say that they were rolled back. The landing
+one, goes back to the snapshot before; then their manifests and the nights' records say that they were rolled back: they stay, as the
+table's history. The landing
 files of those nights are new again. Started again after a kill, it goes on where it was.
 """
 

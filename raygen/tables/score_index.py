@@ -22,6 +22,7 @@ import pyarrow.dataset as ds
 
 from raygen.errors import InputError
 from raygen.tables.fingerprints import no_scores
+from raygen.tables.folder_kinds import refuse_no_folder
 from raygen.tables.layout import Identity, RunFolder
 from raygen.tables.schemas import SCORES
 
@@ -56,10 +57,11 @@ class ScoreIndex:
     """The scores of one folder by place.
 
     Raises:
-        InputError: there are no scores in the folder, or a file of it cannot be read.
+        InputError: there is no such folder, there are no scores in it, or a file of it cannot be read.
     """
 
     def __init__(self, path: str) -> None:
+        refuse_no_folder(path)
         self.path = path
         self.folder = RunFolder(path)
         dataset = self.folder.scores_dataset()

@@ -44,13 +44,14 @@ class Fault:
 
 @dataclass
 class Verification:
-    """What was looked at, and what is wrong with it."""
+    """What was looked at, and what is wrong with it. Of the ``num_runs`` manifests some may be of runs that were rolled back."""
 
     path: str
     num_files: int = 0
     num_rows: int = 0
     num_rejects: int = 0
     num_runs: int = 0
+    num_rolled_back: int = 0
     faults: list[Fault] = field(default_factory=list)
 
 
@@ -199,6 +200,7 @@ class _Check:
         """Compare what manifests and nights' records say with what is there."""
         runs = self._accounts("runs", "/manifest.json")
         self._found.num_runs = len(runs)
+        self._found.num_rolled_back = sum(run.status == ROLLED_BACK for run in runs.values())
         is_copy = any(run.is_copy for run in runs.values())
         for run, rows in self._rows_of.items():
             if run not in runs and not is_copy:

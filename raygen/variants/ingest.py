@@ -34,7 +34,15 @@ from raygen.variants.external_sort import ExternalSort, repeats_of_previous
 from raygen.variants.haplotypes import ID_PREFIX, Haplotype, HaplotypeCollector, check_column_type
 from raygen.variants.inputs import agree_on_columns, open_readers
 from raygen.variants.part_files import PartFiles
-from raygen.variants.publish import REJECTS_FOLDER, VARIANTS_FOLDER, abandoned_scratch, publish, scratch_folder
+from raygen.variants.publish import (
+    REJECTS_FOLDER,
+    VARIANTS_FOLDER,
+    abandoned_scratch,
+    input_paths,
+    publish,
+    refuse_other_input,
+    scratch_folder,
+)
 from raygen.variants.reference_protocol import Reference, reference_name
 
 _INPUT_FIELDS = ["chrom", "pos", "id", "ref", "alt"]
@@ -83,12 +91,13 @@ def ingest(
     file_rows           most rows of a file
     on_progress         called after each batch with the number of records read so far
 
-    SettingsError: ``out`` cannot be written, an unknown source column. InputError: a file is missing, empty, truncated or no
+    SettingsError: ``out`` cannot be written or holds the variants of another input, an unknown source column. InputError: a file is missing, empty, truncated or no
     VCF; most REF alleles differ from the reference; no contig is in the reference. StoppedError: the disk is full.
     """
     _check_numbers(max_allele_length=max_allele_length, row_group_rows=row_group_rows, file_rows=file_rows)
     out = Path(out)
     readers = open_readers(inputs)
+    refuse_other_input(out, inputs, [reader.name for reader in readers])
     columns = agree_on_columns(readers, carried_columns(source_columns, haplotype_column))
     if haplotype_column:
         check_column_type(haplotype_column, columns[haplotype_column])
@@ -108,7 +117,7 @@ def ingest(
                 run.finish()
             finally:
                 run.close_tables()
-            publish(scratch, out, run.info())
+            publish(scratch, out, {**run.info(), "input_paths": input_paths(inputs)})
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise

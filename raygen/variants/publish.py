@@ -3,7 +3,8 @@
     OUT/variants/part-*.parquet   OUT/rejects/part-*.parquet   OUT/ingest.json
 
 ``ingest.json`` comes last and says ``"complete": true``. While an earlier ingest is being replaced it says false, so that a run
-killed in those few renames is seen as unfinished, and the next one may replace it. Files of anyone else in OUT stay as they are.
+killed in those few renames is seen as unfinished, and the next one may replace it. A finished ingest is replaced by one of the same
+input only, which is known by its paths. Files of anyone else in OUT stay as they are.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from raygen.errors import InputError, SettingsError
+from raygen.tables.folder_kinds import refuse_file_for_output
 
 VARIANTS_FOLDER = "variants"
 REJECTS_FOLDER = "rejects"
@@ -38,13 +40,39 @@ def read_ingest_info(out: str | Path) -> dict[str, Any]:
     return info
 
 
+def input_paths(inputs: Sequence[str | Path]) -> list[str]:
+    """What ``ingest.json`` knows an input by: its files and folders as they were given, with whole paths."""
+    return sorted({str(Path(path).resolve()) for path in inputs})
+
+
+def refuse_other_input(out: Path, inputs: Sequence[str | Path], names: Sequence[str]) -> None:
+    """SettingsError where ``out`` holds a finished ingest of another input. The same input again may have changed.
+
+    Args:
+        names: of the files, by which ingests are known that did not write down their paths.
+    """
+    info = _info(out)
+    if not is_ingested(out):
+        return
+    there, given = info.get("input_paths"), input_paths(inputs)
+    if there == given or (there is None and info.get("inputs") == list(names)):
+        return
+    earlier, ours = (_shown(paths) for paths in (there or info.get("inputs") or ["another input"], given))
+    raise SettingsError(
+        f"{out} holds the ingested variants of {earlier}; they would be lost to those of {ours}. "
+        f"Give another --out, or remove {VARIANTS_FOLDER}/, {REJECTS_FOLDER}/ and {INFO_FILE} there first."
+    )
+
+
 @contextmanager
 def scratch_folder(out: Path) -> Iterator[Path]:
-    """A folder in ``out`` for unfinished work, gone afterwards; so is ``out`` if it was made for this and stayed empty.
+    """A folder in ``out`` for unfinished work, gone afterwards; so are ``out`` and what is above it where they were made for this
+    and stayed empty.
 
     SettingsError where ``out`` cannot be written or holds tables that no ingest wrote.
     """
-    made_here = not out.exists()
+    refuse_file_for_output(out)
+    made_here = [at for at in (out, *out.parents) if not at.exists()]
     scratch = out / f"{_SCRATCH_PREFIX}{uuid.uuid4().hex[:12]}"
     try:
         scratch.mkdir(parents=True)
@@ -59,9 +87,9 @@ def scratch_folder(out: Path) -> Iterator[Path]:
         yield scratch
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-        if made_here:
-            with suppress(OSError):
-                out.rmdir()
+        with suppress(OSError):  # the first that is not empty
+            for folder in made_here:
+                folder.rmdir()
 
 
 def abandoned_scratch(out: Path, own: Path) -> list[str]:
@@ -91,6 +119,11 @@ def _info(out: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return info if isinstance(info, dict) else {}
+
+
+def _shown(paths: Sequence[str], most: int = 3) -> str:
+    more = f" and {len(paths) - most:,} more" if len(paths) > most else ""
+    return ", ".join(paths[:most]) + more
 
 
 def _refuse_foreign_tables(out: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -13,9 +14,11 @@ import pyarrow.parquet as pq
 import pysam
 import pytest
 
+from raygen import doctor
 from raygen.cli import machine, main
 from raygen.errors import Interrupted
 from tests.builders import fasta, random_bases, shared, snvs, vcf
+from tests.finished_runs import finished_run
 
 BASES = random_bases(400, 5)
 
@@ -71,6 +74,15 @@ def test_ingest_prints_the_counts_and_writes_the_tables(raygen, tmp_path, refere
     assert pq.read_table(tmp_path / "in/variants")["pos"].to_pylist() == [5, 9]
 
 
+def test_ingest_into_the_folder_of_another_input_is_exit_2_and_changes_nothing(raygen, tmp_path, reference):
+    out, given = tmp_path / "in", ["--reference", reference, "--out", tmp_path / "in"]
+    assert raygen("ingest", vcf(tmp_path, snvs("1", BASES, [5, 9]), "a.vcf"), *given)[0] == 0
+    code, _, err = raygen("ingest", vcf(tmp_path, snvs("1", BASES, [7]), "other.vcf"), *given)
+    assert (code, "holds the ingested variants of" in err) == (2, True)
+    assert pq.read_table(out / "variants")["pos"].to_pylist() == [5, 9]
+    assert raygen("ingest", tmp_path / "a.vcf", *given)[0] == 0
+
+
 def broken_inputs(folder: Path) -> dict[str, Path]:
     """Files that cannot be used, each of its own kind."""
     whole = vcf(folder, snvs("1", BASES, range(1, 400)))
@@ -103,7 +115,8 @@ def test_a_vcf_of_another_assembly_is_exit_3(raygen, tmp_path):
     code, _, err = raygen("score", "--variants", variants, "--reference", reference, "--out", tmp_path / "out")
     assert code == 3
     assert "another assembly" in err
-    assert not list((tmp_path / "out").rglob("*.parquet"))
+    assert "Nothing was written" in err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_fasta_without_the_contig_is_exit_3(raygen, tmp_path, reference):
@@ -116,6 +129,8 @@ def test_a_fasta_without_the_contig_is_exit_3(raygen, tmp_path, reference):
 def test_a_header_alone_is_no_variants_and_no_error(raygen, tmp_path, reference):
     code, out, _ = raygen("score", "--variants", vcf(tmp_path, []), "--reference", reference, "--out", tmp_path / "out")
     assert code == 0
+    assert "The input has no variants." in out
+    assert "Nothing is left" not in out
     assert "0 alleles in = 0 scored + 0 rejected + 0 already scored" in out
 
 
@@ -150,6 +165,29 @@ def test_an_unknown_model_says_what_a_name_can_be(raygen, tmp_path, reference):
     code, _, err = raygen(*arguments)
     assert code == 2
     assert "hub id" in err
+
+
+@pytest.mark.parametrize("command", ["score", "plan", "explain", "saturate", "compare-windows", "nightly", "doctor"])
+def test_a_model_that_is_no_name_of_one_is_exit_2_whatever_the_command(
+    raygen, monkeypatch, tmp_path, reference, command
+):
+    monkeypatch.setattr(doctor, "_ray", lambda: "not looked at here")
+    (tmp_path / "empty").mkdir()
+    variants = ["--variants", vcf(tmp_path, snvs("1", BASES, [5]))]
+    given = {
+        "score": variants,
+        "plan": variants,
+        "explain": [f"1-5-{BASES[4]}-{'ACGT'['CGTA'.index(BASES[4])]}"],
+        "saturate": ["--region", "1:5-9"],
+        "compare-windows": variants,
+        "nightly": ["--landing", tmp_path / "empty"],
+        "doctor": [],
+    }[command]
+    given += ["--reference", reference] if command != "doctor" else []
+    given += ["--out", tmp_path / "out"] if command in ("score", "saturate", "nightly") else []
+    code, out, err = raygen(command, *given, "--model", "evvo")
+    assert code == 2
+    assert "model.name is 'evvo'" in out + err
 
 
 @pytest.mark.parametrize("fault", ["missing", "extra", "shape"])
@@ -212,10 +250,39 @@ def test_brackets_in_a_path_are_printed_as_they_are(raygen, tmp_path, reference)
     assert f"scores: {out}/scores" in said
 
 
-def test_a_file_in_the_place_of_a_folder_is_exit_2(raygen):
-    code, _, err = raygen("demo", "--out", "/etc/passwd")
+@pytest.mark.parametrize("out", ["file", "file/below"])
+@pytest.mark.parametrize("command", ["demo", "ingest V", "score V", "saturate S", "nightly N", "reclassify D C"])
+def test_a_file_in_the_place_of_the_output_folder_is_exit_2_and_named(raygen, tmp_path, reference, command, out):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "empty").mkdir()
+    given = {
+        "V": ["--variants", vcf(tmp_path, snvs("1", BASES, [5])), "--reference", reference],
+        "S": ["--region", "1:5-9", "--reference", reference],
+        "N": ["--landing", tmp_path / "empty", "--reference", reference],
+        "D": [finished_run(tmp_path / "run", {"1-2-C-G": -1.0})],
+        "C": ["--cuts", "-7,-3,-1,1"],
+    }
+    name, *parts = command.split()
+    words = [word for part in parts for word in given.get(part, [])]
+    if name == "ingest":
+        words = words[1:]
+    code, _, err = raygen(name, *words, "--out", tmp_path / out)
     assert code == 2
-    assert "Traceback" not in err
+    assert f"{tmp_path}/file is a file, not a folder." in err
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("command", ["report", "card", "verify", "compact", "rollback --run x", "query 1-2-C-G"])
+def test_a_folder_that_is_read_and_is_none_is_exit_3_and_named(raygen, tmp_path, command):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "empty").mkdir()
+    name, *options = command.split()
+    said = {path: raygen(name, tmp_path / path, *options) for path in ("file", "nosuch", "empty")}
+    assert [code for code, _, _ in said.values()] == [3, 3, 3]
+    assert said["file"][2] == f"error: {tmp_path}/file is a file, not a folder.\n"
+    assert said["nosuch"][2] == f"error: No such folder: {tmp_path}/nosuch.\n"
+    assert "o manifest" in said["empty"][2] or "holds no" in said["empty"][2]
+    assert not (tmp_path / "nosuch").exists()
 
 
 def test_compare_windows_prints_and_writes_a_table(raygen, tmp_path, reference):
@@ -299,6 +366,53 @@ def test_errors_are_lines_of_json_where_the_log_is(raygen, monkeypatch):
     (said,) = map(json.loads, err.splitlines())
     assert (code, said["event"], said["exit_code"]) == (2, "error", 2)
     assert "41276135" not in err
+
+
+@pytest.fixture
+def faulty(monkeypatch, tmp_path):
+    """A command that fails by a fault of its own at 17-41276135-T-G; returns the folder for temporary files."""
+
+    def fail(*_, **__):
+        raise KeyError("17-41276135-T-G")
+
+    monkeypatch.setattr(machine, "load_settings", fail)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_a_fault_of_raygen_is_a_sentence_a_file_and_exit_70(raygen, faulty):
+    code, _, err = raygen("config", "check", "x.yaml")
+    (written,) = faulty.glob("raygen-traceback-*.txt")
+    assert code == 70
+    assert err == (
+        "error: KeyError: '17-41276135-T-G'. This is a fault of raygen, not of your input. "
+        f"The traceback is in {written}; please report it.\n"
+    )
+    assert "in fail" in written.read_text()
+    assert written.read_text().startswith("Traceback")
+
+
+def test_debug_shows_the_traceback_of_a_fault_and_writes_no_file(raygen, faulty):
+    code, _, err = raygen("config", "check", "x.yaml", "--debug")
+    assert code == 70
+    assert err.startswith("Traceback")
+    assert err.splitlines()[-1].startswith("error: KeyError: ")
+    assert not list(faulty.iterdir())
+
+
+def test_a_fault_is_a_line_of_json_without_its_variant_where_the_log_is(raygen, faulty, monkeypatch):
+    monkeypatch.setenv("RAYGEN_LOG", "json")
+    code, _, err = raygen("config", "check", "x.yaml")
+    (said,) = map(json.loads, err.splitlines())
+    assert (code, said["event"], said["exit_code"]) == (70, "error", 70)
+    assert said["traceback"] == str(next(faulty.iterdir()))
+    assert "41276135" not in err
+
+
+def test_a_traceback_that_cannot_be_written_is_shown(raygen, faulty, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(faulty / "nosuch"))
+    code, _, err = raygen("config", "check", "x.yaml")
+    assert (code, err.startswith("Traceback"), "stands above" in err) == (70, True, True)
 
 
 @pytest.mark.ray

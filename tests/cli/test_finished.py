@@ -91,14 +91,15 @@ def test_diff_prints_and_writes_and_can_fail(raygen, tmp_path, out):  # noqa: F8
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["export", "{tmp}/none", "--to", "{tmp}/x.csv"], 3, "holds no scores"),
+        (["export", "{tmp}/none", "--to", "{tmp}/x.csv"], 3, "No such folder: {tmp}/none."),
         (["export", "{out}", "--to", "{tmp}/x.docx"], 2, "the file's end says what is written"),
         (["export", "{out}", "--to", "{tmp}/x.vcf", "--vcf", "{tmp}/none.vcf"], 3, "no such file"),
         (["export", "{out}", "--to", "{tmp}/x.vcf", "--vcf", "{tmp}/reference.fa"], 3, "cannot be read as VCF"),
         (["export", "{out}", "--to", "{tmp}/no/x.csv"], 2, "there is no folder"),
         (["export", "{out}", "--to", "{out}"], 2, "the file's end"),
         (["query", "{out}"], 2, "Nothing is asked for"),
-        (["query", "{tmp}/none", "1-2-C-G"], 3, "holds no scores"),
+        (["query", "{tmp}/none", "1-2-C-G"], 3, "No such folder: {tmp}/none."),
+        (["query", "{tmp}/reference.fa", "1-2-C-G"], 3, "{tmp}/reference.fa is a file, not a folder."),
         (["query", "{tmp}", "1-2-C-G"], 3, "Name one of them: {tmp}/out."),
         (["card", "{tmp}"], 3, "Name one of them: {tmp}/out."),
         (["query", "{out}", "17-2-C-G"], 3, "have a contig '17'"),
@@ -109,11 +110,14 @@ def test_diff_prints_and_writes_and_can_fail(raygen, tmp_path, out):  # noqa: F8
         (["query", "{tmp}/none", "1-2-C-G", "--out", "{tmp}/no/x.csv"], 2, "there is no folder"),
         (["diff", "{out}", "{tmp}/none", "--out", "{tmp}/x.txt"], 2, "--out {tmp}/x.txt: the end of a table's name"),
         (["query", "{out}", "--genes", "{tmp}/none.bed", "A"], 3, "no such file"),
-        (["diff", "{out}", "{tmp}/none"], 3, "holds no scores"),
+        (["diff", "{out}", "{tmp}/none"], 3, "No such folder: {tmp}/none."),
+        (["diff", "{out}", "{tmp}/apart", "--page", "{tmp}/x.html"], 3, "No variant is in both runs"),
         (["diff", "{out}", "{out}", "--page", "{tmp}/no/x.html"], 2, "there is no folder"),
     ],
 )
 def test_what_goes_wrong_is_a_sentence_and_an_exit_code(raygen, tmp_path, out, arguments, code, words):  # noqa: F811
+    if "{tmp}/apart" in arguments:  # made for them alone: others list what lies in the folder
+        finished_run(tmp_path / "apart", {"2-2-C-G": 1.0})
     found, _, err = raygen(*(one.format(tmp=tmp_path, out=out) for one in arguments))
     assert found == code, err
     assert words.format(tmp=tmp_path) in " ".join(err.split())

@@ -86,11 +86,11 @@ def test_a_run_and_itself_do_not_differ(folders):
     assert diff.spearman == pytest.approx(1)
 
 
-def test_runs_without_a_common_variant_say_so(tmp_path, folders):
+def test_runs_without_a_common_variant_are_not_compared_and_nothing_is_written(tmp_path, folders):
     other = finished_run(tmp_path / "other", {"X-1-A-C": 1.0})
-    diff = compare_scores(folders[0], other)
-    assert diff.sentence() == "No variant is in both runs: 6 only in the old one, 1 only in the new."
-    assert diff.spearman is None
+    with pytest.raises(InputError, match=r"No variant is in both runs.*: 6 only in .*, 1 only in .*other\."):
+        compare_scores(folders[0], other, changes_to=str(tmp_path / "changes.tsv"))
+    assert not [path for path in tmp_path.iterdir() if "changes" in path.name]
 
 
 def test_contig_names_of_either_kind_meet(tmp_path):
@@ -174,6 +174,7 @@ def test_pairs_and_variants_are_not_compared(tmp_path, folders):
 
 
 def test_a_folder_without_scores_is_an_input_error(tmp_path, folders):
+    (tmp_path / "nothing").mkdir()
     with pytest.raises(InputError, match="holds no scores"):
         compare_scores(folders[0], str(tmp_path / "nothing"))
 

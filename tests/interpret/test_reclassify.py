@@ -113,5 +113,5 @@ def test_a_folder_with_other_classes_or_the_run_itself_is_no_place_to_write(tmp_
     for inside in (run, f"{run}/again"):
         with pytest.raises(SettingsError, match="the folder of the scores themselves"):
             reclassify(run, inside, OLD)
-    with pytest.raises(InputError, match="holds no scores"):
+    with pytest.raises(InputError, match="No such folder"):
         reclassify(str(tmp_path / "nothing"), str(tmp_path / "more"), OLD)

@@ -44,7 +44,10 @@ def test_a_configuration_that_is_not_here_is_said_so(monkeypatch):
         state_bytes(model_on_paper("togethercomputer/evo-1-8k-base"), 1000)
 
 
-def test_an_unknown_model_is_refused():
+def test_an_unknown_model_or_a_file_is_refused(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(SettingsError, match=r"which is a file\. A model is a folder"):
+        model_on_paper(str(tmp_path / "model.safetensors"))
     with pytest.raises(SettingsError, match="there is no such folder"):
         model_on_paper("nowhere")
 

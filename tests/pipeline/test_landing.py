@@ -78,6 +78,9 @@ def test_a_file_that_changed_or_went_while_it_was_read_is_named(tmp_path):
 def test_a_folder_that_is_not_there_says_so(tmp_path):
     with pytest.raises(InputError, match="no such folder"):
         look_at(str(tmp_path / "none"), 0, [])
+    put(tmp_path, "a.vcf", "x")
+    with pytest.raises(InputError, match=r"a\.vcf: a file, not a folder"):
+        look_at(str(tmp_path / "a.vcf"), 0, [])
 
 
 def test_a_file_that_cannot_be_read_holds_up_none_of_the_others(tmp_path, monkeypatch):

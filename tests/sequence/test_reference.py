@@ -82,8 +82,13 @@ def test_processes_that_start_at_once_make_it_once(tmp_path):
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"", "cannot be read as FASTA|holds no bases"),
-        (b"\x00\x01\x02 not a fasta", "cannot be read as FASTA|holds no bases"),
+        (b"", r"The reference .*bad\.fa is empty"),
+        (b"\n\n", "is empty"),
+        (b"\x00\x01\x02 not a fasta", "is no FASTA: it does not begin with '>'"),
+        (b"##fileformat=VCFv4.2\n", "is a VCF file"),
+        (b"BCF\x02\x02", "is a BCF file"),
+        (b"@read\nACGT\n+\nIIII\n", "is a FASTQ or SAM file"),
+        (b">1\nACGT\nAC\nACGT\n", "lines of one length"),
         (gzip.compress(b">1\nACGT\n"), "compressed with gzip"),
     ],
 )
@@ -94,7 +99,24 @@ def test_what_is_not_a_fasta_says_so(tmp_path, content, sentence):
         open_reference(str(path))
 
 
-def test_a_missing_file_says_so(tmp_path):
+def test_what_is_in_a_bgzip_file_and_is_no_fasta_says_so(tmp_path):
+    for content, sentence in ((b"##fileformat=VCFv4.2\n", "is a VCF file"), (b"", "is empty")):
+        path = tmp_path / "bad.fa.gz"
+        with pysam.BGZFile(str(path), "wb") as file:
+            file.write(content)
+        with pytest.raises(InputError, match=sentence):
+            open_reference(str(path))
+
+
+def test_a_blank_line_before_the_first_name_is_no_fault(tmp_path):
+    path = fasta(tmp_path, CONTIGS)
+    path.write_text("\n" + path.read_text())
+    assert list(open_reference(str(path)).lengths) == list(CONTIGS)
+
+
+def test_a_folder_or_a_missing_file_says_so(tmp_path):
+    with pytest.raises(InputError, match="is a folder"):
+        open_reference(str(tmp_path))
     with pytest.raises(InputError, match="No such reference"):
         open_reference(str(tmp_path / "none.fa"))
 

@@ -7,6 +7,7 @@ import pytest
 from raygen.tables.compact import compact
 from raygen.tables.layout import RunFolder, read_scores
 from raygen.tables.rollback import rollback
+from raygen.tables.verify import verify
 from tests.tables.tables_on_disk import IDENTITY, commit, manifest, rows
 
 FIRST, SECOND, THIRD = "20260101T000000Z-aaaaaa", "20260102T000000Z-bbbbbb", "20260103T000000Z-cccccc"
@@ -48,6 +49,12 @@ def test_one_that_does_not_say_whose_it_is_is_looked_at_again(folder, compacted)
         compact(folder.path)
     rollback(folder.path, THIRD)
     assert folder.committed_shards() == {"aaaaaa-0", "aaaaaa-1", "bbbbbb-0", "bbbbbb-1"}
+
+
+def test_manifests_stay_and_verify_says_which_runs_were_rolled_back(folder):
+    rollback(folder.path, SECOND)
+    found = verify(folder.path)
+    assert (found.num_runs, found.num_rolled_back, found.num_rows, found.faults) == (3, 2, 3, [])
 
 
 def test_a_manifest_that_says_little_does_not_stop_it_halfway(folder):

@@ -118,6 +118,8 @@ def test_positions_may_come_as_an_array(index):
 
 def test_a_folder_without_scores_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match="holds no scores"):
+        ScoreIndex(str(tmp_path))
+    with pytest.raises(InputError, match="No such folder"):
         ScoreIndex(str(tmp_path / "nothing"))
 
 

@@ -4,6 +4,7 @@ import errno
 import json
 import random
 import re
+import shutil
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -266,6 +267,33 @@ def test_failed_ingest_leaves_the_earlier_one_as_it_was(
     assert names_in(tmp_path / "out") == ["ingest.json", "rejects", "variants"]
 
 
+def test_another_input_does_not_take_the_place_of_an_earlier_one(vcf: Any, reference: Any, tmp_path: Path) -> None:
+    first, other = vcf(["1 1 . A C"], "first.vcf"), vcf(["1 2 . C T"], "other.vcf")
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    digest = ingest([first], reference, out).digest
+    elsewhere.mkdir()
+    shutil.copy(other, elsewhere / "first.vcf")  # the name alone says nothing
+    for inputs in ([other], [elsewhere / "first.vcf"], [first, other]):
+        with pytest.raises(SettingsError, match=r"holds the ingested variants of .*first\.vcf; they would be lost"):
+            ingest(inputs, reference, out)
+    assert read_ingest_info(out)["digest"] == digest
+    assert ingest([out / ".." / "first.vcf"], reference, out, max_allele_length=5).digest == digest
+    shutil.copy(other, first)  # the same input, put right
+    assert ingest([first], reference, out).digest != digest
+
+
+def test_an_ingest_that_wrote_down_no_paths_is_known_by_its_names(vcf: Any, reference: Any, tmp_path: Path) -> None:
+    first, out = vcf(["1 1 . A C"], "first.vcf"), tmp_path / "out"
+    ingest([first], reference, out)
+    info = read_ingest_info(out)
+    del info["input_paths"]
+    (out / "ingest.json").write_text(json.dumps(info))
+    with pytest.raises(SettingsError, match=r"variants of first\.vcf"):
+        ingest([vcf(["1 1 . A C"], "other.vcf")], reference, out)
+    ingest([first], reference, out)
+    assert read_ingest_info(out)["input_paths"] == [str(first.resolve())]
+
+
 def test_interrupt_leaves_nothing_behind(vcf: Any, reference: Any, tmp_path: Path) -> None:
     def interrupt(num_records: int) -> None:
         raise KeyboardInterrupt
@@ -273,6 +301,11 @@ def test_interrupt_leaves_nothing_behind(vcf: Any, reference: Any, tmp_path: Pat
     with pytest.raises(KeyboardInterrupt):
         ingest([vcf(["1 1 . A C"])], reference, tmp_path / "out", on_progress=interrupt)
     assert not (tmp_path / "out").exists()
+    (tmp_path / "out").mkdir()
+    for out in (tmp_path / "out", tmp_path / "out" / ".ingest" / "key"):
+        with pytest.raises(KeyboardInterrupt):
+            ingest([vcf(["1 1 . A C"])], reference, out, on_progress=interrupt)
+        assert names_in(tmp_path / "out") == []  # what was there stays
 
 
 def test_run_killed_while_replacing_is_unfinished_and_can_be_repeated(
@@ -303,9 +336,9 @@ def test_tables_of_somebody_else_are_left_alone(vcf: Any, reference: Any, tmp_pa
 
 def test_output_that_cannot_be_written_is_a_settings_error(vcf: Any, reference: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(SettingsError, match=r"The output folder .*file/out cannot be written: Not a directory"):
+    with pytest.raises(SettingsError, match=r"The output folder .*file/out cannot be written: .*/file is a file"):
         ingest([vcf(["1 1 . A C"])], reference, tmp_path / "file" / "out")
-    with pytest.raises(SettingsError, match="cannot be written"):
+    with pytest.raises(SettingsError, match="file is a file, not a folder"):
         ingest([vcf(["1 1 . A C"])], reference, tmp_path / "file")
 
 
@@ -391,7 +424,7 @@ def test_memory_stays_flat_in_the_number_of_records(
 
         tracemalloc.start()
         before = pa.total_allocated_bytes()
-        ingest([path], reference_of({"1": bases}), tmp_path / "out", on_progress=watch)
+        ingest([path], reference_of({"1": bases}), tmp_path / f"out-{num}", on_progress=watch)
         peaks.append(tracemalloc.get_traced_memory()[1] + arrow_peak - before)
         tracemalloc.stop()
     assert peaks[1] < 1.5 * peaks[0]

@@ -11,12 +11,13 @@ from typing import Any
 from raygen.interpret.classify import cuts_from_json
 from raygen.interpret.report.tally import Tally
 from raygen.interpret.report.words import number, rate
-from raygen.tables.accounts import RECLASSIFIED
+from raygen.tables.accounts import RECLASSIFIED, ROLLED_BACK
 
 _ENDED = {
     "running": "When the report was made this run was still at work, or it was killed: the numbers are those so far.",
     "stopped": "This run was stopped before everything was scored. The same command goes on from there.",
     "failed": "This run failed before everything was scored. Its error says why; the same command goes on from there.",
+    ROLLED_BACK: "This run was rolled back: its scores are no longer in the folder, and those that are there are of other runs.",
 }
 
 

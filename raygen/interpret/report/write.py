@@ -14,6 +14,7 @@ from raygen.interpret.report.facts import is_reclassified
 from raygen.interpret.report.page import render_page
 from raygen.interpret.report.tally import tally_scores
 from raygen.tables.fingerprints import no_scores, tables_inside
+from raygen.tables.folder_kinds import refuse_no_folder
 from raygen.tables.layout import RunFolder
 
 REPORT = "report.html"
@@ -28,9 +29,10 @@ def write_report(out: str, run_id: str | None = None, price_per_hour: float | No
         price_per_hour: of all that the run held, in any currency; without it no money is mentioned.
 
     Raises:
-        InputError: there is no such run, or its manifest cannot be read.
+        InputError: there is no such folder or run, or its manifest cannot be read.
         SettingsError: the page cannot be written.
     """
+    refuse_no_folder(out)
     folder = RunFolder(out)
     manifest = _manifest(folder, run_id)
     tally = tally_scores(folder.scores_dataset(), cuts_from_json(manifest["resolved"]["cuts"]))

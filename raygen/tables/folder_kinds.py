@@ -1,0 +1,43 @@
+"""What lies where a folder is wanted: nothing, a file or a folder. Said before the work, in one way by every command.
+
+A folder that is read is the input (exit code 3); one that is written is what the command says (exit code 2).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pyarrow import fs
+
+from raygen.errors import InputError, SettingsError
+from raygen.remote import is_remote, kind_of, shown
+
+
+def refuse_no_folder(path: str) -> None:
+    """InputError where there is no folder at ``path``, which may be on object storage."""
+    kind = kind_of(path.rstrip("/") or path)
+    if kind == fs.FileType.NotFound:
+        raise InputError(f"No such folder: {shown(path)}.")
+    if kind == fs.FileType.File:
+        raise InputError(f"{shown(path)} is a file, not a folder.")
+
+
+def refuse_file_for_output(path: str | Path) -> None:
+    """SettingsError where a file lies at ``path`` or at a folder above it, so that no folder can be made there."""
+    if is_remote(str(path)):
+        return
+    wanted = Path(path).expanduser().absolute()
+    there = next(at for at in (wanted, *wanted.parents) if _is_there(at))
+    if there.is_dir():
+        return
+    if there == wanted:
+        raise SettingsError(f"{path} is a file, not a folder. Give another folder for the results.")
+    raise SettingsError(f"The output folder {path} cannot be written: {there} is a file, not a folder.")
+
+
+def _is_there(path: Path) -> bool:
+    """False, too, where that may not be known: whoever makes the folder says then what is wrong."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
