@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from raygen.errors import InputError, SettingsError
 from raygen.interpret.classify import classify, split_rows
+from raygen.number_of import number_of
 from raygen.scoring.fingerprint import fingerprint
 from raygen.scoring.likelihood import ResidentModel, load_model
 from raygen.scoring.plan import plan_windows
@@ -102,7 +103,8 @@ def score_variants(
     if taken.rejects:
         counts = ", ".join(f"{count:,} {reason}" for reason, count in taken.rejects.items())
         warnings.warn(
-            f"{sum(taken.rejects.values()):,} of {taken.num_alleles:,} alleles left out: {counts}", stacklevel=2
+            f"{sum(taken.rejects.values()):,} of {number_of(taken.num_alleles, 'allele')} left out: {counts}",
+            stacklevel=2,
         )
     if _INPUT_ROW in normalised.column_names:
         normalised = normalised.sort_by(_INPUT_ROW)
@@ -161,12 +163,12 @@ def _check_lengths(pairs: pa.Table, model: ResidentModel) -> None:
         ):
             rows = pairs.filter(bad)["pair_id"].to_pylist()
             if rows:
-                raise InputError(f"{name} of {len(rows):,} pairs (first: {rows[0]}) {why}.")
+                raise InputError(f"{name} of {number_of(len(rows), 'pair')} (first: {rows[0]}) {why}.")
 
 
 def _finished(scored: pa.Table, model: ResidentModel, print_of: str, carried: Sequence[str] = ()) -> pa.Table:
     extra = {name: name for name in carried}
     scores, failed = split_rows(classify(scored), model.name, print_of, _RUN_ID, extra)
     if len(failed):
-        warnings.warn(f"{len(failed):,} rows left out: {failed['detail'][0].as_py()}", stacklevel=3)
+        warnings.warn(f"{number_of(len(failed), 'row')} left out: {failed['detail'][0].as_py()}", stacklevel=3)
     return scores

@@ -133,7 +133,7 @@ def test_a_window_larger_than_the_context_is_refused(reference):
 def test_a_value_that_is_not_finite_is_never_a_score():
     model = bigram_model()
     model.loaded.network.table[ord("T"), ord("C")] = float("nan")
-    with pytest.warns(UserWarning, match="1 rows left out: the model gave a value that is not finite"):
+    with pytest.warns(UserWarning, match="1 row left out: the model gave a value that is not finite"):
         table = raygen.score_pairs(model, [("AAAAA", "AACTA"), ("AAAAA", "AAGTA")])
     assert table["variant_id"].to_pylist() == ["1"]
     assert np.isfinite(table["delta_llr"].to_numpy()).all()

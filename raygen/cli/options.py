@@ -13,7 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 EXIT_CODES = (
     "Exit codes: 0 done; 2 the command or the settings are wrong; 3 the input cannot be used; 4 stopped before everything was "
-    "done, and the same command goes on from there."
+    "done, and the same command goes on from there; 70 a fault of raygen."
 )
 SETTINGS = "`raygen config show` lists every setting that a settings file and --set can hold, with its default."
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -54,7 +56,10 @@ def demo(
             f"{found.num_positive:,} against {number_of(found.num_negative, 'variant')}"
         )
     _report(result.output, result.run_id)
-    say(f"\nNext: raygen score --variants YOUR.vcf.gz --reference YOUR.fa --model YOUR_MODEL --out {out}-mine")
+    program = (
+        "raygen" if shutil.which("raygen") else sys.argv[0]
+    )  # make demo runs it from .venv, which is not on the PATH
+    say(f"\nNext: {program} score --variants YOUR.vcf.gz --reference YOUR.fa --model YOUR_MODEL --out {out}-mine")
 
 
 @command("raygen ingest cohort.vcf.gz --reference hg38.fa --source-column AF --out ingested")

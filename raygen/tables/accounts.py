@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from raygen.number_of import number_of
 from raygen.tables.schemas import Reason
 
 DONE, ROLLED_BACK = "done", "rolled back"
@@ -150,7 +151,7 @@ class Accounts:
     def _of_run(self, run: Account) -> Iterator[str]:
         rows = self._rows_of.get(run.name, 0)
         if run.status == ROLLED_BACK and rows:
-            yield f"was rolled back, but {rows:,} rows of it are there"
+            yield f"was rolled back, but {number_of(rows, 'row')} of it are there"
         if not run.ended:
             return  # its manifest was written before its last rows were
         if what := run.uneven():
@@ -175,7 +176,7 @@ class Accounts:
         if there >= expected:
             return None
         return (
-            f"when it ended the table held {expected:,} rows of its input ({run.scored:,} scored by it, "
+            f"when it ended the table held {number_of(expected, 'row')} of its input ({run.scored:,} scored by it, "
             f"{run.already_scored:,} before it); of all runs until then there are {there:,}"
         )
 
@@ -231,7 +232,7 @@ class Accounts:
 def _too_few(who: str, counted: Mapping[str, int], there: Mapping[str, int]) -> Iterator[str]:
     for reason, number in counted.items():
         if there.get(reason, 0) < number:
-            yield f"{who} counts {number:,} rejects {reason}, there are {there.get(reason, 0):,}"
+            yield f"{who} counts {number_of(number, 'reject')} {reason}, there are {there.get(reason, 0):,}"
 
 
 def _base(source: str) -> str:

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from raygen.number_of import number_of
 from raygen.tables.accounts import ROLLED_BACK, Account, Accounts, RejectsIn, Shards, read_account
 from raygen.tables.iceberg import open_table, rows_by_run
 from raygen.tables.layout import Identity, RunFolder, ScoreFile, shards_of
@@ -134,14 +135,14 @@ class _Check:
             self._rows_of[run] += number
         for one in SCORES:
             if not one.nullable and one.name in rows.column_names and rows[one.name].null_count:
-                self._fault(file.path, f"{rows[one.name].null_count:,} rows without {one.name}")
+                self._fault(file.path, f"{number_of(rows[one.name].null_count, 'row')} without {one.name}")
         for name in _NUMBERS:
             if bad := len(rows) - (pc.sum(pc.is_finite(rows[name])).as_py() or 0) - rows[name].null_count:
-                self._fault(file.path, f"{bad:,} rows whose {name} is not finite")
+                self._fault(file.path, f"{number_of(bad, 'row')} whose {name} is not finite")
         apart = pc.abs(pc.subtract(pc.subtract(rows["ll_mut"], rows["ll_wt"]), rows["delta_llr"]))
         allowed = pc.multiply(pc.add(pc.abs(rows["ll_wt"]), 1.0), _ROUNDING)
         if bad := pc.sum(pc.greater(apart, allowed)).as_py():
-            self._fault(file.path, f"{bad:,} rows whose delta_llr is not ll_mut less ll_wt")
+            self._fault(file.path, f"{number_of(bad, 'row')} whose delta_llr is not ll_mut less ll_wt")
         if self._identity and (
             other := {one for one, _ in _counted(rows["fingerprint"])} - {self._identity.fingerprint}
         ):
@@ -154,7 +155,9 @@ class _Check:
         named = pc.fill_null(pc.equal(pc.binary_join_element_wise(*parts, "-"), rows["variant_id"]), False)
         if wrong := rows.filter(pc.invert(named)):
             first = wrong["variant_id"][0].as_py()
-            self._fault(file.path, f"{len(wrong):,} rows not named by contig, pos, ref and alt (first: {first})")
+            self._fault(
+                file.path, f"{number_of(len(wrong), 'row')} not named by contig, pos, ref and alt (first: {first})"
+            )
         pos = rows["pos"].drop_null().to_numpy()
         if len(pos) and (bool((pos[1:] < pos[:-1]).any()) or (last is not None and pos[0] < last)):
             self._fault(file.path, "not sorted by pos")
@@ -204,7 +207,7 @@ class _Check:
         is_copy = any(run.is_copy for run in runs.values())
         for run, rows in self._rows_of.items():
             if run not in runs and not is_copy:
-                self._fault(f"run {run}", f"{rows:,} rows, but no manifest")
+                self._fault(f"run {run}", f"{number_of(rows, 'row')}, but no manifest")
         accounts = Accounts(runs, self._rows_of, self._shards, self._reasons)
         for where, what in accounts.faults():
             self._fault(where, what)
@@ -236,7 +239,7 @@ class _Check:
             if there.get(run, 0) != self._rows_of[run]:
                 self._fault(
                     f"Iceberg, run {run}",
-                    f"the table has {there.get(run, 0):,} rows, scores/ has {self._rows_of[run]:,}",
+                    f"the table has {number_of(there.get(run, 0), 'row')}, scores/ has {self._rows_of[run]:,}",
                 )
         return None
 

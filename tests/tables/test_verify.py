@@ -81,14 +81,14 @@ def test_rows_out_of_order_are_found_within_a_file_only(folder):
 
 def test_rows_in_the_folder_of_another_contig_are_found(folder):
     write(folder, "b-0", rows("2", [900]).set_column(1, SCORES.field("chrom"), pa.array(["1"])))
-    assert faults(folder) == ["part-b-0.parquet: 1 rows not named by contig, pos, ref and alt (first: 2-900-A-C)"]
+    assert faults(folder) == ["part-b-0.parquet: 1 row not named by contig, pos, ref and alt (first: 2-900-A-C)"]
 
 
 def test_a_score_that_is_no_number_is_found(folder):
     table = rows("1", [900, 901])
     bad = pc.if_else(pa.array([True, False]), float("nan"), table["delta_llr"])
     write(folder, "b-0", table.set_column(7, SCORES.field("delta_llr"), bad))
-    assert faults(folder) == ["part-b-0.parquet: 1 rows whose delta_llr is not finite"]
+    assert faults(folder) == ["part-b-0.parquet: 1 row whose delta_llr is not finite"]
 
 
 def test_scores_of_another_fingerprint_are_found(folder):
@@ -117,7 +117,7 @@ def test_a_file_that_raygen_did_not_write_is_found(folder):
 
 def test_rows_of_a_run_without_a_manifest_are_found(folder):
     commit(folder, "b-0", "1", [900], run="run-2")
-    assert faults(folder) == ["run run-2: 1 rows, but no manifest"]
+    assert faults(folder) == ["run run-2: 1 row, but no manifest"]
 
 
 def test_rejects_that_a_run_counted_and_that_are_gone_are_found(folder):
@@ -226,7 +226,7 @@ def test_a_delta_that_is_not_the_difference_of_its_sums_is_a_fault(folder):
     delta = table.schema.get_field_index("delta_llr")
     table = table.set_column(delta, SCORES.field("delta_llr"), pa.array([-0.9, 0.901]))
     folder.commit_shard("z-0", "1", table, REJECTS.empty_table(), IDENTITY)
-    assert any("1 rows whose delta_llr is not ll_mut less ll_wt" in fault for fault in faults(folder))
+    assert any("1 row whose delta_llr is not ll_mut less ll_wt" in fault for fault in faults(folder))
 
 
 def test_a_manifest_whose_input_is_nothing_is_a_fault(folder):
