@@ -114,7 +114,7 @@ def rollback(
     ],
     debug: Debug = False,
 ) -> None:
-    """Take the latest runs back, in the files and in the Iceberg table, as if they had never been."""
+    """Remove the rows of a run and of every later one, from the files and from the Iceberg table."""
     from raygen.tables.fingerprints import table_paths
     from raygen.tables.rollback import rollback as run_rollback
 
