@@ -31,7 +31,7 @@ from raygen.model.products import Linear, LinearFromChannelsFirst, LinearToChann
 from raygen.model.state import AttentionState, HyenaState, PrefixState
 
 
-class StripedHyenaConfig(PreTrainedConfig):
+class StripedHyenaConfig(PreTrainedConfig, ABC):
     """A ``config.json`` whose keys are checked; a subclass names them, each with its type, and says what is wrong with them."""
 
     attribute_map = {"num_hidden_layers": "num_layers", "max_position_embeddings": "max_seqlen"}  # noqa: RUF012
@@ -58,9 +58,9 @@ class StripedHyenaConfig(PreTrainedConfig):
             setattr(self, name, settings[name])
 
     @staticmethod
+    @abstractmethod
     def faults(settings: Mapping[str, Any]) -> list[str]:
         """All that is wrong with the keys, in words."""
-        raise NotImplementedError
 
     def keys(self) -> dict[str, Any]:
         """The keys of the family with their values."""
@@ -203,7 +203,7 @@ class Backbone(nn.Module):
         return unembedding(self.norm(hidden), unembed=True)
 
 
-class StripedHyenaForCausalLM(PreTrainedModel):
+class StripedHyenaForCausalLM(PreTrainedModel, ABC):
     """A StripedHyena as transformers loads it. For scoring, ``hidden_states`` and ``unembed`` are the way in."""
 
     base_model_prefix = "backbone"
@@ -222,9 +222,9 @@ class StripedHyenaForCausalLM(PreTrainedModel):
         self.post_init()
 
     @staticmethod
+    @abstractmethod
     def make_block(config: Any, layer: int) -> nn.Module:
         """The attention or Hyena block of a layer."""
-        raise NotImplementedError
 
     def _init_weights(self, module: nn.Module) -> None:
         """Nothing: each layer draws its own weights when it is made, and a checkpoint replaces all of them."""
@@ -243,9 +243,9 @@ class StripedHyenaForCausalLM(PreTrainedModel):
         check_rows(tokens_BT, state)
         return self.backbone(tokens_BT, state, return_state)
 
+    @abstractmethod
     def hyena_state_bytes(self) -> int:
         """Bytes of one row's state in all Hyena layers."""
-        raise NotImplementedError
 
     def state_bytes(self, num_tokens: int) -> int:
         """Bytes of one row's ``PrefixState`` after ``num_tokens`` tokens."""
