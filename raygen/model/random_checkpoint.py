@@ -1,4 +1,4 @@
-"""A small random model in the published layout, for tests and for the demonstration: seeded, bit-identical everywhere.
+"""A random model in the published layout, for tests and benchmarks: seeded, bit-identical everywhere.
 
 Only uniform draws of torch's CPU generator and correctly rounded arithmetic (+, −, ×, ÷, √) are used: normal draws, sines
 and exponentials differ in the last bit between processors, and the file's hash would with them. The square root is numpy's:
@@ -15,12 +15,12 @@ import json
 import math
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
-from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -61,13 +61,35 @@ def demo_config() -> Evo1Config:
     )
 
 
+def evo1_8k_config() -> Evo1Config:
+    """The shape of ``evo-1-8k-base``: 6.45 billion parameters (evo-model 0.5, configs/evo-1-8k-base_inference.yml)."""
+    attention = [8, 16, 24]
+    shape = {
+        "hidden_size": 4096,
+        "num_layers": 32,
+        "attn_layer_idxs": attention,
+        "hyena_layer_idxs": [layer for layer in range(32) if layer not in attention],
+        "num_attention_heads": 32,
+        "inner_mlp_size": None,
+        "inner_size_multiple_of": 16,
+    }
+    return Evo1Config(**{**demo_config().keys(), **shape})
+
+
 def write_random_checkpoint(
-    folder: Path, config: StripedHyenaConfig, seed: int, max_shard_bytes: int | None = None
+    folder: Path,
+    config: StripedHyenaConfig,
+    seed: int,
+    max_shard_bytes: int | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> None:
-    """config.json and float32 safetensors, in shards with an index where ``max_shard_bytes`` is given.
+    """config.json and safetensors, in shards with an index where ``max_shard_bytes`` is given.
 
     Written beside the folder and renamed into place, so a reader never sees half of one, and two processes may write the
-    same one at once.
+    same one at once. No more than a shard is in memory.
+
+    Args:
+        dtype: of all tensors but poles and residues, which are float32 in any file.
 
     Raises:
         InputError: the folder holds something else already.
@@ -76,7 +98,7 @@ def write_random_checkpoint(
     partial = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
     partial.mkdir()
     try:
-        _write_files(partial, config, random_weights(config, seed), max_shard_bytes)
+        _write_files(partial, config, seed, max_shard_bytes, dtype)
         _move_into_place(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -84,9 +106,14 @@ def write_random_checkpoint(
 
 def random_weights(config: StripedHyenaConfig, seed: int) -> dict[str, Tensor]:
     """Float32 tensors by canonical name. The same seed gives the same bits on every machine."""
+    return dict(_draw_all(config, seed))
+
+
+def _draw_all(config: StripedHyenaConfig, seed: int) -> Iterator[tuple[str, Tensor]]:
+    """One tensor after the other, by name; all from one generator."""
     generator = torch.Generator("cpu").manual_seed(seed)
-    draws = {name: _draw(name) for name in expected_shapes(config)}
-    return {name: draws[name](shape, generator) for name, shape in sorted(expected_shapes(config).items())}
+    for name, shape in sorted(expected_shapes(config).items()):
+        yield name, _draw(name)(shape, generator)
 
 
 _Draw = Callable[[tuple[int, ...], torch.Generator], Tensor]
@@ -142,16 +169,41 @@ def _draw_residues(shape: tuple[int, ...], generator: torch.Generator) -> Tensor
 
 
 def _write_files(
-    folder: Path, config: StripedHyenaConfig, weights: dict[str, Tensor], max_shard_bytes: int | None
+    folder: Path, config: StripedHyenaConfig, seed: int, max_shard_bytes: int | None, dtype: torch.dtype
 ) -> None:
     (folder / "config.json").write_text(json.dumps(config.as_published(), indent=2) + "\n")
-    total = sum(tensor.nbytes for tensor in weights.values())
-    shards = split_torch_state_dict_into_shards(weights, max_shard_size=max_shard_bytes or total)
-    for file, names in shards.filename_to_tensors.items():
-        save_file({name: weights[name] for name in names}, folder / file, metadata={"format": "pt"})
+    shapes = sorted(expected_shapes(config).items())
+    sizes = {name: math.prod(shape) * _stored_dtype(name, dtype).itemsize for name, shape in shapes}
+    shards = _cut_into_shards(sizes, max_shard_bytes or sum(sizes.values()))
+    files = [f"model-{number:05}-of-{len(shards):05}.safetensors" for number in range(1, len(shards) + 1)]
+    if not max_shard_bytes:
+        files = ["model.safetensors"]
+    drawn = _draw_all(config, seed)
+    for file, names in zip(files, shards, strict=True):
+        tensors = {name: tensor.to(_stored_dtype(name, dtype)) for name, tensor in islice(drawn, len(names))}
+        save_file(tensors, folder / file, metadata={"format": "pt"})
+        del tensors
     if max_shard_bytes:
-        index = {"metadata": {"total_size": total}, "weight_map": shards.tensor_to_filename}
+        weight_map = {name: file for file, names in zip(files, shards, strict=True) for name in names}
+        index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": weight_map}
         (folder / INDEX_FILE).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
+
+
+def _cut_into_shards(sizes: Mapping[str, int], max_bytes: int) -> list[list[str]]:
+    """Names, in their order, in lists of at most so many bytes; a tensor that is larger is alone in its own."""
+    shards: list[list[str]] = [[]]
+    room = max_bytes
+    for name, size in sizes.items():
+        if size > room and shards[-1]:
+            shards.append([])
+            room = max_bytes
+        shards[-1].append(name)
+        room -= size
+    return shards
+
+
+def _stored_dtype(name: str, dtype: torch.dtype) -> torch.dtype:
+    return torch.float32 if name.endswith(("poles", "residues")) else dtype
 
 
 def _move_into_place(partial: Path, folder: Path) -> None:

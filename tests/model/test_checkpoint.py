@@ -142,12 +142,13 @@ def test_index_that_disagrees_with_its_shards_is_named(sharded: Path) -> None:
     shard = json.loads(index.read_text())["weight_map"][EMBEDDING]
 
     def damage(content: dict[str, Any]) -> None:
-        del content["weight_map"]["backbone.norm.scale"]
+        del content["weight_map"]["backbone.blocks.0.pre_norm.scale"]
         content["weight_map"]["backbone.other"] = shard
 
     change_json(index, damage)
     with pytest.raises(
-        InputError, match=r"that the index names: backbone\.other\. 1 not in the index: backbone\.norm\.scale"
+        InputError,
+        match=r"that the index names: backbone\.other\. 1 not in the index: backbone\.blocks\.0\.pre_norm\.scale",
     ):
         check(sharded)
 

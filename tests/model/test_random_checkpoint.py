@@ -1,17 +1,20 @@
-"""The demonstration model: the same bits everywhere, and numbers that are worth computing."""
+"""Random models: the same bits everywhere, and numbers that are worth computing."""
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from raygen.errors import InputError
-from raygen.model.checkpoint import check_checkpoint, read_config
-from raygen.model.random_checkpoint import demo_config, random_weights, write_random_checkpoint
+from raygen.model.cards import find_card
+from raygen.model.checkpoint import check_checkpoint, expected_shapes, read_config
+from raygen.model.random_checkpoint import demo_config, evo1_8k_config, random_weights, write_random_checkpoint
 from tests.model.models import largest_difference, random_model, random_tokens, small_config
 
 
@@ -53,6 +56,24 @@ def test_written_folder_is_a_good_checkpoint(tmp_path: Path) -> None:
     check_checkpoint(tmp_path / "deep" / "model", config)
     assert config.architecture() == demo_config().architecture()
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["model"]
+
+
+def test_in_shards_and_in_half_precision_it_is_the_same_model(tmp_path: Path) -> None:
+    write_random_checkpoint(tmp_path / "model", small_config(), 1, max_shard_bytes=20_000, dtype=torch.bfloat16)
+    files = sorted((tmp_path / "model").glob("*.safetensors"))
+    assert len(files) > 4
+    check_checkpoint(tmp_path / "model", read_config(tmp_path / "model"))
+    stored = {name: tensor for file in files for name, tensor in load_file(file).items()}
+    for name, tensor in random_weights(small_config(), 1).items():
+        dtype = torch.float32 if name.endswith(("poles", "residues")) else torch.bfloat16
+        assert torch.equal(stored.pop(name), tensor.to(dtype)), name
+    assert not stored
+
+
+def test_the_published_shape_has_as_many_parameters_as_its_card_says() -> None:
+    card = find_card("togethercomputer/evo-1-8k-base")
+    assert card is not None
+    assert sum(map(math.prod, expected_shapes(evo1_8k_config()).values())) == card.num_parameters
 
 
 def test_two_at_once_write_one_folder(tmp_path: Path) -> None:
