@@ -28,6 +28,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Dynami
 from transformers.cache_utils import DynamicLayer
 
 from raygen.errors import InputError
+from raygen.model.arithmetic import exact_arithmetic
 from raygen.model.checkpoint import hash_with, read_settings, read_stored_header
 from raygen.model.network import CheckpointFacts, DeviceMap, check_rows
 from raygen.model.state import AttentionState, PrefixState
@@ -58,7 +59,7 @@ class CausalLM(nn.Module):
         self.config = model.config
         self.fork_refusal: str | None = None
         self._bytes_per_token = 0
-        with torch.inference_mode():
+        with torch.inference_mode(), exact_arithmetic():
             whole = self._refuse_what_is_not_causal(trial_1T.to(self.get_input_embeddings().weight.device))
             self.fork_refusal = fork_refusal(type(model)) or self._try_pieces(trial_1T.to(whole.device), whole)
 

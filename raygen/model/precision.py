@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from raygen.cache import cache_folder
 from raygen.errors import SettingsError
+from raygen.model.arithmetic import exact_arithmetic
 from raygen.model.network import CausalNetwork
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -74,6 +75,7 @@ def choose_dtype(
 
 
 @torch.inference_mode()
+@exact_arithmetic()
 def find_overflow(
     network: CausalNetwork,
     dtype: torch.dtype,

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from raygen.errors import StoppedError
+from raygen.model.arithmetic import exact_arithmetic
 from raygen.model.state import PrefixState
 from raygen.scoring.batches import is_out_of_memory
 from raygen.scoring.likelihood import ResidentModel
@@ -123,6 +124,7 @@ class _Runner:
         return [walk]
 
     @torch.inference_mode()
+    @exact_arithmetic()
     def _walk(self, walk: Walk) -> None:
         paths = [self._model.read_and_targets(family.path) for family in walk.families]
         path_log_probs = [np.zeros(family.path_read) for family in walk.families]

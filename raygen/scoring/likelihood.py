@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from raygen.errors import InputError
+from raygen.model.arithmetic import exact_arithmetic
 from raygen.model.loading import LoadedNetwork, load_network
 from raygen.model.precision import release_memory
 from raygen.scoring.batches import TokenBudget, run_in_batches
@@ -150,6 +151,7 @@ class ResidentModel:
         return torch.from_numpy(tokens_BT).to(self.loaded.device)
 
     @torch.inference_mode()
+    @exact_arithmetic()
     def _predict(self, tokens_BT: torch.Tensor, wanted_BT: np.ndarray) -> np.ndarray:
         """ln P of the wanted bases, (number wanted,) float64, row by row."""
         wanted = torch.from_numpy(wanted_BT).to(tokens_BT.device)
