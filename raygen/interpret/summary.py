@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from raygen.interpret.classify import CLASSES
-from raygen.number_of import number_of
+from raygen.number_of import number_of, rate
 from raygen.tables.manifest import Counts
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def print_summary(run: FinishedRun, console: Console) -> None:
     if counts.scored and run.scoring_seconds:
         console.print(
             f"{run.seconds:,.1f} s in all; scoring {run.scoring_seconds:,.1f} s, starting the models included: "
-            f"{counts.scored / run.scoring_seconds:,.1f} variants/s, {run.tokens / run.scoring_seconds:,.0f} tokens/s",
+            f"{rate(counts.scored / run.scoring_seconds)} variants/s, {rate(run.tokens / run.scoring_seconds)} tokens/s",
             soft_wrap=True,
         )
     console.print(f"scores: {run.output}/scores", soft_wrap=True, markup=False)

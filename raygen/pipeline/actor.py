@@ -19,7 +19,7 @@ import ray
 
 from raygen.errors import RaygenError, StoppedError
 from raygen.pipeline.job import Job
-from raygen.pipeline.metrics import peak_gpu_memory
+from raygen.pipeline.metrics import peak_gpu_memory, peak_host_memory
 from raygen.pipeline.pieces import FIRST_PIECE, ActorStart, Piece, ShardPieces
 from raygen.tables.columns import constant
 
@@ -53,9 +53,10 @@ class ScoreShard:
         after = self._spent()
         cost = {name: value - before[name] for name, value in after.items()}
         cost["tokens"] += self._tokens_before
+        cost["tokens_before"] = self._tokens_before
         cost["splits"], cost["halvings"] = cost["halvings"], after["halvings"]
         cost["restarts"], self._unsaid_restarts = self._unsaid_restarts, 0
-        cost["gpu_memory"] = peak_gpu_memory()
+        cost |= {"gpu_memory": peak_gpu_memory(), "host_memory": peak_host_memory()}
         described = json.dumps({**cost, "score_seconds": time.perf_counter() - began})
         table = pa.concat_tables([scored, planned.filter(already)], promote_options="default")
         return table.append_column("cost", constant(described, len(table)))

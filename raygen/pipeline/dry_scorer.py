@@ -44,7 +44,18 @@ class DryScorer:
         if self._diary:
             with open(self._diary, "a") as diary:  # noqa: PTH123 - opened for each line, so that a killed actor loses none
                 diary.write(f"{began}\t{ended}\n")
-        counts = dict.fromkeys(("tokens", "rescored", "halvings", "splits", "batches", "restarts", "gpu_memory"), 0)
+        names = (
+            "tokens",
+            "tokens_before",
+            "rescored",
+            "halvings",
+            "splits",
+            "batches",
+            "restarts",
+            "gpu_memory",
+            "host_memory",
+        )
+        counts = dict.fromkeys(names, 0)
         cost = json.dumps({**counts, "score_seconds": ended - began})
         return scored.append_column("cost", constant(cost, len(planned)))
 

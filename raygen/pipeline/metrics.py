@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -49,9 +50,10 @@ MEMORY_SPLITS = Metric("raygen_memory_splits", "times a batch did not fit the me
 SECONDS = Metric("raygen_stage_seconds", "seconds of work, over all tasks and actors", ("stage",))
 VARIANTS_LEFT = Metric("raygen_variants_left", "variants that are not committed yet")
 GPU_MEMORY = Metric("raygen_gpu_memory_bytes", "most memory that an actor's GPU held at once, over all actors")
+HOST_MEMORY = Metric("raygen_host_memory_bytes", "most host memory that an actor held at once, mapped files included")
 
 COUNTERS = (VARIANTS, TOKENS, SHARDS, BATCHES, REJECTS, RETRIES, MEMORY_SPLITS, SECONDS)
-GAUGES = (VARIANTS_LEFT, GPU_MEMORY)
+GAUGES = (VARIANTS_LEFT, GPU_MEMORY, HOST_MEMORY)
 
 
 class Committed(Protocol):
@@ -73,6 +75,8 @@ class Committed(Protocol):
     def splits(self) -> int: ...
     @property
     def gpu_memory(self) -> int: ...
+    @property
+    def host_memory(self) -> int: ...
     @property
     def stage_seconds(self) -> Mapping[str, float]: ...
 
@@ -111,7 +115,8 @@ class RunMetrics:
         for stage, seconds in shard.stage_seconds.items():
             self._add(SECONDS, seconds, stage=stage)
         self._set(VARIANTS_LEFT, self._totals.get(VARIANTS_LEFT.name, 0) - shard.num_rows)
-        self._set(GPU_MEMORY, max(self._totals.get(GPU_MEMORY.name, 0), shard.gpu_memory))
+        for metric, held in ((GPU_MEMORY, shard.gpu_memory), (HOST_MEMORY, shard.host_memory)):
+            self._set(metric, max(self._totals.get(metric.name, 0), held))
 
     def refresh(self) -> None:
         """Tell the gauges again now and then: Ray stops exporting one that was not set for about 20 seconds."""
@@ -172,6 +177,15 @@ class PassCount:
 
     def _count(self, *_: object) -> None:
         self.passes += 1
+
+
+def peak_host_memory() -> int:
+    """Bytes that were in memory for this process at most; 0 where the system does not say."""
+    try:
+        status = Path("/proc/self/status").read_text()  # not ru_maxrss, which starts with the peak of the parent
+    except OSError:
+        return 0
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 def peak_gpu_memory() -> int:

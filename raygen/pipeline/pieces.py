@@ -143,16 +143,27 @@ def forget_all(folder: RunFolder, shards: set[str]) -> None:
         folder.drop_work(place)
 
 
-def rows_in_pieces(folder: RunFolder) -> dict[str, int]:
-    """Rows that are scored and not yet committed, by shard."""
-    rows: dict[str, int] = {}
+@dataclass(frozen=True)
+class Kept:
+    """What is scored and not yet committed."""
+
+    rows: int = 0
+    tokens: int = 0
+
+    def __add__(self, other: Kept) -> Kept:
+        return Kept(self.rows + other.rows, self.tokens + other.tokens)
+
+
+def kept_in_pieces(folder: RunFolder) -> dict[str, Kept]:
+    """What is kept of each shard that is not whole yet."""
+    kept: dict[str, Kept] = {}
     for name in folder.list_work():
         place, _, piece = name.partition("/")
         if piece.startswith("rows."):
             start, stop = _rows(piece)
             shard = place.rpartition("-")[0]
-            rows[shard] = rows.get(shard, 0) + stop - start
-    return rows
+            kept[shard] = kept.get(shard, Kept()) + Kept(stop - start, int(piece.split(".")[3]))
+    return kept
 
 
 class ActorStart:

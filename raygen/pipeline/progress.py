@@ -14,7 +14,9 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from raygen.number_of import rate
 from raygen.pipeline.events import wants_json
+from raygen.pipeline.pieces import Kept
 
 _SECONDS_BETWEEN_LINES = 30.0
 _SECONDS_BETWEEN_LOOKS = 5.0
@@ -28,12 +30,10 @@ def time_left(seconds: float) -> str:
 class RunProgress:
     """Counts variants and tokens as shards are committed."""
 
-    def __init__(
-        self, num_variants: int, console: Console | None = None, rows_in_pieces: Callable[[], int] = lambda: 0
-    ) -> None:
+    def __init__(self, num_variants: int, console: Console | None = None, in_pieces: Callable[[], Kept] = Kept) -> None:
         self._total = num_variants
-        self._rows_in_pieces = rows_in_pieces
-        self._in_pieces = 0
+        self._look_into_pieces = in_pieces
+        self._in_pieces = Kept()
         self._console = console or Console(file=sys.stderr)
         self._began = self._last_line = self._last_look = time.monotonic()
         self._variants = self._tokens = 0
@@ -62,7 +62,8 @@ class RunProgress:
         """A shard was committed."""
         self._variants += variants
         self._tokens += tokens
-        self._in_pieces = max(self._in_pieces - variants, 0)  # those of this shard; the others' are still there
+        rest = self._in_pieces  # those of this shard are no longer there, the others' are
+        self._in_pieces = Kept(max(rest.rows - variants, 0), max(rest.tokens - tokens, 0))
         self._show()
 
     def look(self) -> None:
@@ -70,14 +71,14 @@ class RunProgress:
         now = time.monotonic()
         if now - self._last_look >= _SECONDS_BETWEEN_LOOKS:
             self._last_look = now
-            self._in_pieces = self._rows_in_pieces()
+            self._in_pieces = self._look_into_pieces()
             self._show()
 
     def _show(self) -> None:
         now = time.monotonic()
         seconds = max(now - self._began, 1e-9)
-        rows = min(self._variants + self._in_pieces, self._total)
-        rates = f"{rows / seconds:,.1f} variants/s  {self._tokens / seconds:,.0f} tokens/s"
+        rows, tokens = min(self._variants + self._in_pieces.rows, self._total), self._tokens + self._in_pieces.tokens
+        rates = f"{rate(rows / seconds)} variants/s  {rate(tokens / seconds)} tokens/s"
         self._bar.update(self._task, completed=rows, rates=rates)
         if not self._console.is_terminal and not wants_json() and now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now

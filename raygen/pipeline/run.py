@@ -25,7 +25,7 @@ from raygen.pipeline.events import EventLog
 from raygen.pipeline.intake import take_input, where_workers_read
 from raygen.pipeline.job import Job
 from raygen.pipeline.metrics import RunMetrics
-from raygen.pipeline.pieces import forget_all, rows_in_pieces
+from raygen.pipeline.pieces import Kept, forget_all, kept_in_pieces
 from raygen.pipeline.progress import RunProgress
 from raygen.pipeline.ray_errors import in_our_words
 from raygen.pipeline.resolve import (
@@ -130,7 +130,7 @@ class _Run:
         self._counts = Counts()
         self._started = datetime.now(UTC)
         self._timings: dict[str, float] = {}
-        self._tokens = self._tokens_by_two_passes = 0
+        self._tokens = self._tokens_before = self._tokens_by_two_passes = 0
         self._halvings = 0
         self._rescored = 0
         self._pace = Pace()
@@ -205,7 +205,7 @@ class _Run:
         num_left = sum(shard.num_rows for shard in self.shards)
         self._metrics.start(num_left, self._counts.rejected)
         self._log.write("scoring", variants=num_left, shards=len(self.shards), actors=asdict(self._actors))
-        with RunProgress(num_left, rows_in_pieces=lambda: sum(rows_in_pieces(self._folder).values())) as progress:
+        with RunProgress(num_left, in_pieces=lambda: sum(kept_in_pieces(self._folder).values(), Kept())) as progress:
             self._stream(progress, self._actors)
         self._timings["score"] = time.monotonic() - began
 
@@ -236,6 +236,7 @@ class _Run:
         add_counts(self._counts.classes, summary.classes)
         add_counts(self._counts.flags, summary.flags)
         self._tokens += summary.tokens
+        self._tokens_before += summary.tokens_before
         self._tokens_by_two_passes += summary.tokens_by_two_passes
         self._halvings = max(self._halvings, summary.halvings)
         self._rescored += summary.rescored
@@ -270,7 +271,7 @@ class _Run:
         """What is kept, by listing: more may be than the driver has heard of."""
         committed = self._folder.committed_shards()
         done = sum(shard.num_rows for shard in self.shards if shard.name in committed)
-        pieces = sum(rows for shard, rows in rows_in_pieces(self._folder).items() if shard not in committed)
+        pieces = sum(kept.rows for shard, kept in kept_in_pieces(self._folder).items() if shard not in committed)
         in_pieces = f", and {pieces:,} of shards that are not whole yet" if pieces else ""
         return f"{done:,} of {sum(shard.num_rows for shard in self.shards):,} rows are scored and kept{in_pieces}."
 
@@ -328,6 +329,7 @@ class _Run:
                 "counts": {**asdict(self._counts), "num_rejected": self._counts.num_rejected},
                 "tokens": {
                     "computed": self._tokens,
+                    "by_earlier_tries": self._tokens_before,
                     "by_two_passes": self._tokens_by_two_passes,
                     "saved": self._tokens_by_two_passes - self._tokens,
                 },

@@ -40,7 +40,8 @@ PAIR_DIGEST = "pair_digest"
 class ShardSummary:
     """What a committed shard held. ``classes`` and ``flags`` count scored rows; ``failed`` counts ``scoring_failed``;
     ``rescored`` counts pairs of sequences (one a row and strand) that half precision could not hold. ``halvings`` is of the
-    actor since it started; ``splits`` and ``restarts`` since its shard before. ``gpu_memory``: bytes.
+    actor since it started; ``splits`` and ``restarts`` since its shard before. ``tokens_before``: of
+    ``tokens``, by tries that ended before the one that took ``stage_seconds``. ``gpu_memory``, ``host_memory``: bytes.
     """
 
     shard: str
@@ -52,6 +53,7 @@ class ShardSummary:
     classes: dict[str, int]
     flags: dict[str, int]
     tokens: int
+    tokens_before: int
     tokens_by_two_passes: int
     rescored: int
     halvings: int
@@ -59,6 +61,7 @@ class ShardSummary:
     batches: int
     restarts: int
     gpu_memory: int
+    host_memory: int
     stage_seconds: dict[str, float]
 
     @classmethod

@@ -149,6 +149,19 @@ def test_the_page_says_what_was_run_and_what_it_cost(tmp_path):
     assert "money" not in text_of(write_report(str(tmp_path / "out")))
 
 
+def test_the_page_says_how_fast_an_actor_was_and_what_it_held(tmp_path):
+    metrics = {
+        "raygen_stage_seconds": {"score": 4.0},
+        "raygen_gpu_memory_bytes": 13_900_000_000,
+        "raygen_host_memory_bytes": 420_000_000,
+    }
+    tokens = {"computed": 1200, "by_earlier_tries": 200, "by_two_passes": 1800, "saved": 600}
+    manifest = made_manifest(6, (), {"metrics": metrics, "tokens": tokens})
+    page = text_of(write_report(run_folder(tmp_path, SIX, manifest=manifest)))
+    assert "250 by an actor at work" in page
+    assert "at most 13.9 GB of its GPU and 0.42 GB of the host" in page
+
+
 def test_an_off_label_domain_is_the_first_thing_said(tmp_path):
     manifest = made_manifest(
         6, (), {"warnings": ["Something else.", "rows have the flag off_label_domain."], "status": "stopped"}

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from raygen.errors import InputError, RaygenError, SettingsError, StoppedError
-from raygen.pipeline.pieces import rows_in_pieces
+from raygen.pipeline.pieces import Kept, kept_in_pieces
 from raygen.pipeline.run import RunResult, run_score
 from raygen.settings import load_settings
 from raygen.tables.layout import RunFolder, read_scores
@@ -120,7 +120,7 @@ def test_a_run_that_stops_goes_on_within_a_shard(tmp_path, undisturbed):
     given = {"scoring.keep_every": 1e-6}  # pieces of 64, 32, 16, ... rows
     with pytest.raises(StoppedError, match=r"rows are scored and kept, and \d+ of shards that are not whole yet"):
         score(tmp_path, given=given, make_scorer=partial(faulty_scorer, stops={251}))
-    kept = sum(rows_in_pieces(RunFolder(str(tmp_path / "out"))).values())
+    kept = sum(kept_in_pieces(RunFolder(str(tmp_path / "out"))).values(), Kept()).rows
     left = len(undisturbed) - kept - len(deltas(tmp_path / "out"))
     score(tmp_path, make_scorer=partial(faulty_scorer, seen=tmp_path / "seen"))
     assert sum(map(int, (tmp_path / "seen").read_text().split())) <= left, "an actor may keep more before it is ended"

@@ -8,7 +8,16 @@ import pytest
 import torch
 
 from raygen.pipeline import metrics
-from raygen.pipeline.metrics import COUNTERS, GAUGES, STAGES, PassCount, RunMetrics, seconds_of, with_seconds
+from raygen.pipeline.metrics import (
+    COUNTERS,
+    GAUGES,
+    STAGES,
+    PassCount,
+    RunMetrics,
+    peak_host_memory,
+    seconds_of,
+    with_seconds,
+)
 from raygen.pipeline.run import run_score
 from tests.pipeline.test_estimate import settings
 
@@ -40,7 +49,7 @@ def told(monkeypatch):
 
 def committed(**more):
     own = {"num_rows": 10, "scored": 9, "failed": 1, "tokens": 500, "batches": 3, "restarts": 0, "splits": 0}
-    own |= {"gpu_memory": 7, "stage_seconds": {"read": 0.5, "score": 2.0}}
+    own |= {"gpu_memory": 7, "host_memory": 20, "stage_seconds": {"read": 0.5, "score": 2.0}}
     return types.SimpleNamespace(**{**own, **more})
 
 
@@ -48,11 +57,12 @@ def test_what_prometheus_is_told_is_what_the_manifest_says(told):
     run = RunMetrics("r")
     run.start(30, {"ref_mismatch": 2})
     run.count(committed())
-    run.count(committed(restarts=1, splits=2, gpu_memory=5))
+    run.count(committed(restarts=1, splits=2, gpu_memory=5, host_memory=30))
     said = run.as_manifest()
     assert said["raygen_variants"] == told["raygen_variants",] == 18
     assert said["raygen_variants_left"] == told["raygen_variants_left",] == 10
     assert said["raygen_gpu_memory_bytes"] == told["raygen_gpu_memory_bytes",] == 7
+    assert said["raygen_host_memory_bytes"] == told["raygen_host_memory_bytes",] == 30
     assert said["raygen_retries"] == told["raygen_retries",] == 1
     assert said["raygen_memory_splits"] == told["raygen_memory_splits",] == 2
     assert said["raygen_rejects"] == {"ref_mismatch": 2, "scoring_failed": 2}
@@ -70,13 +80,24 @@ def test_gauges_are_told_again_while_nothing_is_committed(told, monkeypatch):
     assert told == {}, "it was told a moment ago"
     monkeypatch.setattr(metrics, "_SECONDS_BETWEEN_GAUGES", 0)
     run.refresh()
-    assert told == {("raygen_variants_left",): 30, ("raygen_gpu_memory_bytes",): 0}
+    left = {("raygen_variants_left",): 30}
+    assert told == {**left, ("raygen_gpu_memory_bytes",): 0, ("raygen_host_memory_bytes",): 0}
 
 
 def test_seconds_travel_with_the_rows():
     table = with_seconds("read", lambda: pa.table({"a": [1, 2]}))
     assert table["read_seconds"].to_pylist()[0] > 0
     assert set(seconds_of(table)) == {"read"}
+
+
+def test_the_most_host_memory_stays_when_it_is_given_back():
+    if not Path("/proc/self/status").exists():
+        pytest.skip("this system does not say it in /proc")
+    block = b"x" * 300_000_000
+    peak = peak_host_memory()
+    assert peak > 300_000_000
+    del block
+    assert peak_host_memory() > 0.99 * peak  # the kernel counts by thread and adds up now and then
 
 
 def test_passes_through_a_model_are_counted():

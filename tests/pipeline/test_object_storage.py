@@ -11,7 +11,7 @@ import pytest
 from raygen.errors import StoppedError
 from raygen.model.random_checkpoint import demo_config, write_random_checkpoint
 from raygen.pipeline.estimate import estimate
-from raygen.pipeline.pieces import rows_in_pieces
+from raygen.pipeline.pieces import Kept, kept_in_pieces
 from raygen.pipeline.run import run_score
 from raygen.sequence.reference import open_reference
 from raygen.settings import load_settings
@@ -66,7 +66,7 @@ def test_the_scores_are_those_of_a_run_on_this_machine_and_a_stopped_run_goes_on
     often = {"scoring.keep_every": 1e-6}  # pieces of 64, 32, 16, ... rows
     with pytest.raises(StoppedError, match="of shards that are not whole yet"):
         score({**there(inputs, server), **often}, out, make_scorer=partial(faulty_scorer, stops={251}))
-    committed, pieces = len(deltas(out)), sum(rows_in_pieces(RunFolder(out)).values())
+    committed, pieces = len(deltas(out)), sum(kept_in_pieces(RunFolder(out)).values(), Kept()).rows
     assert pieces
     again = score(there(inputs, server), out, make_scorer=partial(faulty_scorer, seen=tmp_path / "seen"))
     # What was kept when we looked is not scored again; an actor may have kept more before it was ended.

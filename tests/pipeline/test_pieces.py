@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from raygen.errors import StoppedError
-from raygen.pipeline.pieces import ActorStart, Piece, ShardPieces, forget, forget_all, next_piece, rows_in_pieces
+from raygen.pipeline.pieces import ActorStart, Kept, Piece, ShardPieces, forget, forget_all, kept_in_pieces, next_piece
 from raygen.tables.layout import Identity, RunFolder
 
 IDENTITY = Identity("f" * 16, "r" * 64)
@@ -66,18 +66,18 @@ def test_pieces_are_kept_and_found_again_by_another_run(folder):
     found, tokens = pieces(folder, run="another").scored_before()
     assert pa.concat_tables(found)["row"].to_pylist() == list(range(50))
     assert tokens == 20
-    assert rows_in_pieces(folder) == {"stem-000001": 60}
+    assert kept_in_pieces(folder) == {"stem-000001": Kept(60, 30)}
     forget(folder, "stem-000001", IDENTITY, IDS)
-    assert rows_in_pieces(folder) == {}
+    assert kept_in_pieces(folder) == {}
 
 
 def test_what_another_input_keeps_stays_when_all_of_one_are_committed(folder):
     for stem in ("mine", "other"):
         ShardPieces(folder, "run", f"{stem}-000001", IDENTITY, IDS).keep(Piece(0, 2), pa.table({"row": [0, 1]}), 5)
     forget_all(folder, {"mine-000001"})
-    assert rows_in_pieces(folder) == {"other-000001": 2}
+    assert kept_in_pieces(folder) == {"other-000001": Kept(2, 5)}
     forget_all(folder, {"other-000001"})
-    assert rows_in_pieces(folder) == {}
+    assert kept_in_pieces(folder) == {}
 
 
 def test_other_rows_or_another_model_find_nothing(folder):

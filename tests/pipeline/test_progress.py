@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from raygen.pipeline import progress as module
+from raygen.pipeline.pieces import Kept
 from raygen.pipeline.progress import RunProgress, time_left
 
 
@@ -21,9 +22,11 @@ def test_rows_of_other_shards_stay_counted_when_one_is_committed(monkeypatch):
     monkeypatch.setattr(module, "_SECONDS_BETWEEN_LINES", 0)
     monkeypatch.setattr(module, "_SECONDS_BETWEEN_LOOKS", 0)
     shown = io.StringIO()
-    with RunProgress(1000, Console(file=shown, force_terminal=False, width=200), lambda: 265) as bar:
+    with RunProgress(1000, Console(file=shown, force_terminal=False, width=200), lambda: Kept(265, 9000)) as bar:
         bar.look()
         bar.advance(169, 1000)  # 128 of them were among the 265
         bar.advance(831, 1000)
+    lines = [line for line in shown.getvalue().splitlines() if " of " in line]
+    assert [float(line.split("variants/s ")[1].split()[0].replace(",", "")) > 0 for line in lines] == [True] * 3
     counts = [int(line.split(" of ")[0].replace(",", "")) for line in shown.getvalue().splitlines() if " of " in line]
     assert counts == [265, 265, 1000]

@@ -22,7 +22,8 @@ from raygen.interpret.report.chart_style import (
     zero_line,
 )
 from raygen.interpret.report.tally import ALONG_BIN, BIN, Tally
-from raygen.interpret.report.words import number, rate
+from raygen.interpret.report.words import number
+from raygen.number_of import rate
 from raygen.tables.pace import Point
 
 _MAX_BARS = 90

@@ -10,9 +10,11 @@ from typing import Any
 
 from raygen.interpret.classify import cuts_from_json
 from raygen.interpret.report.tally import Tally
-from raygen.interpret.report.words import number, rate
+from raygen.interpret.report.words import number
+from raygen.number_of import gigabytes, rate
 from raygen.tables.accounts import RECLASSIFIED, ROLLED_BACK
 
+_MEMORY = {"its GPU": "raygen_gpu_memory_bytes", "the host": "raygen_host_memory_bytes"}
 _ENDED = {
     "running": "When the report was made this run was still at work, or it was killed: the numbers are those so far.",
     "stopped": "This run was stopped before everything was scored. The same command goes on from there.",
@@ -130,6 +132,7 @@ def cost(manifest: Mapping[str, Any], price_per_hour: float | None) -> dict[str,
             f"{tokens['saved']:,} of the {tokens['by_two_passes']:,} that two full passes would read "
             f"({tokens['by_two_passes'] / max(tokens['computed'], 1):,.1f} times fewer)"
         )
+    facts |= _of_an_actor(tokens, manifest.get("metrics", {}))
     if manifest["rescored_in_float32"]:
         facts["scored again in float32"] = f"{manifest['rescored_in_float32']:,} pairs of sequences"
     if manifest["out_of_memory_halvings"]:
@@ -139,6 +142,19 @@ def cost(manifest: Mapping[str, Any], price_per_hour: float | None) -> dict[str,
         facts["money"] = f"{money:,.2f}, at {price_per_hour:,.2f} an hour for all that the run held"
         if scored:
             facts["money a million variants"] = f"{money / scored * 1e6:,.2f}"
+    return facts
+
+
+def _of_an_actor(tokens: Mapping[str, int], metrics: Mapping[str, Any]) -> dict[str, str]:
+    """How fast an actor is once its model is there, and the memory it needs; older manifests do not say all of it."""
+    facts = {}
+    own, seconds = tokens["computed"] - tokens.get("by_earlier_tries", 0), metrics.get("raygen_stage_seconds", {})
+    if own and seconds.get("score"):
+        facts["tokens a second"] = f"{rate(own / seconds['score'])} by an actor at work"
+    held = {of: metrics.get(name, 0) for of, name in _MEMORY.items()}
+    amounts = [f"{gigabytes(size)} of {of}" for of, size in held.items() if size]
+    if amounts:
+        facts["memory of an actor"] = f"at most {' and '.join(amounts)}"
     return facts
 
 

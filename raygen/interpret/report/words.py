@@ -61,11 +61,6 @@ def number(value: float, digits: int = 2) -> str:
     return f"{value:,.{digits}f}".replace("-", MINUS)
 
 
-def rate(value: float) -> str:
-    """Something a second, to about three digits."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
 def allele(bases: str | None) -> str:
     """Bases, cut short where there are many."""
     if bases is None:
