@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from raygen.cli import job
+from raygen.model.random_checkpoint import demo_config, write_random_checkpoint
 from raygen.pipeline.intake import take_input
 from raygen.pipeline.resolve import choose_window
 from raygen.sequence.reference import open_reference
@@ -189,6 +190,28 @@ def test_the_benchmark_says_what_it_lacks_where_there_are_no_tests(tmp_path):
         assert done.returncode == 2, done.stderr
         assert said in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_the_model_benchmark_writes_the_shape_and_measures_it(tmp_path, run_job, monkeypatch):
+    monkeypatch.setattr("raygen.model.random_checkpoint.evo1_8k_config", demo_config)  # which is that shape, but small
+    sizes = ["--window", "300", "--right", "32", "--stride", "64", "--windows", "2", "--variants", "4"]
+    done = run_job("bench_model.py", "--dtype", "float16", "--scratch", tmp_path, *sizes)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["agrees"] and said["loaded"]["dtype"] == "float16"
+    assert said["whole_windows"]["tokens"] == 2 * 300
+    assert said["fork"]["tokens"] < said["pair"]["tokens"] / 2
+    assert said["whole_windows"]["share_of_peak"] > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_model_benchmark_takes_a_folder_and_names_an_unknown_shape(tmp_path, run_job):
+    write_random_checkpoint(tmp_path / "model", demo_config(), seed=1)
+    sizes = ["--window", "200", "--right", "32", "--stride", "64", "--windows", "1", "--variants", "2", "--skip-pair"]
+    said = json.loads(run_job("bench_model.py", "--model", tmp_path / "model", "--dtype", "float32", *sizes).stdout)
+    assert said["loaded"]["dtype"] == "float32" and "written" not in said and "pair" not in said
+    done = run_job("bench_model.py", "--like", "evo-3")
+    assert (done.returncode, done.stdout) == (2, "") and "no checkpoint evo-3" in done.stderr
 
 
 def test_the_ingest_job_is_the_command(tmp_path):

@@ -1,8 +1,9 @@
-"""Where a network goes and in which precision: what was asked for, to what there is on this machine."""
+"""Where a network goes and in which precision, what was asked for to what there is on this machine; and what it then holds."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import torch
 
@@ -55,3 +56,17 @@ def placement(device: str, num_bytes: int) -> DeviceMap:
         free, _ = torch.cuda.mem_get_info()
         return "auto" if num_bytes * _ROOM_FOR_ACTIVATIONS > free else {"": "cuda:0"}
     return {"": device}
+
+
+def peak_host_memory() -> int:
+    """Bytes that were in memory for this process at most; 0 where the system does not say."""
+    try:
+        status = Path("/proc/self/status").read_text()  # not ru_maxrss, which starts with the peak of the parent
+    except OSError:
+        return 0
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+def peak_gpu_memory() -> int:
+    """Bytes that this process's GPU held at most; 0 without one."""
+    return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0

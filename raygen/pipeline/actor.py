@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 import ray
 
 from raygen.errors import RaygenError, StoppedError
+from raygen.model.devices import peak_gpu_memory, peak_host_memory
 from raygen.pipeline.job import Job
-from raygen.pipeline.metrics import peak_gpu_memory, peak_host_memory
 from raygen.pipeline.pieces import FIRST_PIECE, ActorStart, Piece, ShardPieces
 from raygen.tables.columns import constant
 

@@ -13,7 +13,6 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -177,19 +176,3 @@ class PassCount:
 
     def _count(self, *_: object) -> None:
         self.passes += 1
-
-
-def peak_host_memory() -> int:
-    """Bytes that were in memory for this process at most; 0 where the system does not say."""
-    try:
-        status = Path("/proc/self/status").read_text()  # not ru_maxrss, which starts with the peak of the parent
-    except OSError:
-        return 0
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
-
-
-def peak_gpu_memory() -> int:
-    """Bytes that this process's GPU held at most; 0 without one."""
-    import torch
-
-    return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0

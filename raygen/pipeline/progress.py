@@ -47,7 +47,7 @@ class RunProgress:
             console=self._console,
             disable=not self._console.is_terminal or wants_json(),
         )
-        self._task = self._bar.add_task("scoring", total=num_variants, rates="starting the models")
+        self._task = self._bar.add_task("scoring", total=num_variants, rates="starting")
 
     def __enter__(self) -> RunProgress:
         self._bar.start()
@@ -78,7 +78,7 @@ class RunProgress:
         now = time.monotonic()
         seconds = max(now - self._began, 1e-9)
         rows, tokens = min(self._variants + self._in_pieces.rows, self._total), self._tokens + self._in_pieces.tokens
-        rates = f"{rate(rows / seconds)} variants/s  {rate(tokens / seconds)} tokens/s"
+        rates = f"{rate(rows / seconds)} variants/s  {rate(tokens / seconds)} tokens/s" if rows else "starting"
         self._bar.update(self._task, completed=rows, rates=rates)
         if not self._console.is_terminal and not wants_json() and now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
