@@ -33,7 +33,7 @@ from raygen.errors import InputError, SettingsError
 from raygen.model.attention import inverse_frequencies
 from raygen.model.cards import ModelCard
 from raygen.model.checkpoint import INDEX_FILE, check_checkpoint, expected_shapes, named_fault
-from raygen.model.evo2 import Evo2Config, stays_in_float32
+from raygen.model.evo2 import Evo2Config, Evo2ForCausalLM
 from raygen.model.families import EMBEDDING, PREFIX, UNEMBEDDING
 from raygen.number_of import number_of
 
@@ -280,7 +280,7 @@ def _frequency_fault(tensors: Mapping[str, Any], config: Evo2Config) -> str:
 
 
 def _as_written(name: str, tensor: Tensor, config: Evo2Config, heads_together: bool) -> Tensor:
-    if stays_in_float32(name):
+    if Evo2ForCausalLM.stays_in_float32(name):
         return tensor.float().contiguous()
     if heads_together and ".Wqkv." in name:
         tensor = rearrange(tensor, "(h three e) ... -> (three h e) ...", three=3, h=config.num_attention_heads)
@@ -293,7 +293,9 @@ def _write(
     """config.json, shards and their index; the names of the shards' files."""
     with torch.device("meta"):
         sizes = {
-            name: torch.empty(tensor.shape, dtype=torch.float32 if stays_in_float32(name) else tensor.dtype)
+            name: torch.empty(
+                tensor.shape, dtype=torch.float32 if Evo2ForCausalLM.stays_in_float32(name) else tensor.dtype
+            )
             for name, tensor in tensors.items()
         }
     shards = split_torch_state_dict_into_shards(sizes, max_shard_size=max_shard_bytes)

@@ -313,10 +313,5 @@ class Evo2ForCausalLM(StripedHyenaForCausalLM):
         return 4 * config.hidden_size * hyena
 
 
-def stays_in_float32(name: str) -> bool:
-    """Whether a tensor is float32 in every precision."""
-    return name.endswith(tuple(f".{kept}" for kept in Evo2ForCausalLM._keep_in_fp32_modules_strict))
-
-
 AutoConfig.register(Evo2Config.model_type, Evo2Config, exist_ok=True)
 AutoModelForCausalLM.register(Evo2Config, Evo2ForCausalLM, exist_ok=True)

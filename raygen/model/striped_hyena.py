@@ -216,10 +216,18 @@ class StripedHyenaForCausalLM(PreTrainedModel, ABC):
     def __init__(self, config: StripedHyenaConfig) -> None:
         super().__init__(config)
         self.backbone = Backbone(config, (self.make_block(config, layer) for layer in range(config.num_layers)))
+        for name, parameter in self.named_parameters():
+            if self.stays_in_float32(name):  # what is offloaded to disk is read back in the type it was made in
+                parameter.data = parameter.data.float()
         # A tied unembedding in a file is the embedding again (checked by raygen.model.checkpoint).
         tied = [r"unembed\.weight$"] if config.tie_embeddings else []
         self._keys_to_ignore_on_load_unexpected = [*self.computed_keys, *tied]
         self.post_init()
+
+    @classmethod
+    def stays_in_float32(cls, name: str) -> bool:
+        """Whether a parameter is float32 in every precision."""
+        return name.endswith(tuple(f".{kept}" for kept in cls._keep_in_fp32_modules_strict))
 
     @staticmethod
     @abstractmethod

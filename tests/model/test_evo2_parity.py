@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from raygen.model.evo2 import Evo2ForCausalLM, stays_in_float32
+from raygen.model.evo2 import Evo2ForCausalLM
 from tests.model.models import largest_difference, random_model, random_tokens, small_evo2_config
 from tests.model.vortex_on_cpu import reference_logits, reference_of
 
@@ -92,6 +92,6 @@ def in_half_precision(exact: Evo2ForCausalLM, dtype: torch.dtype) -> Evo2ForCaus
     half = random_model(exact.config).to(dtype)
     whole = exact.state_dict()
     for name, tensor in [*half.named_parameters(), *half.named_buffers()]:
-        if stays_in_float32(name):
+        if Evo2ForCausalLM.stays_in_float32(name):
             tensor.data = whole[name].clone()
     return half

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from raygen.errors import InputError, SettingsError
-from raygen.model import hub
+from raygen.model import hub, loading
 from raygen.model.evo1 import Evo1ForCausalLM
 from raygen.model.loading import describe_network, load_network
 from raygen.model.random_checkpoint import random_weights, write_random_checkpoint
-from tests.model.models import largest_difference, random_model, random_tokens, small_config
+from raygen.model.striped_hyena import StripedHyenaConfig
+from tests.model.models import largest_difference, random_model, random_tokens, small_config, small_evo2_config
 
 
 @pytest.fixture
@@ -90,6 +92,21 @@ def test_weights_may_stay_in_host_memory_until_a_layer_runs(folder: Path) -> Non
     assert all(parameter.device.type == "meta" for parameter in offloaded.parameters())
     assert largest_difference(logits(offloaded), expected) < 1e-6
     assert largest_difference(logits(offloaded), expected) < 1e-6
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("family", [small_config, small_evo2_config])
+def test_weights_may_stay_on_disk_until_a_layer_runs(
+    family: Callable[[], StripedHyenaConfig], dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What fits neither a GPU nor the host: poles and norms come back as float32 all the same."""
+    write_random_checkpoint(tmp_path / "model", family(), seed=0, max_shard_bytes=20_000)
+    expected = logits(load_network(tmp_path / "model", device="cpu", dtype=dtype).network)
+    on_disk = {"backbone.embedding_layer": "cpu", "backbone.norm": "cpu", "backbone.blocks": "disk"}
+    monkeypatch.setattr(loading, "placement", lambda device, num_bytes: on_disk)
+    spilled = load_network(tmp_path / "model", device="cpu", dtype=dtype).network
+    assert spilled.backbone.blocks[0].mlp.l1.weight.device.type == "meta"
+    assert torch.equal(logits(spilled), expected)
 
 
 def test_demo_is_loaded_and_described() -> None:
