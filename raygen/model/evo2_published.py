@@ -13,7 +13,7 @@ from raygen.errors import InputError, SettingsError
 from raygen.model.cards import ModelCard, all_cards, card_named, find_card
 from raygen.model.convert import Conversion, Source, config_of, convert_checkpoint, find_source
 from raygen.model.evo2 import Evo2Config
-from raygen.model.hub import HUB_ID, fetch_from_hub
+from raygen.model.hub import fetch_from_hub, is_hub_id
 
 PUBLISHED_FILES = ("*.pt", "*.pt.part*")
 
@@ -38,7 +38,7 @@ def convert_named(
         raise SettingsError(f"{' and '.join(given)} say what the checkpoint is: give one of them.")
     if target.exists():  # before gigabytes are fetched
         raise SettingsError(f"{target} exists already. Give another folder, or remove it first.")
-    if Path(checkpoint).exists() or not HUB_ID.fullmatch(checkpoint):
+    if Path(checkpoint).exists() or not is_hub_id(checkpoint):
         source, card = find_source(Path(checkpoint)), None
     else:
         card = find_card(checkpoint)

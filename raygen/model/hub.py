@@ -10,39 +10,69 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
+    HFValidationError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.utils import validate_repo_id
 
 from raygen.errors import InputError
 
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_NAME = r"[A-Za-z0-9][\w.-]*"
+_HUB_ID = re.compile(f"{_NAME}/{_NAME}")
+_LOG_IN = "log in with `hf auth login` or set HF_TOKEN"
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a name has the form ``organisation/model`` that the hub accepts."""
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return _HUB_ID.fullmatch(name) is not None
 
 
 def fetch_from_hub(hub_id: str, revision: str | None, files: Sequence[str]) -> Path:
     """The folder in the hub cache that holds the files of these patterns, fetched if they are not there yet.
 
     Raises:
-        InputError: there is no such model or revision, it is gated, or there is no network.
+        InputError: there is no such model or revision, it is gated, or it could not be fetched.
     """
     at = f"{hub_id} at revision {revision}" if revision else hub_id
     try:
         return Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(files)))
     except GatedRepoError:
-        raise InputError(
-            f"{hub_id} is gated: accept its conditions on huggingface.co and log in with `hf auth login` or set HF_TOKEN."
-        ) from None
+        raise InputError(f"{hub_id} is gated: accept its conditions on huggingface.co and {_LOG_IN}.") from None
     except RepositoryNotFoundError:
         raise InputError(
             f"The hub has no model {hub_id}, or it is private and needs a token (HF_TOKEN). There is no such folder either."
         ) from None
     except RevisionNotFoundError:
-        raise InputError(f"{hub_id} has no revision {revision!r}.") from None
-    except LocalEntryNotFoundError:
+        what = f"no revision {revision!r}" if revision else "no main revision: name one with model.revision"
+        raise InputError(f"{hub_id} has {what}.") from None
+    except LocalEntryNotFoundError as error:
+        if isinstance(error.__cause__, HfHubHTTPError):  # the hub was reached, and said no
+            raise InputError(_refused(at, error.__cause__)) from error
         raise InputError(
             f"{at} is not in the local hub cache and the hub cannot be reached (no network, or HF_HUB_OFFLINE is set). "
             "Fetch it where there is a network, or give a local folder; there is no folder of this name either."
         ) from None
-    except (HfHubHTTPError, OSError) as error:
-        raise InputError(f"{at} cannot be fetched from the hub: {str(error).splitlines()[0]}") from error
+    except HfHubHTTPError as error:
+        raise InputError(_refused(at, error)) from error
+    except Exception as error:
+        said = (str(error).splitlines() or [""])[0] or type(error).__name__
+        raise InputError(
+            f"{at} cannot be fetched from the hub: {said}. What was fetched is kept, and the same command goes on."
+        ) from error
+
+
+def _refused(at: str, error: HfHubHTTPError) -> str:
+    """What the hub answered, in words."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    said = getattr(error, "server_message", None) or (str(error).splitlines() or [""])[0]
+    said = said.rstrip(".")
+    answer = f"{at} cannot be fetched from the hub{f', which answers {status}' if status else ''}: {said}"
+    if status in (401, 403):
+        return f"{answer}. Is the token valid, and may it read this model? Else {_LOG_IN}."
+    return f"{answer}. Try again later." if status == 429 or (status or 0) >= 500 else f"{answer}."

@@ -32,7 +32,7 @@ from raygen.model.checkpoint import (
 from raygen.model.devices import auto_dtypes, device_named, dtype_named, placement
 from raygen.model.evo2_published import PUBLISHED_FILES, converted_folder
 from raygen.model.families import FAMILIES, family_of
-from raygen.model.hub import HUB_ID, fetch_from_hub
+from raygen.model.hub import fetch_from_hub, is_hub_id
 from raygen.model.network import CausalNetwork, CheckpointFacts, DeviceMap
 from raygen.model.precision import (
     DTYPES,
@@ -358,7 +358,7 @@ def folder_of(name: str | Path, revision: str | None, card: ModelCard | None) ->
         if revision is not None:
             raise SettingsError(f"model.revision is {revision!r}, but {name} is a folder, which has no revisions.")
         return Path(name), []
-    if isinstance(name, str) and HUB_ID.fullmatch(name):
+    if isinstance(name, str) and is_hub_id(name):
         if card and card.architecture:
             return converted_folder(card, fetch_from_hub(name, revision, PUBLISHED_FILES))
         return fetch_from_hub(name, revision, _FILES), []
