@@ -1,6 +1,6 @@
 """Ray, started quietly, and how many actors of what size a run gets.
 
-Ray's usage statistics are off, its dashboard is off where it is started here, and what it logs stays in its own files.
+Ray's usage statistics are off, its dashboard is off where it is started here, and what it logs stays in its own files (``raygen.pipeline`` says so before Ray is imported).
 A local Ray would write an authentication token into HOME; it is given one in the environment instead, so that APIs stay
 closed to other users of the machine and a HOME that cannot be written is no obstacle.
 """
@@ -19,15 +19,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from raygen.errors import Interrupted, RunInterrupted, SettingsError
-
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
-os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a thread that is left behind must not start another Ray
-
 import ray
 import ray.data
+
+from raygen.errors import Interrupted, RunInterrupted, SettingsError
 
 WAIT_FOR_GPU = 1800
 """Seconds for the first GPU and the least number of actors: a cloud takes minutes to start a machine and pull an image."""
