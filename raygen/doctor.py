@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -81,15 +82,14 @@ def try_model(name: str, device: str, allow_unvalidated: bool = False) -> str:
     Raises:
         RaygenError, RuntimeError: it cannot be used.
     """
-    import numpy as np
+    from raygen.scoring.likelihood import load_model
+    from raygen.scoring.self_test import run_self_test
 
-    from raygen.api import load_model, score_pairs
-
-    loaded = load_model(name, device=device, allow_unvalidated=allow_unvalidated)
-    row = score_pairs(loaded, [("ACGTACGTACGTACGT", "ACGTACGTTCGTACGT")]).to_pylist()[0]
-    if not np.isfinite(row["delta_llr"]):
-        raise RuntimeError(f"{name} gave a delta that is not finite")
+    model = load_model(name, device=device, allow_unvalidated=allow_unvalidated)
+    found = run_self_test(model)
+    if not math.isfinite(found.log_likelihood + found.delta):
+        raise InputError(f"{name} loads, but its scores are not finite: its weights, or this machine, are broken")
     return (
-        f"{name} loads ({row['model']}, {str(loaded.loaded.dtype).removeprefix('torch.')} on {loaded.loaded.device}) "
-        f"and scores a pair: delta_llr {row['delta_llr']:+.4f} nats"
+        f"{name} loads ({str(model.loaded.dtype).removeprefix('torch.')} on {model.loaded.device}) "
+        f"and scores a pair: delta_llr {found.delta:+.4f} nats"
     )

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
-from raygen.errors import StoppedError
+from raygen.errors import InputError, StoppedError
 from raygen.scoring.likelihood import ResidentModel
 from raygen.scoring.published_test import check_published
 from raygen.tables.layout import RunFolder
@@ -47,15 +47,19 @@ def check_machine(model: ResidentModel, folder: RunFolder) -> SelfTest:
     A published checkpoint is first asked for the number its publishers say (``published_test``).
 
     Raises:
-        StoppedError: this machine gets something else, or nothing finite.
+        StoppedError: this machine gets something else than the first one.
+        InputError: the first one gets nothing finite.
     """
     check_published(model, machine_facts(model.loaded.device))
     name, tolerance = self_test_file(model), TOLERANCES[_dtype(model)]
     own = run_self_test(model)
     if not np.isfinite([own.log_likelihood, own.delta]).all():
-        raise StoppedError(
-            f"The self-test gives {own.log_likelihood} on {platform.node()} ({own.machine}), which is no number. "
-            "The model cannot be used there."
+        said = f"The self-test gives {own.log_likelihood} on {platform.node()} ({own.machine}), which is no number"
+        if folder.read_file(name) is not None:
+            raise StoppedError(f"{said}; other machines got one. Take this one out.")
+        raise InputError(
+            f"{said}. Either {model.name} holds values that are not finite or grow without end, or the machine is broken: "
+            "`raygen doctor --model` on another one tells."
         )
     stored = _read(folder.write_first(name, json.dumps(asdict(own)).encode()), f"{folder.path}/{name}")
     for what in ("log_likelihood", "delta"):

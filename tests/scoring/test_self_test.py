@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from raygen.errors import StoppedError
+from raygen.errors import InputError, StoppedError
 from raygen.scoring.likelihood import ResidentModel, load_model
 from raygen.scoring.self_test import TOLERANCES, check_machine, run_self_test, self_test_file
 from raygen.tables.layout import RunFolder
@@ -72,12 +72,15 @@ def test_of_many_actors_at_once_one_writes(tmp_path: Path) -> None:
     assert len(list((tmp_path / "runs").iterdir())) == 1
 
 
-def test_a_value_that_is_no_number_stops(tmp_path: Path) -> None:
+def test_a_value_that_is_no_number_is_the_checkpoint_s_fault_until_another_machine_got_one(tmp_path: Path) -> None:
     broken = bigram_model()
     broken.loaded.network.table[:] = float("nan")
-    with pytest.raises(StoppedError, match="which is no number"):
+    with pytest.raises(InputError, match=r"which is no number\. Either .* not finite"):
         check_machine(broken, RunFolder(str(tmp_path)))
     assert not (tmp_path / "runs").exists()
+    check_machine(bigram_model(), RunFolder(str(tmp_path)))
+    with pytest.raises(StoppedError, match="which is no number; other machines got one"):
+        check_machine(broken, RunFolder(str(tmp_path)))
 
 
 def test_a_file_that_is_no_self_test_says_so(tmp_path: Path, model: ResidentModel) -> None:
