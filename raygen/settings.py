@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pydantic_core import PydanticCustomError
 
 from raygen.errors import InputError, SettingsError
-from raygen.model.cards import Domain
+from raygen.model.cards import Domain, refuse_unknown_name
 from raygen.number_of import number_of
 from raygen.remote import exists, is_remote, shown
 from raygen.setting_faults import faults_in_words, has_null
@@ -280,6 +280,16 @@ def refuse_missing_files(settings: Settings) -> None:
     absent = [f"{setting} {shown(path)}" for setting, path in paths if not exists(path)]
     if absent:
         raise InputError(f"No such file or folder: {', '.join(absent)}.")
+
+
+def refuse_unknown_model(settings: Settings) -> None:
+    """Look whether the model can be one; whether it is a good one is seen when it is opened.
+
+    Raises:
+        SettingsError: there is no such model.
+    """
+    if not is_remote(settings.model.name):
+        refuse_unknown_name(settings.model.name)
 
 
 def dump_settings(settings: Settings) -> str:

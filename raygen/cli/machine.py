@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from raygen.cli.options import AllowUnvalidated, Config, Debug, Group, Overrides, app, command, say, screen
-from raygen.settings import dump_settings, load_settings, refuse_missing_files
+from raygen.settings import dump_settings, load_settings, refuse_missing_files, refuse_unknown_model
 
 config_app = typer.Typer(help="Look at a settings file without running it.", cls=Group, no_args_is_help=True)
 app.add_typer(config_app, name="config")
@@ -56,4 +56,5 @@ def config_check(
     settings = load_settings(config, overrides or [])
     if not no_files:
         refuse_missing_files(settings)
+        refuse_unknown_model(settings)
     say(f"{config or 'The settings'}: no errors.")

@@ -18,7 +18,7 @@ from raygen.cli.options import (
     screen,
     stderr,
 )
-from raygen.settings import LandingSettings, Settings, load_settings, refuse_missing_files
+from raygen.settings import LandingSettings, Settings, load_settings, refuse_missing_files, refuse_unknown_model
 
 
 @command("raygen plan --variants cohort.vcf.gz --reference hg38.fa --model togethercomputer/evo-1-8k-base")
@@ -51,6 +51,7 @@ def plan(
     }
     settings = load_settings(config, overrides or [], given)
     refuse_missing_files(settings)
+    refuse_unknown_model(settings)
     if folder := settings.landing.folder:
         stderr.print(
             f"The plan is of all that lies in landing.folder {escape(folder)}, scored before or not.", soft_wrap=True

@@ -27,7 +27,7 @@ from raygen.cli.options import (
 )
 from raygen.errors import SettingsError
 from raygen.number_of import number_of
-from raygen.settings import Settings, load_settings, refuse_missing_files
+from raygen.settings import Settings, load_settings, refuse_missing_files, refuse_unknown_model
 
 if TYPE_CHECKING:
     from raygen.variants.ingest import IngestResult
@@ -170,6 +170,7 @@ def run(settings: Settings) -> None:
     if settings.landing.folder:
         raise SettingsError("landing.folder is the input of `raygen nightly`; give input.variants or input.pairs here.")
     refuse_missing_files(settings)  # before torch and ray are imported, which takes seconds
+    refuse_unknown_model(settings)
     from raygen.interpret.summary import print_summary
     from raygen.pipeline.run import run_score
 

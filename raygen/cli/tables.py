@@ -19,7 +19,7 @@ from raygen.cli.options import (
 )
 from raygen.errors import InputError, SettingsError
 from raygen.number_of import number_of
-from raygen.settings import load_settings, refuse_missing_files
+from raygen.settings import load_settings, refuse_missing_files, refuse_unknown_model
 
 
 @command("raygen nightly nightly.yaml --landing incoming --out table")
@@ -40,6 +40,7 @@ def nightly(
         raise SettingsError("A night needs landing.folder (or --landing): the folder into which new files are put.")
     settings = load_settings(config, overrides or [], given)
     refuse_missing_files(settings)
+    refuse_unknown_model(settings)
     from raygen.interpret.summary import print_night
     from raygen.pipeline.nightly import run_nights
 

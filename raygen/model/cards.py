@@ -12,6 +12,7 @@ build follows, so that an installed package holds copies.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
@@ -19,18 +20,26 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
+from huggingface_hub.utils import HFValidationError, validate_repo_id
 from pydantic import BaseModel, ConfigDict, Field
 
+from raygen.errors import SettingsError
 from raygen.model.evo2_architecture import Evo2Architecture
 
 Domain = Literal["bacteria", "archaea", "phage", "plasmid", "virus", "eukaryote", "mitochondrion", "plastid"]
 """What a sequence comes from. ``virus`` is one of eukaryotes, ``phage`` one of prokaryotes."""
+
+DEMO = "demo"
+"""The model that ships with the package."""
 
 OFF_LABEL_DOMAIN = "off_label_domain"
 """Flag: the model was not trained on sequences of the declared domain."""
 
 UNVALIDATED = "unvalidated_model"
 """Flag: the published numbers of this model need an arithmetic (FP8) that is not done here."""
+
+_NAME = r"[A-Za-z0-9][\w.-]*"
+_HUB_ID = re.compile(f"{_NAME}/{_NAME}")
 
 NO_CARD = "no model card: domains unknown"
 
@@ -63,9 +72,36 @@ class ModelCard(BaseModel):
 
 def find_card(name: str | Path) -> ModelCard | None:
     """The card of a hub id, of ``demo``, or that the config.json of a folder names; None for what has no card."""
-    if str(name) != "demo" and Path(name).is_dir():
+    if str(name) != DEMO and Path(name).is_dir():
         return _card_in(Path(name) / "config.json")
-    return _by_name().get(str(name))
+    known = _by_name()
+    return known.get(str(name)) or known.get(str(name).lower() if "/" in str(name) else "")
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a name has the form ``organisation/model`` that the hub accepts."""
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return _HUB_ID.fullmatch(name) is not None
+
+
+def refuse_unknown_name(name: str | Path) -> None:
+    """A model is ``demo``, a folder that is there, or a hub id.
+
+    Raises:
+        SettingsError: the name is none of them.
+    """
+    if name == DEMO or Path(name).is_dir() or (isinstance(name, str) and is_hub_id(name)):
+        return
+    meant = card_named(str(name))
+    there = "which is a file" if Path(name).is_file() else "and there is no such folder"
+    hint = f" Did you mean {meant.hub_id}?" if meant and meant.hub_id else ""
+    raise SettingsError(
+        f"model.name is {str(name)!r}, {there}.{hint} A model is a folder with config.json and safetensors, "
+        f"a hub id such as togethercomputer/evo-1-8k-base, or {DEMO}."
+    )
 
 
 def all_cards() -> list[ModelCard]:
@@ -79,7 +115,7 @@ def all_cards() -> list[ModelCard]:
 
 def demo_warning(name: str, domain: str | None) -> str | None:
     """What to say of scores by the model that ships, which is also the default, where nobody declared what they are of."""
-    if name != "demo" or domain is not None:
+    if name != DEMO or domain is not None:
         return None
     return (
         "the model is demo, which is small and knows animal mitochondria only: on anything else its scores mean nothing. "
@@ -111,4 +147,6 @@ def _card_in(config: Path) -> ModelCard | None:
 
 @cache
 def _by_name() -> dict[str, ModelCard]:
-    return {card.hub_id or card.name: card for card in all_cards()}
+    """By what a model is asked for; hub ids in lower case too, as the hub takes them in any."""
+    cards = {card.hub_id or card.name: card for card in all_cards()}
+    return {name.lower(): card for name, card in cards.items() if card.hub_id} | cards

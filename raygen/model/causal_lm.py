@@ -29,8 +29,8 @@ from transformers.cache_utils import DynamicLayer
 
 from raygen.errors import InputError
 from raygen.model.arithmetic import exact_arithmetic
-from raygen.model.checkpoint import hash_with, read_settings, read_stored_header
-from raygen.model.network import CheckpointFacts, DeviceMap, check_rows
+from raygen.model.checkpoint import SINGLE_FILE, hash_with, read_settings, read_stored_header
+from raygen.model.network import CheckpointFacts, DeviceMap, check_rows, refuse_misfit
 from raygen.model.state import AttentionState, PrefixState
 
 LETTERS = "ACGTN"
@@ -190,6 +190,11 @@ def _config(folder: Path) -> Any:
             else str(error).splitlines()[0] or repr(error)
         )
         raise InputError(f"{folder} is no model that transformers can load: {reason}") from None
+    for key in ("transformers_weights", "quantization_config"):
+        if getattr(config, key, None) is not None:
+            raise InputError(
+                f"{folder}: config.json says {key}. Only whole weights in {SINGLE_FILE} or its shards are read."
+            )
     if type(config) not in AutoModelForCausalLM._model_mapping:
         raise InputError(f"{folder}: transformers has no causal language model of the type {config.model_type!r}.")
     return config
@@ -204,10 +209,7 @@ def _load(folder: Path, dtype: torch.dtype, placement: DeviceMap, tokens: Tokens
         trust_remote_code=False,
         output_loading_info=True,
     )
-    faults = {fault.replace("_", " "): sorted(map(str, names)) for fault, names in report.items() if names}
-    if faults:
-        said = "; ".join(f"{len(names)} {fault}: {', '.join(names[:5])}" for fault, names in faults.items())
-        raise InputError(f"{folder} does not fit its config.json. {said}.")
+    refuse_misfit(folder, report)
     ids = tokens.table()[np.frombuffer(_TRIAL.encode(), np.uint8)]
     return CausalLM(model.eval().requires_grad_(False), torch.from_numpy(ids)[None]).eval()
 

@@ -42,13 +42,13 @@ class TensorHeader:
     shape: tuple[int, ...]
 
 
-def model_type_of(folder: Path) -> Any:
+def model_type_of(folder: Path) -> str:
     """``model_type`` of a folder's config.json.
 
     Raises:
         InputError: there is no config.json, or it is not JSON.
     """
-    return read_settings(folder).get("model_type")
+    return str(read_settings(folder).get("model_type"))
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
@@ -197,9 +197,14 @@ def _no_weights(folder: Path) -> str:
 
 
 def _weight_map(folder: Path) -> dict[str, str]:
-    weight_map = _read_json(folder / INDEX_FILE, "it names the shards of a checkpoint").get("weight_map")
+    index = _read_json(folder / INDEX_FILE, "it names the shards of a checkpoint")
+    weight_map = index.get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
         raise InputError(f"{folder / INDEX_FILE} has no weight_map from tensor names to files.")
+    if not isinstance(index.get("metadata"), dict):
+        raise InputError(
+            f'{folder / INDEX_FILE} has no metadata, without which it is not loaded: add "metadata": {{}}.'
+        )
     return weight_map
 
 
@@ -220,11 +225,14 @@ def _check_index(folder: Path, headers: dict[str, TensorHeader]) -> None:
 
 def _file_headers(file: Path) -> list[TensorHeader]:
     try:
+        file.open("rb").close()  # else safetensors calls a file without permission one that is not there
         with safe_open(file, framework="pt") as tensors:
             slices = {name: tensors.get_slice(name) for name in tensors.keys()}  # noqa: SIM118 - not a mapping
             return [
                 TensorHeader(file, name, part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()
             ]
+    except PermissionError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror}).") from None
     except (SafetensorError, OSError) as error:
         raise InputError(
             f"{file} ({file.stat().st_size:,} bytes) cannot be read as safetensors: {error}. "
@@ -234,7 +242,7 @@ def _file_headers(file: Path) -> list[TensorHeader]:
 
 def _read_json(file: Path, purpose: str) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"{file} cannot be read ({error.strerror}); {purpose}.") from None
     except ValueError as error:
@@ -248,7 +256,7 @@ def _read_json(file: Path, purpose: str) -> dict[str, Any]:
 
 
 def _check_tied(folder: Path, headers: dict[str, TensorHeader]) -> None:
-    if not torch.equal(_load(headers[EMBEDDING]), _load(headers[UNEMBEDDING])):
+    if not torch.equal(_bytes_of(headers[EMBEDDING]), _bytes_of(headers[UNEMBEDDING])):
         raise InputError(
             f"{folder}: config.json says tie_embeddings, but unembed.weight differs from embedding_layer.weight. "
             "Set tie_embeddings to false if the model was trained with both."
@@ -258,6 +266,10 @@ def _check_tied(folder: Path, headers: dict[str, TensorHeader]) -> None:
 def _load(header: TensorHeader) -> torch.Tensor:
     with safe_open(header.file, framework="pt") as tensors:
         return tensors.get_tensor(header.stored_name)
+
+
+def _bytes_of(header: TensorHeader) -> torch.Tensor:
+    return _load(header).contiguous().flatten().view(torch.uint8)
 
 
 def named_fault(fault: str, names: Iterable[str], separator: str = ", ") -> str:
@@ -277,8 +289,11 @@ def _shortened(names: list[str], separator: str = ", ") -> str:
 def _hash_tensors(headers: dict[str, TensorHeader]) -> str:
     digest = hashlib.sha256()
     for name, header in headers.items():
+        tensor = _load(header)
+        if header.dtype in FLOAT_TYPES and tensor.numel() and tensor.aminmax().min.isnan():
+            raise InputError(f"{header.file}: {name} holds values that are no numbers (NaN). The checkpoint is broken.")
         digest.update(f"{name} {header.dtype} {list(header.shape)}\n".encode())
-        digest.update(_load(header).contiguous().flatten().view(torch.uint8).numpy().data)
+        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

@@ -19,6 +19,9 @@ class Rule:
 
 
 COUNT = Rule(lambda value: type(value) is int and value > 0, "not a positive whole number")
+VOCABULARY = Rule(
+    lambda value: type(value) is int and value > ord("T"), f"too small for bytes as tokens: T is token {ord('T')}"
+)
 POSITIVE = Rule(lambda value: type(value) in (int, float) and value > 0, "not a positive number")
 FLAG = Rule(lambda value: type(value) is bool, "neither true nor false")
 LAYERS = Rule(

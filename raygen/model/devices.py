@@ -14,12 +14,13 @@ from raygen.model.precision import DTYPES
 _ROOM_FOR_ACTIVATIONS = 1.2  # a model is spread over devices when this many times its size does not fit on one
 
 
-def device_named(device: str) -> str:
+def device_named(device: str | torch.device) -> str:
     """A device of this machine by what was asked for.
 
     Raises:
         SettingsError: there is no such device.
     """
+    device = str(device)
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu":
@@ -32,12 +33,13 @@ def device_named(device: str) -> str:
     return device
 
 
-def dtype_named(dtype: str) -> str:
+def dtype_named(dtype: str | torch.dtype) -> str:
     """``auto`` or one of ``DTYPES``.
 
     Raises:
         SettingsError: it is neither.
     """
+    dtype = str(dtype).removeprefix("torch.")
     if dtype != "auto" and dtype not in DTYPES:
         raise SettingsError(f"model.dtype is {dtype!r}; it can be auto, {', '.join(DTYPES)}.")
     return dtype

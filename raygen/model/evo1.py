@@ -20,7 +20,17 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from raygen.model.attention import inverse_frequencies, rotary_tables
-from raygen.model.config_rules import ACTIVATION, COUNT, FLAG, LAYERS, POSITIVE, key_faults, layer_faults, only
+from raygen.model.config_rules import (
+    ACTIVATION,
+    COUNT,
+    FLAG,
+    LAYERS,
+    POSITIVE,
+    VOCABULARY,
+    key_faults,
+    layer_faults,
+    only,
+)
 from raygen.model.filters import (
     FilterBlock,
     KeptUntilChanged,
@@ -107,7 +117,7 @@ class Evo1Config(StripedHyenaConfig):
 
 
 _REQUIRED = {
-    "vocab_size": COUNT,
+    "vocab_size": VOCABULARY,
     "hidden_size": COUNT,
     "num_layers": COUNT,
     "attn_layer_idxs": LAYERS,

@@ -32,6 +32,7 @@ from raygen.model.config_rules import (
     FLAG,
     LAYERS,
     POSITIVE,
+    VOCABULARY,
     Rule,
     key_faults,
     layer_faults,
@@ -131,7 +132,7 @@ class Evo2Config(StripedHyenaConfig):
 
 
 _REQUIRED = {
-    "vocab_size": COUNT,
+    "vocab_size": VOCABULARY,
     "hidden_size": COUNT,
     "num_layers": COUNT,
     "attn_layer_idxs": LAYERS,

@@ -10,10 +10,10 @@ from filelock import FileLock
 
 from raygen.cache import cache_folder
 from raygen.errors import InputError, SettingsError
-from raygen.model.cards import ModelCard, all_cards, card_named, find_card
+from raygen.model.cards import ModelCard, all_cards, card_named, find_card, is_hub_id
 from raygen.model.convert import Conversion, Source, config_of, convert_checkpoint, find_source
 from raygen.model.evo2 import Evo2Config
-from raygen.model.hub import fetch_from_hub, is_hub_id
+from raygen.model.hub import fetch_from_hub
 
 PUBLISHED_FILES = ("*.pt", "*.pt.part*")
 

@@ -244,7 +244,11 @@ def medium_filter_in_windows(x_DBT: Tensor, toeplitz_GWL: Tensor, before_BDJ: Te
 
 
 class KeptUntilChanged(Generic[Made]):
-    """What is made of parameters, kept until one of them changes; made anew each time while they are trained."""
+    """What is made of parameters, kept until one of them changes; made anew each time while they are trained.
+
+    A write through ``parameter.data`` or under ``torch.inference_mode`` leaves no trace and is not seen: write under
+    ``torch.no_grad``, or put a new parameter in its place.
+    """
 
     def __init__(self) -> None:
         self._kept: tuple[tuple[Any, ...], Made] | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,27 +9,14 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
-    HFValidationError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils import validate_repo_id
 
 from raygen.errors import InputError
 
-_NAME = r"[A-Za-z0-9][\w.-]*"
-_HUB_ID = re.compile(f"{_NAME}/{_NAME}")
 _LOG_IN = "log in with `hf auth login` or set HF_TOKEN"
-
-
-def is_hub_id(name: str) -> bool:
-    """Whether a name has the form ``organisation/model`` that the hub accepts."""
-    try:
-        validate_repo_id(name)
-    except HFValidationError:
-        return False
-    return _HUB_ID.fullmatch(name) is not None
 
 
 def fetch_from_hub(hub_id: str, revision: str | None, files: Sequence[str]) -> Path:

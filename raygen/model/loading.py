@@ -13,26 +13,30 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from transformers.utils import logging as transformers_logging
 
 from raygen.errors import SettingsError
-from raygen.model.cards import NO_CARD, UNVALIDATED, ModelCard, card_named, find_card
+from raygen.model.cards import DEMO, NO_CARD, UNVALIDATED, ModelCard, find_card, refuse_unknown_name
 from raygen.model.causal_lm import other_facts
 from raygen.model.checkpoint import (
+    INDEX_FILE,
+    SINGLE_FILE,
     check_checkpoint,
     checkpoint_bytes,
     count_parameters,
     model_type_of,
     read_config,
+    read_settings,
     weights_hash,
 )
 from raygen.model.devices import auto_dtypes, device_named, dtype_named, placement
 from raygen.model.evo2_published import PUBLISHED_FILES, converted_folder
 from raygen.model.families import FAMILIES, family_of
-from raygen.model.hub import fetch_from_hub, is_hub_id
+from raygen.model.hub import fetch_from_hub
 from raygen.model.network import CausalNetwork, CheckpointFacts, DeviceMap
 from raygen.model.precision import (
     DTYPES,
@@ -44,7 +48,6 @@ from raygen.model.precision import (
 )
 from raygen.model.striped_hyena import StripedHyenaConfig, StripedHyenaForCausalLM
 
-DEMO = "demo"
 DEMO_FOLDER = Path(__file__).with_name("demo")  # trained by jobs/train_demo_model.py
 PAD_ID = 1  # of Evo
 
@@ -122,8 +125,8 @@ def load_network(
     name: str | Path,
     *,
     revision: str | None = None,
-    device: str = "auto",
-    dtype: str = "auto",
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype = "auto",
     allow_unvalidated: bool = False,
 ) -> LoadedNetwork:
     """Load a network for scoring.
@@ -165,8 +168,8 @@ def describe_network(
     name: str | Path,
     *,
     revision: str | None = None,
-    device: str = "auto",
-    dtype: str = "auto",
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype = "auto",
     allow_unvalidated: bool = False,
 ) -> NetworkDescription:
     """What ``load_network`` with the same arguments would load on this machine.
@@ -231,7 +234,7 @@ class _Found:
         return self.facts.weights_hash
 
 
-def _find(name: str | Path, revision: str | None, device: str, allow_unvalidated: bool) -> _Found:
+def _find(name: str | Path, revision: str | None, device: str | torch.device, allow_unvalidated: bool) -> _Found:
     device = device_named(device)
     card = find_card(name)
     refuse_unvalidated(card, allow_unvalidated)  # before gigabytes are fetched
@@ -240,15 +243,16 @@ def _find(name: str | Path, revision: str | None, device: str, allow_unvalidated
     folder, remarks = folder_of(name, revision, card)
     if not card:
         remarks.append(NO_CARD)
+    if (folder / SINGLE_FILE).is_file() and (folder / INDEX_FILE).is_file():
+        remarks.append(f"{folder} holds {SINGLE_FILE}, which is read, and {INDEX_FILE} with its shards, which are not.")
     if model_type_of(folder) in FAMILIES:
         config = read_config(folder)
-        # Of the 7B models, too, published configurations say FP8; their cards know better.
-        unvalidated = card.needs_fp8 if card else bool(getattr(config, "use_fp8_input_projections", False))
-        if unvalidated and not allow_unvalidated:
-            raise SettingsError(_needs_fp8(str(name), "use_fp8_input_projections in its config.json says"))
+        unvalidated = card.needs_fp8 if card else needs_fp8(name, config, allow_unvalidated)
         if card:
             config, said = _by_card(config, card)
             remarks += said
+        elif is_folder:
+            remarks += _unlike_its_card(folder, config)
         facts = _own_facts(folder, config)
     else:
         facts, unvalidated = other_facts(folder), False
@@ -268,6 +272,18 @@ def refuse_unvalidated(card: ModelCard | None, allow_unvalidated: bool) -> None:
     """
     if card and card.needs_fp8 and not allow_unvalidated:
         raise SettingsError(_needs_fp8(card.name, "its publishers say"))
+
+
+def needs_fp8(name: str | Path, config: StripedHyenaConfig, allow_unvalidated: bool) -> bool:
+    """The same of a checkpoint without a card. Configurations of the 7B models say FP8 too; their cards know better.
+
+    Raises:
+        SettingsError: its config.json says so, and the user did not.
+    """
+    needed = bool(getattr(config, "use_fp8_input_projections", False))
+    if needed and not allow_unvalidated:
+        raise SettingsError(_needs_fp8(str(name), "use_fp8_input_projections in its config.json says"))
+    return needed
 
 
 def _needs_fp8(name: str, who_says: str) -> str:
@@ -304,20 +320,42 @@ def _own_facts(folder: Path, config: StripedHyenaConfig) -> CheckpointFacts:
 
 def _by_card(config: StripedHyenaConfig, card: ModelCard) -> tuple[StripedHyenaConfig, list[str]]:
     """The configuration with what the card knows better, and what was changed in words."""
-    remarks = []
+    remarks: list[str] = []
+    changed: dict[str, Any] = {}
     if config.max_seqlen != card.context_length:
         remarks.append(f"max_seqlen is {config.max_seqlen:,}, the card's {card.context_length:,} holds")
+        changed["max_seqlen"] = card.context_length
     scaling = config.rotary_emb_scaling_factor
     if scaling != card.rotary_scaling:
         remarks.append(f"positions are divided by {scaling:g}, the card's {card.rotary_scaling:g} holds")
-        changed = {"use_interpolated_rotary_pos_emb": True, "rotary_emb_scaling_factor": card.rotary_scaling}
+        changed |= {"use_interpolated_rotary_pos_emb": True, "rotary_emb_scaling_factor": card.rotary_scaling}
+    if changed:
         config = type(config)(**{**config.to_dict(), **changed})
     return config, [f"config.json of {card.name}: {remark}." for remark in remarks]
 
 
-def _settle_dtype(found: _Found, dtype: str) -> tuple[DtypeChoice, CausalNetwork | None]:
+def _unlike_its_card(folder: Path, config: StripedHyenaConfig) -> list[str]:
+    """What to say where a folder says that it came from a published checkpoint whose card knows its config.json to be wrong."""
+    settings = read_settings(folder)
+    code = settings.get("auto_map")
+    origins = [settings.get("_name_or_path"), *(code.values() if isinstance(code, dict) else ())]
+    cards = (
+        find_card(str(origin).partition("--")[0]) for origin in origins if origin and not Path(str(origin)).is_dir()
+    )
+    card = next((card for card in cards if card and card.hub_id), None)
+    wrong = _by_card(config, card)[1] if card else []
+    if not card or not wrong:
+        return []
+    return [
+        f"{folder} comes from {card.hub_id} by its config.json, which holds for a folder, but is not what the model was trained "
+        f"with: max_seqlen should be {card.context_length:,} and rotary_emb_scaling_factor {card.rotary_scaling:g}."
+    ]
+
+
+def _settle_dtype(found: _Found, dtype: str | torch.dtype) -> tuple[DtypeChoice, CausalNetwork | None]:
     """The dtype by its name, and the network where it had to be loaded to choose."""
-    if dtype_named(dtype) != "auto":
+    dtype = dtype_named(dtype)
+    if dtype != "auto":
         return DtypeChoice(dtype, "as model.dtype says"), None
     device = torch.device(found.device)
     candidates = auto_dtypes(device)
@@ -339,11 +377,9 @@ def _load_weights(found: _Found, dtype: str) -> CausalNetwork:
 def _load_own(
     folder: Path, config: StripedHyenaConfig, dtype: torch.dtype, device_map: DeviceMap
 ) -> StripedHyenaForCausalLM:
-    network, report = family_of(config).network.from_pretrained(
-        folder, config=config, dtype=dtype, device_map=device_map, local_files_only=True, output_loading_info=True
+    network = family_of(config).network.from_pretrained(
+        folder, config=config, dtype=dtype, device_map=device_map, local_files_only=True
     )
-    left_over = {fault: names for fault, names in report.items() if names}
-    assert not left_over, f"the checkpoint was checked, but transformers reports {left_over}"
     return network.eval().requires_grad_(False)
 
 
@@ -353,22 +389,18 @@ def _load_own(
 def folder_of(name: str | Path, revision: str | None, card: ModelCard | None) -> tuple[Path, list[str]]:
     """The folder of a model, and what there is to say of how it came about."""
     if name == DEMO:  # before a folder that happens to be called so: ./demo names that one
+        if revision is not None:
+            raise SettingsError(f"model.revision is {revision!r}, but {DEMO} ships with raygen and has no revisions.")
         return DEMO_FOLDER, []
     if Path(name).is_dir():
         if revision is not None:
             raise SettingsError(f"model.revision is {revision!r}, but {name} is a folder, which has no revisions.")
         return Path(name), []
-    if isinstance(name, str) and is_hub_id(name):
-        if card and card.architecture:
-            return converted_folder(card, fetch_from_hub(name, revision, PUBLISHED_FILES))
-        return fetch_from_hub(name, revision, _FILES), []
-    meant = card_named(str(name))
-    there = "which is a file" if Path(name).is_file() else "and there is no such folder"
-    hint = f" Did you mean {meant.hub_id}?" if meant and meant.hub_id else ""
-    raise SettingsError(
-        f"model.name is {str(name)!r}, {there}.{hint} A model is a folder with config.json and safetensors, "
-        f"a hub id such as togethercomputer/evo-1-8k-base, or {DEMO}."
-    )
+    refuse_unknown_name(name)
+    hub_id = str(name)
+    if card and card.architecture:
+        return converted_folder(card, fetch_from_hub(hub_id, revision, PUBLISHED_FILES))
+    return fetch_from_hub(hub_id, revision, _FILES), []
 
 
 # Loading ------------------------------------------------------------------------------------------------------------

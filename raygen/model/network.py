@@ -10,7 +10,7 @@ is scored by two passes (``scoring.method: pair``).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from raygen.errors import InputError
 from raygen.model.state import PrefixState
 
 
@@ -80,6 +81,18 @@ class CheckpointFacts:
     filter_storage: str
     fork_refusal: str | None
     load: Callable[[torch.dtype, DeviceMap], CausalNetwork]
+
+
+def refuse_misfit(name: object, report: Mapping[str, Collection[Any]]) -> None:
+    """What transformers says of tensors that were missing, left over or of another shape when it loaded a model.
+
+    Raises:
+        InputError: there are some.
+    """
+    faults = {fault.replace("_", " "): sorted(map(str, names)) for fault, names in report.items() if names}
+    if faults:
+        said = "; ".join(f"{len(names)} {fault}: {', '.join(names[:5])}" for fault, names in faults.items())
+        raise InputError(f"{name} does not fit its config.json. {said}.")
 
 
 def check_rows(tokens_BT: Tensor, state: PrefixState | None) -> None:

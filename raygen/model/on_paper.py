@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from huggingface_hub import snapshot_download
 from transformers import AutoModelForCausalLM
 
-from raygen.errors import InputError
-from raygen.model.cards import find_card
-from raygen.model.checkpoint import read_config
+from raygen.model.cards import DEMO, find_card, is_hub_id
+from raygen.model.checkpoint import count_parameters, model_type_of, read_config
 from raygen.model.convert import config_of
-from raygen.model.loading import DEMO, describe_network, folder_of, refuse_unvalidated
+from raygen.model.families import FAMILIES, family_of
+from raygen.model.hub import fetch_from_hub
+from raygen.model.loading import describe_network, folder_of, needs_fp8, refuse_unvalidated
 from raygen.model.precision import DTYPES
 
 
@@ -54,6 +54,13 @@ def model_on_paper(
         refuse_unvalidated(card, allow_unvalidated)
         found = revision or card.revision
         return ModelOnPaper(name, found, card.context_length, card.bos_id, card.num_parameters, kind)
+    if name != DEMO and not Path(name).is_dir() and is_hub_id(name):  # a plan needs no gigabytes
+        folder = fetch_from_hub(name, revision, ["config.json"])
+        if model_type_of(folder) in FAMILIES:
+            config = read_config(folder)
+            needs_fp8(name, config, allow_unvalidated)
+            own = family_of(config)
+            return ModelOnPaper(name, revision, config.max_seqlen, own.bos_id, count_parameters(config), kind)
     described = describe_network(
         name, revision=revision, device="cpu", dtype="float32", allow_unvalidated=allow_unvalidated
     )
@@ -80,7 +87,4 @@ def state_bytes(model: ModelOnPaper, num_tokens: int, dtype: str = "float16") ->
 def _folder_with_config(model: ModelOnPaper) -> Path:
     if model.name == DEMO or Path(model.name).is_dir():
         return folder_of(model.name, model.revision, find_card(model.name))[0]
-    try:
-        return Path(snapshot_download(model.name, revision=model.revision, allow_patterns=["config.json"]))
-    except (OSError, ValueError) as error:
-        raise InputError(f"config.json of {model.name} is not here and cannot be fetched.") from error
+    return fetch_from_hub(model.name, model.revision, ["config.json"])

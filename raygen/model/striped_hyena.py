@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -26,9 +27,17 @@ from raygen.errors import InputError
 from raygen.model.attention import causal_attention, rotate
 from raygen.model.filters import BLOCK_TOKENS, last_inputs, short_filter
 from raygen.model.layers import GatedMLP, RMSNorm, TokenEmbedding, read_in_pieces
-from raygen.model.network import check_rows, refuse_left_padding
+from raygen.model.network import check_rows, refuse_left_padding, refuse_misfit
 from raygen.model.products import Linear, LinearFromChannelsFirst, LinearToChannelsFirst
 from raygen.model.state import AttentionState, HyenaState, PrefixState
+
+_NOT_TAKEN = (
+    "auto_map",  # code from the hub
+    "transformers_weights",  # another file than the one that was checked and hashed
+    "quantization_config",  # left over by a merge: quantised weights are no floating-point tensors and refused as such
+    "attn_implementation",
+    "_attn_implementation",
+)
 
 
 class StripedHyenaConfig(PreTrainedConfig, ABC):
@@ -40,7 +49,7 @@ class StripedHyenaConfig(PreTrainedConfig, ABC):
     defaults: ClassVar[Mapping[str, Any]]  # of keys that may be absent, as in the public reference
 
     def __init__(self, **settings: Any) -> None:
-        settings.pop("auto_map", None)
+        settings = {name: value for name, value in settings.items() if not self._is_not_taken(name, value)}
         faults = self.faults(settings)
         if faults:
             raise InputError(
@@ -56,6 +65,14 @@ class StripedHyenaConfig(PreTrainedConfig, ABC):
         super().__init__(**{name: value for name, value in settings.items() if name not in own_names})
         for name in own_names:
             setattr(self, name, settings[name])
+
+    @classmethod
+    def _is_not_taken(cls, name: str, value: Any) -> bool:
+        """Keys that would change how transformers loads and nothing of the model, or be in the way of what is here."""
+        if name in ("dtype", "torch_dtype"):
+            return not isinstance(getattr(torch, str(value).removeprefix("torch."), None), torch.dtype)
+        own = getattr(cls, name, None)
+        return name in _NOT_TAKEN or callable(own) or isinstance(own, property)
 
     @staticmethod
     @abstractmethod
@@ -223,6 +240,24 @@ class StripedHyenaForCausalLM(PreTrainedModel, ABC):
         tied = [r"unembed\.weight$"] if config.tie_embeddings else []
         self._keys_to_ignore_on_load_unexpected = [*self.computed_keys, *tied]
         self.post_init()
+
+    @classmethod
+    def from_pretrained(cls, name: Any, *arguments: Any, output_loading_info: bool = False, **settings: Any) -> Any:
+        """As of any model of transformers, but nothing may be missing, left over or of another shape.
+
+        transformers itself would leave a missing tensor as the memory was, and ignore a tied unembedding that differs.
+
+        Raises:
+            InputError: the checkpoint does not fit its configuration.
+        """
+        from raygen.model.checkpoint import check_checkpoint, read_config  # which know this class
+
+        if Path(str(name)).is_dir() and not settings.get("subfolder"):
+            given = settings.get("config")
+            check_checkpoint(Path(name), given if isinstance(given, StripedHyenaConfig) else read_config(Path(name)))
+        model, info = super().from_pretrained(name, *arguments, output_loading_info=True, **settings)
+        refuse_misfit(name, info)
+        return (model, info) if output_loading_info else model
 
     @classmethod
     def stays_in_float32(cls, name: str) -> bool:

@@ -192,8 +192,8 @@ def load_model(
     name: str,
     *,
     revision: str | None = None,
-    device: str = "auto",
-    dtype: str = "auto",
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype = "auto",
     max_batch_tokens: int | Literal["auto"] = "auto",
     allow_unvalidated: bool = False,
 ) -> ResidentModel:

@@ -435,7 +435,7 @@ def test_a_run_without_a_home_scores_and_sigterm_stops_it_with_exit_4(tmp_path, 
     assert "*** SIGTERM" not in err
     second = subprocess.run(command, check=True, timeout=600, **options)
     assert "already scored" in second.stdout
-    assert [line for line in second.stderr.splitlines() if "variants/s" not in line] == []
+    assert [line for line in second.stderr.splitlines() if " variants, " not in line] == []  # of progress
     from raygen.tables.layout import read_scores
 
     assert len(read_scores(str(tmp_path / "out"))) == 399
@@ -449,6 +449,18 @@ def test_settings_are_checked_away_from_the_files_they_name(raygen, tmp_path):
     assert (code, "no errors" in out) == (0, True)
     code, _, err = raygen("config", "check", "--no-files", tmp_path / "run.yaml", "--set", "window.left=-1")
     assert (code, "window.left" in err) == (2, True)
+
+
+@pytest.mark.parametrize("command", [["config", "check"], ["score"], ["plan"], ["nightly"]], ids=" ".join)
+def test_a_model_that_cannot_be_one_is_named_before_anything_starts(raygen, tmp_path, reference, command):
+    variants = vcf(tmp_path, snvs("1", BASES, range(1, 8)))
+    source = f"landing: {{folder: {tmp_path}}}" if command == ["nightly"] else ""
+    given = f"reference: {reference}" + ("" if source else f", variants: {variants}")
+    text = f"{source}\ninput: {{{given}}}\noutput: {{path: {tmp_path}/out}}\nmodel: {{name: models/evo--1}}\n"
+    (tmp_path / "run.yaml").write_text(text)
+    code, _, err = raygen(*command, tmp_path / "run.yaml")
+    assert (code, "model.name is 'models/evo--1', and there is no such folder" in err) == (2, True), err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_night_is_planned_as_what_lies_in_its_landing_folder(raygen, tmp_path, reference):

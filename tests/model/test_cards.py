@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from raygen.model.cards import NO_CARD, ModelCard, all_cards, card_named, find_card, is_off_label
 from raygen.model.checkpoint import count_parameters, expected_shapes, read_config
 from raygen.model.convert import config_of
-from raygen.model.loading import DEMO, DEMO_FOLDER, describe_network
+from raygen.model.loading import DEMO, DEMO_FOLDER, describe_network, load_network
 from raygen.model.random_checkpoint import write_random_checkpoint
 from tests.model.models import small_config
 
@@ -169,6 +169,46 @@ def test_the_card_holds_over_a_published_configuration_that_is_wrong(hub: Path) 
     )
     as_published = describe_network(str(hub), device="cpu")
     assert as_published.weights_hash != described.weights_hash
+
+
+def test_saved_again_it_keeps_what_the_card_knew(hub: Path, tmp_path: Path) -> None:
+    write_random_checkpoint(hub, small_config(max_seqlen=8192), seed=0)
+    loaded = load_network("togethercomputer/evo-1-131k-base", device="cpu")
+    loaded.network.save_pretrained(tmp_path / "again")
+    again = load_network(tmp_path / "again", device="cpu")
+    assert (again.context_length, again.weights_hash) == (131_072, loaded.weights_hash)
+
+
+@pytest.mark.parametrize("hub_id", ["togethercomputer/evo-1-131k-base", "TogetherComputer/Evo-1-131k-Base"])
+def test_a_hub_id_in_any_letters_has_its_card(hub_id: str) -> None:
+    card = find_card(hub_id)
+    assert card is not None and card.revision == "1.1_fix"
+    assert find_card("Demo") is None
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        {"_name_or_path": "togethercomputer/evo-1-131k-base"},
+        {"auto_map": {"AutoConfig": "togethercomputer/evo-1-131k-base--configuration_hyena.StripedHyenaConfig"}},
+    ],
+    ids=["name", "code"],
+)
+def test_a_copy_of_a_published_folder_with_a_wrong_configuration_says_so(tmp_path: Path, origin: dict) -> None:
+    for number, config in enumerate(
+        (
+            small_config(max_seqlen=8192),
+            small_config(max_seqlen=131_072, use_interpolated_rotary_pos_emb=True, rotary_emb_scaling_factor=16),
+        )
+    ):
+        folder = tmp_path / str(number)
+        write_random_checkpoint(folder, config, seed=0)
+        settings = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**settings, **origin}))
+    wrong, right = (describe_network(tmp_path / number, device="cpu").remarks for number in "01")
+    assert right == (NO_CARD,)
+    assert "comes from togethercomputer/evo-1-131k-base" in wrong[1]
+    assert wrong[1].endswith("max_seqlen should be 131,072 and rotary_emb_scaling_factor 16.")
 
 
 def test_a_published_configuration_that_agrees_is_left_alone(hub: Path) -> None:

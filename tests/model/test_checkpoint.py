@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 
 from raygen.errors import InputError
 from raygen.model import checkpoint
 from raygen.model.checkpoint import check_checkpoint, read_checkpoint_header, read_config, weights_hash
+from raygen.model.evo1 import Evo1ForCausalLM
+from raygen.model.loading import load_network
 from raygen.model.random_checkpoint import write_random_checkpoint
 from tests.model.models import small_config
 
@@ -211,6 +214,104 @@ def test_broken_index_is_named(sharded: Path) -> None:
     (sharded / "model.safetensors.index.json").write_text('{"weight_map": 3}')
     with pytest.raises(InputError, match="has no weight_map"):
         check(sharded)
+
+
+@pytest.mark.parametrize("metadata", [None, "none at all"])
+def test_an_index_without_metadata_is_named_before_the_loader_falls_over_it(
+    sharded: Path, metadata: str | None
+) -> None:
+    def damage(content: dict[str, Any]) -> None:
+        del content["metadata"]
+        if metadata is None:
+            content["metadata"] = None
+
+    change_json(sharded / "model.safetensors.index.json", damage)
+    with pytest.raises(InputError, match=r'has no metadata, .* add "metadata": \{\}'):
+        check(sharded)
+    change_json(sharded / "model.safetensors.index.json", lambda content: content.update(metadata={}))
+    assert type(load_network(sharded, device="cpu").network) is Evo1ForCausalLM
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_weight_that_is_no_number_is_named_where_it_is(single: Path, dtype: torch.dtype) -> None:
+    def damage(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["backbone.blocks.0.mlp.l1.weight"] = tensors["backbone.blocks.0.mlp.l1.weight"].to(dtype)
+        tensors["backbone.blocks.0.mlp.l1.weight"][3, 5] = float("nan")
+
+    change_tensors(single, damage)
+    with pytest.raises(InputError, match=r"model\.safetensors: backbone\.blocks\.0\.mlp\.l1\.weight holds .*NaN"):
+        weights_hash(single, read_config(single))
+
+
+def test_a_tied_unembedding_with_the_same_nan_is_the_embedding(single: Path) -> None:
+    def damage(tensors: dict[str, torch.Tensor]) -> None:
+        tensors[EMBEDDING][0, 0] = float("nan")
+        tensors["backbone.unembed.weight"] = tensors[EMBEDDING].clone()
+
+    change_tensors(single, damage)
+    check(single)
+
+
+def test_a_byte_order_mark_is_no_fault(single: Path) -> None:
+    text = (single / "config.json").read_text()
+    (single / "config.json").write_text(text, encoding="utf-8-sig")
+    check(single)
+
+
+def test_a_file_that_may_not_be_read_says_so(single: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)  # tests may run as root, who may read all
+    with pytest.raises(InputError, match=r"model\.safetensors cannot be read \(Permission denied\)"):
+        check_checkpoint(single, small_config())
+
+
+def test_what_transformers_alone_would_pass_over_is_refused_there_too(single: Path, tmp_path: Path) -> None:
+    """``AutoModelForCausalLM`` leaves a missing tensor as the memory was, and does not look at a tied unembedding."""
+    damages: dict[str, Callable[[dict[str, torch.Tensor]], Any]] = {
+        "1 missing": lambda tensors: tensors.pop("backbone.blocks.0.filter.poles"),
+        "1 unexpected": lambda tensors: tensors.update(other=torch.zeros(2)),
+        "unembed.weight differs": lambda tensors: tensors.update({"backbone.unembed.weight": tensors[EMBEDDING] + 1}),
+    }
+    assert type(AutoModelForCausalLM.from_pretrained(single)) is Evo1ForCausalLM
+    for number, (sentence, damage) in enumerate(damages.items()):
+        folder = shutil.copytree(single, tmp_path / str(number))
+        change_tensors(folder, damage)
+        with pytest.raises(InputError, match=sentence):
+            AutoModelForCausalLM.from_pretrained(folder)
+
+
+def test_keys_that_steer_the_loader_change_nothing(single: Path) -> None:
+    """Another file than the one that was hashed, a quantisation that a merge left over, kernels that are not here."""
+    expected = load_network(single, device="cpu")
+    other = load_file(single / "model.safetensors")
+    save_file(
+        {name: tensor + 1 for name, tensor in other.items()}, single / "other.safetensors", metadata={"format": "pt"}
+    )
+    steering = {
+        "transformers_weights": "other.safetensors",
+        "quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True},
+        "attn_implementation": "flash_attention_2",
+        "_attn_implementation": "flash_attention_2",
+        "torch_dtype": "junk",
+        "use_return_dict": True,
+        "head_size": 3,
+        "mlp_width": 5,
+        "keys": 1,
+    }
+    change_json(single / "config.json", lambda content: content.update(steering))
+    found = load_network(single, device="cpu")
+    assert found.weights_hash == expected.weights_hash
+    left, right = found.network.state_dict(), expected.network.state_dict()
+    assert all(torch.equal(left[name], right[name]) for name in right)
+    assert type(AutoModelForCausalLM.from_pretrained(single)) is Evo1ForCausalLM
+
+
+def test_a_model_type_that_is_no_name_is_a_sentence(single: Path) -> None:
+    change_json(single / "config.json", lambda content: content.update(model_type=["stripedhyena"]))
+    with pytest.raises(InputError, match="no model that transformers can load"):
+        load_network(single, device="cpu")
 
 
 def test_tied_unembedding_may_be_there_if_it_is_the_embedding(single: Path) -> None:

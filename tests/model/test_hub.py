@@ -12,7 +12,8 @@ import huggingface_hub
 import pytest
 
 from raygen.errors import InputError, SettingsError
-from raygen.model.hub import fetch_from_hub, is_hub_id
+from raygen.model.cards import is_hub_id
+from raygen.model.hub import fetch_from_hub
 from raygen.model.loading import load_network
 
 CONTENT = b"x" * 1000

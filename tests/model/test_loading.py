@@ -147,11 +147,31 @@ def test_revision_of_a_folder_is_refused(folder: Path) -> None:
         ({"device": "tpu"}, "model.device is 'tpu'; it can be auto, cpu, cuda or cuda:N"),
         ({"device": "cuda:99"}, "model.device is 'cuda:99', but torch sees"),
         ({"dtype": "float64"}, "model.dtype is 'float64'; it can be auto, float32, bfloat16, float16"),
+        ({"dtype": torch.int8}, "model.dtype is 'int8'; it can be auto, float32, bfloat16, float16"),
+        ({"device": None}, "model.device is 'None'; it can be auto, cpu, cuda or cuda:N"),
     ],
 )
 def test_unknown_device_or_dtype_is_named(folder: Path, arguments: dict[str, str], sentence: str) -> None:
     with pytest.raises(SettingsError, match=sentence):
         load_network(folder, **arguments)
+
+
+def test_devices_and_dtypes_may_be_torch_s(folder: Path) -> None:
+    loaded = load_network(folder, device=torch.device("cpu"), dtype=torch.bfloat16)
+    assert (loaded.device, loaded.dtype) == (torch.device("cpu"), torch.bfloat16)
+
+
+def test_the_demo_has_no_revisions() -> None:
+    with pytest.raises(SettingsError, match="ships with raygen and has no revisions"):
+        load_network("demo", revision="main")
+
+
+def test_which_of_two_sets_of_weights_is_read_is_said(folder: Path) -> None:
+    write_random_checkpoint(folder.parent / "other", small_config(), seed=1)
+    (folder.parent / "other" / "model.safetensors").rename(folder / "model.safetensors")
+    (remark,) = [remark for remark in describe_network(folder, device="cpu").remarks if "which is read" in remark]
+    assert "model.safetensors.index.json with its shards, which are not" in remark
+    assert torch.equal(logits(load_network(folder, device="cpu").network), logits(random_model(small_config(), seed=1)))
 
 
 # The hub

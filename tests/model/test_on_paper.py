@@ -1,11 +1,14 @@
+import json
+
 import pytest
 
 from raygen.errors import InputError, SettingsError
 from raygen.model.cards import all_cards
+from raygen.model.checkpoint import count_parameters
 from raygen.model.evo2 import Evo2ForCausalLM
 from raygen.model.loading import load_network
 from raygen.model.on_paper import model_on_paper, state_bytes
-from tests.model.models import small_evo2_config
+from tests.model.models import small_config, small_evo2_config
 
 
 def test_a_state_on_paper_is_as_large_as_a_real_one():
@@ -40,8 +43,23 @@ def test_a_model_that_scoring_refuses_is_not_planned_unless_it_is_asked_for():
 
 def test_a_configuration_that_is_not_here_is_said_so(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(InputError, match=r"config\.json of .* is not here and cannot be fetched"):
+    with pytest.raises(InputError, match=r"evo-1-8k-base at revision 1\.1_fix is not in the local hub cache"):
         state_bytes(model_on_paper("togethercomputer/evo-1-8k-base"), 1000)
+
+
+def test_of_a_model_on_the_hub_only_its_configuration_is_fetched(tmp_path, monkeypatch):
+    config = small_config(max_seqlen=77)
+    (tmp_path / "config.json").write_text(json.dumps(config.as_published()))
+    asked = []
+    monkeypatch.setattr("raygen.model.on_paper.fetch_from_hub", lambda *given: asked.append(given) or tmp_path)
+    model = model_on_paper("org/fine-tuned", "main", device="cuda")
+    assert (model.context_length, model.bos_id, model.num_parameters) == (77, 0, count_parameters(config))
+    assert model.key == "org/fine-tuned@main" and state_bytes(model, 50) > 0
+    assert {tuple(files) for *_, files in asked} == {("config.json",)}
+    evo2 = small_evo2_config(use_fp8_input_projections=True)
+    (tmp_path / "config.json").write_text(json.dumps(evo2.as_published()))
+    with pytest.raises(SettingsError, match="needs FP8"):
+        model_on_paper("org/fine-tuned")
 
 
 def test_an_unknown_model_or_a_file_is_refused(tmp_path):
