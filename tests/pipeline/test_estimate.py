@@ -38,6 +38,7 @@ def test_a_run_computes_what_was_planned_within_a_fifth(tmp_path, grid, method):
     tokens = json.loads(Path(done.manifest).read_text())["tokens"]
     assert tokens == {
         "computed": done.tokens,
+        "by_earlier_tries": 0,
         "by_two_passes": planned.pair_tokens,
         "saved": planned.pair_tokens - done.tokens,
     }
