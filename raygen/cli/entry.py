@@ -20,7 +20,7 @@ from rich.markup import escape
 
 from raygen.cli import finished, interpretation, machine, models, planning, reading, scoring, tables  # noqa: F401  (each adds its commands to the app)
 from raygen.cli.options import app, screen, stderr
-from raygen.errors import FAULT_OF_RAYGEN, Interrupted, RaygenError, RunInterrupted, SettingsError
+from raygen.errors import FAULT_OF_RAYGEN, InputError, Interrupted, RaygenError, RunInterrupted, SettingsError
 from raygen.pipeline import events
 from raygen.version import __version__
 
@@ -82,10 +82,12 @@ def main() -> None:
             raise
         _fail(RunInterrupted(_STOPPED), debug)
     except OSError as error:
-        _fail(SettingsError(_in_words(error)), debug)
+        _fail(_damage(error) or SettingsError(_in_words(error)), debug)
     except Exception as error:  # noqa: BLE001 - a fault of ours ends the process here, and is told from those a user can put right
         if isinstance(error, SystemError) and _was_interrupted(error):
             _fail(RunInterrupted(_STOPPED), debug)
+        if damage := _damage(error):
+            _fail(damage, debug)
         _fail_by_fault(error, debug)
 
 
@@ -94,6 +96,17 @@ def _was_interrupted(error: BaseException | None) -> bool:
     while error is not None and not isinstance(error, Interrupted):
         error = error.__cause__ or error.__context__
     return error is not None
+
+
+def _damage(error: Exception) -> InputError | None:
+    """What Arrow says of a damaged file that it read among many, and so does not name."""
+    from raygen.tables.layout import first_line, is_damage
+
+    if not is_damage(error):
+        return None
+    return InputError(
+        f"A file of the scores or of the input is damaged ({first_line(error)}): `raygen verify` on the folder names it."
+    )
 
 
 def _in_words(error: OSError) -> str:

@@ -8,7 +8,7 @@ those of an earlier one taken away). Rejects are copied.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -26,7 +26,7 @@ from raygen.number_of import number_of
 from raygen.tables.accounts import RECLASSIFIED
 from raygen.tables.fingerprints import no_scores
 from raygen.tables.folder_kinds import refuse_no_folder
-from raygen.tables.layout import Identity, RunFolder, ScoreFile
+from raygen.tables.layout import Identity, RunFolder
 from raygen.tables.manifest import machine, new_run_id, versions
 from raygen.tables.schemas import SCORES
 
@@ -76,6 +76,7 @@ def reclassify(
         calibration.refuse_other(found.fingerprint, where)
         cuts = calibration.cuts
     assert cuts is not None
+    original = source.read_manifest() or {}  # before anything is written
     if f"{target.path}/".startswith(f"{source.path}/"):
         raise SettingsError(f"{out} is the folder of the scores themselves. Give another folder for --out.")
     identity = replace(found, cuts=cuts_as_text(cuts, calibration.digest if calibration else None))
@@ -84,7 +85,7 @@ def reclassify(
     with target.locked():
         _check_target(target, identity)
         done = _rewrite(source, target, identity, found, cuts, calibration, on_progress or (lambda count: None))
-        done.manifest = _write_manifest(source, target, done, found, identity, cuts, calibration, started)
+        done.manifest = _write_manifest(source, target, original, done, found, identity, cuts, calibration, started)
     return done
 
 
@@ -131,7 +132,11 @@ def _rewrite(
     on_progress: Callable[[int], None],
 ) -> Reclassified:
     done = Reclassified(target.path, "", dict.fromkeys(CLASSES, 0), {})
-    committed = {file.shard for file in target.score_files()}
+    there = target.score_files()
+    committed = {file.shard for file in there} | target.committed_shards(there)
+    paths: dict[str | None, list[str]] = {}
+    for file in there:
+        paths.setdefault(file.chrom, []).append(file.path)
     for name, rejects in source.reject_files():
         target.commit_rejects(name, rejects)
         for reason in rejects["reason"].to_pylist():
@@ -139,17 +144,23 @@ def _rewrite(
     for file in source.score_files():
         scores = source.read_score_file(file)
         made = reclassify_rows(scores, cuts_from_text(old.cuts), cuts, calibration)
-        if file.shard in committed:
-            done.already += len(made)
-        else:
-            _commit(target, file, made, identity)
+        shards = source.shards_by_run(file)
+        held = {file.shard, *(name for of_run in shards.values() for name in of_run)}
+        new = _not_among(made, target, paths.get(file.chrom, [])) if held & committed else made
+        done.already += len(made) - len(new)
+        if len(new) or not held & committed:
+            target.commit_shard(file.shard, file.chrom, new, pa.table({}), identity, shards=shards)
         _count(done, scores, made)
         on_progress(done.rows)
     return done
 
 
-def _commit(target: RunFolder, file: ScoreFile, made: pa.Table, identity: Identity) -> None:
-    target.commit_shard(file.shard, file.chrom, made, pa.table({}), identity)
+def _not_among(rows: pa.Table, target: RunFolder, paths: Sequence[str]) -> pa.Table:
+    """The rows of one contig that these files of it do not hold."""
+    limits = pc.min_max(rows["pos"]).as_py()
+    near = None if limits["min"] is None else (limits["min"], limits["max"])
+    ids = target.scored_ids(paths, near=near)["variant_id"].combine_chunks()
+    return rows.filter(pc.invert(pc.is_in(rows["variant_id"], value_set=ids)))
 
 
 def _count(done: Reclassified, before: pa.Table, after: pa.Table) -> None:
@@ -170,6 +181,7 @@ def _count(done: Reclassified, before: pa.Table, after: pa.Table) -> None:
 def _write_manifest(
     source: RunFolder,
     target: RunFolder,
+    original: Mapping[str, Any],
     done: Reclassified,
     old: Identity,
     identity: Identity,
@@ -179,7 +191,6 @@ def _write_manifest(
 ) -> str:
     """The manifest of the run the scores are of, with what was done to them since."""
     run_id = new_run_id()
-    original = source.read_manifest() or {}
     kept: dict[str, Any] = {
         name: original[name]
         for name in ("fingerprint", "model", "input", "settings", "resolved", "warnings")

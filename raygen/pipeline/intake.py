@@ -38,8 +38,7 @@ def take_input(settings: Settings, folder: RunFolder, reference: Reference | Non
         _refuse_ingested_haplotypes(inputs)
         paths = [path / VARIANTS_FOLDER if is_ingested(path) else path for path in inputs]
         taken = _ingested(paths, settings, folder, reference, _right(settings, context_length))
-    _commit_rejects(folder, taken)
-    return taken
+    return replace(taken, reject_names=_commit_rejects(folder, taken))
 
 
 def where_workers_read(settings: Settings, folder: RunFolder, taken: IngestResult) -> str | None:
@@ -94,12 +93,16 @@ def _ingested(
     )
 
 
-def _commit_rejects(folder: RunFolder, taken: IngestResult) -> None:
-    """Write what was rejected on the way, under a name made from it: the same rejects are written once."""
+def _commit_rejects(folder: RunFolder, taken: IngestResult) -> tuple[str, ...]:
+    """Write what was rejected on the way, under names made from it: the same rejects are written once."""
+    names = []
     for path in sorted(taken.rejects_dir.glob("part-*.parquet")):
         rejects = pq.read_table(path)
         digest = hashlib.sha256(repr(rejects.to_pydict()).encode()).hexdigest()[:12]
-        folder.commit_rejects(f"ingest-{digest}", rejects)
+        if len(rejects):
+            names.append(f"ingest-{digest}")
+            folder.commit_rejects(names[-1], rejects)
+    return tuple(names)
 
 
 def _beside(folder: RunFolder, paths: Sequence[Path], *settings: object) -> Path:

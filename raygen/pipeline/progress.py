@@ -34,7 +34,7 @@ class RunProgress:
         self._total = num_variants
         self._look_into_pieces = in_pieces
         self._in_pieces = Kept()
-        self._console = console or Console(file=sys.stderr)
+        self._console = console or Console(file=sys.stderr, emoji=False)
         self._began = self._last_line = self._last_look = time.monotonic()
         self._variants = self._tokens = 0
         self._bar = Progress(

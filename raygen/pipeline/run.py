@@ -163,6 +163,7 @@ class _Run:
         read_at = where_workers_read(self._settings, self._folder, taken)
         shards = plan_shards(Path(taken.variants_dir), taken.digest, read_at)
         self._taken = {"digest": taken.digest, "alleles": taken.num_alleles, "variants": taken.num_variants}
+        self._taken["rejects"] = list(taken.reject_names)
         if shards:
             self._taken |= {"stem": shards[0].name.rpartition("-")[0], "num_shards": len(shards)}
         self._leave_out_committed(shards, files)

@@ -21,7 +21,16 @@ import pyarrow.parquet as pq
 
 from raygen.errors import SettingsError, StoppedError
 from raygen.tables.generations import keep, next_generation, scores_folder
-from raygen.tables.layout import COMPACTED, RUN_KEY, SHARDS_KEY, RunFolder, ScoreFile, shards_of
+from raygen.tables.layout import (
+    COMPACTED,
+    RUN_KEY,
+    SHARDS_KEY,
+    RunFolder,
+    ScoreFile,
+    naming_damage,
+    read_checked,
+    shards_of,
+)
 from raygen.tables.stretches import Stretches
 
 TARGET_ROWS = 1 << 19
@@ -74,7 +83,8 @@ def compact(path: str, target_rows: int = TARGET_ROWS, full: bool = False) -> li
 
 def shards_by_run(path: str) -> dict[str, list[str]]:
     """``shards_of`` of a file of this machine."""
-    return shards_of(pq.ParquetFile(path), Path(path).name.removeprefix("part-").removesuffix(".parquet"))
+    with naming_damage(path):
+        return shards_of(pq.ParquetFile(path), Path(path).name.removeprefix("part-").removesuffix(".parquet"))
 
 
 def write_scores(table: pa.Table, path: Path, shards: dict[str, list[str]]) -> None:
@@ -100,8 +110,13 @@ def _files_by_contig(folder: RunFolder) -> dict[str | None, list[ScoreFile]]:
 
 
 def _to_merge(files: Sequence[ScoreFile], target_rows: int, full: bool) -> list[ScoreFile]:
-    small = [file for file in files if full or pq.read_metadata(file.path).num_rows < target_rows // 2]
+    small = [file for file in files if full or _num_rows(file.path) < target_rows // 2]
     return small if len(small) > 1 else []
+
+
+def _num_rows(path: str) -> int:
+    with naming_damage(path):
+        return int(pq.read_metadata(path).num_rows)
 
 
 def _merge(folder: RunFolder, files: Sequence[ScoreFile], place: Path, target_rows: int) -> tuple[int, int]:
@@ -111,7 +126,7 @@ def _merge(folder: RunFolder, files: Sequence[ScoreFile], place: Path, target_ro
     for path in paths:
         for run, names in shards_by_run(path).items():
             shards.setdefault(run, []).extend(names)
-    expected = sum(pq.read_metadata(path).num_rows for path in paths)
+    expected = sum(map(_num_rows, paths))
     stem = f"part-{COMPACTED}{hashlib.sha256(repr(sorted(paths)).encode()).hexdigest()[:12]}"
     rows, number = 0, 0
     for table in _sorted_tables(folder, files, target_rows):
@@ -145,7 +160,8 @@ def _joined(paths: Sequence[str], target_rows: int) -> Iterator[pa.Table]:
     """Pairs have no positions: their files are put one after the other."""
     held: list[pa.Table] = []
     for path in paths:
-        held.append(pq.ParquetFile(path).read())
+        with naming_damage(path):
+            held.append(read_checked(path))
         if sum(map(len, held)) >= target_rows:
             yield pa.concat_tables(held)
             held = []

@@ -35,6 +35,14 @@ def refuse_file_for_output(path: str | Path) -> None:
     raise SettingsError(f"The output folder {path} cannot be written: {there} is a file, not a folder.")
 
 
+def refuse_among_scores(path: str | Path) -> None:
+    """SettingsError where a file at ``path`` would lie among the scores or rejects of a run's folder, and be read as such."""
+    given = Path(path).expanduser().absolute()
+    for at in (*given.parents, *given.resolve().parents):
+        if at.name in ("scores", "rejects", "generations") and (at.parent / "runs").is_dir():
+            raise SettingsError(f"{path} lies among the scores themselves. Give another folder.")
+
+
 def _is_there(path: Path) -> bool:
     """False, too, where that may not be known: whoever makes the folder says then what is wrong."""
     try:

@@ -18,9 +18,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from raygen.errors import SettingsError, StoppedError
+from raygen.errors import InputError, SettingsError, StoppedError
 from raygen.remote import exists, is_remote, join, keeps_folders, resolve, shown, with_endpoint
 from raygen.tables.folder_kinds import refuse_file_for_output
 from raygen.tables.run_lock import lock_folder, lock_prefix
@@ -43,8 +44,13 @@ SHARDS_KEY = b"raygen.shards"
 """In the footer of such a file: a JSON object of the shards it holds by the run that wrote them."""
 RUN_KEY = b"raygen.run_id"
 """In the footer of a file of one shard: the run that committed it."""
+_MOST_LOOKS = 3
 _WORK = ".work"
 _NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+PARQUET = ds.ParquetFileFormat(
+    default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+)
+"""How scores and rejects are read: every page against its checksum, so that a flipped bit is an error and no number."""
 _PARTITIONING = ds.partitioning(pa.schema([("chrom", pa.string())]), flavor="hive")
 
 
@@ -132,7 +138,7 @@ class RunFolder:
         return found
 
     def _shards_in(self, compacted: ScoreFile) -> set[str]:
-        with self._fs.open_input_file(compacted.path) as file:
+        with naming_damage(compacted.path), self._fs.open_input_file(compacted.path) as file:
             named = (pq.read_schema(file).metadata or {}).get(SHARDS_KEY)
         if named is None:  # a copy with other classes: it goes by its own name
             return {compacted.shard}
@@ -145,27 +151,36 @@ class RunFolder:
         paths = list(self._parquet_under("scores")) if files is None else list(files)
         if not paths:
             return ds.InMemoryDataset(SCORES.empty_table())
-        return ds.dataset(paths, filesystem=self._fs, partitioning=_PARTITIONING, partition_base_dir=self._root)
+        with naming_damage(self.path):
+            return ds.dataset(
+                paths, filesystem=self._fs, format=PARQUET, partitioning=_PARTITIONING, partition_base_dir=self._root
+            )
 
     def read_score_file(self, file: ScoreFile) -> pa.Table:
         """The rows of a committed shard with the SCORES columns in their order and those that follow them."""
-        with self._fs.open_input_file(file.path) as stream:
-            table = pq.read_table(stream)
+        table = self._read_parquet(file.path)
         table = table.replace_schema_metadata(None).append_column(
             "chrom", pa.array([file.chrom] * len(table), pa.string())
         )
         return table.select([*SCORES.names, *(name for name in table.column_names if name not in SCORES.names)])
 
+    def _read_parquet(self, path: str, columns: Sequence[str] | None = None) -> pa.Table:
+        with naming_damage(path), self._fs.open_input_file(path) as stream:
+            return read_checked(stream, columns)
+
     def reject_files(self) -> Iterator[tuple[str, pa.Table]]:
         """The name and the rows of each file of rejects."""
         for path in self._parquet_under("rejects"):
-            with self._fs.open_input_file(path) as stream:
-                yield _shard_name(path), pq.read_table(stream)
+            yield _shard_name(path), self._read_parquet(path)
 
     def rejects_dataset(self) -> ds.Dataset:
         """All committed rejects, to be scanned."""
         paths = list(self._parquet_under("rejects"))
-        return ds.dataset(paths, filesystem=self._fs) if paths else ds.InMemoryDataset(REJECTS.empty_table())
+        return (
+            ds.dataset(paths, filesystem=self._fs, format=PARQUET)
+            if paths
+            else ds.InMemoryDataset(REJECTS.empty_table())
+        )
 
     def identity(self, files: Sequence[ScoreFile] | None = None) -> Identity | None:
         """What the scores that are here share, from a file's own metadata; None where there are none.
@@ -174,20 +189,26 @@ class RunFolder:
             files: what ``score_files`` gave, so that it need not be listed again.
         """
         for path in [file.path for file in files] if files is not None else self._parquet_under("scores"):
-            with self._fs.open_input_file(path) as file:
+            with naming_damage(path), self._fs.open_input_file(path) as file:
                 metadata = pq.read_schema(file).metadata or {}
             if b"raygen.fingerprint" not in metadata:
                 raise SettingsError(f"{path} was not written by raygen. Give another output folder.")
             return Identity(*(metadata[f"raygen.{field.name}".encode()].decode() for field in fields(Identity)))
         return None
 
+    def shards_by_run(self, file: ScoreFile) -> dict[str, list[str]]:
+        """``shards_of`` a file of scores."""
+        with naming_damage(file.path), self._fs.open_input_file(file.path) as source:
+            return shards_of(pq.ParquetFile(source), file.shard)
+
     def scored_ids(
         self, paths: Sequence[str], extra: Sequence[str] = (), near: tuple[int, int] | None = None
     ) -> pa.Table:
         """``variant_id`` and ``extra`` columns of committed files, of positions in ``near`` where it is given."""
-        dataset = ds.dataset(list(paths), filesystem=self._fs, format="parquet")
+        dataset = ds.dataset(list(paths), filesystem=self._fs, format=PARQUET)
         within = None if near is None else (ds.field("pos") >= near[0]) & (ds.field("pos") <= near[1])
-        return dataset.to_table(columns=["variant_id", *extra], filter=within)
+        with naming_damage(self.path):
+            return dataset.to_table(columns=["variant_id", *extra], filter=within)
 
     def rejects_of(self, names: set[str]) -> dict[str, int]:
         """Rejected rows per reason in the committed files of these names."""
@@ -195,9 +216,8 @@ class RunFolder:
         for path in self._parquet_under("rejects"):
             if _shard_name(path) not in names:
                 continue
-            with self._fs.open_input_file(path) as file:
-                for reason in pq.read_table(file, columns=["reason"])["reason"].to_pylist():
-                    counts[reason] = counts.get(reason, 0) + 1
+            for reason in self._read_parquet(path, ["reason"])["reason"].to_pylist():
+                counts[reason] = counts.get(reason, 0) + 1
         return counts
 
     def commit_shard(
@@ -208,10 +228,12 @@ class RunFolder:
         rejects: pa.Table,
         identity: Identity,
         run_id: str | None = None,
+        shards: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         """Make a shard's rows visible. Scores come with the SCORES columns and perhaps source columns after them.
 
-        ``run_id`` goes into the footer: a file without rows tells in no other way which run committed it.
+        ``run_id`` goes into the footer: a file without rows tells in no other way which run committed it. ``shards`` too, where
+        a file holds several (``shards_of``).
         """
         if rejects.num_rows:
             self.commit_rejects(shard, rejects)
@@ -222,6 +244,8 @@ class RunFolder:
         metadata = {"raygen.schema_version": str(SCHEMA_VERSION), **shared}
         if run_id:
             metadata[RUN_KEY.decode()] = run_id
+        if shards is not None:
+            metadata[SHARDS_KEY.decode()] = json.dumps(shards)
         table = scores.drop_columns(["chrom"]).replace_schema_metadata(metadata)
         self._write(f"scores/chrom={folder}/part-{shard}.parquet", table)
 
@@ -253,15 +277,15 @@ class RunFolder:
         chosen = run_id or (run_ids[-1] if run_ids else None)
         if chosen not in run_ids:
             return None
-        with self._fs.open_input_file(f"{self._root}/runs/{chosen}/manifest.json") as file:
-            manifest: dict[str, Any] = json.loads(file.read())
-        return manifest
+        path = f"{self._root}/runs/{chosen}/manifest.json"
+        with self._fs.open_input_file(path) as file:
+            return parse_manifest(file.read(), path)
 
     def manifests(self) -> list[dict[str, Any]]:
-        """The manifests of all runs into this folder, oldest first; one that cannot be read as JSON is left out."""
+        """The manifests of all runs into this folder, oldest first; one that cannot be read is left out."""
         found = []
         for run_id in self.run_ids():
-            with suppress(ValueError):
+            with suppress(InputError):
                 found.append(self.read_manifest(run_id) or {})
         return found
 
@@ -413,9 +437,74 @@ def read_scores(path: str) -> pa.Table:
     Reading ``scores/`` with other tools works too, but most of them guess the type of ``chrom`` from the folder names:
     22 becomes a number.
     """
+    for _ in range(_MOST_LOOKS - 1):
+        with suppress(FileNotFoundError):  # files were exchanged for others since they were listed
+            return _read_scores(path)
+    return _read_scores(path)
+
+
+def _read_scores(path: str) -> pa.Table:
     dataset = RunFolder(path).scores_dataset()
     extra = [name for name in dataset.schema.names if name not in SCORES.names]
-    return dataset.to_table(columns=[*SCORES.names, *extra])
+    with naming_damage(path):
+        return dataset.to_table(columns=[*SCORES.names, *extra])
+
+
+@contextmanager
+def naming_damage(path: str) -> Iterator[None]:
+    """What Arrow says of a file that is cut short or holds flipped bits, as a sentence that names it.
+
+    Raises:
+        InputError: in the place of Arrow's errors.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (OSError, pa.ArrowException) as error:
+        if not is_damage(error):
+            raise
+        raise InputError(
+            f"{path} cannot be read, it is damaged ({first_line(error)}). `raygen verify` lists every damaged file of a folder."
+        ) from error
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether Arrow stumbled over what a file of Parquet holds, not over the system."""
+    known = isinstance(error, OSError) and error.errno is not None
+    return isinstance(error, (OSError, pa.ArrowInvalid)) and not known and _DAMAGE.search(str(error)) is not None
+
+
+_DAMAGE = re.compile(
+    r"CRC|thrift|parquet|magic bytes|page header|decompress|corrupt|unexpected end of stream", re.IGNORECASE
+)
+
+
+def first_line(error: BaseException) -> str:
+    """Without a full stop."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def read_checked(source: Any, columns: Sequence[str] | None = None) -> pa.Table:
+    """A file of Parquet, every page against its checksum."""
+    return pq.ParquetFile(source, page_checksum_verification=True).read(columns=columns)
+
+
+def parse_manifest(text: bytes, path: str) -> dict[str, Any]:
+    """A run's manifest.
+
+    Raises:
+        InputError: it is not what a run wrote.
+    """
+    try:
+        manifest = json.loads(text)
+    except ValueError:
+        manifest = None
+    if not isinstance(manifest, dict):
+        raise InputError(
+            f"{path} cannot be read: it is no manifest. Put it back from a copy, or take the run's folder away."
+        )
+    return manifest
 
 
 def shards_of(file: pq.ParquetFile, name: str) -> dict[str, list[str]]:

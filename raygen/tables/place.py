@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from raygen.errors import SettingsError, StoppedError
+from raygen.tables.folder_kinds import refuse_among_scores
 
 
 @contextmanager
@@ -41,7 +42,7 @@ def put_in_place(path: str | Path, beside: tuple[str, ...] = ()) -> Iterator[Pat
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StoppedError(f"The disk of {target} is full. Make room and run the same command again.") from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.ENXIO):
             raise SettingsError(f"{target} cannot be written: {error.strerror}.") from error
         raise
     finally:
@@ -50,7 +51,8 @@ def put_in_place(path: str | Path, beside: tuple[str, ...] = ()) -> Iterator[Pat
 
 
 def refuse_unwritable(path: str | Path) -> None:
-    """SettingsError where a file cannot be put at ``path``: said before the work, not after it."""
+    """SettingsError where a file cannot or must not be put at ``path``: said before the work, not after it."""
+    refuse_among_scores(path)
     with put_in_place(path) as partial:
         partial.touch()
         partial.unlink()

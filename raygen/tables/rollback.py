@@ -8,7 +8,6 @@ files of those nights are new again. Started again after a kill, it goes on wher
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +16,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from raygen.errors import SettingsError
 from raygen.tables.accounts import ROLLED_BACK
@@ -25,7 +23,7 @@ from raygen.tables.compact import shards_by_run, write_scores
 from raygen.tables.fingerprints import nights_of, write_night
 from raygen.tables.generations import keep, next_generation, scores_folder
 from raygen.tables.iceberg import open_table, roll_back, runs_added, snapshots_from
-from raygen.tables.layout import COMPACTED, RunFolder
+from raygen.tables.layout import COMPACTED, RunFolder, naming_damage, parse_manifest, read_checked
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,8 @@ def rollback(path: str, run_id: str) -> RolledBack:
     if folder.local_root is None:
         raise SettingsError(f"{path} is on object storage, where files cannot be exchanged for others at once.")
     manifests = {
-        name.partition("/")[0]: json.loads(text) for name, text in folder.read_files("runs", "/manifest.json").items()
+        name.partition("/")[0]: parse_manifest(text, f"{folder.path}/runs/{name}")
+        for name, text in folder.read_files("runs", "/manifest.json").items()
     }
     if run_id not in manifests:
         raise SettingsError(f"{path} has no run {run_id}. There are: {', '.join(sorted(manifests)) or 'none'}.")
@@ -80,7 +79,8 @@ def _drop(folder: RunFolder, root: Path, runs: Sequence[str]) -> tuple[int, list
             if len(left) == len(by_run) and not file.name.startswith(f"part-{COMPACTED}"):
                 keep(file, now, new)
                 continue
-            table = pq.ParquetFile(file).read()
+            with naming_damage(str(file)):
+                table = read_checked(file)
             stays = table.filter(pc.invert(pc.is_in(table["run_id"], value_set=pa.array(runs))))
             rows += len(table) - len(stays)
             if len(stays) == len(table) and len(left) == len(by_run):
@@ -103,10 +103,20 @@ def _iceberg(folder: RunFolder, manifest: Mapping[str, Any], run_id: str) -> str
     return f"{'.'.join(table.name())} is at the snapshot before {snapshots[0].snapshot_id} ({taken} runs taken back)"
 
 
+def _rejects_of_inputs(manifests: Mapping[str, Any], runs: Sequence[str]) -> set[str]:
+    """Files of what only these runs' inputs had rejected before they were scored."""
+    gone, stay = set[str](), set[str]()
+    for run, manifest in manifests.items():
+        (gone if run in runs or manifest.get("status") == ROLLED_BACK else stay).update(
+            manifest.get("input", {}).get("rejects", [])
+        )
+    return gone - stay
+
+
 def _unrecord(folder: RunFolder, manifests: Mapping[str, Any], runs: Sequence[str], shards: Sequence[str]) -> list[str]:
     """Write into manifests and nights that they were rolled back, and take away the nights' rejects."""
     files: list[str] = []
-    rejects = {f"part-{shard}.parquet" for shard in shards}
+    rejects = {f"part-{name}.parquet" for name in (*shards, *_rejects_of_inputs(manifests, runs))}
     nights = [night for night in nights_of(folder) if night["run_id"] >= runs[0]]
     for night in nights:
         files += [file["name"] for file in night["files"]]

@@ -14,6 +14,8 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pyarrow import fs
 
+from raygen.tables.layout import PARQUET, naming_damage
+
 _BINS = 1 << 14
 
 
@@ -25,7 +27,7 @@ class Stretches:
     """
 
     def __init__(self, paths: Sequence[str], filesystem: fs.FileSystem, max_rows: int) -> None:
-        self._dataset = ds.dataset(list(paths), filesystem=filesystem, format="parquet") if paths else None
+        self._dataset = ds.dataset(list(paths), filesystem=filesystem, format=PARQUET) if paths else None
         self._max_rows = max_rows
         groups = [group for path in paths for group in _row_groups(path, filesystem)]
         self._groups = np.array(groups, np.int64).reshape(-1, 3)
@@ -77,7 +79,7 @@ class Stretches:
 
 def _row_groups(path: str, filesystem: fs.FileSystem) -> Iterator[tuple[int, int, int]]:
     """First position, last position and rows of each row group that has positions."""
-    with filesystem.open_input_file(path) as file:
+    with naming_damage(path), filesystem.open_input_file(path) as file:
         footer = pq.read_metadata(file)
     column = footer.schema.names.index("pos")
     for index in range(footer.num_row_groups):

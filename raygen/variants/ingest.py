@@ -52,7 +52,8 @@ _INPUT_FIELDS = ["chrom", "pos", "id", "ref", "alt"]
 class IngestResult:
     """What an ingest did. ``num_alleles`` = ``num_variants`` + the sum of ``rejects``.
 
-    ``num_haplotypes`` of the alleles are none of the input's: they span the members of a haplotype.
+    ``num_haplotypes`` of the alleles are none of the input's: they span the members of a haplotype. ``reject_names``: of the
+    files of rejects in the folder of the run that took it.
     """
 
     num_records: int
@@ -64,6 +65,7 @@ class IngestResult:
     rejects_dir: Path
     digest: str
     num_haplotypes: int = 0
+    reject_names: tuple[str, ...] = ()
 
 
 def ingest(

@@ -7,6 +7,7 @@ import pytest
 from raygen.errors import InputError, SettingsError
 from raygen.interpret.classify import classify, split_rows
 from raygen.interpret.reclassify import reclassify, reclassify_rows
+from raygen.tables.compact import compact
 from raygen.tables.layout import Identity, RunFolder, read_scores
 from raygen.tables.schemas import REJECTS, SCORES
 from tests.interpret.test_calibrate import perfect, useless
@@ -103,6 +104,30 @@ def test_again_it_finds_everything_there_and_after_a_stop_it_goes_on(tmp_path):
     assert reclassify(run, new, cuts).already == 6
     assert read_scores(new).equals(whole)
     assert reclassify(run, new, cuts).already == 12
+
+
+def test_after_a_compaction_of_either_folder_nothing_is_written_twice(tmp_path):
+    out, new, cuts = str(finished_run(tmp_path / "out")), str(tmp_path / "new"), (-5.0, -3.0, -1.0, 3.0)
+    reclassify(out, new, cuts)
+    compact(out)
+    again = reclassify(out, new, cuts)
+    assert (again.already, len(read_scores(new))) == (12, 12)
+    compact(new)
+    assert reclassify(out, new, cuts).already == 12
+    run, identity = RunFolder(out), RunFolder(out).identity()
+    table = scored([{"variant_id": "1-late-0", "delta_llr": 0.0, "delta_fwd": 0.0, "delta_rev": 0.0}])
+    late = table.append_column("gene", pa.array(["g"]))
+    run.commit_shard(
+        "s9",
+        "1",
+        split_rows(classify(late, OLD), "demo", FINGERPRINT, "run-2", {"gene": "gene"})[0],
+        REJECTS.empty_table(),
+        identity,
+    )
+    compact(out)
+    assert reclassify(out, new, cuts).already == 12
+    assert sorted(read_scores(new)["variant_id"].to_pylist()) == sorted(read_scores(out)["variant_id"].to_pylist())
+    assert RunFolder(new).committed_shards() == {"s0", "s1", "s9"}
 
 
 def test_a_folder_with_other_classes_or_the_run_itself_is_no_place_to_write(tmp_path):

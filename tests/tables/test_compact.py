@@ -4,12 +4,14 @@ import random
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from raygen.errors import SettingsError, StoppedError
+from raygen.errors import InputError, SettingsError, StoppedError
+from raygen.interpret.reclassify import reclassify
 from raygen.tables import compact as compact_module
 from raygen.tables.compact import compact
 from raygen.tables.generations import begin, next_generation, scores_folder
@@ -232,6 +234,47 @@ def test_where_names_cannot_be_exchanged_it_is_refused_and_nothing_is_changed(fo
 def test_a_run_at_work_keeps_compaction_out(folder):
     with folder.locked(), pytest.raises(StoppedError, match="Another run is writing"):
         compact(folder.path)
+
+
+def flip_a_bit(folder: RunFolder) -> str:
+    """In the first page of delta_fwd of the first file, where pyarrow on its own reads another number without a word."""
+    path = folder.score_files()[0].path
+    group = pq.ParquetFile(path).metadata.row_group(0)
+    column = next(group.column(at) for at in range(group.num_columns) if group.column(at).path_in_schema == "delta_fwd")
+    content = bytearray(Path(path).read_bytes())
+    start = column.dictionary_page_offset or column.data_page_offset
+    content[start + column.total_compressed_size - 3] ^= 0x10
+    Path(path).write_bytes(content)
+    return path
+
+
+def test_a_flipped_bit_is_never_read_as_a_number_nor_written_again(folder):
+    path = flip_a_bit(folder)
+    before = Path(path).read_bytes()
+    for read in (
+        lambda: compact(folder.path),
+        lambda: read_scores(folder.path),
+        lambda: reclassify(folder.path, f"{folder.path}-new", (-9.0, -5.0, -2.0, 2.0)),
+        lambda: folder.read_score_file(folder.score_files()[0]),
+    ):
+        with pytest.raises((InputError, OSError), match=r"CRC|damaged|page"):
+            read()
+    assert Path(path).read_bytes() == before
+    assert len(verify(folder.path).faults) > 0
+
+
+def test_read_scores_looks_again_when_files_were_exchanged_since_it_listed_them(folder, monkeypatch):
+    listed = []
+
+    def once(self, files=None):
+        if not listed:
+            listed.append(1)
+            raise FileNotFoundError(2, "No such file or directory")
+        return original(self, files)
+
+    original = RunFolder.scores_dataset
+    monkeypatch.setattr(RunFolder, "scores_dataset", once)
+    assert len(read_scores(folder.path)) > 0
 
 
 def test_a_compacted_table_has_no_faults(folder):

@@ -1,14 +1,16 @@
 """What rows of a run that is taken back were scored for must be scored again, whoever relied on them."""
 
 import json
+from pathlib import Path
 
 import pytest
 
+from raygen.errors import InputError
 from raygen.tables.compact import compact
 from raygen.tables.layout import RunFolder, read_scores
 from raygen.tables.rollback import rollback
 from raygen.tables.verify import verify
-from tests.tables.tables_on_disk import IDENTITY, commit, manifest, rows
+from tests.tables.tables_on_disk import IDENTITY, commit, manifest, reject, rows
 
 FIRST, SECOND, THIRD = "20260101T000000Z-aaaaaa", "20260102T000000Z-bbbbbb", "20260103T000000Z-cccccc"
 
@@ -49,6 +51,27 @@ def test_one_that_does_not_say_whose_it_is_is_looked_at_again(folder, compacted)
         compact(folder.path)
     rollback(folder.path, THIRD)
     assert folder.committed_shards() == {"aaaaaa-0", "aaaaaa-1", "bbbbbb-0", "bbbbbb-1"}
+
+
+def test_what_only_the_inputs_of_these_runs_had_rejected_goes_too(folder):
+    for name, number in (("ingest-shared", 2), ("ingest-second", 3), ("ingest-older", 4)):
+        reject(folder, name, f"{name}.vcf", number)
+    for run, names in ((FIRST, ["ingest-shared"]), (SECOND, ["ingest-shared", "ingest-second"])):
+        said = folder.read_manifest(run)
+        folder.write_manifest(run, {**said, "input": {**said["input"], "rejects": names}})
+    rollback(folder.path, SECOND)
+    assert sorted(name for name, _ in folder.reject_files()) == ["ingest-older", "ingest-shared"]
+    rollback(folder.path, FIRST)
+    assert [name for name, _ in folder.reject_files()] == ["ingest-older"]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", ""])
+def test_a_damaged_manifest_is_named_and_nothing_is_changed(folder, text):
+    path = Path(folder.path) / "runs" / SECOND / "manifest.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=f"{SECOND}/manifest.json cannot be read"):
+        rollback(folder.path, SECOND)
+    assert len(read_scores(folder.path)) == 9
 
 
 def test_manifests_stay_and_verify_says_which_runs_were_rolled_back(folder):
