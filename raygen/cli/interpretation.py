@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 import typer
@@ -122,6 +123,8 @@ def evaluate(
         af_column=af_column,
         reference=reference,
     )
+    if cut is not None and not math.isfinite(cut):
+        raise SettingsError(f"--cut {cut:g} is no score.")
     found = run_evaluation(request, Bootstrap(bootstrap, seed), cut)
     print_evaluation(found, screen)
     if json_file:

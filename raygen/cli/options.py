@@ -46,8 +46,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-screen = Console(highlight=False)
-stderr = Console(stderr=True, highlight=False)
+screen = Console(highlight=False, emoji=False)  # :100: in a variant is no picture
+stderr = Console(stderr=True, highlight=False, emoji=False)
 
 Config = Annotated[
     str | None,

@@ -60,7 +60,7 @@ def compact(
     full: Annotated[bool, typer.Option("--full", help="Also rewrite files that are large enough.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Merge many small files of scores into fewer, larger, sorted ones; readers are not disturbed."""
+    """Merge many small files of scores into fewer, larger, sorted ones, in one step for readers."""
     from raygen.tables.compact import compact as run_compact
     from raygen.tables.fingerprints import table_paths
 

@@ -13,5 +13,5 @@ def print_table(table: Table, console: Console) -> None:
     if not console.is_terminal:
         for column in table.columns:
             column.no_wrap = True
-        console = Console(file=console.file, width=_WIDE, highlight=False)
+        console = Console(file=console.file, width=_WIDE, highlight=False, emoji=False)
     console.print(table)

@@ -68,7 +68,6 @@ def export_scores(
         InputError: there are no scores, the VCF cannot be read, or the reference is another one.
     """
     kind = _kind(to, vcf)
-    _refuse_own_files(out, to)
     refuse_unwritable(to)
     index = ScoreIndex(out)
     if kind == "table":
@@ -131,13 +130,6 @@ def _kind(to: str, vcf: str | None) -> str:
             f"--vcf goes with a VCF or BCF as --to, and {to} is none: it takes every score of the folder."
         )
     return kind
-
-
-def _refuse_own_files(out: str, to: str) -> None:
-    """A file below ``scores`` would be read as scores."""
-    target = Path(to).absolute()
-    if any((Path(out).absolute() / part) in target.parents for part in ("scores", "rejects")):
-        raise SettingsError(f"--to {to} lies among the scores themselves. Give another folder.")
 
 
 def _table(

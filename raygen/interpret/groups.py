@@ -50,7 +50,7 @@ def add_af_bin(frame: pl.DataFrame, af_column: str) -> pl.DataFrame:
         SettingsError: it holds something that is no number; ``.`` and empty are missing.
         InputError: a frequency below 0 or above 1.
     """
-    frequency = as_numbers(frame[af_column], "--af-column")
+    frequency = as_numbers(frame[af_column], "--af-column").fill_nan(None)
     known = frequency.drop_nulls().to_numpy()
     if ((known < 0) | (known > 1)).any():
         raise InputError(

@@ -130,7 +130,9 @@ def _from_two_tables(
 
     label_table = labels.read(_without_repeats([request.label, *from_labels]), known_by, reference)
     _refuse_unusable(label_table)
-    one_each, num_unclear = _one_label_each(label_table.frame.with_columns(pl.col(request.label).alias(_LABEL)))
+    every = label_table.frame.with_columns(pl.col(request.label).alias(_LABEL))
+    meant = assign_labels(every[_LABEL], request.positive, request.negative).is_positive
+    one_each, num_unclear = _one_label_each(every, meant)
     said = assign_labels(one_each[_LABEL], request.positive, request.negative)
     labelled = one_each.with_columns(said.is_positive.alias("positive")).drop_nulls("positive")
 
@@ -291,10 +293,14 @@ def _first_of_each(frame: pl.DataFrame) -> tuple[pl.DataFrame, int]:
     return kept, len(frame) - len(kept)
 
 
-def _one_label_each(frame: pl.DataFrame) -> tuple[pl.DataFrame, int]:
-    """One row a variant; those that the table gives several labels are left out, and counted."""
-    differing = frame.group_by("key").agg(pl.col(_LABEL).n_unique().alias("n")).filter(pl.col("n") > 1)
-    clear = frame.join(differing, on="key", how="anti", maintain_order="left")
+def _one_label_each(frame: pl.DataFrame, meant: pl.Series) -> tuple[pl.DataFrame, int]:
+    """One row a variant; those whose labels do not mean the same are left out, and counted. No label contradicts none."""
+    meaning = meant.cast(pl.String).fill_null("neither").alias("meaning")
+    is_label = ~frame[_LABEL].cast(pl.String).str.strip_chars().fill_null("").is_in(["", "."])
+    labelled = frame.select("key", meaning).filter(is_label)
+    differing = labelled.group_by("key").agg(pl.col("meaning").n_unique()).filter(pl.col("meaning") > 1)
+    in_order = pl.concat([frame.filter(is_label), frame.filter(~is_label)])
+    clear = in_order.join(differing, on="key", how="anti", maintain_order="left")
     return clear.unique("key", keep="first", maintain_order=True), len(differing)
 
 

@@ -23,7 +23,7 @@ from raygen.tables.score_index import ScoreIndex
 from raygen.variants.contig_names import resolve_contig
 from raygen.variants.genes import find_genes
 from raygen.variants.one_variant import SPELLING
-from raygen.variants.region import split_region
+from raygen.variants.region import MAX_POS, TOO_FAR, split_region
 
 _MOST_NAMED = 5
 
@@ -175,6 +175,8 @@ class Query:
         if not found:
             raise SettingsError(f"{text!r} is no variant: write it as chrom-pos-ref-alt, e.g. 17-41276135-T-G.")
         chrom, pos, ref, alt = found.groups()
+        if int(pos) > MAX_POS:
+            raise SettingsError(f"{text!r}: {TOO_FAR}.")
         return _Variant(text, self._contig(chrom, text), int(pos), ref.upper(), alt.upper())
 
     def _bases(self, one: _Variant) -> str | None:

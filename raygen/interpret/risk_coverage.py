@@ -81,6 +81,8 @@ def best_cut(risk: np.ndarray, positive: np.ndarray) -> float:
 def _by_strands(frame: pl.DataFrame, wrong: np.ndarray) -> list[CoveragePoint]:
     if not {"delta_fwd", "delta_rev"} <= set(frame.columns):
         return []
+    if not all(frame[name].dtype.is_numeric() for name in ("delta_fwd", "delta_rev")):
+        return []  # an empty column of text: scores of one strand
     apart = (frame["delta_fwd"] - frame["delta_rev"]).abs()
     known = apart.is_not_null() & apart.is_finite()
     if not known.all():

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from raygen.errors import SettingsError
+from raygen.tables.folder_kinds import refuse_among_scores
 
 
 def refuse_unwritable(paths: Iterable[str | None]) -> None:
@@ -17,6 +18,7 @@ def refuse_unwritable(paths: Iterable[str | None]) -> None:
     for given in paths:
         if given is None:
             continue
+        refuse_among_scores(given)
         path = Path(given)
         if path.is_dir():
             raise SettingsError(f"{given} is a folder. Give a file to write.")

@@ -11,6 +11,7 @@ from raygen.tables.schemas import VARIANTS
 from raygen.variants.alleles import RAW_ALLELES, AlleleBatch
 from raygen.variants.check import AlleleChecker
 from raygen.variants.reference_protocol import Reference
+from raygen.variants.region import MAX_POS, TOO_FAR
 
 SPELLING = re.compile(r"(.+?)[-:_ ](\d+)[-:_ ]?([ACGT]+)[-:_/> ]+([ACGT]+)", re.IGNORECASE)
 """The ways in which people write a variant: contig, position, REF and ALT."""
@@ -29,6 +30,8 @@ def parse_variant(text: str, reference: Reference, max_allele_length: int = 1000
     if len(parts) != 4 and (spelled := SPELLING.fullmatch(text.strip())):
         parts = list(spelled.groups())
     pos = parts[1].replace(",", "") if len(parts) == 4 else ""
+    if pos.isdecimal() and int(pos) > MAX_POS:
+        raise SettingsError(f"{text!r}: {TOO_FAR}.")
     if not pos.isdecimal() or not all(parts):
         raise SettingsError(f"{text!r} is not a variant. Write chrom-pos-ref-alt, e.g. 17-41276135-T-G.")
     chrom, _, ref, alt = parts

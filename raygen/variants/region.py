@@ -11,6 +11,9 @@ from raygen.variants.reference_protocol import Reference, reference_name
 
 MAX_REGION = 1_000_000
 """Bases. Every SNV of a longer region is a job for ``raygen score`` on a table of variants."""
+MAX_POS = 2**40
+"""No contig of any organism is near as long; a position past it is a mistake in typing."""
+TOO_FAR = "no contig is that long"
 _WRITTEN = re.compile(r"(.+):([\d,]+)-([\d,]+)")  # a contig's own name may hold colons
 
 
@@ -42,8 +45,8 @@ def split_region(text: str) -> tuple[str, int, int]:
     if not found or not all(digits):
         raise SettingsError(f"--region {text!r}: write it as chrom:start-end, 1-based, e.g. 17:41276000-41276400.")
     start, end = map(int, digits)
-    if start < 1 or end < start:
-        fault = "the first base is 1" if start < 1 else "it ends before it starts"
+    if start < 1 or end < start or end > MAX_POS:
+        fault = "the first base is 1" if start < 1 else "it ends before it starts" if end < start else TOO_FAR
         raise SettingsError(f"--region {text}: {fault}.")
     return found[1], start, end
 

@@ -463,6 +463,79 @@ def test_a_model_that_cannot_be_one_is_named_before_anything_starts(raygen, tmp_
     assert not (tmp_path / "out").exists()
 
 
+def test_a_damaged_file_of_scores_is_the_input_s_fault_and_named(raygen, tmp_path, reference):
+    variants = vcf(tmp_path, snvs("1", BASES, range(1, 8)))
+    out = tmp_path / "out"
+    code, _, err = raygen(
+        "score",
+        "--variants",
+        variants,
+        "--reference",
+        reference,
+        "--out",
+        out,
+        "--set",
+        "window.left=8",
+        "--set",
+        "window.right=8",
+        "--model",
+        "demo",
+    )
+    assert code == 0, err
+    (file,) = out.glob("scores/chrom=1/*.parquet")
+    file.write_bytes(file.read_bytes()[:300])
+    for command in (
+        ["query", out, "--region", "1:1-50"],
+        ["report", out],
+        ["card", out],
+        ["export", out, "--to", tmp_path / "a.csv"],
+    ):
+        code, _, err = raygen(*command)
+        assert (code, file.name in err, "damaged" in err) == (3, True, True), err
+    code, _, err = raygen("compact", out)
+    assert (code, "damaged" in err) == (3, True), err
+
+
+def test_a_position_that_no_contig_has_is_a_mistake_in_typing(raygen, tmp_path, reference):
+    out = finished_run(tmp_path / "run", {"1-2-C-G": -1.0}, reference=reference)
+    for command in (
+        ["query", out, "1-99999999999999999999-A-G"],
+        ["query", out, "--region", "1:1-99999999999999999999999"],
+        ["explain", "1:99999999999999999999:C:G", "--reference", reference, "--model", "demo"],
+    ):
+        code, _, err = raygen(*command)
+        assert (code, "no contig is that long" in err) == (2, True), err
+
+
+def test_a_variant_with_colons_is_no_picture(raygen, tmp_path, reference):
+    out = finished_run(tmp_path / "run", {"1-2-C-G": -1.0}, reference=reference)
+    _, said, err = raygen("query", out, "1:100:A:G", "nope:100:A:G")
+    assert ":100:" in said + err
+
+
+@pytest.mark.parametrize("place", ["scores/chrom=1/d.parquet", "rejects/d.parquet", "generations/d.parquet"])
+def test_no_result_is_put_among_the_scores(raygen, tmp_path, reference, place):
+    out = Path(finished_run(tmp_path / "run", {"1-2-C-G": -1.0}, reference=reference))
+    to = out / place
+    to.parent.mkdir(parents=True, exist_ok=True)
+    for command in (
+        ["query", out, "--region", "1:1-9", "--out", to],
+        ["diff", out, out, "--out", to],
+        ["export", out, "--to", to],
+        ["evaluate", "--scores", out, "--label-column", "flags", "--json", to.with_suffix(".json")],
+        ["card", out, "--out", to.with_suffix(".md")],
+    ):
+        code, _, err = raygen(*command)
+        assert (code, "lies among the scores themselves" in err) == (2, True), (command, err)
+    assert not to.exists()
+
+
+def test_a_cut_that_is_no_number_is_refused(raygen, tmp_path):
+    for cut in ("nan", "inf"):
+        code, _, err = raygen("evaluate", "--scores", tmp_path, "--label-column", "x", "--cut", cut)
+        assert (code, f"--cut {cut} is no score" in err) == (2, True), err
+
+
 def test_a_night_is_planned_as_what_lies_in_its_landing_folder(raygen, tmp_path, reference):
     (tmp_path / "land").mkdir()
     vcf(tmp_path / "land", snvs("1", BASES, range(1, 8)), "a.vcf")

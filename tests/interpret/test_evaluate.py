@@ -91,6 +91,38 @@ def test_labels_that_contradict_each_other_are_left_out_and_counted(tmp_path):
     assert found.frame["positive"].to_list() == [False, True]
 
 
+def test_labels_that_mean_the_same_or_are_missing_contradict_nothing(tmp_path):
+    scores = write(tmp_path, delta_llr=[-5.0, 1, 2, 3], pos=[1, 2, 3, 4])
+    labels = tmp_path / "labels.csv"
+    pairs = [
+        ("Pathogenic", "Likely_pathogenic"),
+        ("Benign", ""),
+        (".", "Benign"),
+        ("Pathogenic", "Uncertain_significance"),
+    ]
+    rows = [f"1,{pos},A,C,{label}" for pos, both in enumerate(pairs, start=1) for label in both]
+    labels.write_text("chrom,pos,ref,alt,class\n" + "\n".join(rows) + "\n")
+    found = gather(request(scores, labels=str(labels), positive=(), negative=()))
+    assert found.frame["positive"].to_list() == [True, False, False]
+    assert found.counts["with labels that contradict each other"] == 1
+
+
+def test_a_frequency_that_is_no_number_is_none(tmp_path):
+    scores = write(tmp_path, delta_llr=[-1.0, 1, -1], AF=[0.0, float("nan"), 0.2], **{"class": ["LOF", "FUNC", "LOF"]})
+    assert list(evaluate(request(scores, af_column="AF"), QUICK).by["af_bin"]) == ["AF 0", "AF above 0.05", "(none)"]
+
+
+def test_scores_of_one_strand_as_csv_have_no_curve_by_strands(tmp_path):
+    scores = write(
+        tmp_path,
+        delta_llr=[-5.0, -4, 1, 2],
+        delta_fwd=[-5.0, -4, 1, 2],
+        delta_rev=["", "", "", ""],
+        **{"class": ["LOF", "LOF", "FUNC", "FUNC"]},
+    )
+    assert evaluate(request(scores), QUICK).risk_coverage.by_strands == []
+
+
 def test_scores_that_are_no_numbers_are_left_out_and_counted(tmp_path):
     scores = write(tmp_path, delta_llr=[-5.0, None, float("inf"), 2.0], **{"class": ["LOF", "LOF", "FUNC", "FUNC"]})
     found = gather(request(scores))
