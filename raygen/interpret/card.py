@@ -19,6 +19,7 @@ from raygen.interpret.calibrate import load_calibration, summary
 from raygen.interpret.classify import cuts_from_json
 from raygen.interpret.evidence import STRENGTHS
 from raygen.interpret.folder_counts import FolderCounts, count_folder
+from raygen.interpret.report.facts import ENDED
 from raygen.model.cards import ModelCard, find_card
 from raygen.tables.fingerprints import no_scores, tables_inside
 from raygen.tables.folder_kinds import refuse_no_folder
@@ -89,6 +90,9 @@ def _page(
     calibrations: Sequence[Mapping[str, Any]],
 ) -> Iterator[str]:
     yield f"# Card of the scores of run {manifest.get('run_id')}"
+    if manifest.get("status") in ENDED:
+        yield ""
+        yield f"**{ENDED[manifest['status']]}**"
     yield ""
     yield "## Intended use"
     yield ""

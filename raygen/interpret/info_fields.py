@@ -23,6 +23,7 @@ DEFAULT_PREFIX = "raygen_"
 MISSING = "missing"
 """Behind the prefix: the field that says why an allele has no score."""
 _RESERVED = re.compile(r"[%:;=,&\s\x00-\x1f\x7f]")
+_TO_ENCODE = re.compile(r"%(?![0-9A-Fa-f]{2})|[:;=,&\s\x00-\x1f\x7f]")
 _NOT_IN_AN_ID = re.compile(r"[^0-9A-Za-z_.]")
 _VALID_ID = re.compile(r"[A-Za-z_][0-9A-Za-z_.]*")
 
@@ -121,8 +122,8 @@ def as_text(column: pa.ChunkedArray, *, single: bool) -> pa.Array:
 
 
 def encode(text: str) -> str:
-    """Percent-encoded where INFO reserves a character."""
-    return _RESERVED.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), text)
+    """Percent-encoded where INFO reserves a character; what a VCF brought is encoded already and stays."""
+    return _TO_ENCODE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), text)
 
 
 def _encoded(texts: pa.Array) -> pa.Array:

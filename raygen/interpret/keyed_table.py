@@ -205,11 +205,16 @@ def _separator(path: str) -> str | None:
 def _read_text(path: str, separator: str) -> pl.DataFrame:
     """A CSV or TSV; coordinates and alleles stay text, whatever they look like."""
     try:
-        head = pl.read_csv(path, separator=separator, n_rows=1, infer_schema=False)
+        head = pl.read_csv(path, separator=separator, n_rows=1, infer_schema=False, comment_prefix="##")
         as_text = [*_COORDINATES["chrom"], *_COORDINATES["ref"], *_COORDINATES["alt"], *_IDS]
         overrides = {name: pl.String for name in head.columns if name.lower() in as_text}
         return pl.read_csv(
-            path, separator=separator, schema_overrides=overrides, null_values=_NOTHING, infer_schema_length=None
+            path,
+            separator=separator,
+            schema_overrides=overrides,
+            null_values=_NOTHING,
+            infer_schema_length=None,
+            comment_prefix="##",
         )
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}.") from error

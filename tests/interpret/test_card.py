@@ -26,3 +26,10 @@ def test_a_card_of_a_run_that_kept_nothing_says_so(tmp_path):
     assert "variants scored by all runs into the folder: 0; rejected: 0" in card
     assert "classes: cut points" in card
     assert "- classes: pathogenic" not in card
+
+
+def test_a_card_of_a_run_that_did_not_end_well_says_so_first(tmp_path):
+    for status, words in (("stopped", "was stopped before"), ("rolled_back", "was rolled back"), ("done", None)):
+        rows = [row("1", 5, "A", "C", -9.0)]
+        head = "\n".join(make_card(run_folder(tmp_path / status, rows, manifest={"status": status})).splitlines()[:4])
+        assert (words in head) if words else "**" not in head

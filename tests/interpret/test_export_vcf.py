@@ -14,6 +14,7 @@ import pytest
 from raygen.errors import InputError, SettingsError
 from raygen.interpret import export_vcf
 from raygen.interpret.export import export_scores
+from raygen.interpret.info_fields import encode
 from raygen.sequence.reference import open_reference
 from raygen.tables.layout import read_scores
 from raygen.variants.check import AlleleChecker
@@ -360,3 +361,8 @@ def test_no_score_is_held_as_the_whole(tmp_path, out, vcf, monkeypatch):
     export_scores(out, str(tmp_path / "to.vcf.gz"), vcf=str(vcf), fields=["delta_llr"])
     assert {chrom: sorted(positions.tolist()) for chrom, positions, _ in asked} == {"1": [2, 2, 7, 9], "2": [3]}
     assert isinstance(read_scores(out), pa.Table)
+
+
+def test_what_a_vcf_brought_encoded_is_not_encoded_again():
+    assert encode("A%3BB%2c") == "A%3BB%2c"
+    assert encode("50% of a;b=c,d") == "50%25%20of%20a%3Bb%3Dc%2Cd"

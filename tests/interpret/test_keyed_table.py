@@ -136,3 +136,8 @@ def test_lists_become_text(tmp_path):
     frame = pl.DataFrame({"chrom": ["1"], "pos": [9], "ref": ["C"], "alt": ["G"], "flags": [["a", "b"]]})
     pq.write_table(frame.to_arrow(), tmp_path / "t.parquet")
     assert keys(tmp_path / "t.parquet", columns=["flags"]).frame["flags"].to_list() == ["a,b"]
+
+
+def test_lines_before_the_header_that_begin_with_two_hashes_are_no_rows(tmp_path):
+    (tmp_path / "scores.tsv").write_text("##model=demo\n#chrom\tpos\tref\talt\tdelta_llr\n1\t5\tA\tC\t-2\n")
+    assert TableSource(str(tmp_path / "scores.tsv")).columns == ["#chrom", "pos", "ref", "alt", "delta_llr"]

@@ -15,7 +15,7 @@ from raygen.number_of import gigabytes, rate
 from raygen.tables.accounts import RECLASSIFIED, ROLLED_BACK
 
 _MEMORY = {"its GPU": "raygen_gpu_memory_bytes", "the host": "raygen_host_memory_bytes"}
-_ENDED = {
+ENDED = {
     "running": "When the report was made this run was still at work, or it was killed: the numbers are those so far.",
     "stopped": "This run was stopped before everything was scored. The same command goes on from there.",
     "failed": "This run failed before everything was scored. Its error says why; the same command goes on from there.",
@@ -74,8 +74,8 @@ def notices(manifest: Mapping[str, Any]) -> list[str]:
         said.append(
             f"The model {model['name']} was trained on nothing: it shows how the software runs, and its scores mean nothing."
         )
-    if manifest["status"] in _ENDED:
-        said.append(_ENDED[manifest["status"]])
+    if manifest["status"] in ENDED:
+        said.append(ENDED[manifest["status"]])
     return [*said, *warnings, *model["remarks"]]
 
 
