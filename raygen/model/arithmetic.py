@@ -2,7 +2,8 @@
 
 Float32 products and convolutions are float32, not TF32 or bfloat16 inside (torch takes TF32 in cuDNN's convolutions unless
 told otherwise, and in products where a program set ``torch.set_float32_matmul_precision``), and a half-precision product
-that is cut into parts adds the parts up in float32: added in float16 they could overflow, added in bfloat16 they round.
+that is cut into parts adds the parts up in float32: added in float16 they could overflow, added in bfloat16 they round. A
+program's ``torch.autocast`` does not reach in: it would make a float32 model one of half precision under the same fingerprint.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ def exact_arithmetic() -> Iterator[None]:
             _Users.before = _make_exact()
         _Users.inside += 1
     try:
-        yield
+        with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
+            yield
     finally:
         with _Users.lock:
             _Users.inside -= 1

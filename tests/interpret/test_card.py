@@ -1,6 +1,7 @@
 """The page about a run's scores: what it counts."""
 
 from raygen.interpret.card import make_card
+from raygen.tables.accounts import ROLLED_BACK
 from raygen.tables.layout import RunFolder
 from tests.interpret.run_folders import RUN, made_manifest, row, run_folder
 
@@ -29,7 +30,7 @@ def test_a_card_of_a_run_that_kept_nothing_says_so(tmp_path):
 
 
 def test_a_card_of_a_run_that_did_not_end_well_says_so_first(tmp_path):
-    for status, words in (("stopped", "was stopped before"), ("rolled_back", "was rolled back"), ("done", None)):
+    for status, words in (("stopped", "was stopped before"), (ROLLED_BACK, "was rolled back"), ("done", None)):
         rows = [row("1", 5, "A", "C", -9.0)]
         head = "\n".join(make_card(run_folder(tmp_path / status, rows, manifest={"status": status})).splitlines()[:4])
         assert (words in head) if words else "**" not in head

@@ -101,6 +101,12 @@ def test_every_pass_of_a_model_is_exact(model: ResidentModel, method: str) -> No
     assert seen and all(one == [value for _, _, value in _EXACT] for one in seen)
 
 
+def test_autocast_around_a_score_changes_nothing(model: ResidentModel) -> None:
+    expected = score_pairs(model, [PAIR])["delta_llr"].to_numpy()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        np.testing.assert_array_equal(score_pairs(model, [PAIR])["delta_llr"].to_numpy(), expected)
+
+
 def test_scores_do_not_depend_on_what_the_program_told_torch(model: ResidentModel) -> None:
     """On some CPUs, too, ``medium`` changes torch's own float32 products."""
     expected = score_pairs(model, [PAIR])["delta_llr"].to_numpy()
