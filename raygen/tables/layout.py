@@ -34,7 +34,7 @@ from pyarrow import fs
 
 from raygen.errors import InputError, SettingsError, StoppedError
 from raygen.remote import exists, is_remote, join, keeps_folders, resolve, shown, with_endpoint
-from raygen.tables.folder_kinds import refuse_file_for_output
+from raygen.tables.folder_kinds import refuse_file_for_output, refuse_no_folder
 from raygen.tables.run_lock import lock_folder, lock_prefix
 from raygen.tables.schemas import REJECTS, SCHEMA_VERSION, SCORES
 
@@ -436,7 +436,11 @@ def read_scores(path: str) -> pa.Table:
 
     Reading ``scores/`` with other tools works too, but most of them guess the type of ``chrom`` from the folder names:
     22 becomes a number.
+
+    Raises:
+        InputError: there is no such folder, or a file of it is damaged.
     """
+    refuse_no_folder(path)
     for _ in range(_MOST_LOOKS - 1):
         with suppress(FileNotFoundError):  # files were exchanged for others since they were listed
             return _read_scores(path)

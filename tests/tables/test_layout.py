@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from raygen.errors import SettingsError, StoppedError
+from raygen.errors import InputError, SettingsError, StoppedError
 from raygen.tables.layout import Identity, RunFolder, read_scores
 from raygen.tables.manifest import Counts
 from raygen.tables.schemas import REJECTS, SCORES
@@ -120,3 +120,8 @@ def test_conservation_holds_or_the_run_fails():
     Counts(alleles_in=6, scored=3, already_scored=2, rejected={"duplicate": 1}).check_conservation()
     with pytest.raises(StoppedError, match="6 alleles went in, but 5 came out"):
         Counts(alleles_in=6, scored=3, already_scored=2).check_conservation()
+
+
+def test_scores_of_a_folder_that_is_not_there_are_no_empty_table(tmp_path):
+    with pytest.raises(InputError, match="No such folder"):
+        read_scores(str(tmp_path / "nowhere"))
