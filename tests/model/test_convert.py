@@ -320,6 +320,12 @@ def test_the_wrong_rotary_base_is_another_model(tmp_path: Path, tensors: dict[st
         convert_checkpoint(source, other, tmp_path / "model")
 
 
+def test_random_weights_have_the_frequencies_of_their_configuration(tmp_path: Path) -> None:
+    other = Evo2Config(**{**SMALL.config_settings(500, 128), "rotary_emb_base": 1_000_000})
+    source = find_source(write_published(tmp_path / "mine.pt", published_tensors(other)))
+    assert convert_checkpoint(source, other, tmp_path / "model").folder.is_dir()
+
+
 def test_a_pickle_that_would_run_code_is_not_opened(tmp_path: Path, tensors: dict[str, Any]) -> None:
     class Evil:
         def __reduce__(self) -> Any:
