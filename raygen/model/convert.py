@@ -87,7 +87,7 @@ def find_source(path: Path) -> Source:
         found = {_whole_name(file.name) for file in path.iterdir() if _whole_name(file.name)}
         if len(found) != 1:
             names = sorted(map(str, found))
-            several = f"several checkpoints ({', '.join(names)}): name one, as in {path / names[0]}" if names else ""
+            several = f"several checkpoints ({', '.join(names)}): name one, as {path}/NAME" if names else ""
             raise InputError(f"{path} holds {several or 'no .pt file'}.")
         (whole,) = found
         return _source(path / str(whole))
