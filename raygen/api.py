@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numbers
 import tempfile
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,6 +28,7 @@ from raygen.tables.schemas import HAPLOTYPE_MEMBERS, PAIRS, variant_ids
 from raygen.variants.ingest import ingest
 
 if TYPE_CHECKING:
+    import pandas as pd  # type: ignore[import-untyped]
     import polars as pl
 
 __all__ = ["Window", "load_model", "score_pairs", "score_variants"]
@@ -33,23 +36,25 @@ __all__ = ["Window", "load_model", "score_pairs", "score_variants"]
 _RUN_ID = "interactive"
 _ROWS_AT_ONCE = 4096
 _INPUT_ROW = "raygen_input_row"
+_ALLELES = ("chrom", "pos", "ref", "alt")
 
 
 def score_pairs(
     model: ResidentModel,
-    pairs: pa.Table | pl.DataFrame | Iterable[tuple[str, str]],
+    pairs: pa.Table | pl.DataFrame | pd.DataFrame | Iterable[tuple[str, str]],
     method: Literal["fork", "pair"] = "fork",
 ) -> pa.Table:
     """Score wild-type/mutant pairs of sequences.
 
     Args:
-        pairs: a PAIRS table, or (WT, MUT) tuples, whose ids are then their numbers from 0.
+        pairs: a PAIRS table (Arrow, polars or pandas), or (WT, MUT) tuples, whose ids are then their numbers from 0.
 
     Returns:
         A table with the SCORES columns, in the order of the pairs; ``variant_id`` is the pair's id.
 
     Raises:
-        InputError: a pair has an empty sequence, or one longer than the model's context.
+        InputError: a pair has an empty sequence, or one longer than the model's context; a column is missing or no text.
+        SettingsError: the pairs are neither a table nor (WT, MUT) tuples, or there is no such method.
     """
     table = _pairs_table(pairs)
     _check_lengths(table, model)
@@ -59,18 +64,18 @@ def score_pairs(
 
 def score_variants(
     model: ResidentModel,
-    variants: pa.Table | pl.DataFrame | str | Path,
+    variants: pa.Table | pl.DataFrame | pd.DataFrame | str | Path,
     reference: str | Path,
     method: Literal["fork", "pair"] = "fork",
     strand: Literal["forward", "reverse", "both"] = "forward",
     window: Window | None = None,
-    circular: Sequence[str] = (),
+    circular: str | Sequence[str] = (),
     haplotype_column: str | None = None,
 ) -> pa.Table:
     """Score variants against a reference, normalised and checked as ``raygen ingest`` does.
 
     Args:
-        variants: a table with chrom, pos, ref and alt, or the path of a VCF, BCF or Parquet.
+        variants: a table (Arrow, polars or pandas) with chrom, pos, ref and alt, or the path of a VCF, BCF or Parquet.
         reference: a FASTA, plain or bgzip.
         window: default half of the model's context on each side, of at most 8,192 bases.
         circular: contigs without ends.
@@ -80,25 +85,32 @@ def score_variants(
     Returns:
         A table with the SCORES columns: a table's variants in their order, a file's by contig and position. Alleles that
         cannot be scored are left out, and a warning counts them by reason; ``raygen ingest`` lists them.
+
+    Raises:
+        InputError: the variants or the reference cannot be read, or do not belong together.
+        SettingsError: a method, strand, window or contig that there is not.
     """
     half = usual_length(model.context_length) // 2
-    window = window or Window(half, half)
+    window = Window(half, half) if window is None else _checked_window(window)
+    circular = (circular,) if isinstance(circular, str) else tuple(circular)
     if window.longest > model.context_length:
         raise SettingsError(f"The window has {window.longest:,} bases, but the model reads {model.context_length:,}.")
     opened = open_reference(str(reference))
     unknown = [name for name in circular if name not in opened.lengths]
     if unknown:
-        raise SettingsError(f"circular names {', '.join(unknown)}, which {reference} does not have.")
+        raise SettingsError(f"circular names {', '.join(map(str, unknown))}, which {reference} does not have.")
+    scorer = VariantScorer(model, opened, strand, circular, method)
     with tempfile.TemporaryDirectory() as scratch:
-        source, extra = _as_file(variants, Path(scratch))
-        taken = ingest(
-            [source],
-            opened,
-            Path(scratch) / "ingested",
-            source_columns=extra,
-            haplotype_column=haplotype_column,
-            max_haplotype_span=window.right,
-        )
+        source, extra = _as_file(variants, Path(scratch), haplotype_column)
+        with _named_as_given(source, extra):
+            taken = ingest(
+                [source],
+                opened,
+                Path(scratch) / "ingested",
+                source_columns=extra,
+                haplotype_column=haplotype_column,
+                max_haplotype_span=window.right,
+            )
         normalised = pq.read_table(taken.variants_dir)
     if taken.rejects:
         counts = ", ".join(f"{count:,} {reason}" for reason, count in taken.rejects.items())
@@ -109,7 +121,6 @@ def score_variants(
     if _INPUT_ROW in normalised.column_names:
         normalised = normalised.sort_by(_INPUT_ROW)
     named = normalised.append_column("variant_id", variant_ids(normalised))
-    scorer = VariantScorer(model, opened, strand, circular, method)
     # Some thousand at a time: their windows are in memory as sequences while they are scored.
     pieces = [named.slice(at, _ROWS_AT_ONCE) for at in range(0, max(len(named), 1), _ROWS_AT_ONCE)]
     scored = pa.concat_tables([scorer.score(plan_windows(piece, opened, window, strand, circular)) for piece in pieces])
@@ -117,38 +128,173 @@ def score_variants(
     return _finished(scored, model, fingerprint(model.loaded, window, strand, circular), carried)
 
 
-def _as_file(variants: pa.Table | pl.DataFrame | str | Path, scratch: Path) -> tuple[Path, list[str]]:
+def _checked_window(window: Any) -> Window:
+    if not isinstance(window, Window):
+        raise SettingsError(f"window is {window!r}; give raygen.Window(left=..., right=...).")
+    sizes = {"left": window.left, "right": window.right, "stride": window.stride}
+    for name, size in sizes.items():
+        if (size is not None or name != "stride") and not _is_whole(size):
+            raise SettingsError(f"window.{name} is {size!r}, not a whole number of bases.")
+    stride = None if window.stride is None else int(window.stride)
+    return Window(int(window.left), int(window.right), window.anchor, stride)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+# Variants -----------------------------------------------------------------------------------------------------------
+
+
+def _as_file(variants: Any, scratch: Path, haplotype_column: str | None) -> tuple[Path, list[str]]:
     """Variants as a file that ingest reads, and the columns it has to carry: a table's rows remember their place."""
     if isinstance(variants, str | Path):
         return Path(variants), []
-    table = _arrow(variants)
-    path = scratch / "variants.parquet"
+    if haplotype_column == _INPUT_ROW:
+        raise SettingsError(f"haplotype_column is {_INPUT_ROW}, which is used for something else: rename the column.")
+    needed = [*_ALLELES, haplotype_column] if haplotype_column else _ALLELES
+    table = _alleles(_arrow(variants, "variants", needed, others=["id"]))
+    path = scratch / "table.parquet"
     pq.write_table(table.append_column(_INPUT_ROW, pa.array(range(len(table)), pa.int64())), path)
     return path, [_INPUT_ROW]
 
 
-def _arrow(table: Any) -> pa.Table:
-    if isinstance(table, pa.Table):
-        return table
-    if hasattr(table, "to_arrow"):
-        return table.to_arrow()
-    raise SettingsError(f"Give an Arrow table, a polars frame or a path, not a {type(table).__name__}.")
+def _alleles(table: pa.Table) -> pa.Table:
+    """The table with contigs as text and whole positions as integers: frames guess 7 to be a number, and 9 to be 9.0."""
+    if pa.types.is_integer(_plain(table["chrom"].type)):
+        table = _with_column(table, "chrom", table["chrom"].cast(pa.string()))
+    if pa.types.is_floating(table["pos"].type):
+        try:
+            table = _with_column(table, "pos", table["pos"].cast(pa.int64()))
+        except pa.ArrowInvalid:
+            raise InputError("The variants have numbers that are not whole in pos.") from None
+    if not len(table):  # then a frame does not know what its columns would hold
+        types = {name: pa.int64() if name == "pos" else pa.string() for name in _ALLELES}
+        return pa.table({name: pa.nulls(0, types.get(name, table[name].type)) for name in table.column_names})
+    return table
 
 
-def _pairs_table(pairs: pa.Table | pl.DataFrame | Iterable[tuple[str, str]]) -> pa.Table:
-    if not isinstance(pairs, pa.Table) and not hasattr(pairs, "to_arrow"):
-        rows = [
-            {"pair_id": str(number), "wt_sequence": wt, "mut_sequence": mut} for number, (wt, mut) in enumerate(pairs)
-        ]
-        return pa.Table.from_pylist(rows, schema=PAIRS)
-    table = _arrow(pairs)
-    missing = [name for name in PAIRS.names if name not in table.column_names]
+def _with_column(table: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table:
+    return table.set_column(table.schema.get_field_index(name), name, column)
+
+
+@contextmanager
+def _named_as_given(source: Path, extra: Collection[str]) -> Iterator[None]:
+    """Errors about a table in memory do not name the file that it was written to."""
+    try:
+        yield
+    except (InputError, SettingsError) as error:
+        if not extra:
+            raise
+        said = str(error).replace(str(source), "the table").replace(source.name, "the table")
+        raise type(error)(said.replace("the table", "The table", said.startswith("the table"))) from None
+
+
+# Tables -------------------------------------------------------------------------------------------------------------
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, pa.RecordBatch) or any(
+        hasattr(value, name) for name in ("to_arrow", "__arrow_c_stream__", "iloc", "collect")
+    )
+
+
+def _arrow(table: Any, what: str, needed: Sequence[str], others: Sequence[str] = ()) -> pa.Table:
+    """The columns ``needed``, and those of ``others`` that are there, of an Arrow table, a polars or a pandas frame.
+
+    Raises:
+        SettingsError: it is no table.
+        InputError: a column is missing, is there twice, or holds what Arrow cannot hold.
+    """
+    is_pandas = hasattr(table, "iloc") and hasattr(table, "columns")
+    whole = table if is_pandas else _whole(table)
+    names = [str(name) for name in whole.columns] if is_pandas else whole.column_names
+    missing = [name for name in needed if name not in names]
     if missing:
-        raise InputError(f"The pairs lack the columns {', '.join(missing)}; they have {', '.join(table.column_names)}.")
+        raise InputError(f"The {what} lack the columns {', '.join(missing)}; they have {', '.join(names) or 'none'}.")
+    kept = [name for name in dict.fromkeys([*needed, *others]) if name in names]
+    repeated = [name for name in kept if names.count(name) > 1]
+    if repeated:
+        raise InputError(f"The {what} have the columns {', '.join(repeated)} more than once.")
+    if not is_pandas:
+        return whole.select(kept)
+    try:  # pandas columns can hold anything
+        return pa.Table.from_pandas(table[kept], preserve_index=False)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise InputError(f"The {what} cannot be read: {': '.join(map(str, error.args))}.") from None
+
+
+def _whole(table: Any) -> pa.Table:
+    if hasattr(table, "collect"):
+        raise SettingsError(f"A {type(table).__name__} has not been read yet: give what its collect() returns.")
+    if isinstance(table, pa.RecordBatch):
+        return pa.Table.from_batches([table])
+    found = table.to_arrow() if hasattr(table, "to_arrow") else table
+    if not isinstance(found, pa.Table) and hasattr(found, "__arrow_c_stream__"):
+        try:
+            found = pa.table(found)
+        except (pa.ArrowException, TypeError, ValueError):
+            found = None  # a stream of one column
+    if not isinstance(found, pa.Table):
+        raise SettingsError(f"Give an Arrow table, a polars or a pandas frame, not {type(table).__name__}.")
+    return found
+
+
+def _plain(arrow_type: pa.DataType) -> pa.DataType:
+    return arrow_type.value_type if pa.types.is_dictionary(arrow_type) else arrow_type
+
+
+def _is_text(arrow_type: pa.DataType) -> bool:
+    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(is_kind(_plain(arrow_type)) for is_kind in kinds)
+
+
+# Pairs --------------------------------------------------------------------------------------------------------------
+
+
+def _pairs_table(pairs: Any) -> pa.Table:
+    if isinstance(pairs, str | bytes | Path):
+        raise SettingsError(
+            f"Give pairs, not {type(pairs).__name__}: a file is read with pyarrow.parquet.read_table, and one pair is "
+            "[(wt, mut)]."
+        )
+    if _is_table(pairs):
+        return _pairs_of_table(_arrow(pairs, "pairs", PAIRS.names))
+    if isinstance(pairs, Mapping) or not isinstance(pairs, Iterable):
+        raise SettingsError(
+            f"Give (WT, MUT) tuples, or a table with {', '.join(PAIRS.names)}, not {type(pairs).__name__}."
+        )
+    rows = []
+    for number, pair in enumerate(pairs):
+        _check_pair(number, pair)
+        rows.append({"pair_id": str(number), "wt_sequence": pair[0], "mut_sequence": pair[1]})
+    return pa.Table.from_pylist(rows, schema=PAIRS)
+
+
+def _check_pair(number: int, pair: Any) -> None:
+    is_tuple = isinstance(pair, tuple | list)
+    if is_tuple and len(pair) == 2 and all(isinstance(sequence, str) for sequence in pair):
+        return
+    held = f"a {type(pair).__name__}"
+    if is_tuple:
+        held = f"({', '.join(type(one).__name__ for one in pair)})"
+    raise SettingsError(f"Pair {number} is {held}, not a tuple of two sequences (str). One pair alone is [(wt, mut)].")
+
+
+def _pairs_of_table(table: pa.Table) -> pa.Table:
     with_nulls = [name for name in PAIRS.names if table[name].null_count]
     if with_nulls:
         raise InputError(f"The pairs have empty fields in {', '.join(with_nulls)}.")
-    return table.select(PAIRS.names).cast(PAIRS)
+    wrong = [
+        f"{name} is {table[name].type}, not string"
+        for name in PAIRS.names
+        if len(table)
+        and not _is_text(table[name].type)
+        and not (name == "pair_id" and pa.types.is_integer(_plain(table[name].type)))
+    ]
+    if wrong:
+        raise InputError(f"The pairs cannot be scored: {'; '.join(wrong)}.")
+    return pa.table([table[name].cast(pa.string()) for name in PAIRS.names], schema=PAIRS)
 
 
 def _check_lengths(pairs: pa.Table, model: ResidentModel) -> None:

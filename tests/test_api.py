@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -123,6 +125,143 @@ def test_pairs_that_cannot_be_scored_say_why(pairs, sentence):
 def test_a_table_without_the_columns_says_which():
     with pytest.raises(InputError, match="lack the columns wt_sequence, mut_sequence"):
         raygen.score_pairs(bigram_model(), pa.table({"pair_id": ["a"]}))
+
+
+@pytest.fixture
+def variant():
+    return {"chrom": ["7"], "pos": [100], "ref": [BASES[99]], "alt": ["ACGT"]}
+
+
+class Stream:
+    """A table of a library that gives the Arrow PyCapsule interface, as pandas and duckdb do."""
+
+    def __init__(self, table):
+        self.__arrow_c_stream__ = table.__arrow_c_stream__
+
+
+PAIR = {"pair_id": ["x"], "wt_sequence": ["ACGT"], "mut_sequence": ["ACCT"]}
+
+
+def test_pairs_are_tables_of_other_libraries_too():
+    pd = pytest.importorskip("pandas")
+    model, table = bigram_model(), pa.table(PAIR)
+    expected = raygen.score_pairs(model, table)
+    frame = pd.DataFrame({**PAIR, "other": [object()]}, index=["y"])
+    for given in (frame, table.to_batches()[0], Stream(table), pl.DataFrame(PAIR)):
+        assert raygen.score_pairs(model, given).equals(expected)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "sentence"),
+    [
+        (("ACGT", "ACCT"), r"Pair 0 is a str, .* One pair alone is \[\(wt, mut\)\]"),
+        (["AC", "GT"], "Pair 0 is a str"),
+        ([("AC", "AG"), ("a", "AC", "GT")], r"Pair 1 is \(str, str, str\)"),
+        ([("AC", None)], r"Pair 0 is \(str, NoneType\)"),
+        ([(b"AC", b"AG")], r"Pair 0 is \(bytes, bytes\)"),
+        ({"wt": "AC", "mt": "AG"}, "not dict"),
+        ("pairs.parquet", "not str: a file is read with"),
+        (Path("pairs.parquet"), "a file is read with"),
+        (None, "not NoneType"),
+        (pl.DataFrame(PAIR).lazy(), r"A LazyFrame has not been read yet: give what its collect\(\)"),
+        (pl.Series(["AC"]), "not Series"),
+        (pa.chunked_array([["AC"]]), "not ChunkedArray"),
+    ],
+)
+def test_what_are_no_pairs_is_refused(pairs, sentence):
+    with pytest.raises(SettingsError, match=sentence):
+        raygen.score_pairs(bigram_model(), pairs)
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        ({**PAIR, "wt_sequence": [1]}, "wt_sequence is int64, not string"),
+        ({**PAIR, "mut_sequence": [b"AC"]}, "mut_sequence is binary, not string"),
+        ({**PAIR, "pair_id": [1.5]}, "pair_id is double, not string"),
+        ({"wt": ["AC"], "mt": ["AG"]}, "lack the columns pair_id, wt_sequence, mut_sequence; they have wt, mt"),
+    ],
+)
+def test_columns_that_hold_no_sequences_are_refused(columns, sentence):
+    pd = pytest.importorskip("pandas")
+    with pytest.raises(InputError, match=sentence):
+        raygen.score_pairs(bigram_model(), pa.table(columns))
+    with pytest.raises(InputError, match=r"lack the columns|not string|cannot be read"):
+        raygen.score_pairs(bigram_model(), pd.DataFrame(columns))
+
+
+def test_a_column_that_is_there_twice_is_named():
+    table = pa.table([["x"], ["AC"], ["AG"], ["AT"]], names=[*PAIR, "wt_sequence"])
+    with pytest.raises(InputError, match="have the columns wt_sequence more than once"):
+        raygen.score_pairs(bigram_model(), table)
+
+
+def test_methods_and_strands_that_there_are_not_are_refused(reference, variant):
+    with pytest.raises(SettingsError, match="method is 'forks'; it can be fork or pair"):
+        raygen.score_pairs(bigram_model(), [("AC", "AG")], method="forks")
+    with pytest.raises(SettingsError, match="method is None"):
+        raygen.score_variants(bigram_model(), pa.table(variant), reference, window=WINDOW, method=None)
+    with pytest.raises(SettingsError, match="strand is 'revers'; it can be forward, reverse or both"):
+        raygen.score_variants(bigram_model(), pa.table(variant), reference, window=WINDOW, strand="revers")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"chrom": [7]}, {"pos": [100.0]}, {"raygen_input_row": [5]}, {"chrom": pa.array([7]).dictionary_encode()}],
+    ids=["chrom as a number", "pos as a float", "a column of ours", "chrom as a category"],
+)
+def test_what_a_frame_guessed_is_put_right(reference, variant, changed):
+    expected = raygen.score_variants(bigram_model(), pa.table(variant), reference, window=WINDOW)
+    table = pa.table({**variant, **changed})
+    assert raygen.score_variants(bigram_model(), table, reference, window=WINDOW).equals(expected)
+    frame = pl.from_arrow(table)
+    assert raygen.score_variants(bigram_model(), frame, reference, window=WINDOW).equals(expected)
+
+
+def test_variants_come_from_pandas_with_rows_or_without(reference, variant):
+    pd = pytest.importorskip("pandas")
+    expected = raygen.score_variants(bigram_model(), pa.table(variant), reference, window=WINDOW)
+    frame = pd.DataFrame({**variant, "chrom": [7], "note": [{}]}, index=["a"])
+    assert raygen.score_variants(bigram_model(), frame, reference, window=WINDOW).equals(expected)
+    none = raygen.score_variants(bigram_model(), pd.DataFrame({name: [] for name in variant}), reference, window=WINDOW)
+    assert none.equals(expected[:0])
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"pos": [100.5]}, "numbers that are not whole in pos"),
+        ({"alt": [5]}, "^The table: column 'alt' is int64, not string"),
+        ({"ref": None}, "The variants lack the columns ref; they have chrom, pos, alt"),
+    ],
+)
+def test_errors_about_a_table_name_no_temporary_file(reference, variant, changed, sentence):
+    table = pa.table({name: column for name, column in {**variant, **changed}.items() if column})
+    with pytest.raises(InputError, match=sentence) as raised:
+        raygen.score_variants(bigram_model(), table, reference, window=WINDOW)
+    assert "/tmp" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("window", "sentence"),
+    [((48, 32), r"window is \(48, 32\); give raygen.Window"), (raygen.Window(48.5, 32), "window.left is 48.5")],
+)
+def test_a_window_is_a_window_of_whole_bases(reference, variant, window, sentence):
+    with pytest.raises(SettingsError, match=sentence):
+        raygen.score_variants(bigram_model(), pa.table(variant), reference, window=window)
+
+
+def test_one_circular_contig_is_one_name(tmp_path, variant):
+    reference = fasta(tmp_path, {"MT": BASES})
+    table = pa.table({**variant, "chrom": ["MT"]})
+    one, many = (
+        raygen.score_variants(bigram_model(), table, reference, window=raygen.Window(200, 20), circular=circular)
+        for circular in ("MT", ["MT"])
+    )
+    assert one.equals(many)
+    assert one["window_start"][0].as_py() > 200  # around the origin
+    with pytest.raises(SettingsError, match="circular names chrM, which"):
+        raygen.score_variants(bigram_model(), table, reference, window=WINDOW, circular="chrM")
 
 
 def test_a_window_larger_than_the_context_is_refused(reference):

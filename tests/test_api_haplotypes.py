@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 
 import raygen
+from raygen.errors import InputError, SettingsError
 from tests.builders import fasta, random_bases
 
 BASES = random_bases(400, 6)
@@ -104,3 +105,17 @@ def test_a_haplotype_that_reaches_past_the_window_is_left_out_and_its_members_ar
         rows = scored(model, tmp_path, [snv(200), snv(280)])
     assert len(rows) == 2
     assert None not in rows
+
+
+@pytest.mark.parametrize(
+    ("column", "error", "sentence"),
+    [
+        ("phases", InputError, "The variants lack the columns phases; they have chrom, pos, ref, alt"),
+        ("raygen_input_row", SettingsError, "haplotype_column is raygen_input_row, which is used for something else"),
+    ],
+)
+def test_a_haplotype_column_that_cannot_be_is_named(model, tmp_path, column, error, sentence):
+    pos, ref, alt = snv(200)
+    table = pa.table({"chrom": ["1"], "pos": [pos], "ref": [ref], "alt": [alt]})
+    with pytest.raises(error, match=sentence):
+        raygen.score_variants(model, table, fasta(tmp_path, {"1": BASES}), window=WINDOW, haplotype_column=column)

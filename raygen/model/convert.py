@@ -5,7 +5,8 @@ not taken over, in words. The pickle is opened with ``weights_only`` and mapped,
 
 What is done to the tensors: names get the prefix ``backbone.``; the rows of ``Wqkv``, which lie head by head (q, k, v of the
 first head, then of the second), are put in the order q, k, v of all heads; filters, poles, norms and rotary frequencies become
-float32; everything else stays in the type it is stored in. What is not taken over is known by name: ``_extra_state`` (how FP8
+float32; everything else stays in the type it is stored in. What was saved around the tensors by name is taken off where it is one
+thing: a dictionary that holds them under ``model`` or ``state_dict``, a prefix of every name like ``module.``. What is not taken over is known by name: ``_extra_state`` (how FP8
 layers were scaled), ``mixer.mixer.filter.t`` (a time axis) and a tied ``unembed.weight``. Anything else that is missing or left
 over is an error.
 """
@@ -17,19 +18,22 @@ import json
 import pickle
 import re
 import shutil
+import struct
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from einops import rearrange
 from huggingface_hub import split_torch_state_dict_into_shards
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from raygen.errors import InputError, SettingsError
+from raygen.errors import InputError, SettingsError, StoppedError
 from raygen.model.attention import inverse_frequencies
 from raygen.model.cards import ModelCard
 from raygen.model.checkpoint import INDEX_FILE, check_checkpoint, expected_shapes, named_fault
@@ -38,11 +42,16 @@ from raygen.model.families import EMBEDDING, PREFIX, UNEMBEDDING
 from raygen.number_of import number_of
 
 MAX_SHARD_BYTES = 5 * 10**9
+CONVERSION_VERSION = 1
+"""Raised when the same file becomes other tensors, so that folders converted before are not taken for new ones."""
 _PART = re.compile(r"(?P<whole>.+\.pt)\.part(?P<number>\d+)")
 _NOT_TAKEN = {
     "_extra_state": "how FP8 layers were scaled",
     "mixer.mixer.filter.t": "a time axis",
 }
+_TYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+_WRAPPERS = ("model", "module", "state_dict", "model_state_dict")
+_PREFIXES = ("module.", "model.", "_orig_mod.", PREFIX)
 
 
 @dataclass(frozen=True)
@@ -77,8 +86,9 @@ def find_source(path: Path) -> Source:
     if path.is_dir():
         found = {_whole_name(file.name) for file in path.iterdir() if _whole_name(file.name)}
         if len(found) != 1:
-            held = f"several checkpoints ({', '.join(sorted(map(str, found)))}): name one" if found else "no .pt file"
-            raise InputError(f"{path} holds {held}.")
+            names = sorted(map(str, found))
+            several = f"several checkpoints ({', '.join(names)}): name one, as {path}/NAME" if names else ""
+            raise InputError(f"{path} holds {several or 'no .pt file'}.")
         (whole,) = found
         return _source(path / str(whole))
     whole_name = _whole_name(path.name)
@@ -115,24 +125,35 @@ def convert_checkpoint(
     Raises:
         SettingsError: the target exists.
         InputError: the checkpoint cannot be read, does not fit the configuration, or the disk is too small.
+        StoppedError: the target could not be written.
     """
-    if target.exists():
-        raise SettingsError(f"{target} exists already. Give another folder, or remove it first.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _check_room(source, target.parent)
+    refuse_existing(target)
     partial = target.parent / f".{target.name}.{uuid.uuid4().hex}"
-    partial.mkdir()
     try:
-        stored = _open(_in_one_file(source, partial))
+        with _writing(target):
+            partial.mkdir(parents=True)
+            merged = _in_one_file(source, partial)
+        stored, taken_off = _unwrapped(_open(merged, _shown(source)), _shown(source))
         tensors, remarks = _named_tensors(stored, config, source.name)
         (partial / _MERGED).unlink(missing_ok=True)  # what is mapped stays readable
-        files = _write(partial, tensors, config, heads_together, max_shard_bytes)
-        check_checkpoint(partial, config)
-        num_bytes = sum(file.stat().st_size for file in files)
-        partial.rename(target)
+        with _writing(target):
+            files = _write(partial, tensors, config, heads_together, max_shard_bytes, source.name)
+            check_checkpoint(partial, config)
+            num_bytes = sum(file.stat().st_size for file in files)
+            _move_into_place(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return Conversion(target, len(tensors), num_bytes, len(files), tuple(remarks))
+    return Conversion(target, len(tensors), num_bytes, len(files), (*taken_off, *remarks))
+
+
+def refuse_existing(target: Path) -> None:
+    """A target is never written over.
+
+    Raises:
+        SettingsError: there is something of its name, be it a link to nothing.
+    """
+    if target.exists() or target.is_symlink():
+        raise SettingsError(f"{target} exists already. Give another folder, or remove it first.")
 
 
 # Files --------------------------------------------------------------------------------------------------------------
@@ -164,45 +185,113 @@ def _source(whole: Path) -> Source:
     return Source(name, tuple(numbered[number] for number in sorted(numbered)))
 
 
-def _check_room(source: Source, folder: Path) -> None:
-    copies = 2 if len(source.files) > 1 else 1
-    needed, free = copies * source.num_bytes, shutil.disk_usage(folder).free
+def _check_room(needed: int, partial: Path, name: str, why: str = "") -> None:
+    folder = partial.parent
+    free = shutil.disk_usage(folder).free
     if needed > free:
         raise InputError(
-            f"{folder} has {free / 1e9:.1f} GB free, and converting {source.name} takes {needed / 1e9:.1f} GB"
-            f"{' (its parts are put together first)' if copies > 1 else ''}."
+            f"{folder} has {free / 1e9:.1f} GB free, and converting {name} takes {needed / 1e9:.1f} GB{why}."
         )
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    """A full disk, a limit or a lost mount, said with the target's name and not that of a hidden folder."""
+    try:
+        yield
+    except (SafetensorError, OSError) as error:
+        said = getattr(error, "strerror", None) or str(error).splitlines()[0].rstrip(".")
+        raise StoppedError(
+            f"{target} could not be written: {said}. Nothing of it was kept; run the same command again when it can be."
+        ) from error
+
+
+def _move_into_place(partial: Path, target: Path) -> None:
+    try:
+        partial.rename(target)
+    except OSError:
+        if target.exists() or target.is_symlink():
+            raise SettingsError(
+                f"{target} exists by now: something else wrote it meanwhile. Give another folder, or remove it first."
+            ) from None
+        raise
 
 
 def _in_one_file(source: Source, folder: Path) -> Path:
     if len(source.files) == 1:
         return source.files[0]
+    _check_room(2 * source.num_bytes, folder, source.name, " (its parts are put together first)")
     with (folder / _MERGED).open("wb") as merged:
         for file in source.files:
-            with file.open("rb") as part:
+            with _readable(file).open("rb") as part:
                 shutil.copyfileobj(part, merged, 16 * 2**20)
     return folder / _MERGED
 
 
-def _open(file: Path) -> Mapping[str, Any]:
-    """What the file holds, its tensors mapped. Only tensors, plain values and BytesIO are unpickled."""
+def _readable(file: Path) -> Path:
+    try:
+        file.open("rb").close()
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror}).") from None
+    return file
+
+
+def _shown(source: Source) -> str:
+    """How messages call the file, which may be parts that were put together."""
+    if len(source.files) == 1:
+        return source.files[0].name
+    return f"{source.name}.pt ({len(source.files)} parts put together)"
+
+
+def _open(file: Path, shown: str) -> Any:
+    """What the file holds, its tensors mapped. Only tensors, plain values and BytesIO are unpickled.
+
+    Files that torch.save wrote before 1.6 cannot be mapped and are read whole.
+    """
+    with _readable(file).open("rb") as opened:
+        first = opened.read(2)
+    if first not in (b"PK", b"\x80\x02"):
+        raise InputError(
+            f"{shown} ({file.stat().st_size:,} bytes) cannot be read as a checkpoint: it does not begin as torch.save "
+            "begins a file. Are its name and the order of its parts right, and was it copied or downloaded completely?"
+        )
     try:
         with torch.serialization.safe_globals([io.BytesIO]):
-            stored = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+            return torch.load(file, map_location="cpu", weights_only=True, mmap=first == b"PK")
     except pickle.UnpicklingError as error:
         raise InputError(
-            f"{file.name} holds more than tensors and is not opened, because a pickle can run code: "
+            f"{shown} holds more than tensors and is not opened, because a pickle can run code: "
             f"{str(error).splitlines()[0]}"
         ) from None
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
+    except (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, struct.error) as error:
         said = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(
-            f"{file.name} ({file.stat().st_size:,} bytes) cannot be read as a checkpoint: {said} "
+            f"{shown} ({file.stat().st_size:,} bytes) cannot be read as a checkpoint: {said} "
             "Was it copied or downloaded completely?"
         ) from None
+
+
+def _unwrapped(stored: Any, shown: str) -> tuple[Mapping[str, Any], list[str]]:
+    """Tensors by name without what a training script put around them, and remarks on that.
+
+    Raises:
+        InputError: there are no tensors by name, or in several places.
+    """
+    remarks = []
+    inside = [key for key in _WRAPPERS if isinstance(stored, Mapping) and isinstance(stored.get(key), Mapping)]
+    if len(inside) > 1:
+        raise InputError(f"{shown} holds tensors under {' and '.join(inside)}: save those of the model alone.")
+    if inside:
+        others = sorted(str(key) for key in stored if key != inside[0])
+        beside = f", but not {', '.join(others[:5])}{' ...' if others[5:] else ''}" if others else ""
+        remarks.append(f"Taken over: what lies under {inside[0]}{beside}.")
+        stored = stored[inside[0]]
     if not isinstance(stored, Mapping) or not all(isinstance(name, str) for name in stored):
-        raise InputError(f"{file.name} holds a {type(stored).__name__}, not tensors by name.")
-    return stored
+        raise InputError(f"{shown} holds a {type(stored).__name__}, not tensors by name.")
+    while prefix := next((one for one in _PREFIXES if stored and all(name.startswith(one) for name in stored)), None):
+        remarks.append(f"Every name begins with {prefix}, which was left out.")
+        stored = {name.removeprefix(prefix): value for name, value in stored.items()}
+    return stored, remarks
 
 
 # Tensors ------------------------------------------------------------------------------------------------------------
@@ -218,7 +307,7 @@ def _named_tensors(stored: Mapping[str, Any], config: Evo2Config, source: str) -
     tensors = {PREFIX + name: value for name, value in stored.items() if name not in skipped}
     expected = expected_shapes(config)
     wrong = [
-        f"{name} is {_described(tensors[name])}, not {list(shape)}"
+        f"{name} is {_described(tensors[name])}, not {list(shape)} of {_TYPE_NAMES}"
         for name, shape in expected.items()
         if name in tensors and not _fits(tensors[name], shape)
     ]
@@ -246,7 +335,8 @@ def _skipped(stored: Mapping[str, Any], config: Evo2Config) -> tuple[set[str], l
     unembedding, embedding = (name.removeprefix(PREFIX) for name in (UNEMBEDDING, EMBEDDING))
     if config.tie_embeddings and isinstance(stored.get(unembedding), Tensor):
         skipped.add(unembedding)
-        same = isinstance(stored.get(embedding), Tensor) and torch.equal(stored[unembedding], stored[embedding])
+        first, second = stored[unembedding], stored.get(embedding)
+        same = _is_plain(first) and _is_plain(second) and torch.equal(first, second)
         meaning = (
             "the embedding again" if same else "it differs from the embedding; the reference does not read it either"
         )
@@ -254,16 +344,28 @@ def _skipped(stored: Mapping[str, Any], config: Evo2Config) -> tuple[set[str], l
     return skipped, remarks
 
 
+_TYPE_NAMES = "float64, float32, bfloat16 or float16"
+
+
+def _is_plain(value: Any) -> TypeGuard[Tensor]:
+    """Numbers that lie in memory one after the other, of a type that is read again (``checkpoint.FLOAT_TYPES``)."""
+    return (
+        isinstance(value, Tensor)
+        and value.dtype in _TYPES
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+    )
+
+
 def _fits(value: Any, shape: Sequence[int]) -> bool:
-    return isinstance(value, Tensor) and value.is_floating_point() and tuple(value.shape) == tuple(shape)
+    return _is_plain(value) and tuple(value.shape) == tuple(shape)
 
 
 def _described(value: Any) -> str:
-    return (
-        f"{value.dtype} {list(value.shape)}".removeprefix("torch.")
-        if isinstance(value, Tensor)
-        else type(value).__name__
-    )
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    kinds = ["without values" * (value.device.type == "meta"), "sparse" * (value.layout != torch.strided)]
+    return " ".join(filter(None, [*kinds, f"{value.dtype} {list(value.shape)}".removeprefix("torch.")]))
 
 
 def _frequency_fault(tensors: Mapping[str, Any], config: Evo2Config) -> str:
@@ -287,10 +389,36 @@ def _as_written(name: str, tensor: Tensor, config: Evo2Config, heads_together: b
     return tensor.contiguous()
 
 
+def _refuse_nan(shard: Mapping[str, Tensor], source: str) -> None:
+    broken = [name for name, tensor in shard.items() if tensor.numel() and tensor.aminmax().min.isnan()]
+    if broken:
+        raise InputError(f"{source} is broken. {named_fault('with values that are no numbers (NaN)', broken)}")
+
+
+def _each_its_own(shard: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors that share memory, which torch.save keeps and safetensors refuses, with copies in place of the later ones."""
+    seen: set[int] = set()
+    own = {}
+    for name, tensor in shard.items():
+        storage = tensor.untyped_storage().data_ptr()
+        own[name] = tensor.clone() if storage in seen else tensor
+        seen.add(storage)
+    return own
+
+
 def _write(
-    folder: Path, tensors: dict[str, Tensor], config: Evo2Config, heads_together: bool, max_shard_bytes: int
+    folder: Path,
+    tensors: dict[str, Tensor],
+    config: Evo2Config,
+    heads_together: bool,
+    max_shard_bytes: int,
+    source: str,
 ) -> list[Path]:
-    """config.json, shards and their index; the names of the shards' files."""
+    """config.json, shards and their index; the names of the shards' files.
+
+    Raises:
+        InputError: the disk is too small, or a tensor holds NaN.
+    """
     with torch.device("meta"):
         sizes = {
             name: torch.empty(
@@ -298,10 +426,12 @@ def _write(
             )
             for name, tensor in tensors.items()
         }
+    _check_room(sum(tensor.nbytes for tensor in sizes.values()), folder, source)
     shards = split_torch_state_dict_into_shards(sizes, max_shard_size=max_shard_bytes)
     for file, names in shards.filename_to_tensors.items():
         shard = {name: _as_written(name, tensors[name], config, heads_together) for name in names}
-        save_file(shard, folder / file, metadata={"format": "pt"})
+        _refuse_nan(shard, source)
+        save_file(_each_its_own(shard), folder / file, metadata={"format": "pt"})
     if shards.is_sharded:
         total = sum(tensor.nbytes for tensor in sizes.values())
         index = {"metadata": {"total_size": total}, "weight_map": shards.tensor_to_filename}

@@ -11,7 +11,15 @@ from filelock import FileLock
 from raygen.cache import cache_folder
 from raygen.errors import InputError, SettingsError
 from raygen.model.cards import ModelCard, all_cards, card_named, find_card, is_hub_id
-from raygen.model.convert import Conversion, Source, config_of, convert_checkpoint, find_source
+from raygen.model.convert import (
+    CONVERSION_VERSION,
+    Conversion,
+    Source,
+    config_of,
+    convert_checkpoint,
+    find_source,
+    refuse_existing,
+)
 from raygen.model.evo2 import Evo2Config
 from raygen.model.hub import fetch_from_hub
 
@@ -36,8 +44,7 @@ def convert_named(
     given = [name for name, value in (("--model", model), ("--like", like), ("--config", config_file)) if value]
     if len(given) > 1:
         raise SettingsError(f"{' and '.join(given)} say what the checkpoint is: give one of them.")
-    if target.exists():  # before gigabytes are fetched
-        raise SettingsError(f"{target} exists already. Give another folder, or remove it first.")
+    refuse_existing(target)  # before gigabytes are fetched
     if Path(checkpoint).exists() or not is_hub_id(checkpoint):
         source, card = find_source(Path(checkpoint)), None
     else:
@@ -69,8 +76,9 @@ def _config_in(file: Path) -> tuple[Evo2Config, bool]:
         settings = yaml.safe_load(file.read_text(encoding="utf-8"))  # JSON is YAML
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(f"{file} cannot be read as YAML or JSON: {str(error).splitlines()[0]}.") from None
-    if not isinstance(settings, dict):
+    if not isinstance(settings, dict) or not all(isinstance(name, str) for name in settings):
         raise InputError(f"{file} does not hold a configuration.")
+    settings.pop("model_type", None)  # what is not Evo 2's lacks keys, whatever it calls itself
     try:
         return Evo2Config(**{**settings, "card": None}), settings.get("column_split", True)
     except InputError as error:
@@ -80,14 +88,14 @@ def _config_in(file: Path) -> tuple[Evo2Config, bool]:
 def converted_folder(card: ModelCard, fetched: Path) -> tuple[Path, list[str]]:
     """The folder of safetensors made of what lies in ``fetched``, and what there is to say when it is made now.
 
-    One process of a node converts, the others wait. The folder is known by the files, so another revision is another folder.
+    One process of a node converts, the others wait. The folder is known by the files and by how they are converted, so another revision is another folder.
 
     Raises:
         InputError: the checkpoint is broken, or the disk is too small.
     """
     source = find_source(fetched)
     files = [(str(file.resolve()), file.stat().st_size) for file in source.files]
-    digest = hashlib.sha256(repr(files).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(repr([CONVERSION_VERSION, *files]).encode()).hexdigest()[:12]
     folder = cache_folder("models") / f"{card.name}-{digest}"
     with FileLock(f"{folder}.lock"):
         if folder.is_dir():

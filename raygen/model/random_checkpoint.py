@@ -113,13 +113,13 @@ def _draw_all(config: StripedHyenaConfig, seed: int) -> Iterator[tuple[str, Tens
     """One tensor after the other, by name; all from one generator."""
     generator = torch.Generator("cpu").manual_seed(seed)
     for name, shape in sorted(expected_shapes(config).items()):
-        yield name, _draw(name)(shape, generator)
+        yield name, _draw(name, config)(shape, generator)
 
 
 _Draw = Callable[[tuple[int, ...], torch.Generator], Tensor]
 
 
-def _draw(name: str) -> _Draw:
+def _draw(name: str, config: StripedHyenaConfig) -> _Draw:
     """How the tensor of this name is drawn."""
     kind = name.rsplit(".", 1)[-1]
     if kind in ("poles", "residues"):
@@ -127,7 +127,7 @@ def _draw(name: str) -> _Draw:
     if kind == "log_poles":
         return _draw_log_poles
     if kind == "inv_freq":
-        return lambda shape, generator: inverse_frequencies(10_000, 2 * shape[0]).bfloat16().float()
+        return lambda shape, generator: inverse_frequencies(config.rotary_emb_base, 2 * shape[0]).bfloat16().float()
     if kind in ("bias", "short_filter_bias"):
         return lambda shape, generator: 0.1 * _uniform(shape, generator)
     if kind == "scale":

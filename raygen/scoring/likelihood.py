@@ -10,13 +10,15 @@ Letters: B rows, T bases of the longest row, D width, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal, TypeVar
+import numbers
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
 
-from raygen.errors import InputError
+from raygen.errors import InputError, SettingsError
 from raygen.model.arithmetic import exact_arithmetic
 from raygen.model.loading import LoadedNetwork, load_network
 from raygen.model.precision import release_memory
@@ -64,17 +66,17 @@ class ResidentModel:
         """Bases at the start of a sequence that no prediction exists for: none with BOS, else one."""
         return 0 if self.loaded.bos_id is not None else 1
 
-    def log_likelihoods(self, sequences: Sequence[str]) -> np.ndarray:
+    def log_likelihoods(self, sequences: Iterable[str]) -> np.ndarray:
         """Log-likelihood of each sequence: (N,) float64, nats, summed over every base, BOS before the first.
 
         A model without BOS does not count the first base. Letters other than A, C, G and T are read as N.
 
         Raises:
             InputError: a sequence is longer than the model's context.
+            TypeError: something else than a list, an array or another iterable of sequences.
         """
-        if isinstance(sequences, str):
-            raise TypeError("log_likelihoods takes a list of sequences, not one sequence")
-        rows = [encode(sequence) for sequence in sequences]
+        listed = _listed(sequences)
+        rows = [encode(sequence) for sequence in listed]
         longest = max(map(len, rows), default=0)
         if longest > self.context_length:
             raise InputError(f"A sequence has {longest:,} bases, but the model reads {self.context_length:,}.")
@@ -86,7 +88,7 @@ class ResidentModel:
         run_in_batches([max(len(row), 1) for row in rows], self.budget, work)
         again = self.to_rescore(sums)
         if len(again):
-            sums[again] = self.rescore(lambda wide: wide.log_likelihoods([sequences[row] for row in again]), len(again))
+            sums[again] = self.rescore(lambda wide: wide.log_likelihoods([listed[row] for row in again]), len(again))
         return sums
 
     def to_rescore(self, *values: np.ndarray) -> np.ndarray:
@@ -188,8 +190,19 @@ class ResidentModel:
         return torch.cat([bos_B1, tokens_BT[:, :-1]], dim=1)
 
 
+def _listed(sequences: Any) -> list[str]:
+    """Sequences as a list: what gives them once is asked once, though some may be scored twice."""
+    if isinstance(sequences, str | bytes | Mapping):
+        raise TypeError(f"log_likelihoods takes a list of sequences, not {type(sequences).__name__}")
+    listed = sequences.to_pylist() if hasattr(sequences, "to_pylist") else list(sequences)
+    for number, sequence in enumerate(listed):
+        if not isinstance(sequence, str | bytes):
+            raise TypeError(f"log_likelihoods takes sequences as text, but number {number} is {sequence!r}")
+    return listed
+
+
 def load_model(
-    name: str,
+    name: str | Path,
     *,
     revision: str | None = None,
     device: str | torch.device = "auto",
@@ -204,10 +217,18 @@ def load_model(
 
     Raises:
         InputError: the checkpoint cannot be used.
-        SettingsError: no such model, device or dtype, or a model that needs FP8.
+        SettingsError: no such model, device or dtype, a batch that holds nothing, or a model that needs FP8.
     """
+    if not isinstance(name, str | Path) or not str(name):
+        raise SettingsError(f"The model is {name!r}: give demo, the folder of a checkpoint or a hub id.")
+    if max_batch_tokens != "auto" and not (_is_whole(max_batch_tokens) and max_batch_tokens > 0):
+        raise SettingsError(f"max_batch_tokens is {max_batch_tokens!r}; give a whole number of at least 1, or 'auto'.")
     loaded = load_network(name, revision=revision, device=device, dtype=dtype, allow_unvalidated=allow_unvalidated)
     return ResidentModel(loaded, max_batch_tokens)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def auto_batch_tokens(hidden_size: int, device: torch.device) -> int:

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raygen.errors import SettingsError
 from raygen.sequence.tokens import count_n, normalise_tokens
 from raygen.sequence.windows import (
     N_IN_WINDOW,
@@ -47,8 +48,14 @@ class Bases(Protocol):
 
 
 def strands_read(strand: str) -> tuple[Strand, ...]:
-    """The strands that the setting ``strand`` reads, in order."""
-    return {"forward": ("forward",), "reverse": ("reverse",), "both": ("forward", "reverse")}[strand]  # type: ignore[return-value]
+    """The strands that the setting ``strand`` reads, in order.
+
+    Raises:
+        SettingsError: there is no such setting.
+    """
+    if strand not in ("forward", "reverse", "both"):
+        raise SettingsError(f"strand is {strand!r}; it can be forward, reverse or both.")
+    return ("forward", "reverse") if strand == "both" else (strand,)  # type: ignore[return-value]
 
 
 def plan_windows(

@@ -32,7 +32,13 @@ Method = Literal["fork", "pair"]
 
 
 def _method(model: ResidentModel, method: Method, state_memory: int | None) -> ScorePairs:
-    """How pairs are scored: by the method, and by it again in float32 where half precision overflowed."""
+    """How pairs are scored: by the method, and by it again in float32 where half precision overflowed.
+
+    Raises:
+        SettingsError: there is no such method, or the model cannot be scored by it.
+    """
+    if method not in ("fork", "pair"):
+        raise SettingsError(f"method is {method!r}; it can be fork or pair.")
     return rescoring(model, lambda resident: _plain_method(resident, method, state_memory))
 
 
@@ -71,7 +77,7 @@ class VariantScorer:
         self._score_pairs = _method(model, method, state_memory)
         self._unvalidated = model.loaded.unvalidated
         self._reference = reference
-        self._strand = strand
+        self._strands = strands_read(strand)
         self._circular = frozenset(circular)
 
     def score(self, planned: pa.Table) -> pa.Table:
@@ -80,15 +86,13 @@ class VariantScorer:
             strand: self._score_pairs(
                 token_pairs(planned, strand, self._reference, self._circular), window_keys(planned, strand)
             )
-            for strand in strands_read(self._strand)
+            for strand in self._strands
         }
         return _flag_all(add_likelihoods(planned, by_strand), self._unvalidated)
 
     def without_scores(self, planned: pa.Table, reason: str) -> pa.Table:
         """The same columns for rows that got no value, with ``reason`` as their failure."""
-        return _with_failure(
-            add_likelihoods(planned, dict.fromkeys(strands_read(self._strand), _nothing(planned))), reason
-        )
+        return _with_failure(add_likelihoods(planned, dict.fromkeys(self._strands, _nothing(planned))), reason)
 
 
 class PairScorer:

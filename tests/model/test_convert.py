@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM
 
 from raygen.doctor import try_model
-from raygen.errors import InputError, SettingsError
+from raygen.errors import InputError, SettingsError, StoppedError
 from raygen.model import convert, evo2_published, loading
 from raygen.model.cards import UNVALIDATED, ModelCard, card_named
 from raygen.model.convert import config_of, convert_checkpoint, find_source
@@ -156,6 +157,67 @@ def test_a_hub_id_is_fetched_and_converted_once(
     assert asked == [("arcinstitute/evo2_7b", "main", ("*.pt", "*.pt.part*"))] * 2
 
 
+@pytest.mark.parametrize(
+    ("wrap", "remark"),
+    [
+        (lambda found: {"model": found, "optimizer": {}, "step": 5}, "under model, but not optimizer, step."),
+        (lambda found: {"state_dict": found}, "Taken over: what lies under state_dict."),
+        (lambda found: {f"module.{name}": value for name, value in found.items()}, "begins with module."),
+        (lambda found: {f"backbone.{name}": value for name, value in found.items()}, "begins with backbone."),
+    ],
+    ids=["model beside optimizer", "state_dict", "module.", "backbone."],
+)
+def test_what_a_training_script_puts_around_tensors_is_taken_off(
+    tmp_path: Path, tensors: dict[str, Any], wrap: Any, remark: str
+) -> None:
+    made = convert_named(str(write_published(tmp_path / "evo2_7b.pt", wrap(tensors))), tmp_path / "model")
+    assert remark in made.remarks[0]
+    assert made.num_tensors == len(tensors) - 5
+
+
+def test_tensors_in_two_places_are_refused(tmp_path: Path, tensors: dict[str, Any]) -> None:
+    file = write_published(tmp_path / "evo2_7b.pt", {"model": tensors, "state_dict": tensors})
+    with pytest.raises(InputError, match="holds tensors under model and state_dict"):
+        convert_named(str(file), tmp_path / "model")
+
+
+def test_a_file_in_the_old_format_is_read(tmp_path: Path, tensors: dict[str, Any]) -> None:
+    torch.save(tensors, tmp_path / "evo2_7b.pt", _use_new_zipfile_serialization=False)
+    made = convert_named(str(tmp_path / "evo2_7b.pt"), tmp_path / "model")
+    assert made.num_tensors == len(tensors) - 5
+
+
+def test_tensors_that_share_memory_are_written_each(tmp_path: Path, tensors: dict[str, Any]) -> None:
+    one = torch.ones(32)
+    shared = {name: one for name in tensors if name.endswith("filter.D")}
+    assert len(shared) > 1
+    file = write_published(tmp_path / "evo2_7b.pt", {**tensors, **shared})
+    made = convert_named(str(file), tmp_path / "model")
+    state = load_network(made.folder, device="cpu").network.state_dict()
+    assert all(torch.equal(state[f"backbone.{name}"], one) for name in shared)
+
+
+def test_a_configuration_may_name_a_model_type(tmp_path: Path, tensors: dict[str, Any], config: Evo2Config) -> None:
+    settings = {name: value for name, value in config.keys().items() if name != "card"}
+    (tmp_path / "mine.yml").write_text(yaml.safe_dump({**settings, "model_type": "stripedhyena"}))
+    file = write_published(tmp_path / "mine.pt", tensors)
+    made = convert_named(str(file), tmp_path / "model", config_file=str(tmp_path / "mine.yml"))
+    assert json.loads((made.folder / "config.json").read_text())["model_type"] == "stripedhyena2"
+
+
+def test_another_way_of_converting_is_another_folder(
+    tmp_path: Path, tensors: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_published(tmp_path / "evo2_7b.pt", tensors)
+    monkeypatch.setenv("RAYGEN_CACHE", str(tmp_path / "cache"))
+    card = evo2_published.card_named("evo2_7b")
+    assert card is not None
+    first, _ = evo2_published.converted_folder(card, tmp_path)
+    assert evo2_published.converted_folder(card, tmp_path)[0] == first
+    monkeypatch.setattr(evo2_published, "CONVERSION_VERSION", convert.CONVERSION_VERSION + 1)
+    assert evo2_published.converted_folder(card, tmp_path)[0] != first
+
+
 # FP8
 
 
@@ -226,11 +288,42 @@ def test_every_tensor_that_does_not_fit_is_named_and_nothing_is_written(
     assert [path.name for path in tmp_path.iterdir()] == ["evo2_7b.pt"]
 
 
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (torch.empty(32, device="meta"), "is without values float32 [32], not [32]"),
+        (torch.ones(32).to_sparse(), "is sparse float32 [32], not [32]"),
+        (torch.ones(32).to(torch.float8_e4m3fn), "is float8_e4m3fn [32], not [32] of float64, float32, bfloat16 or"),
+    ],
+    ids=["meta", "sparse", "FP8"],
+)
+def test_a_tensor_that_cannot_be_written_is_named_before_anything_is(
+    tmp_path: Path, tensors: dict[str, Any], monkeypatch: pytest.MonkeyPatch, value: torch.Tensor, said: str
+) -> None:
+    monkeypatch.setattr(convert, "_write", lambda *_: pytest.fail("written"))
+    file = write_published(tmp_path / "evo2_7b.pt", {**tensors, "norm.scale": value, "unembed.weight": value})
+    with pytest.raises(InputError) as raised:
+        convert_named(str(file), tmp_path / "model")
+    assert f"backbone.norm.scale {said}" in str(raised.value)
+
+
+def test_values_that_are_no_numbers_are_named(tmp_path: Path, tensors: dict[str, Any]) -> None:
+    tensors["norm.scale"][3] = float("nan")
+    with pytest.raises(InputError, match=r"evo2_7b is broken. 1 with values .*NaN.: backbone.norm.scale"):
+        convert_named(str(write_published(tmp_path / "evo2_7b.pt", tensors)), tmp_path / "model")
+
+
 def test_the_wrong_rotary_base_is_another_model(tmp_path: Path, tensors: dict[str, Any]) -> None:
     source = find_source(write_published(tmp_path / "evo2_7b.pt", tensors))
     other = Evo2Config(**{**SMALL.config_settings(500, 128), "rotary_emb_base": 1_000_000})
     with pytest.raises(InputError, match=r"not of the rotary base 1e\+06: backbone.blocks.3"):
         convert_checkpoint(source, other, tmp_path / "model")
+
+
+def test_random_weights_have_the_frequencies_of_their_configuration(tmp_path: Path) -> None:
+    other = Evo2Config(**{**SMALL.config_settings(500, 128), "rotary_emb_base": 1_000_000})
+    source = find_source(write_published(tmp_path / "mine.pt", published_tensors(other)))
+    assert convert_checkpoint(source, other, tmp_path / "model").folder.is_dir()
 
 
 def test_a_pickle_that_would_run_code_is_not_opened(tmp_path: Path, tensors: dict[str, Any]) -> None:
@@ -255,6 +348,15 @@ def test_half_a_download_is_named(tmp_path: Path, tensors: dict[str, Any]) -> No
     file.write_bytes(file.read_bytes()[:-1000])
     with pytest.raises(InputError, match="Was it copied or downloaded completely"):
         convert_named(str(file), tmp_path / "model")
+
+
+def test_parts_in_the_wrong_order_are_told_by_the_name_of_the_source(tmp_path: Path, tensors: dict[str, Any]) -> None:
+    first = write_published(tmp_path / "evo2_7b.pt", tensors, 2)
+    second, spare = first.with_name("evo2_7b.pt.part1"), first.with_name("spare")
+    first.rename(spare), second.rename(first), spare.rename(second)
+    with pytest.raises(InputError, match=r"evo2_7b.pt \(2 parts put together\) .* the order of its parts right"):
+        convert_named(str(first), tmp_path / "model")
+    assert not (tmp_path / "model").exists()
 
 
 def test_a_missing_part_is_named(tmp_path: Path, tensors: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,6 +412,53 @@ def test_a_small_disk_is_seen_beforehand(
     monkeypatch.setattr(convert.shutil, "disk_usage", lambda _: type("usage", (), {"free": 1000}))
     with pytest.raises(InputError, match=r"0.0 GB free, and converting evo2_7b takes .* put together first"):
         convert_named(str(file), tmp_path / "model")
+
+
+def test_the_room_is_that_of_what_is_written(
+    tmp_path: Path, tensors: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_published(tmp_path / "evo2_7b.pt", {"model": tensors, "optimizer": torch.zeros(1_000_000)})
+    monkeypatch.setattr(convert.shutil, "disk_usage", lambda _: type("usage", (), {"free": 1_000_000}))
+    convert_named(str(file), tmp_path / "model")
+    monkeypatch.setattr(convert.shutil, "disk_usage", lambda _: type("usage", (), {"free": 50_000}))
+    with pytest.raises(InputError, match=r"0.0 GB free, and converting evo2_7b takes 0.0 GB\."):
+        convert_named(str(file), tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), SafetensorError("I/O error: File too large")]
+)
+def test_a_shard_that_cannot_be_written_stops_with_the_name_of_the_target(
+    tmp_path: Path, tensors: dict[str, Any], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(convert, "save_file", full)
+    file = write_published(tmp_path / "evo2_7b.pt", tensors)
+    with pytest.raises(StoppedError, match=rf"{tmp_path / 'model'} could not be written: (No space|I/O error)"):
+        convert_named(str(file), tmp_path / "model")
+    assert [path.name for path in tmp_path.iterdir()] == ["evo2_7b.pt"]
+
+
+def test_a_target_that_came_meanwhile_and_a_link_to_nothing_are_named(
+    tmp_path: Path, tensors: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = str(write_published(tmp_path / "evo2_7b.pt", tensors))
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    with pytest.raises(SettingsError, match="link exists already"):
+        convert_named(file, tmp_path / "link")
+    checked = convert.check_checkpoint
+
+    def another_is_first(*given: Any) -> None:
+        checked(*given)
+        (tmp_path / "model").mkdir()
+        (tmp_path / "model" / "config.json").touch()
+
+    monkeypatch.setattr(convert, "check_checkpoint", another_is_first)
+    with pytest.raises(SettingsError, match=rf"^{tmp_path / 'model'} exists by now"):
+        convert_named(file, tmp_path / "model")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["evo2_7b.pt", "link", "model"]
 
 
 def test_a_configuration_with_faults_lists_them() -> None:

@@ -1,9 +1,11 @@
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
-from raygen.errors import StoppedError
+from raygen.errors import SettingsError, StoppedError
 from raygen.scoring.batches import TokenBudget, next_batch, run_in_batches
+from raygen.scoring.likelihood import load_model
 from tests.builders import bigram_model, random_bases
 
 SEQUENCES = [random_bases(length, length) for length in (1, 2, 7, 30, 31, 400)]
@@ -34,6 +36,49 @@ def test_an_empty_sequence_has_the_log_likelihood_zero():
 def test_lower_case_and_other_letters_are_read_as_the_model_knows_them():
     upper, lower, other = bigram_model().log_likelihoods(["ACNGT", "acngt", "ACRGT"])
     assert upper == lower == other
+
+
+@pytest.mark.parametrize("given", [tuple, iter, np.array, pa.array, lambda found: (one for one in found)])
+def test_sequences_come_in_any_container(given):
+    np.testing.assert_array_equal(
+        bigram_model().log_likelihoods(given(SEQUENCES)), bigram_model().log_likelihoods(SEQUENCES)
+    )
+
+
+def test_sequences_that_can_be_read_once_are_scored_again_in_wider_numbers():
+    model = bigram_model()
+    model.to_rescore = lambda *values: np.array([1, 3])
+    model._in_float32 = bigram_model()
+    expected = bigram_model().log_likelihoods(SEQUENCES)
+    np.testing.assert_array_equal(model.log_likelihoods(iter(SEQUENCES)), expected)
+    assert model.num_rescored == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("ACGT", "a list of sequences, not str"),
+        (b"ACGT", "a list of sequences, not bytes"),
+        ({"ACGT": 1}, "a list of sequences, not dict"),
+        (["ACGT", None], "number 1 is None"),
+        ([5], "number 0 is 5"),
+    ],
+)
+def test_what_are_no_sequences_is_refused(given, said):
+    with pytest.raises(TypeError, match=said):
+        bigram_model().log_likelihoods(given)
+
+
+@pytest.mark.parametrize("name", ["", None, 5])
+def test_a_model_without_a_name_is_not_the_folder_one_is_in(name):
+    with pytest.raises(SettingsError, match="give demo, the folder of a checkpoint or a hub id"):
+        load_model(name)
+
+
+@pytest.mark.parametrize("tokens", [0, -5, "10", 1.5, None, True])
+def test_a_batch_holds_at_least_one_token(tokens):
+    with pytest.raises(SettingsError, match=r"max_batch_tokens is .*; give a whole number of at least 1, or 'auto'"):
+        load_model("demo", max_batch_tokens=tokens)
 
 
 def test_padding_is_not_counted():
