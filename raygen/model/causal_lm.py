@@ -16,7 +16,7 @@ first base, or ``"raygen_tokens": "bytes"`` where tokens are the upper-case lett
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,10 @@ def _dtype(model: Any) -> torch.dtype:
     return model.get_input_embeddings().weight.dtype
 
 
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else repr(error)
+
+
 # Checkpoints --------------------------------------------------------------------------------------------------------
 
 
@@ -157,7 +161,7 @@ def other_facts(folder: Path) -> CheckpointFacts:
         InputError: transformers does not know it, its tokens are not single bases, or files are missing.
     """
     config = _config(folder)
-    tokens = _tokens(folder, config)
+    tokens = _tokens(folder, config, config.vocab_size)
     with torch.device("meta"):
         skeleton = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     headers = read_stored_header(folder)
@@ -243,12 +247,12 @@ class Tokens:
         return table
 
 
-def _tokens(folder: Path, config: Any) -> Tokens:
+def _tokens(folder: Path, config: Any, vocab_size: int) -> Tokens:
     named = getattr(config, "raygen_tokens", None)
     if named == "bytes":
         named = {letter: ord(letter) for letter in LETTERS}
     if named is not None:
-        return _named_tokens(named, folder, config.vocab_size)
+        return _named_tokens(named, folder, vocab_size)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (ValueError, OSError, KeyError, TypeError, AttributeError, ImportError) as error:
@@ -256,7 +260,7 @@ def _tokens(folder: Path, config: Any) -> Tokens:
             f"{folder} has no tokenizer that transformers can load ({str(error).splitlines()[0]}), and its config.json names no "
             "raygen_tokens, such as {'A': 5, 'C': 6, 'G': 7, 'T': 8, 'N': 9}."
         ) from None
-    return _tokens_of(tokenizer, folder)
+    return _tokens_of(tokenizer, folder, vocab_size)
 
 
 def _named_tokens(named: Any, folder: Path, vocab_size: int) -> Tokens:
@@ -276,33 +280,65 @@ def _is_token(token: Any, vocab_size: int) -> bool:
     return type(token) is int and 0 <= token < vocab_size
 
 
-def _tokens_of(tokenizer: Any, folder: Path) -> Tokens:
+def _tokens_of(tokenizer: Any, folder: Path, vocab_size: int) -> Tokens:
     """Each base one token, whatever stands beside it, in upper or in lower case.
 
     Raises:
-        InputError: bases are not single tokens.
+        InputError: bases are not single tokens, or the model does not have these.
     """
-    for case in (str.upper, str.lower):
-        plain = {letter: tokenizer(case(letter), add_special_tokens=False)["input_ids"] for letter in LETTERS}
-        together = tokenizer(case(_TRIAL), add_special_tokens=False)["input_ids"]
-        single = all(len(tokens) == 1 for tokens in plain.values())
-        distinct = len({tuple(plain[letter]) for letter in "ACGT"}) == 4
-        if single and distinct and together == [plain[letter][0] for letter in _TRIAL]:
-            ids = {letter: int(tokens[0]) for letter, tokens in plain.items()}
-            whole = tokenizer(case("A"))["input_ids"]
-            before = whole[: whole.index(ids["A"])]
-            if len(before) > 1:
-                raise InputError(
-                    f"The tokenizer of {folder} puts {len(before)} tokens before a sequence; one can be used."
-                )
-            pad = tokenizer.pad_token_id
-            return Tokens(
-                ids, int(before[0]) if before else None, ids["N"] if pad is None else pad, _longest(tokenizer)
+    upper, lower = (_single_tokens(tokenizer, case) for case in (str.upper, str.lower))
+    ids, case = (lower, str.lower) if isinstance(upper, str) else (upper, str.upper)
+    if isinstance(ids, str):
+        raise InputError(
+            f"The tokens of {folder} are not single bases: {upper}. Models that read several bases at once (k-mers, BPE) cannot be "
+            "scored base by base."
+        )
+    whole = _ids(tokenizer, case("A"), add_special_tokens=True)
+    before = whole[: whole.index(ids["A"])]
+    if len(before) > 1:
+        raise InputError(f"The tokenizer of {folder} puts {len(before)} tokens before a sequence; one can be used.")
+    used = {**ids, **({"the start": before[0]} if before else {})}
+    wrong = [f"{what} the token {token}" for what, token in used.items() if not _is_token(token, vocab_size)]
+    if wrong:
+        raise InputError(f"The tokenizer of {folder} gives {wrong[0]}, but the model's vocab_size is {vocab_size:,}.")
+    pad = tokenizer.pad_token_id
+    pad_id = pad if _is_token(pad, vocab_size) else ids["N"]  # never counted, but looked up
+    return Tokens(ids, before[0] if before else None, pad_id, _longest(tokenizer))
+
+
+def _single_tokens(tokenizer: Any, case: Callable[[str], str]) -> dict[str, int] | str:
+    """The token of each letter in a case; where there is none, why, in words."""
+    plain: dict[str, list[int]] = {}
+    for letter in LETTERS:
+        try:
+            plain[letter] = _ids(tokenizer, case(letter))
+        except Exception as error:  # noqa: BLE001  tokenizers raises no narrower type where it has no unknown token
+            return (
+                f"the tokenizer cannot read {case(letter)} ({_first_line(error)}), so name raygen_tokens in config.json"
             )
-    raise InputError(
-        f"The tokens of {folder} are not single bases: {_TRIAL} is {len(together)} tokens. Models that read several bases at "
-        "once (k-mers, BPE) cannot be scored base by base."
-    )
+    known = "ACGT" if plain["N"] == [tokenizer.unk_token_id] else LETTERS  # unknown ones may be joined
+    text = every_triple(known) + "".join(letter * 20 for letter in known)
+    together = _ids(tokenizer, case(text))
+    if len(together) != len(text) or any(len(tokens) != 1 for tokens in plain.values()):
+        return f"{len(text)} bases are {len(together)} tokens"
+    if len({plain[letter][0] for letter in "ACGT"}) < 4:
+        return "two of them are the same token"
+    if together != [plain[letter][0] for letter in text]:
+        return "the token of a base changes with what stands beside it"
+    return {letter: tokens[0] for letter, tokens in plain.items()}
+
+
+def _ids(tokenizer: Any, text: str, add_special_tokens: bool = False) -> list[int]:
+    return [int(token) for token in tokenizer(text, add_special_tokens=add_special_tokens, verbose=False)["input_ids"]]
+
+
+def every_triple(letters: str) -> str:
+    """Each three letters side by side once: a de Bruijn sequence, by taking the last letter that makes a new three."""
+    text, seen = letters[0] * 2, set()
+    while new := next((text[-2:] + last for last in reversed(letters) if text[-2:] + last not in seen), None):
+        seen.add(new)
+        text += new[-1]
+    return text
 
 
 def _longest(tokenizer: Any) -> int | None:

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, BertConfig
 
 from raygen.errors import InputError, SettingsError
-from raygen.model.causal_lm import CausalLM
+from raygen.model.causal_lm import CausalLM, every_triple
 from raygen.model.loading import describe_network, load_network
 from raygen.model.state import PrefixState
 from raygen.scoring.likelihood import load_model
@@ -20,7 +20,15 @@ from raygen.scoring.scorer import PairScorer
 from raygen.sequence.tokens import encode
 from tests.builders import random_bases
 from tests.model.models import largest_difference
-from tests.model.other_models import TOKENS, write_llama, write_mamba, write_model, write_neox, write_tokenizer
+from tests.model.other_models import (
+    TOKENS,
+    write_bpe_tokenizer,
+    write_llama,
+    write_mamba,
+    write_model,
+    write_neox,
+    write_tokenizer,
+)
 
 VOCABULARY = {"[PAD]": 0, "[UNK]": 1, "<s>": 2, "A": 5, "C": 6, "G": 7, "T": 8, "N": 9}
 
@@ -142,8 +150,51 @@ def test_a_model_that_reads_ahead_is_refused(tmp_path: Path) -> None:
 def test_tokens_of_several_bases_are_refused(tmp_path: Path) -> None:
     folder = write_llama(tmp_path / "model", tokens=None)
     write_tokenizer(folder, VOCABULARY, split=" ")
-    with pytest.raises(InputError, match="are not single bases: GATTACACCGGTTAACGTAGCCAT is 1 tokens"):
+    with pytest.raises(InputError, match="are not single bases: 227 bases are 1 tokens"):
         load_network(folder, device="cpu")
+
+
+def test_every_triple_of_letters_is_tried_once() -> None:
+    text = every_triple("ACGTN")
+    assert len({text[at : at + 3] for at in range(125)}) == 125 == len(text) - 2
+
+
+@pytest.mark.parametrize("merges", [["TG"], ["CT"], ["NN"], ["AC", "ACG"]])
+def test_a_few_joined_bases_are_found(tmp_path: Path, merges: list[str]) -> None:
+    folder = write_llama(tmp_path / "model", tokens=None)
+    write_bpe_tokenizer(folder, {**VOCABULARY, **{merge: 10 + at for at, merge in enumerate(merges)}}, merges)
+    with pytest.raises(InputError, match=r"are not single bases: 227 bases are 2\d\d tokens"):
+        describe_network(folder, device="cpu")
+
+
+def test_a_token_that_the_model_does_not_have_is_named(tmp_path: Path) -> None:
+    folder = write_llama(tmp_path / "model", tokens=None)
+    for vocabulary, bos, what in (
+        ({**VOCABULARY, "T": 12}, None, "T"),
+        ({**VOCABULARY, "<s>": 12}, "<s>", "the start"),
+    ):
+        write_tokenizer(folder, vocabulary, bos)
+        with pytest.raises(InputError, match=f"gives {what} the token 12, but the model's vocab_size is 12"):
+            describe_network(folder, device="cpu")
+
+
+def test_padding_that_the_model_does_not_have_is_replaced(tmp_path: Path) -> None:
+    folder = write_llama(tmp_path / "model", tokens=None)
+    write_tokenizer(folder, {**VOCABULARY, "[PAD]": 12})
+    model = load_model(str(folder), device="cpu")
+    assert model.loaded.pad_id == TOKENS["N"]
+    expected = [by_hand(folder, "ACGTT"), by_hand(folder, "ACGTTACG")]
+    np.testing.assert_allclose(model.log_likelihoods(["ACGTT", "ACGTTACG"]), expected, atol=1e-4)
+
+
+def test_a_tokenizer_that_can_read_no_n_is_named(tmp_path: Path) -> None:
+    folder = write_llama(tmp_path / "model", tokens=None)
+    write_tokenizer(folder, {"[PAD]": 0, "A": 5, "C": 6, "G": 7, "T": 8}, unknown=None)
+    with pytest.raises(InputError, match=r"the tokenizer cannot read N .* name raygen_tokens in config.json"):
+        describe_network(folder, device="cpu")
+
+
+# Other things that are refused
 
 
 @pytest.mark.parametrize(
