@@ -39,6 +39,14 @@ TOLERANCES = {torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.4}
 
 _TRIAL = "GATTACACCGGTTAACGTAGCCAT"
 _PIECES = (7, 17)
+_OF_ITS_OWN = (
+    "conv",
+    "linear_attention",
+    "hybrid",
+    "mamba",
+    "recurrent",
+)  # kinds of layers, as configurations call them
+_FAULTS = (TypeError, ValueError, AttributeError, RuntimeError, IndexError, KeyError, AssertionError)
 _MOST_CONTEXT = 10**8  # tokenizers without a limit say 10^30
 _NOT_HASHED = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures", "use_cache")
 
@@ -56,12 +64,14 @@ class CausalLM(nn.Module):
         """
         super().__init__()
         self.model = model
-        self.config = model.config
+        self.config = model.config.get_text_config()
         self.fork_refusal: str | None = None
         self._bytes_per_token = 0
         with torch.inference_mode(), exact_arithmetic():
             whole = self._refuse_what_is_not_causal(trial_1T.to(self.get_input_embeddings().weight.device))
-            self.fork_refusal = fork_refusal(type(model)) or self._try_pieces(trial_1T.to(whole.device), whole)
+            self.fork_refusal = fork_refusal(type(model), model.config) or self._try_pieces(
+                trial_1T.to(whole.device), whole
+            )
 
     def hidden_states(
         self, tokens_BT: Tensor, state: PrefixState | None = None, return_state: bool = False
@@ -120,10 +130,13 @@ class CausalLM(nn.Module):
         return None
 
 
-def fork_refusal(network: type) -> str | None:
+def fork_refusal(network: type, config: Any) -> str | None:
     """Why a class of models has no keys and values to carry on, in words; None where it may have."""
     if getattr(network, "_is_stateful", False):
         return "it keeps a state of its own instead of keys and values"
+    kinds = set(getattr(config.get_text_config(), "layer_types", None) or ()) & set(_OF_ITS_OWN)
+    if kinds:
+        return f"its layers of the kind {', '.join(sorted(kinds))} keep a state of their own instead of keys and values"
     if "past_key_values" not in inspect.signature(network.forward).parameters:  # type: ignore[attr-defined]
         return "it takes no keys and values from before"
     return None
@@ -158,12 +171,14 @@ def other_facts(folder: Path) -> CheckpointFacts:
     """What is known of a folder with a causal model of transformers.
 
     Raises:
-        InputError: transformers does not know it, its tokens are not single bases, or files are missing.
+        InputError: transformers does not know it, its tokens are not single bases, its positions depend on the length of what
+            is read, or files are missing.
     """
     config = _config(folder)
-    tokens = _tokens(folder, config, config.vocab_size)
-    with torch.device("meta"):
-        skeleton = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    text = _text_config(config, folder)
+    tokens = _tokens(folder, config, text.vocab_size)
+    skeleton = _skeleton(config, folder)
+    context_length = _context_length(config, tokens, skeleton, folder)
     headers = read_stored_header(folder)
     settings = {key: value for key, value in config.to_dict().items() if key not in _NOT_HASHED}
     written = {"config": settings, "tokens": tokens.ids, "bos": tokens.bos_id}
@@ -172,13 +187,13 @@ def other_facts(folder: Path) -> CheckpointFacts:
         bos_id=tokens.bos_id,
         pad_id=tokens.pad_id,
         token_ids=tokens.table(),
-        context_length=_context_length(config, tokens, folder),
-        vocab_size=config.vocab_size,
-        hidden_size=config.hidden_size,
-        num_layers=config.num_hidden_layers,
+        context_length=context_length,
+        vocab_size=text.vocab_size,
+        hidden_size=text.hidden_size,
+        num_layers=text.num_hidden_layers,
         num_parameters=sum(parameter.numel() for parameter in skeleton.parameters()),
         filter_storage=CausalLM.filter_storage,
-        fork_refusal=fork_refusal(type(skeleton)),
+        fork_refusal=fork_refusal(type(skeleton), config),
         load=lambda dtype, placement: _load(folder, dtype, placement, tokens),
     )
 
@@ -204,6 +219,26 @@ def _config(folder: Path) -> Any:
     return config
 
 
+def _text_config(config: Any, folder: Path) -> Any:
+    """The configuration of the part that reads text: the whole one for most models."""
+    try:
+        text = config.get_text_config()
+    except ValueError as error:  # several
+        raise InputError(f"{folder}: the model cannot be scored: {_first_line(error)}") from None
+    missing = [key for key in ("vocab_size", "hidden_size", "num_hidden_layers") if not hasattr(text, key)]
+    if missing:
+        raise InputError(f"{folder}: config.json does not say {', '.join(missing)}, so the model cannot be scored.")
+    return text
+
+
+def _skeleton(config: Any, folder: Path) -> Any:
+    try:
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    except (*_FAULTS, ImportError) as error:
+        raise InputError(f"{folder}: transformers cannot build the model: {_first_line(error)}") from None
+
+
 def _load(folder: Path, dtype: torch.dtype, placement: DeviceMap, tokens: Tokens) -> CausalLM:
     model, report = AutoModelForCausalLM.from_pretrained(
         folder,
@@ -218,13 +253,37 @@ def _load(folder: Path, dtype: torch.dtype, placement: DeviceMap, tokens: Tokens
     return CausalLM(model.eval().requires_grad_(False), torch.from_numpy(ids)[None]).eval()
 
 
-def _context_length(config: Any, tokens: Tokens, folder: Path) -> int:
-    length = getattr(config, "max_position_embeddings", None) or tokens.longest
+def _context_length(config: Any, tokens: Tokens, skeleton: Any, folder: Path) -> int:
+    """Tokens that can be read: fewer than config.json says where the first positions are never used, as in RoBERTa."""
+    said = (getattr(one, "max_position_embeddings", None) for one in (config.get_text_config(), config))
+    length = next(filter(None, said), tokens.longest)
     if not isinstance(length, int) or not 0 < length < _MOST_CONTEXT:
         raise InputError(
             f"{folder} does not say how many tokens the model reads: put max_position_embeddings into its config.json."
         )
+    tables = [table for name, table in skeleton.named_modules() if "position" in name and type(table) is nn.Embedding]
+    usable = [table.num_embeddings - table.padding_idx - 1 for table in tables if table.padding_idx is not None]
+    length = min([length, *usable])
+    if length < len(_TRIAL):
+        raise InputError(f"{folder} reads {length} tokens at once, too few to be tried: {len(_TRIAL)} are needed.")
+    _refuse_positions_that_depend_on_length(config.get_text_config(), length, folder)
     return length
+
+
+def _refuse_positions_that_depend_on_length(config: Any, context_length: int, folder: Path) -> None:
+    """LongRoPE takes other frequencies for all positions of a call when one of them is past the original length."""
+    rotary = getattr(config, "rope_parameters", None) or {}
+    for one in (rotary, *rotary.values()):
+        if not isinstance(one, Mapping) or one.get("rope_type", one.get("type")) != "longrope":
+            continue
+        original = one.get("original_max_position_embeddings") or getattr(
+            config, "original_max_position_embeddings", None
+        )
+        if original and original < context_length:
+            raise InputError(
+                f"{folder} cannot be scored: its rotary positions (longrope) are others for all tokens of a batch once one is past "
+                f"{original:,}, so a score would depend on what else is in its batch."
+            )
 
 
 # Tokens -------------------------------------------------------------------------------------------------------------

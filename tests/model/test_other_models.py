@@ -23,10 +23,13 @@ from tests.model.models import largest_difference
 from tests.model.other_models import (
     TOKENS,
     write_bpe_tokenizer,
+    write_gemma3,
+    write_lfm2,
     write_llama,
     write_mamba,
     write_model,
     write_neox,
+    write_roberta,
     write_tokenizer,
 )
 
@@ -192,6 +195,68 @@ def test_a_tokenizer_that_can_read_no_n_is_named(tmp_path: Path) -> None:
     write_tokenizer(folder, {"[PAD]": 0, "A": 5, "C": 6, "G": 7, "T": 8}, unknown=None)
     with pytest.raises(InputError, match=r"the tokenizer cannot read N .* name raygen_tokens in config.json"):
         describe_network(folder, device="cpu")
+
+
+# What a batch or a length changes
+
+
+LONGROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 10000.0,
+    "factor": 4.0,
+    "short_factor": [1.0] * 4,
+    "long_factor": [4.0] * 4,
+}
+
+
+def test_positions_that_depend_on_batch_mates_are_refused(tmp_path: Path) -> None:
+    changed = {**LONGROPE, "original_max_position_embeddings": 128}
+    folder = write_llama(tmp_path / "model", rope_parameters=changed)
+    with pytest.raises(InputError, match=r"longrope.* once one is past 128, so a score would depend on what else"):
+        describe_network(folder, device="cpu")
+
+
+def test_the_same_positions_are_scored_where_the_context_is_the_original_one(tmp_path: Path) -> None:
+    same = {**LONGROPE, "original_max_position_embeddings": 1200}
+    folder = write_llama(tmp_path / "model", rope_parameters=same)
+    assert load_network(folder, device="cpu").network.fork_refusal is None
+
+
+@pytest.mark.parametrize("pad_id", [0, 9])
+def test_a_sequence_as_long_as_the_context_can_be_read(tmp_path: Path, pad_id: int) -> None:
+    folder = write_roberta(tmp_path / "model", pad_token_id=pad_id)
+    assert describe_network(folder, device="cpu").context_length == 100 - pad_id - 1
+    model = load_model(str(write_roberta(tmp_path / "bos", {**TOKENS, "bos": 2}, pad_token_id=pad_id)), device="cpu")
+    sequence = random_bases(model.context_length)
+    (whole,) = model.log_likelihoods([sequence])
+    assert whole < by_hand(tmp_path / "bos", sequence[:-1], bos=2) + 1e-3
+
+
+def test_a_context_too_short_to_be_tried_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="reads 16 tokens at once, too few to be tried: 24 are needed"):
+        load_network(write_llama(tmp_path / "model", max_position_embeddings=16), device="cpu")
+    assert load_network(write_llama(tmp_path / "b", max_position_embeddings=24), device="cpu").context_length == 24
+
+
+def test_layers_with_a_state_of_their_own_are_told_without_the_weights(tmp_path: Path) -> None:
+    folder = write_lfm2(tmp_path / "model")
+    refusal = "its layers of the kind conv keep a state of their own instead of keys and values"
+    assert describe_network(folder, device="cpu").fork_refusal == refusal
+    assert load_network(folder, device="cpu").network.fork_refusal == refusal
+
+
+def test_a_configuration_inside_another_is_read(tmp_path: Path) -> None:
+    folder = write_gemma3(tmp_path / "model")
+    described = describe_network(folder, device="cpu")
+    assert (described.vocab_size, described.hidden_size, described.num_layers, described.context_length) == (
+        12,
+        32,
+        2,
+        300,
+    )
+    sequence = random_bases(200)
+    model = load_model(str(folder), device="cpu")
+    np.testing.assert_allclose(model.log_likelihoods([sequence]), [by_hand(folder, sequence)], atol=1e-3)
 
 
 # Other things that are refused
