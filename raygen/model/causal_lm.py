@@ -3,8 +3,9 @@
 In: a folder with config.json, safetensors and a tokenizer. Out: a network that ``pair`` can score with, and ``fork`` too where the
 library keeps keys and values (its ``Cache``), which are then the state.
 
-What a model must be is tried when it is loaded, on two dozen bases: its outputs are logits; none changes when a later token
-changes; and, for ``fork``, a sequence in pieces gives the numbers of the sequence at once. Outputs are the logits themselves,
+What a model must be is tried when it is loaded, on up to 600 bases: its outputs are logits; none changes when a later token
+changes, when the sequence is read again, shorter or beside another, or is padded; and, for ``fork``, a sequence in pieces gives
+the numbers of the sequence at once. What half precision cannot hold is judged in no way. Outputs are the logits themselves,
 made in the model's own way and type (some scale or cap them after the last matrix), since a vocabulary of bases is smaller than a
 hidden state. Code from a hub is never run.
 
@@ -31,14 +32,16 @@ from raygen.errors import InputError
 from raygen.model.arithmetic import exact_arithmetic
 from raygen.model.checkpoint import SINGLE_FILE, hash_with, read_settings, read_stored_header
 from raygen.model.network import CheckpointFacts, DeviceMap, check_rows, refuse_misfit
+from raygen.model.precision import DoesNotFit
 from raygen.model.state import AttentionState, PrefixState
 
 LETTERS = "ACGTN"
 TOLERANCES = {torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.4}
 """Of logits, by dtype: how far a sequence in pieces may be from the sequence at once."""
 
-_TRIAL = "GATTACACCGGTTAACGTAGCCAT"
-_PIECES = (7, 17)
+_TRIAL = "GATTACANNCGGTTAACGTAGCCA"  # and every triple after it, again and again
+_LONGEST_TRIAL = 600
+_TOKENS_AVERAGED = 8
 _OF_ITS_OWN = (
     "conv",
     "linear_attention",
@@ -56,22 +59,25 @@ class CausalLM(nn.Module):
 
     filter_storage = "none"
 
-    def __init__(self, model: Any, trial_1T: Tensor) -> None:
+    def __init__(self, model: Any, trial_1T: Tensor, pad_id: int) -> None:
         """``trial_1T``: a short sequence of its tokens, at least 24.
 
         Raises:
-            InputError: it gives no logits, or reads ahead.
+            DoesNotFit: its answers are not finite in the dtype of its weights.
+            InputError: it gives no logits, reads ahead, or an answer depends on chance, length, padding or batch mates.
         """
         super().__init__()
         self.model = model
         self.config = model.config.get_text_config()
         self.fork_refusal: str | None = None
         self._bytes_per_token = 0
+        trial_1T = trial_1T.to(self.get_input_embeddings().weight.device)
         with torch.inference_mode(), exact_arithmetic():
-            whole = self._refuse_what_is_not_causal(trial_1T.to(self.get_input_embeddings().weight.device))
-            self.fork_refusal = fork_refusal(type(model), model.config) or self._try_pieces(
-                trial_1T.to(whole.device), whole
-            )
+            whole = self._try_whole(trial_1T)
+            self._refuse_chance(trial_1T, whole)
+            self._refuse_what_reads_ahead(trial_1T, whole)
+            self._refuse_batch_mates(trial_1T, whole, pad_id)
+            self.fork_refusal = fork_refusal(type(model), model.config) or self._try_pieces(trial_1T, whole)
 
     def hidden_states(
         self, tokens_BT: Tensor, state: PrefixState | None = None, return_state: bool = False
@@ -97,37 +103,100 @@ class CausalLM(nn.Module):
     def get_input_embeddings(self) -> Any:
         return self.model.get_input_embeddings()
 
-    def _refuse_what_is_not_causal(self, trial_1T: Tensor) -> Tensor:
-        name = type(self.model).__name__
-        whole = self.hidden_states(trial_1T)[0]
+    def _try_whole(self, trial_1T: Tensor) -> Tensor:
+        try:
+            whole = self.hidden_states(trial_1T)[0]
+        except torch.OutOfMemoryError:
+            raise
+        except _FAULTS as error:
+            raise InputError(f"{self._name} cannot read {trial_1T.shape[1]} bases: {_first_line(error)}") from None
         if whole.shape[:2] != trial_1T.shape:
-            raise InputError(f"{name} gives outputs of the shape {tuple(whole.shape)} for {trial_1T.shape[1]} tokens.")
-        changed_1T = trial_1T.clone()
-        changed_1T[0, -1] = trial_1T[0, 0]
-        assert changed_1T[0, -1] != trial_1T[0, -1]
-        ahead = (self.hidden_states(changed_1T)[0] - whole)[:, :-1].abs().max()
-        if not ahead <= TOLERANCES[_dtype(self.model)]:
             raise InputError(
-                f"{name} reads ahead: its answers change by {float(ahead):.3g} when a later token does. Only causal models, "
+                f"{self._name} gives outputs of the shape {tuple(whole.shape)} for {trial_1T.shape[1]} tokens."
+            )
+        return self._finite(whole, trial_1T)
+
+    def _refuse_chance(self, trial_1T: Tensor, whole: Tensor) -> None:
+        again = self._finite(self.hidden_states(trial_1T)[0], trial_1T)
+        apart = float(_differences(again, whole).max())
+        if apart > TOLERANCES[_dtype(self.model)]:
+            raise InputError(
+                f"{self._name} cannot be scored: its answers change by {apart:.3g} when it reads the same tokens again. It draws at "
+                "random, as models with hashed attention do."
+            )
+
+    def _refuse_what_reads_ahead(self, trial_1T: Tensor, whole: Tensor) -> None:
+        changed_1T = trial_1T.clone()
+        changed_1T[0, -1] = trial_1T[trial_1T != trial_1T[0, -1]][0]
+        changed = self._finite(self.hidden_states(changed_1T)[0], trial_1T)
+        ahead = float(_differences(changed[:, :-1], whole[:, :-1]).max())
+        if ahead > TOLERANCES[_dtype(self.model)]:
+            raise InputError(
+                f"{self._name} reads ahead: its answers change by {ahead:.3g} when a later token does. Only causal models, "
                 "which read from left to right, can be scored."
             )
-        return whole
+
+    def _refuse_batch_mates(self, trial_1T: Tensor, whole: Tensor, pad_id: int) -> None:
+        """A part of the trial, an odd number of tokens, read alone, and padded beside the whole."""
+        part = trial_1T.shape[1] * 2 // 3 | 1
+        padded_1T = trial_1T.clone()
+        padded_1T[0, part:] = pad_id
+        try:
+            alone = self.hidden_states(trial_1T[:, :part])[0]
+            beside, padded = self.hidden_states(torch.cat([trial_1T, padded_1T]))[0].split(1)
+        except torch.OutOfMemoryError:
+            raise
+        except _FAULTS as error:
+            raise InputError(
+                f"{self._name} cannot read {part} bases, or two sequences at once: {_first_line(error)}"
+            ) from None
+        for answers in (alone, padded[:, :part], beside):
+            apart = _apart(self._finite(answers, trial_1T), whole[:, : answers.shape[1]], _dtype(self.model))
+            if apart > TOLERANCES[_dtype(self.model)]:
+                raise InputError(
+                    f"{self._name} cannot be scored: its answers change by {apart:.3g} with the number of tokens, the padding or the "
+                    "sequences beside, so a score would depend on what else is in its batch."
+                )
 
     def _try_pieces(self, trial_1T: Tensor, whole: Tensor) -> str | None:
         """Why a sequence in pieces is not the sequence at once, in words; None where it is."""
-        pieces, state = [], None
+        pieces, state, length = [], None, trial_1T.shape[1]
+        lengths = (length // 8, length // 4, 1, length - length // 8 - length // 4 - 1)
         try:
-            for piece in trial_1T.split(_PIECES, dim=1):
+            for piece in trial_1T.split(lengths, dim=1):
                 logits, state = self.hidden_states(piece, state, return_state=True)
                 pieces.append(logits)
-        except (TypeError, ValueError, AttributeError, RuntimeError, IndexError) as error:
-            return f"its keys and values cannot be carried on ({str(error).splitlines()[0] if str(error) else error!r})"
-        difference = float((torch.cat(pieces, dim=1) - whole).abs().max())
-        if not difference <= TOLERANCES[_dtype(self.model)]:
+        except torch.OutOfMemoryError:
+            raise
+        except _FAULTS as error:
+            return f"its keys and values cannot be carried on ({_first_line(error)})"
+        logits = torch.cat(pieces, dim=1)
+        if _dtype(self.model) == torch.float16:  # the only type in which these may overflow where the whole did not
+            self._finite(logits, trial_1T)
+        if not logits.isfinite().all() and whole.isfinite().all():
+            return "read in pieces it gives values that are not finite"
+        difference = _apart(logits, whole, _dtype(self.model))
+        if difference > TOLERANCES[_dtype(self.model)]:
             return f"read in pieces its logits differ by {difference:.3g} from those of the whole sequence"
         assert state is not None
         self._bytes_per_token = state.num_bytes // state.num_tokens
         return None
+
+    def _finite(self, logits: Tensor, trial_1T: Tensor) -> Tensor:
+        """The logits, which give each base a probability that is a number."""
+        if torch.log_softmax(logits, dim=-1)[..., trial_1T.unique()].isfinite().all():
+            return logits
+        dtype = str(_dtype(self.model)).removeprefix("torch.")
+        if dtype == "float32":
+            raise DoesNotFit(f"{self._name} gives values that are not finite. Its weights may be damaged.")
+        raise DoesNotFit(
+            f"{self._name} gives values that are not finite in {dtype}: its activations do not fit {dtype}. Set model.dtype: "
+            f"{'bfloat16 or float32' if dtype == 'float16' else 'float32'}."
+        )
+
+    @property
+    def _name(self) -> str:
+        return type(self.model).__name__
 
 
 def fork_refusal(network: type, config: Any) -> str | None:
@@ -140,6 +209,19 @@ def fork_refusal(network: type, config: Any) -> str | None:
     if "past_key_values" not in inspect.signature(network.forward).parameters:  # type: ignore[attr-defined]
         return "it takes no keys and values from before"
     return None
+
+
+def _differences(one: Tensor, other: Tensor) -> Tensor:
+    """Absolute; 0 where both are the same infinity, as of tokens that a model never gives."""
+    return torch.where(one == other, 0.0, (one - other).abs())
+
+
+def _apart(one_1TV: Tensor, other_1TV: Tensor, dtype: torch.dtype) -> float:
+    """The largest difference; in half precision, where single values stray, the largest RMS over a few tokens."""
+    differences_TV = _differences(one_1TV, other_1TV)[0]
+    if dtype == torch.float32:
+        return float(differences_TV.max())
+    return max(float(some.square().mean().sqrt()) for some in differences_TV.split(_TOKENS_AVERAGED))
 
 
 def _keys_and_values(state: PrefixState) -> list[tuple[Tensor, Tensor]]:
@@ -194,7 +276,7 @@ def other_facts(folder: Path) -> CheckpointFacts:
         num_parameters=sum(parameter.numel() for parameter in skeleton.parameters()),
         filter_storage=CausalLM.filter_storage,
         fork_refusal=fork_refusal(type(skeleton), config),
-        load=lambda dtype, placement: _load(folder, dtype, placement, tokens),
+        load=lambda dtype, placement: _load(folder, dtype, placement, tokens, context_length),
     )
 
 
@@ -239,7 +321,7 @@ def _skeleton(config: Any, folder: Path) -> Any:
         raise InputError(f"{folder}: transformers cannot build the model: {_first_line(error)}") from None
 
 
-def _load(folder: Path, dtype: torch.dtype, placement: DeviceMap, tokens: Tokens) -> CausalLM:
+def _load(folder: Path, dtype: torch.dtype, placement: DeviceMap, tokens: Tokens, context_length: int) -> CausalLM:
     model, report = AutoModelForCausalLM.from_pretrained(
         folder,
         dtype=dtype,
@@ -249,8 +331,9 @@ def _load(folder: Path, dtype: torch.dtype, placement: DeviceMap, tokens: Tokens
         output_loading_info=True,
     )
     refuse_misfit(folder, report)
-    ids = tokens.table()[np.frombuffer(_TRIAL.encode(), np.uint8)]
-    return CausalLM(model.eval().requires_grad_(False), torch.from_numpy(ids)[None]).eval()
+    trial = (_TRIAL + every_triple(LETTERS) * 5)[: min(context_length, _LONGEST_TRIAL)]
+    ids = tokens.table()[np.frombuffer(trial.encode(), np.uint8)]
+    return CausalLM(model.eval().requires_grad_(False), torch.from_numpy(ids)[None], tokens.pad_id).eval()
 
 
 def _context_length(config: Any, tokens: Tokens, skeleton: Any, folder: Path) -> int:

@@ -22,6 +22,7 @@ from tests.builders import random_bases
 from tests.model.models import largest_difference
 from tests.model.other_models import (
     TOKENS,
+    overflow_float16,
     write_bpe_tokenizer,
     write_gemma3,
     write_lfm2,
@@ -29,6 +30,7 @@ from tests.model.other_models import (
     write_mamba,
     write_model,
     write_neox,
+    write_reformer,
     write_roberta,
     write_tokenizer,
 )
@@ -222,6 +224,27 @@ def test_the_same_positions_are_scored_where_the_context_is_the_original_one(tmp
     assert load_network(folder, device="cpu").network.fork_refusal is None
 
 
+def test_positions_that_depend_on_length_are_found_when_they_are_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raygen.model.causal_lm._refuse_positions_that_depend_on_length", lambda *_: None)
+    folder = write_llama(tmp_path / "model", rope_parameters={**LONGROPE, "original_max_position_embeddings": 500})
+    with pytest.raises(InputError, match="with the number of tokens, the padding or the sequences beside"):
+        load_network(folder, device="cpu")
+
+
+def test_a_model_that_draws_at_random_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"when it reads the same tokens again. It draws at random"):
+        load_network(write_reformer(tmp_path / "model"), device="cpu")
+
+
+def test_positions_that_skip_padding_are_not_carried_on(tmp_path: Path) -> None:
+    folder = write_roberta(tmp_path / "skips_n", pad_token_id=TOKENS["N"])
+    assert "read in pieces its logits differ by" in str(load_network(folder, device="cpu").network.fork_refusal)
+    folder = write_roberta(tmp_path / "skips_other", pad_token_id=0)
+    assert load_network(folder, device="cpu").network.fork_refusal is None
+
+
 @pytest.mark.parametrize("pad_id", [0, 9])
 def test_a_sequence_as_long_as_the_context_can_be_read(tmp_path: Path, pad_id: int) -> None:
     folder = write_roberta(tmp_path / "model", pad_token_id=pad_id)
@@ -257,6 +280,24 @@ def test_a_configuration_inside_another_is_read(tmp_path: Path) -> None:
     sequence = random_bases(200)
     model = load_model(str(folder), device="cpu")
     np.testing.assert_allclose(model.log_likelihoods([sequence]), [by_hand(folder, sequence)], atol=1e-3)
+
+
+# What half precision cannot hold
+
+
+def test_overflow_is_not_taken_for_reading_ahead(tmp_path: Path) -> None:
+    folder = write_llama(tmp_path / "model")
+    overflow_float16(folder)
+    with pytest.raises(InputError, match=r"do not fit float16. Set model.dtype: bfloat16 or float32"):
+        load_network(folder, device="cpu", dtype="float16")
+    assert load_network(folder, device="cpu", dtype="bfloat16").network.fork_refusal is None
+
+
+def test_a_model_that_is_not_finite_in_any_precision_is_named(tmp_path: Path) -> None:
+    folder = write_llama(tmp_path / "model")
+    overflow_float16(folder, 1e30)
+    with pytest.raises(InputError, match=r"gives values that are not finite. Its weights may be damaged"):
+        load_network(folder, device="cpu")
 
 
 # Other things that are refused
