@@ -3,8 +3,9 @@
 In: a folder with config.json, safetensors and a tokenizer. Out: a network that ``pair`` can score with, and ``fork`` too where the
 library keeps keys and values (its ``Cache``), which are then the state.
 
-What a model must be is tried when it is loaded, on two dozen bases: its outputs are logits; none changes when a later token
-changes; and, for ``fork``, a sequence in pieces gives the numbers of the sequence at once. Outputs are the logits themselves,
+What a model must be is tried when it is loaded, on up to 600 bases: its outputs are logits; none changes when a later token
+changes, when the sequence is read again, shorter or beside another, or is padded; and, for ``fork``, a sequence in pieces gives
+the numbers of the sequence at once. What half precision cannot hold is judged in no way. Outputs are the logits themselves,
 made in the model's own way and type (some scale or cap them after the last matrix), since a vocabulary of bases is smaller than a
 hidden state. Code from a hub is never run.
 
@@ -16,7 +17,7 @@ first base, or ``"raygen_tokens": "bytes"`` where tokens are the upper-case lett
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,14 +32,24 @@ from raygen.errors import InputError
 from raygen.model.arithmetic import exact_arithmetic
 from raygen.model.checkpoint import SINGLE_FILE, hash_with, read_settings, read_stored_header
 from raygen.model.network import CheckpointFacts, DeviceMap, check_rows, refuse_misfit
+from raygen.model.precision import DoesNotFit
 from raygen.model.state import AttentionState, PrefixState
 
 LETTERS = "ACGTN"
 TOLERANCES = {torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.4}
 """Of logits, by dtype: how far a sequence in pieces may be from the sequence at once."""
 
-_TRIAL = "GATTACACCGGTTAACGTAGCCAT"
-_PIECES = (7, 17)
+_TRIAL = "GATTACANNCGGTTAACGTAGCCA"  # and every triple after it, again and again
+_LONGEST_TRIAL = 600
+_TOKENS_AVERAGED = 8
+_OF_ITS_OWN = (
+    "conv",
+    "linear_attention",
+    "hybrid",
+    "mamba",
+    "recurrent",
+)  # kinds of layers, as configurations call them
+_FAULTS = (TypeError, ValueError, AttributeError, RuntimeError, IndexError, KeyError, AssertionError)
 _MOST_CONTEXT = 10**8  # tokenizers without a limit say 10^30
 _NOT_HASHED = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures", "use_cache")
 
@@ -48,20 +59,25 @@ class CausalLM(nn.Module):
 
     filter_storage = "none"
 
-    def __init__(self, model: Any, trial_1T: Tensor) -> None:
+    def __init__(self, model: Any, trial_1T: Tensor, pad_id: int) -> None:
         """``trial_1T``: a short sequence of its tokens, at least 24.
 
         Raises:
-            InputError: it gives no logits, or reads ahead.
+            DoesNotFit: its answers are not finite in the dtype of its weights.
+            InputError: it gives no logits, reads ahead, or an answer depends on chance, length, padding or batch mates.
         """
         super().__init__()
         self.model = model
-        self.config = model.config
+        self.config = model.config.get_text_config()
         self.fork_refusal: str | None = None
         self._bytes_per_token = 0
+        trial_1T = trial_1T.to(self.get_input_embeddings().weight.device)
         with torch.inference_mode(), exact_arithmetic():
-            whole = self._refuse_what_is_not_causal(trial_1T.to(self.get_input_embeddings().weight.device))
-            self.fork_refusal = fork_refusal(type(model)) or self._try_pieces(trial_1T.to(whole.device), whole)
+            whole = self._try_whole(trial_1T)
+            self._refuse_chance(trial_1T, whole)
+            self._refuse_what_reads_ahead(trial_1T, whole)
+            self._refuse_batch_mates(trial_1T, whole, pad_id)
+            self.fork_refusal = fork_refusal(type(model), model.config) or self._try_pieces(trial_1T, whole)
 
     def hidden_states(
         self, tokens_BT: Tensor, state: PrefixState | None = None, return_state: bool = False
@@ -87,46 +103,125 @@ class CausalLM(nn.Module):
     def get_input_embeddings(self) -> Any:
         return self.model.get_input_embeddings()
 
-    def _refuse_what_is_not_causal(self, trial_1T: Tensor) -> Tensor:
-        name = type(self.model).__name__
-        whole = self.hidden_states(trial_1T)[0]
+    def _try_whole(self, trial_1T: Tensor) -> Tensor:
+        try:
+            whole = self.hidden_states(trial_1T)[0]
+        except torch.OutOfMemoryError:
+            raise
+        except _FAULTS as error:
+            raise InputError(f"{self._name} cannot read {trial_1T.shape[1]} bases: {_first_line(error)}") from None
         if whole.shape[:2] != trial_1T.shape:
-            raise InputError(f"{name} gives outputs of the shape {tuple(whole.shape)} for {trial_1T.shape[1]} tokens.")
-        changed_1T = trial_1T.clone()
-        changed_1T[0, -1] = trial_1T[0, 0]
-        assert changed_1T[0, -1] != trial_1T[0, -1]
-        ahead = (self.hidden_states(changed_1T)[0] - whole)[:, :-1].abs().max()
-        if not ahead <= TOLERANCES[_dtype(self.model)]:
             raise InputError(
-                f"{name} reads ahead: its answers change by {float(ahead):.3g} when a later token does. Only causal models, "
+                f"{self._name} gives outputs of the shape {tuple(whole.shape)} for {trial_1T.shape[1]} tokens."
+            )
+        return self._finite(whole, trial_1T)
+
+    def _refuse_chance(self, trial_1T: Tensor, whole: Tensor) -> None:
+        again = self._finite(self.hidden_states(trial_1T)[0], trial_1T)
+        apart = float(_differences(again, whole).max())
+        if apart > TOLERANCES[_dtype(self.model)]:
+            raise InputError(
+                f"{self._name} cannot be scored: its answers change by {apart:.3g} when it reads the same tokens again. It draws at "
+                "random, as models with hashed attention do."
+            )
+
+    def _refuse_what_reads_ahead(self, trial_1T: Tensor, whole: Tensor) -> None:
+        changed_1T = trial_1T.clone()
+        changed_1T[0, -1] = trial_1T[trial_1T != trial_1T[0, -1]][0]
+        changed = self._finite(self.hidden_states(changed_1T)[0], trial_1T)
+        ahead = float(_differences(changed[:, :-1], whole[:, :-1]).max())
+        if ahead > TOLERANCES[_dtype(self.model)]:
+            raise InputError(
+                f"{self._name} reads ahead: its answers change by {ahead:.3g} when a later token does. Only causal models, "
                 "which read from left to right, can be scored."
             )
-        return whole
+
+    def _refuse_batch_mates(self, trial_1T: Tensor, whole: Tensor, pad_id: int) -> None:
+        """A part of the trial, an odd number of tokens, read alone, and padded beside the whole."""
+        part = trial_1T.shape[1] * 2 // 3 | 1
+        padded_1T = trial_1T.clone()
+        padded_1T[0, part:] = pad_id
+        try:
+            alone = self.hidden_states(trial_1T[:, :part])[0]
+            beside, padded = self.hidden_states(torch.cat([trial_1T, padded_1T]))[0].split(1)
+        except torch.OutOfMemoryError:
+            raise
+        except _FAULTS as error:
+            raise InputError(
+                f"{self._name} cannot read {part} bases, or two sequences at once: {_first_line(error)}"
+            ) from None
+        for answers in (alone, padded[:, :part], beside):
+            apart = _apart(self._finite(answers, trial_1T), whole[:, : answers.shape[1]], _dtype(self.model))
+            if apart > TOLERANCES[_dtype(self.model)]:
+                raise InputError(
+                    f"{self._name} cannot be scored: its answers change by {apart:.3g} with the number of tokens, the padding or the "
+                    "sequences beside, so a score would depend on what else is in its batch."
+                )
 
     def _try_pieces(self, trial_1T: Tensor, whole: Tensor) -> str | None:
         """Why a sequence in pieces is not the sequence at once, in words; None where it is."""
-        pieces, state = [], None
+        pieces, state, length = [], None, trial_1T.shape[1]
+        lengths = (length // 8, length // 4, 1, length - length // 8 - length // 4 - 1)
         try:
-            for piece in trial_1T.split(_PIECES, dim=1):
+            for piece in trial_1T.split(lengths, dim=1):
                 logits, state = self.hidden_states(piece, state, return_state=True)
                 pieces.append(logits)
-        except (TypeError, ValueError, AttributeError, RuntimeError, IndexError) as error:
-            return f"its keys and values cannot be carried on ({str(error).splitlines()[0] if str(error) else error!r})"
-        difference = float((torch.cat(pieces, dim=1) - whole).abs().max())
-        if not difference <= TOLERANCES[_dtype(self.model)]:
+        except torch.OutOfMemoryError:
+            raise
+        except _FAULTS as error:
+            return f"its keys and values cannot be carried on ({_first_line(error)})"
+        logits = torch.cat(pieces, dim=1)
+        if _dtype(self.model) == torch.float16:  # the only type in which these may overflow where the whole did not
+            self._finite(logits, trial_1T)
+        if not logits.isfinite().all() and whole.isfinite().all():
+            return "read in pieces it gives values that are not finite"
+        difference = _apart(logits, whole, _dtype(self.model))
+        if difference > TOLERANCES[_dtype(self.model)]:
             return f"read in pieces its logits differ by {difference:.3g} from those of the whole sequence"
         assert state is not None
         self._bytes_per_token = state.num_bytes // state.num_tokens
         return None
 
+    def _finite(self, logits: Tensor, trial_1T: Tensor) -> Tensor:
+        """The logits, which give each base a probability that is a number."""
+        if torch.log_softmax(logits, dim=-1)[..., trial_1T.unique()].isfinite().all():
+            return logits
+        dtype = str(_dtype(self.model)).removeprefix("torch.")
+        if dtype == "float32":
+            raise DoesNotFit(f"{self._name} gives values that are not finite. Its weights may be damaged.")
+        raise DoesNotFit(
+            f"{self._name} gives values that are not finite in {dtype}: its activations do not fit {dtype}. Set model.dtype: "
+            f"{'bfloat16 or float32' if dtype == 'float16' else 'float32'}."
+        )
 
-def fork_refusal(network: type) -> str | None:
+    @property
+    def _name(self) -> str:
+        return type(self.model).__name__
+
+
+def fork_refusal(network: type, config: Any) -> str | None:
     """Why a class of models has no keys and values to carry on, in words; None where it may have."""
     if getattr(network, "_is_stateful", False):
         return "it keeps a state of its own instead of keys and values"
+    kinds = set(getattr(config.get_text_config(), "layer_types", None) or ()) & set(_OF_ITS_OWN)
+    if kinds:
+        return f"its layers of the kind {', '.join(sorted(kinds))} keep a state of their own instead of keys and values"
     if "past_key_values" not in inspect.signature(network.forward).parameters:  # type: ignore[attr-defined]
         return "it takes no keys and values from before"
     return None
+
+
+def _differences(one: Tensor, other: Tensor) -> Tensor:
+    """Absolute; 0 where both are the same infinity, as of tokens that a model never gives."""
+    return torch.where(one == other, 0.0, (one - other).abs())
+
+
+def _apart(one_1TV: Tensor, other_1TV: Tensor, dtype: torch.dtype) -> float:
+    """The largest difference; in half precision, where single values stray, the largest RMS over a few tokens."""
+    differences_TV = _differences(one_1TV, other_1TV)[0]
+    if dtype == torch.float32:
+        return float(differences_TV.max())
+    return max(float(some.square().mean().sqrt()) for some in differences_TV.split(_TOKENS_AVERAGED))
 
 
 def _keys_and_values(state: PrefixState) -> list[tuple[Tensor, Tensor]]:
@@ -147,6 +242,10 @@ def _dtype(model: Any) -> torch.dtype:
     return model.get_input_embeddings().weight.dtype
 
 
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else repr(error)
+
+
 # Checkpoints --------------------------------------------------------------------------------------------------------
 
 
@@ -154,12 +253,14 @@ def other_facts(folder: Path) -> CheckpointFacts:
     """What is known of a folder with a causal model of transformers.
 
     Raises:
-        InputError: transformers does not know it, its tokens are not single bases, or files are missing.
+        InputError: transformers does not know it, its tokens are not single bases, its positions depend on the length of what
+            is read, or files are missing.
     """
     config = _config(folder)
-    tokens = _tokens(folder, config)
-    with torch.device("meta"):
-        skeleton = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    text = _text_config(config, folder)
+    tokens = _tokens(folder, config, text.vocab_size)
+    skeleton = _skeleton(config, folder)
+    context_length = _context_length(config, tokens, skeleton, folder)
     headers = read_stored_header(folder)
     settings = {key: value for key, value in config.to_dict().items() if key not in _NOT_HASHED}
     written = {"config": settings, "tokens": tokens.ids, "bos": tokens.bos_id}
@@ -168,14 +269,14 @@ def other_facts(folder: Path) -> CheckpointFacts:
         bos_id=tokens.bos_id,
         pad_id=tokens.pad_id,
         token_ids=tokens.table(),
-        context_length=_context_length(config, tokens, folder),
-        vocab_size=config.vocab_size,
-        hidden_size=config.hidden_size,
-        num_layers=config.num_hidden_layers,
+        context_length=context_length,
+        vocab_size=text.vocab_size,
+        hidden_size=text.hidden_size,
+        num_layers=text.num_hidden_layers,
         num_parameters=sum(parameter.numel() for parameter in skeleton.parameters()),
         filter_storage=CausalLM.filter_storage,
-        fork_refusal=fork_refusal(type(skeleton)),
-        load=lambda dtype, placement: _load(folder, dtype, placement, tokens),
+        fork_refusal=fork_refusal(type(skeleton), config),
+        load=lambda dtype, placement: _load(folder, dtype, placement, tokens, context_length),
     )
 
 
@@ -200,7 +301,27 @@ def _config(folder: Path) -> Any:
     return config
 
 
-def _load(folder: Path, dtype: torch.dtype, placement: DeviceMap, tokens: Tokens) -> CausalLM:
+def _text_config(config: Any, folder: Path) -> Any:
+    """The configuration of the part that reads text: the whole one for most models."""
+    try:
+        text = config.get_text_config()
+    except ValueError as error:  # several
+        raise InputError(f"{folder}: the model cannot be scored: {_first_line(error)}") from None
+    missing = [key for key in ("vocab_size", "hidden_size", "num_hidden_layers") if not hasattr(text, key)]
+    if missing:
+        raise InputError(f"{folder}: config.json does not say {', '.join(missing)}, so the model cannot be scored.")
+    return text
+
+
+def _skeleton(config: Any, folder: Path) -> Any:
+    try:
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    except (*_FAULTS, ImportError) as error:
+        raise InputError(f"{folder}: transformers cannot build the model: {_first_line(error)}") from None
+
+
+def _load(folder: Path, dtype: torch.dtype, placement: DeviceMap, tokens: Tokens, context_length: int) -> CausalLM:
     model, report = AutoModelForCausalLM.from_pretrained(
         folder,
         dtype=dtype,
@@ -210,17 +331,42 @@ def _load(folder: Path, dtype: torch.dtype, placement: DeviceMap, tokens: Tokens
         output_loading_info=True,
     )
     refuse_misfit(folder, report)
-    ids = tokens.table()[np.frombuffer(_TRIAL.encode(), np.uint8)]
-    return CausalLM(model.eval().requires_grad_(False), torch.from_numpy(ids)[None]).eval()
+    trial = (_TRIAL + every_triple(LETTERS) * 5)[: min(context_length, _LONGEST_TRIAL)]
+    ids = tokens.table()[np.frombuffer(trial.encode(), np.uint8)]
+    return CausalLM(model.eval().requires_grad_(False), torch.from_numpy(ids)[None], tokens.pad_id).eval()
 
 
-def _context_length(config: Any, tokens: Tokens, folder: Path) -> int:
-    length = getattr(config, "max_position_embeddings", None) or tokens.longest
+def _context_length(config: Any, tokens: Tokens, skeleton: Any, folder: Path) -> int:
+    """Tokens that can be read: fewer than config.json says where the first positions are never used, as in RoBERTa."""
+    said = (getattr(one, "max_position_embeddings", None) for one in (config.get_text_config(), config))
+    length = next(filter(None, said), tokens.longest)
     if not isinstance(length, int) or not 0 < length < _MOST_CONTEXT:
         raise InputError(
             f"{folder} does not say how many tokens the model reads: put max_position_embeddings into its config.json."
         )
+    tables = [table for name, table in skeleton.named_modules() if "position" in name and type(table) is nn.Embedding]
+    usable = [table.num_embeddings - table.padding_idx - 1 for table in tables if table.padding_idx is not None]
+    length = min([length, *usable])
+    if length < len(_TRIAL):
+        raise InputError(f"{folder} reads {length} tokens at once, too few to be tried: {len(_TRIAL)} are needed.")
+    _refuse_positions_that_depend_on_length(config.get_text_config(), length, folder)
     return length
+
+
+def _refuse_positions_that_depend_on_length(config: Any, context_length: int, folder: Path) -> None:
+    """LongRoPE takes other frequencies for all positions of a call when one of them is past the original length."""
+    rotary = getattr(config, "rope_parameters", None) or {}
+    for one in (rotary, *rotary.values()):
+        if not isinstance(one, Mapping) or one.get("rope_type", one.get("type")) != "longrope":
+            continue
+        original = one.get("original_max_position_embeddings") or getattr(
+            config, "original_max_position_embeddings", None
+        )
+        if original and original < context_length:
+            raise InputError(
+                f"{folder} cannot be scored: its rotary positions (longrope) are others for all tokens of a batch once one is past "
+                f"{original:,}, so a score would depend on what else is in its batch."
+            )
 
 
 # Tokens -------------------------------------------------------------------------------------------------------------
@@ -243,12 +389,12 @@ class Tokens:
         return table
 
 
-def _tokens(folder: Path, config: Any) -> Tokens:
+def _tokens(folder: Path, config: Any, vocab_size: int) -> Tokens:
     named = getattr(config, "raygen_tokens", None)
     if named == "bytes":
         named = {letter: ord(letter) for letter in LETTERS}
     if named is not None:
-        return _named_tokens(named, folder, config.vocab_size)
+        return _named_tokens(named, folder, vocab_size)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (ValueError, OSError, KeyError, TypeError, AttributeError, ImportError) as error:
@@ -256,7 +402,7 @@ def _tokens(folder: Path, config: Any) -> Tokens:
             f"{folder} has no tokenizer that transformers can load ({str(error).splitlines()[0]}), and its config.json names no "
             "raygen_tokens, such as {'A': 5, 'C': 6, 'G': 7, 'T': 8, 'N': 9}."
         ) from None
-    return _tokens_of(tokenizer, folder)
+    return _tokens_of(tokenizer, folder, vocab_size)
 
 
 def _named_tokens(named: Any, folder: Path, vocab_size: int) -> Tokens:
@@ -276,33 +422,65 @@ def _is_token(token: Any, vocab_size: int) -> bool:
     return type(token) is int and 0 <= token < vocab_size
 
 
-def _tokens_of(tokenizer: Any, folder: Path) -> Tokens:
+def _tokens_of(tokenizer: Any, folder: Path, vocab_size: int) -> Tokens:
     """Each base one token, whatever stands beside it, in upper or in lower case.
 
     Raises:
-        InputError: bases are not single tokens.
+        InputError: bases are not single tokens, or the model does not have these.
     """
-    for case in (str.upper, str.lower):
-        plain = {letter: tokenizer(case(letter), add_special_tokens=False)["input_ids"] for letter in LETTERS}
-        together = tokenizer(case(_TRIAL), add_special_tokens=False)["input_ids"]
-        single = all(len(tokens) == 1 for tokens in plain.values())
-        distinct = len({tuple(plain[letter]) for letter in "ACGT"}) == 4
-        if single and distinct and together == [plain[letter][0] for letter in _TRIAL]:
-            ids = {letter: int(tokens[0]) for letter, tokens in plain.items()}
-            whole = tokenizer(case("A"))["input_ids"]
-            before = whole[: whole.index(ids["A"])]
-            if len(before) > 1:
-                raise InputError(
-                    f"The tokenizer of {folder} puts {len(before)} tokens before a sequence; one can be used."
-                )
-            pad = tokenizer.pad_token_id
-            return Tokens(
-                ids, int(before[0]) if before else None, ids["N"] if pad is None else pad, _longest(tokenizer)
+    upper, lower = (_single_tokens(tokenizer, case) for case in (str.upper, str.lower))
+    ids, case = (lower, str.lower) if isinstance(upper, str) else (upper, str.upper)
+    if isinstance(ids, str):
+        raise InputError(
+            f"The tokens of {folder} are not single bases: {upper}. Models that read several bases at once (k-mers, BPE) cannot be "
+            "scored base by base."
+        )
+    whole = _ids(tokenizer, case("A"), add_special_tokens=True)
+    before = whole[: whole.index(ids["A"])]
+    if len(before) > 1:
+        raise InputError(f"The tokenizer of {folder} puts {len(before)} tokens before a sequence; one can be used.")
+    used = {**ids, **({"the start": before[0]} if before else {})}
+    wrong = [f"{what} the token {token}" for what, token in used.items() if not _is_token(token, vocab_size)]
+    if wrong:
+        raise InputError(f"The tokenizer of {folder} gives {wrong[0]}, but the model's vocab_size is {vocab_size:,}.")
+    pad = tokenizer.pad_token_id
+    pad_id = pad if _is_token(pad, vocab_size) else ids["N"]  # never counted, but looked up
+    return Tokens(ids, before[0] if before else None, pad_id, _longest(tokenizer))
+
+
+def _single_tokens(tokenizer: Any, case: Callable[[str], str]) -> dict[str, int] | str:
+    """The token of each letter in a case; where there is none, why, in words."""
+    plain: dict[str, list[int]] = {}
+    for letter in LETTERS:
+        try:
+            plain[letter] = _ids(tokenizer, case(letter))
+        except Exception as error:  # noqa: BLE001  tokenizers raises no narrower type where it has no unknown token
+            return (
+                f"the tokenizer cannot read {case(letter)} ({_first_line(error)}), so name raygen_tokens in config.json"
             )
-    raise InputError(
-        f"The tokens of {folder} are not single bases: {_TRIAL} is {len(together)} tokens. Models that read several bases at "
-        "once (k-mers, BPE) cannot be scored base by base."
-    )
+    known = "ACGT" if plain["N"] == [tokenizer.unk_token_id] else LETTERS  # unknown ones may be joined
+    text = every_triple(known) + "".join(letter * 20 for letter in known)
+    together = _ids(tokenizer, case(text))
+    if len(together) != len(text) or any(len(tokens) != 1 for tokens in plain.values()):
+        return f"{len(text)} bases are {len(together)} tokens"
+    if len({plain[letter][0] for letter in "ACGT"}) < 4:
+        return "two of them are the same token"
+    if together != [plain[letter][0] for letter in text]:
+        return "the token of a base changes with what stands beside it"
+    return {letter: tokens[0] for letter, tokens in plain.items()}
+
+
+def _ids(tokenizer: Any, text: str, add_special_tokens: bool = False) -> list[int]:
+    return [int(token) for token in tokenizer(text, add_special_tokens=add_special_tokens, verbose=False)["input_ids"]]
+
+
+def every_triple(letters: str) -> str:
+    """Each three letters side by side once: a de Bruijn sequence, by taking the last letter that makes a new three."""
+    text, seen = letters[0] * 2, set()
+    while new := next((text[-2:] + last for last in reversed(letters) if text[-2:] + last not in seen), None):
+        seen.add(new)
+        text += new[-1]
+    return text
 
 
 def _longest(tokenizer: Any) -> int | None:

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from raygen.cache import cache_folder
-from raygen.errors import SettingsError
+from raygen.errors import InputError, SettingsError
 from raygen.model.arithmetic import exact_arithmetic
 from raygen.model.network import CausalNetwork
 
@@ -39,6 +39,10 @@ CALIBRATION_VERSION = 1
 _SEED = 8192
 _MAX_TOKENS = 4096
 _REPEATED = ("A", "C", "AT", "CG", "CAG", "TTAGGG", "N")
+
+
+class DoesNotFit(InputError):
+    """A network gives values that are not finite in the dtype that it was loaded in, so nothing can be said of it."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,12 @@ def choose_dtype(
     """
     faults = []
     for dtype in candidates[:-1]:
-        network = load(dtype)
+        try:
+            network = load(dtype)
+        except DoesNotFit:
+            faults.append(f"{dtype}: values that are not finite when it is loaded")
+            release_memory(device)
+            continue
         fault = find_overflow(network, DTYPES[dtype], device, bos_id, context_length, token_ids)
         if fault is None:
             return DtypeChoice(dtype, f"calibration sequences fit {dtype}"), network

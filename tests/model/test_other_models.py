@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, BertConfig
 
 from raygen.errors import InputError, SettingsError
-from raygen.model.causal_lm import CausalLM
+from raygen.model.causal_lm import CausalLM, every_triple
 from raygen.model.loading import describe_network, load_network
 from raygen.model.state import PrefixState
 from raygen.scoring.likelihood import load_model
@@ -20,7 +20,20 @@ from raygen.scoring.scorer import PairScorer
 from raygen.sequence.tokens import encode
 from tests.builders import random_bases
 from tests.model.models import largest_difference
-from tests.model.other_models import TOKENS, write_llama, write_mamba, write_model, write_neox, write_tokenizer
+from tests.model.other_models import (
+    TOKENS,
+    overflow_float16,
+    write_bpe_tokenizer,
+    write_gemma3,
+    write_lfm2,
+    write_llama,
+    write_mamba,
+    write_model,
+    write_neox,
+    write_reformer,
+    write_roberta,
+    write_tokenizer,
+)
 
 VOCABULARY = {"[PAD]": 0, "[UNK]": 1, "<s>": 2, "A": 5, "C": 6, "G": 7, "T": 8, "N": 9}
 
@@ -142,8 +155,152 @@ def test_a_model_that_reads_ahead_is_refused(tmp_path: Path) -> None:
 def test_tokens_of_several_bases_are_refused(tmp_path: Path) -> None:
     folder = write_llama(tmp_path / "model", tokens=None)
     write_tokenizer(folder, VOCABULARY, split=" ")
-    with pytest.raises(InputError, match="are not single bases: GATTACACCGGTTAACGTAGCCAT is 1 tokens"):
+    with pytest.raises(InputError, match="are not single bases: 227 bases are 1 tokens"):
         load_network(folder, device="cpu")
+
+
+def test_every_triple_of_letters_is_tried_once() -> None:
+    text = every_triple("ACGTN")
+    assert len({text[at : at + 3] for at in range(125)}) == 125 == len(text) - 2
+
+
+@pytest.mark.parametrize("merges", [["TG"], ["CT"], ["NN"], ["AC", "ACG"]])
+def test_a_few_joined_bases_are_found(tmp_path: Path, merges: list[str]) -> None:
+    folder = write_llama(tmp_path / "model", tokens=None)
+    write_bpe_tokenizer(folder, {**VOCABULARY, **{merge: 10 + at for at, merge in enumerate(merges)}}, merges)
+    with pytest.raises(InputError, match=r"are not single bases: 227 bases are 2\d\d tokens"):
+        describe_network(folder, device="cpu")
+
+
+def test_a_token_that_the_model_does_not_have_is_named(tmp_path: Path) -> None:
+    folder = write_llama(tmp_path / "model", tokens=None)
+    for vocabulary, bos, what in (
+        ({**VOCABULARY, "T": 12}, None, "T"),
+        ({**VOCABULARY, "<s>": 12}, "<s>", "the start"),
+    ):
+        write_tokenizer(folder, vocabulary, bos)
+        with pytest.raises(InputError, match=f"gives {what} the token 12, but the model's vocab_size is 12"):
+            describe_network(folder, device="cpu")
+
+
+def test_padding_that_the_model_does_not_have_is_replaced(tmp_path: Path) -> None:
+    folder = write_llama(tmp_path / "model", tokens=None)
+    write_tokenizer(folder, {**VOCABULARY, "[PAD]": 12})
+    model = load_model(str(folder), device="cpu")
+    assert model.loaded.pad_id == TOKENS["N"]
+    expected = [by_hand(folder, "ACGTT"), by_hand(folder, "ACGTTACG")]
+    np.testing.assert_allclose(model.log_likelihoods(["ACGTT", "ACGTTACG"]), expected, atol=1e-4)
+
+
+def test_a_tokenizer_that_can_read_no_n_is_named(tmp_path: Path) -> None:
+    folder = write_llama(tmp_path / "model", tokens=None)
+    write_tokenizer(folder, {"[PAD]": 0, "A": 5, "C": 6, "G": 7, "T": 8}, unknown=None)
+    with pytest.raises(InputError, match=r"the tokenizer cannot read N .* name raygen_tokens in config.json"):
+        describe_network(folder, device="cpu")
+
+
+# What a batch or a length changes
+
+
+LONGROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 10000.0,
+    "factor": 4.0,
+    "short_factor": [1.0] * 4,
+    "long_factor": [4.0] * 4,
+}
+
+
+def test_positions_that_depend_on_batch_mates_are_refused(tmp_path: Path) -> None:
+    changed = {**LONGROPE, "original_max_position_embeddings": 128}
+    folder = write_llama(tmp_path / "model", rope_parameters=changed)
+    with pytest.raises(InputError, match=r"longrope.* once one is past 128, so a score would depend on what else"):
+        describe_network(folder, device="cpu")
+
+
+def test_the_same_positions_are_scored_where_the_context_is_the_original_one(tmp_path: Path) -> None:
+    same = {**LONGROPE, "original_max_position_embeddings": 1200}
+    folder = write_llama(tmp_path / "model", rope_parameters=same)
+    assert load_network(folder, device="cpu").network.fork_refusal is None
+
+
+def test_positions_that_depend_on_length_are_found_when_they_are_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raygen.model.causal_lm._refuse_positions_that_depend_on_length", lambda *_: None)
+    folder = write_llama(tmp_path / "model", rope_parameters={**LONGROPE, "original_max_position_embeddings": 500})
+    with pytest.raises(InputError, match="with the number of tokens, the padding or the sequences beside"):
+        load_network(folder, device="cpu")
+
+
+def test_a_model_that_draws_at_random_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"when it reads the same tokens again. It draws at random"):
+        load_network(write_reformer(tmp_path / "model"), device="cpu")
+
+
+def test_positions_that_skip_padding_are_not_carried_on(tmp_path: Path) -> None:
+    folder = write_roberta(tmp_path / "skips_n", pad_token_id=TOKENS["N"])
+    assert "read in pieces its logits differ by" in str(load_network(folder, device="cpu").network.fork_refusal)
+    folder = write_roberta(tmp_path / "skips_other", pad_token_id=0)
+    assert load_network(folder, device="cpu").network.fork_refusal is None
+
+
+@pytest.mark.parametrize("pad_id", [0, 9])
+def test_a_sequence_as_long_as_the_context_can_be_read(tmp_path: Path, pad_id: int) -> None:
+    folder = write_roberta(tmp_path / "model", pad_token_id=pad_id)
+    assert describe_network(folder, device="cpu").context_length == 100 - pad_id - 1
+    model = load_model(str(write_roberta(tmp_path / "bos", {**TOKENS, "bos": 2}, pad_token_id=pad_id)), device="cpu")
+    sequence = random_bases(model.context_length)
+    (whole,) = model.log_likelihoods([sequence])
+    assert whole < by_hand(tmp_path / "bos", sequence[:-1], bos=2) + 1e-3
+
+
+def test_a_context_too_short_to_be_tried_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="reads 16 tokens at once, too few to be tried: 24 are needed"):
+        load_network(write_llama(tmp_path / "model", max_position_embeddings=16), device="cpu")
+    assert load_network(write_llama(tmp_path / "b", max_position_embeddings=24), device="cpu").context_length == 24
+
+
+def test_layers_with_a_state_of_their_own_are_told_without_the_weights(tmp_path: Path) -> None:
+    folder = write_lfm2(tmp_path / "model")
+    refusal = "its layers of the kind conv keep a state of their own instead of keys and values"
+    assert describe_network(folder, device="cpu").fork_refusal == refusal
+    assert load_network(folder, device="cpu").network.fork_refusal == refusal
+
+
+def test_a_configuration_inside_another_is_read(tmp_path: Path) -> None:
+    folder = write_gemma3(tmp_path / "model")
+    described = describe_network(folder, device="cpu")
+    assert (described.vocab_size, described.hidden_size, described.num_layers, described.context_length) == (
+        12,
+        32,
+        2,
+        300,
+    )
+    sequence = random_bases(200)
+    model = load_model(str(folder), device="cpu")
+    np.testing.assert_allclose(model.log_likelihoods([sequence]), [by_hand(folder, sequence)], atol=1e-3)
+
+
+# What half precision cannot hold
+
+
+def test_overflow_is_not_taken_for_reading_ahead(tmp_path: Path) -> None:
+    folder = write_llama(tmp_path / "model")
+    overflow_float16(folder)
+    with pytest.raises(InputError, match=r"do not fit float16. Set model.dtype: bfloat16 or float32"):
+        load_network(folder, device="cpu", dtype="float16")
+    assert load_network(folder, device="cpu", dtype="bfloat16").network.fork_refusal is None
+
+
+def test_a_model_that_is_not_finite_in_any_precision_is_named(tmp_path: Path) -> None:
+    folder = write_llama(tmp_path / "model")
+    overflow_float16(folder, 1e30)
+    with pytest.raises(InputError, match=r"gives values that are not finite. Its weights may be damaged"):
+        load_network(folder, device="cpu")
+
+
+# Other things that are refused
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from raygen.model.loading import auto_dtypes, describe_network, load_network
 from raygen.model.precision import DtypeChoice, calibration_sequences, choose_dtype, find_overflow
 from raygen.model.random_checkpoint import write_random_checkpoint
 from tests.model.models import random_model, small_config
+from tests.model.other_models import overflow_float16, write_llama
 
 CPU = torch.device("cpu")
 HALVES = ("float16", "bfloat16")
@@ -135,6 +136,18 @@ def test_auto_falls_back_to_bfloat16_and_describing_says_the_same(folder: Path, 
     loaded = load_network(folder, device="cpu")
     assert loaded.dtype == torch.bfloat16
     assert auto_on_cpu == ["float16", "bfloat16"]
+
+
+def test_auto_falls_back_where_a_model_of_transformers_is_not_finite_when_it_is_tried(
+    tmp_path: Path, auto_on_cpu: list[str]
+) -> None:
+    folder = write_llama(tmp_path / "llama")
+    overflow_float16(folder)
+    loaded = load_network(folder, device="cpu")
+    assert (loaded.dtype, loaded.network.fork_refusal, auto_on_cpu) == (torch.bfloat16, None, ["float16", "bfloat16"])
+    described = describe_network(folder, device="cpu")
+    assert (described.dtype, len(auto_on_cpu)) == ("bfloat16", 2)
+    assert described.dtype_because == "float16: values that are not finite when it is loaded"
 
 
 def test_a_choice_is_made_again_where_nothing_can_be_kept(
