@@ -29,6 +29,11 @@ class SettingsError(RaygenError):
     exit_code = 2
 
 
+def first_line(error: BaseException) -> str:
+    """What a library says of an error, or its name where it says nothing; one line, without a full stop."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
 class InputError(RaygenError):
     """The input cannot be used."""
 

@@ -20,7 +20,15 @@ from rich.markup import escape
 
 from raygen.cli import finished, interpretation, machine, models, planning, reading, scoring, tables  # noqa: F401  (each adds its commands to the app)
 from raygen.cli.options import app, screen, stderr
-from raygen.errors import FAULT_OF_RAYGEN, InputError, Interrupted, RaygenError, RunInterrupted, SettingsError
+from raygen.errors import (
+    FAULT_OF_RAYGEN,
+    InputError,
+    Interrupted,
+    RaygenError,
+    RunInterrupted,
+    SettingsError,
+    first_line,
+)
 from raygen.pipeline import events
 from raygen.version import __version__
 
@@ -100,7 +108,7 @@ def _was_interrupted(error: BaseException | None) -> bool:
 
 def _damage(error: Exception) -> InputError | None:
     """What Arrow says of a damaged file that it read among many, and so does not name."""
-    from raygen.tables.layout import first_line, is_damage
+    from raygen.tables.layout import is_damage
 
     if not is_damage(error):
         return None

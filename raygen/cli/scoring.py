@@ -260,10 +260,10 @@ def compare_windows(
     from raygen.interpret.compare_windows import print_comparison
     from raygen.pipeline.window_comparison import (
         ComparisonRequest,
-        refuse_unwritable,
         run_comparison,
         write_comparison,
     )
+    from raygen.tables.place import refuse_unwritable
 
     if out:
         refuse_unwritable(out)

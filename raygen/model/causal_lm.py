@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from raygen.errors import InputError
+from raygen.errors import InputError, first_line
 from raygen.model.arithmetic import exact_arithmetic
 from raygen.model.checkpoint import SINGLE_FILE, hash_with, read_settings, read_stored_header
 from raygen.model.network import CheckpointFacts, DeviceMap, check_rows, refuse_misfit
@@ -109,7 +109,7 @@ class CausalLM(nn.Module):
         except torch.OutOfMemoryError:
             raise
         except _FAULTS as error:
-            raise InputError(f"{self._name} cannot read {trial_1T.shape[1]} bases: {_first_line(error)}") from None
+            raise InputError(f"{self._name} cannot read {trial_1T.shape[1]} bases: {first_line(error)}") from None
         if whole.shape[:2] != trial_1T.shape:
             raise InputError(
                 f"{self._name} gives outputs of the shape {tuple(whole.shape)} for {trial_1T.shape[1]} tokens."
@@ -148,7 +148,7 @@ class CausalLM(nn.Module):
             raise
         except _FAULTS as error:
             raise InputError(
-                f"{self._name} cannot read {part} bases, or two sequences at once: {_first_line(error)}"
+                f"{self._name} cannot read {part} bases, or two sequences at once: {first_line(error)}"
             ) from None
         for answers in (alone, padded[:, :part], beside):
             apart = _apart(self._finite(answers, trial_1T), whole[:, : answers.shape[1]], _dtype(self.model))
@@ -169,7 +169,7 @@ class CausalLM(nn.Module):
         except torch.OutOfMemoryError:
             raise
         except _FAULTS as error:
-            return f"its keys and values cannot be carried on ({_first_line(error)})"
+            return f"its keys and values cannot be carried on ({first_line(error)})"
         logits = torch.cat(pieces, dim=1)
         if _dtype(self.model) == torch.float16:  # the only type in which these may overflow where the whole did not
             self._finite(logits, trial_1T)
@@ -242,10 +242,6 @@ def _dtype(model: Any) -> torch.dtype:
     return model.get_input_embeddings().weight.dtype
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else repr(error)
-
-
 # Checkpoints --------------------------------------------------------------------------------------------------------
 
 
@@ -306,7 +302,7 @@ def _text_config(config: Any, folder: Path) -> Any:
     try:
         text = config.get_text_config()
     except ValueError as error:  # several
-        raise InputError(f"{folder}: the model cannot be scored: {_first_line(error)}") from None
+        raise InputError(f"{folder}: the model cannot be scored: {first_line(error)}") from None
     missing = [key for key in ("vocab_size", "hidden_size", "num_hidden_layers") if not hasattr(text, key)]
     if missing:
         raise InputError(f"{folder}: config.json does not say {', '.join(missing)}, so the model cannot be scored.")
@@ -318,7 +314,7 @@ def _skeleton(config: Any, folder: Path) -> Any:
         with torch.device("meta"):
             return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     except (*_FAULTS, ImportError) as error:
-        raise InputError(f"{folder}: transformers cannot build the model: {_first_line(error)}") from None
+        raise InputError(f"{folder}: transformers cannot build the model: {first_line(error)}") from None
 
 
 def _load(folder: Path, dtype: torch.dtype, placement: DeviceMap, tokens: Tokens, context_length: int) -> CausalLM:
@@ -456,7 +452,7 @@ def _single_tokens(tokenizer: Any, case: Callable[[str], str]) -> dict[str, int]
             plain[letter] = _ids(tokenizer, case(letter))
         except Exception as error:  # noqa: BLE001  tokenizers raises no narrower type where it has no unknown token
             return (
-                f"the tokenizer cannot read {case(letter)} ({_first_line(error)}), so name raygen_tokens in config.json"
+                f"the tokenizer cannot read {case(letter)} ({first_line(error)}), so name raygen_tokens in config.json"
             )
     known = "ACGT" if plain["N"] == [tokenizer.unk_token_id] else LETTERS  # unknown ones may be joined
     text = every_triple(known) + "".join(letter * 20 for letter in known)

@@ -14,7 +14,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from raygen.errors import InputError
+from raygen.errors import InputError, first_line
 
 _LOG_IN = "log in with `hf auth login` or set HF_TOKEN"
 
@@ -47,17 +47,15 @@ def fetch_from_hub(hub_id: str, revision: str | None, files: Sequence[str]) -> P
     except HfHubHTTPError as error:
         raise InputError(_refused(at, error)) from error
     except Exception as error:
-        said = (str(error).splitlines() or [""])[0] or type(error).__name__
         raise InputError(
-            f"{at} cannot be fetched from the hub: {said}. What was fetched is kept, and the same command goes on."
+            f"{at} cannot be fetched from the hub: {first_line(error)}. What was fetched is kept, and the same command goes on."
         ) from error
 
 
 def _refused(at: str, error: HfHubHTTPError) -> str:
     """What the hub answered, in words."""
     status = getattr(getattr(error, "response", None), "status_code", None)
-    said = getattr(error, "server_message", None) or (str(error).splitlines() or [""])[0]
-    said = said.rstrip(".")
+    said = (getattr(error, "server_message", None) or first_line(error)).rstrip(".")
     answer = f"{at} cannot be fetched from the hub{f', which answers {status}' if status else ''}: {said}"
     if status in (401, 403):
         return f"{answer}. Is the token valid, and may it read this model? Else {_LOG_IN}."

@@ -85,16 +85,6 @@ def run_comparison(request: ComparisonRequest, say: Callable[[str], None] = prin
     )
 
 
-def refuse_unwritable(path: str) -> None:
-    """Look before the work whether its result has a folder to go to.
-
-    Raises:
-        SettingsError: it has none.
-    """
-    if not Path(path).absolute().parent.is_dir():
-        raise SettingsError(f"--out {path} cannot be written: there is no folder {Path(path).absolute().parent}.")
-
-
 def write_comparison(comparisons: Sequence[WindowComparison], request: ComparisonRequest, path: str) -> None:
     """Write a comparison as JSON.
 

@@ -98,7 +98,7 @@ def write_scores(table: pa.Table, path: Path, shards: dict[str, list[str]]) -> N
     metadata = {key: value for key, value in kept if key.startswith(b"raygen.") and key != RUN_KEY}
     table = table.replace_schema_metadata({**metadata, SHARDS_KEY: json.dumps(shards).encode()})
     pq.write_table(table, path, compression="zstd", row_group_size=_ROW_GROUP_ROWS, write_page_checksum=True)
-    if not pq.ParquetFile(path, page_checksum_verification=True).read().equals(table):
+    if not read_checked(path).equals(table):
         raise StoppedError(f"{path} does not hold what was written to it. Nothing was changed; check the disk.")
 
 

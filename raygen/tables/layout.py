@@ -32,7 +32,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from raygen.errors import InputError, SettingsError, StoppedError
+from raygen.errors import InputError, SettingsError, StoppedError, first_line
 from raygen.remote import exists, is_remote, join, keeps_folders, resolve, shown, with_endpoint
 from raygen.tables.folder_kinds import refuse_file_for_output, refuse_no_folder
 from raygen.tables.run_lock import lock_folder, lock_prefix
@@ -482,11 +482,6 @@ def is_damage(error: BaseException) -> bool:
 _DAMAGE = re.compile(
     r"CRC|thrift|parquet|magic bytes|page header|decompress|corrupt|unexpected end of stream", re.IGNORECASE
 )
-
-
-def first_line(error: BaseException) -> str:
-    """Without a full stop."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def read_checked(source: Any, columns: Sequence[str] | None = None) -> pa.Table:

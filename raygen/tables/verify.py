@@ -22,10 +22,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from raygen.errors import first_line
 from raygen.number_of import number_of
 from raygen.tables.accounts import ROLLED_BACK, Account, Accounts, RejectsIn, Shards, read_account
 from raygen.tables.iceberg import open_table, rows_by_run
-from raygen.tables.layout import Identity, RunFolder, ScoreFile, shards_of
+from raygen.tables.layout import Identity, RunFolder, ScoreFile, read_checked, shards_of
 from raygen.tables.schemas import REJECTS, SCORES, Reason
 from raygen.tables.stretches import Stretches
 
@@ -99,7 +100,7 @@ class _Check:
                 for index in range(opened.num_row_groups):
                     last = self._rows(file, opened.read_row_group(index), last)
         except (OSError, pa.ArrowException) as error:
-            self._fault(file.path, f"cannot be read: {_line(error)}")
+            self._fault(file.path, f"cannot be read: {first_line(error)}")
             return False
         return True
 
@@ -185,9 +186,9 @@ class _Check:
     def _rejects(self, path: str) -> None:
         try:
             with self._folder.filesystem.open_input_file(path) as source:
-                table = pq.ParquetFile(source, page_checksum_verification=True).read()
+                table = read_checked(source)
         except (OSError, pa.ArrowException) as error:
-            return self._fault(path, f"cannot be read: {_line(error)}")
+            return self._fault(path, f"cannot be read: {first_line(error)}")
         if table.schema.names != REJECTS.names:
             return self._fault(path, f"has the columns {', '.join(table.schema.names)}")
         self._found.num_rejects += len(table)
@@ -254,7 +255,3 @@ def _by_source(rejects: pa.Table) -> list[tuple[str, str, int]]:
 
 def _counted(values: pa.ChunkedArray) -> list[tuple[str, int]]:
     return [(item["values"], item["counts"]) for item in pc.value_counts(values).to_pylist()]
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]
