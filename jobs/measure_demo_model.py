@@ -22,10 +22,10 @@ from markov_baseline import MarkovModel
 from mitochondrial_corpus import held_out_windows, read_corpus
 
 import raygen
+from raygen.classes.statistics import Bootstrap
 from raygen.demo.main import DEMO_WINDOW
 from raygen.demo.mitochondrial_genes import consequence, genes_at
-from raygen.interpret.discrimination import discriminate
-from raygen.interpret.resampling import Bootstrap
+from raygen.evaluation.discrimination import discriminate
 
 ORDER = 11
 PATHOGENIC = ("Pathogenic", "Likely_pathogenic", "Pathogenic/Likely_pathogenic")

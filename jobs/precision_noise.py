@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 import raygen
-from raygen.interpret.precision_noise import measure_noise, noise_table
+from raygen.evaluation.precision_noise import measure_noise, noise_table
 from raygen.scoring.likelihood import ResidentModel
 from raygen.sequence.reference import open_reference
 from raygen.settings import Settings, load_settings

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from raygen.classes.classify import classify, split_rows
 from raygen.errors import InputError, SettingsError
-from raygen.interpret.classify import classify, split_rows
 from raygen.number_of import number_of
 from raygen.scoring.fingerprint import fingerprint
 from raygen.scoring.likelihood import ResidentModel, load_model

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from raygen.interpret.classify import CLASSES, class_index
+from raygen.classes.classify import CLASSES, class_index
 from raygen.sequence.reference import open_reference
 from raygen.tables.layout import Identity, RunFolder
 from raygen.tables.schemas import REJECTS, SCORES, variant_ids

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from raygen.interpret.summary import print_summary
 from raygen.number_of import number_of
+from raygen.pipeline.summary import print_summary
 from raygen.tables.manifest import Counts
 
 

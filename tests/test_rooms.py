@@ -9,21 +9,15 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "raygen"
 ROOMS = [
-    "errors",
-    "version",
-    "number_of",
-    "cache",
-    "remote",
-    "tables",
-    "variants",
-    "sequence",
-    "model",
-    "scoring",
-    "interpret",
-    "setting_faults",
-    "settings",
+    *("errors", "version", "number_of", "cache", "remote"),
+    *("tables", "sequence", "model"),
+    *("variants", "scoring", "classes", "setting_faults", "settings"),
+    *("finished", "evaluation", "pipeline", "api"),
+    *("planning", "trials", "demo", "doctor"),
+    "pages",
+    "nights",
+    "cli",
 ]
-ROOMS += ["pipeline", "api", "doctor", "demo", "cli"]
 FREE = {"__init__"}  # the package's own face: it fetches lazily and names only public things
 
 

@@ -45,7 +45,7 @@ def export(
     debug: Debug = False,
 ) -> None:
     """Write finished scores as an annotated VCF or BCF, an indexed TSV, Parquet or CSV."""
-    from raygen.interpret.export import export_scores, print_export
+    from raygen.finished.export import export_scores, print_export
 
     chosen = [name.strip() for name in fields.split(",") if name.strip()] if fields else None
     with stderr.status("writing") as status:
@@ -98,8 +98,8 @@ def query(
 
     A variant that is not scored is no error, and the output says so; a contig that is not known is one (exit code 3).
     """
-    from raygen.interpret.query import Asked, Query
-    from raygen.interpret.query_output import show, write_file, write_json, write_tsv
+    from raygen.finished.query import Asked, Query
+    from raygen.finished.query_output import show, write_file, write_json, write_tsv
 
     if sum([tsv, as_json, to is not None]) > 1:
         raise SettingsError("--tsv, --json and --out exclude each other. Give one of them.")
@@ -145,7 +145,7 @@ def diff(
     debug: Debug = False,
 ) -> None:
     """Say which variants changed class between two runs."""
-    from raygen.interpret.diff import compare_scores, print_diff, write_diff_page
+    from raygen.finished.diff import compare_scores, print_diff, write_diff_page
     from raygen.tables.place import refuse_unwritable
 
     if page:

@@ -57,8 +57,8 @@ def plan(
             f"The plan is of all that lies in landing.folder {escape(folder)}, scored before or not.", soft_wrap=True
         )
         settings = _of_landing(settings)
-    from raygen.interpret.cost_table import print_estimate
-    from raygen.pipeline.estimate import estimate, measure_on_input
+    from raygen.planning.cost_table import print_estimate
+    from raygen.planning.estimate import estimate, measure_on_input
 
     with stderr.status("planning") as status:
         if measure:

@@ -40,8 +40,8 @@ def demo(
 ) -> None:
     """Run the main job on what ships with the package: no network, no GPU."""
     from raygen.demo.main import run_demo
-    from raygen.interpret.consequences import consequence_table, tell_apart
-    from raygen.interpret.summary import print_summary
+    from raygen.evaluation.consequences import consequence_table, tell_apart
+    from raygen.pipeline.summary import print_summary
     from raygen.tables.layout import read_scores
 
     result = run_demo(Path(out), say=say)
@@ -129,7 +129,7 @@ def _ingest_settings(config: str, reference: str | None, out: str | None, overri
 
 
 def _ingest_with_progress(work: Callable[[Callable[[int], None]], IngestResult]) -> None:
-    from raygen.interpret.summary import print_ingest
+    from raygen.pipeline.summary import print_ingest
 
     with stderr.status("reading") as status:
         result = work(lambda count: status.update(f"reading: {number_of(count, 'record')}"))
@@ -171,8 +171,8 @@ def run(settings: Settings) -> None:
         raise SettingsError("landing.folder is the input of `raygen nightly`; give input.variants or input.pairs here.")
     refuse_missing_files(settings)  # before torch and ray are imported, which takes seconds
     refuse_unknown_model(settings)
-    from raygen.interpret.summary import print_summary
     from raygen.pipeline.run import run_score
+    from raygen.pipeline.summary import print_summary
 
     result = run_score(settings, say=say)
     print_summary(result, screen)
@@ -181,7 +181,7 @@ def run(settings: Settings) -> None:
 
 def _report(output: str, run_id: str) -> None:
     """Write the run's page. The scores are whole without it, so whatever goes wrong here is said and fails nothing."""
-    from raygen.interpret.report import write_report
+    from raygen.pages import write_report
 
     try:
         say(f"report: {write_report(output, run_id)}")
@@ -204,9 +204,9 @@ def saturate(
     debug: Debug = False,
 ) -> None:
     """Score every change of one base in a region, and draw position by base."""
-    from raygen.interpret.saturation import print_most_negative
-    from raygen.interpret.summary import print_summary
-    from raygen.pipeline.saturate import run_saturation
+    from raygen.pipeline.summary import print_summary
+    from raygen.trials.saturate import run_saturation
+    from raygen.trials.saturation import print_most_negative
 
     given = {"input.reference": reference, "model.name": model}
     done = run_saturation(region, deletions, overrides or [], given, out, say=say)
@@ -257,13 +257,13 @@ def compare_windows(
     debug: Debug = False,
 ) -> None:
     """Score a sample of variants under several windows: how far ranks and classes agree, and what each costs."""
-    from raygen.interpret.compare_windows import print_comparison
-    from raygen.pipeline.window_comparison import (
+    from raygen.tables.place import refuse_unwritable
+    from raygen.trials.compare_windows import print_comparison
+    from raygen.trials.window_comparison import (
         ComparisonRequest,
         run_comparison,
         write_comparison,
     )
-    from raygen.tables.place import refuse_unwritable
 
     if out:
         refuse_unwritable(out)

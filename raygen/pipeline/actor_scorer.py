@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from raygen.errors import StoppedError
 from raygen.pipeline.metrics import PassCount
-from raygen.pipeline.staged import staged_reference
 from raygen.remote import stage
+from raygen.sequence.staged import staged_reference
 
 if TYPE_CHECKING:
     from raygen.pipeline.job import Job

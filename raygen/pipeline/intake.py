@@ -17,8 +17,8 @@ from raygen.sequence.window_choices import usual_length
 from raygen.settings import Settings
 from raygen.tables.layout import RunFolder
 from raygen.variants.ingest import IngestResult, ingest
+from raygen.variants.ingested_folder import REJECTS_FOLDER, VARIANTS_FOLDER, is_ingested, read_ingest_info
 from raygen.variants.pairs import ingest_pairs
-from raygen.variants.publish import REJECTS_FOLDER, VARIANTS_FOLDER, is_ingested, read_ingest_info
 
 
 def take_input(settings: Settings, folder: RunFolder, reference: Reference | None, context_length: int) -> IngestResult:

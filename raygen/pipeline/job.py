@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from raygen.interpret.classify import cuts_as_json
+from raygen.classes.classify import cuts_as_json
 from raygen.pipeline.actor_scorer import ActorScorer, ResidentScorer
 from raygen.sequence.windows import Window
 from raygen.tables.layout import Identity, RunFolder

@@ -12,8 +12,8 @@ from pathlib import Path
 from raygen.errors import SettingsError
 from raygen.model.loading import describe_network
 from raygen.pipeline.intake import take_input
-from raygen.pipeline.staged import staged_reference
 from raygen.remote import stage
+from raygen.sequence.staged import staged_reference
 from raygen.settings import Settings
 from raygen.tables.layout import RunFolder
 from raygen.variants.ingest import IngestResult, ingest

@@ -13,9 +13,9 @@ from typing import Any
 import ray
 from ray.exceptions import GetTimeoutError, RayError
 
+from raygen.classes.calibration import CALIBRATED_COLUMNS, Calibration, load_calibration
+from raygen.classes.classify import cuts_as_text
 from raygen.errors import SettingsError, StoppedError
-from raygen.interpret.calibrate import CALIBRATED_COLUMNS, Calibration, load_calibration
-from raygen.interpret.classify import cuts_as_text
 from raygen.model.cards import OFF_LABEL_DOMAIN, is_off_label
 from raygen.model.loading import DEMO, NetworkDescription, describe_network
 from raygen.pipeline.cluster import WAIT_FOR_GPU, remote_address, resources

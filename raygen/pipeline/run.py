@@ -12,8 +12,8 @@ from typing import Any
 
 from ray.exceptions import RayError
 
+from raygen.classes.calibration import summary
 from raygen.errors import Interrupted, RaygenError, RunInterrupted, StoppedError
-from raygen.interpret.calibrate import summary
 from raygen.model.cards import demo_warning
 from raygen.model.loading import DEMO, NetworkDescription
 from raygen.number_of import number_of
@@ -38,10 +38,10 @@ from raygen.pipeline.resolve import (
     what_runs,
 )
 from raygen.pipeline.shards import Shard, plan_shards
-from raygen.pipeline.staged import staged_reference
 from raygen.pipeline.stages import ShardSummary
 from raygen.scoring.scorer import refuse_fork
 from raygen.sequence.reference import Reference
+from raygen.sequence.staged import staged_reference
 from raygen.settings import Settings
 from raygen.tables.iceberg import check_catalog, publish
 from raygen.tables.layout import RunFolder, ScoreFile

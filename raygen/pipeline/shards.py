@@ -36,7 +36,7 @@ from raygen.pipeline.metrics import with_seconds
 from raygen.remote import join, resolve, shown, stamp
 from raygen.tables.columns import constant
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS, PAIRS, VARIANTS
-from raygen.variants.publish import VARIANTS_FOLDER
+from raygen.variants.ingested_folder import VARIANTS_FOLDER
 
 CARRIED = "carried:"
 _OWN_COLUMNS = {*VARIANTS.names, *PAIRS.names, HAPLOTYPE_MEMBERS}

@@ -19,17 +19,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raygen.classes.calibration import CALIBRATED_COLUMNS, parse_calibration
+from raygen.classes.classify import CLASSES, classify, split_rows
 from raygen.errors import SettingsError
-from raygen.interpret.calibrate import CALIBRATED_COLUMNS, parse_calibration
-from raygen.interpret.classify import CLASSES, classify, split_rows
 from raygen.model.cards import OFF_LABEL_DOMAIN
 from raygen.pipeline.job import Job
 from raygen.pipeline.metrics import seconds_of, with_seconds
 from raygen.pipeline.pieces import forget
 from raygen.pipeline.shards import CARRIED
-from raygen.pipeline.staged import staged_reference
 from raygen.scoring.plan import plan_windows, strands_read
 from raygen.scoring.scored_rows import with_flag
+from raygen.sequence.staged import staged_reference
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS, variant_ids
 
 PAIR_DIGEST = "pair_digest"

@@ -35,7 +35,7 @@ from pyarrow import fs
 from raygen.errors import InputError, SettingsError, StoppedError, first_line
 from raygen.remote import exists, is_remote, join, keeps_folders, resolve, shown, with_endpoint
 from raygen.tables.folder_kinds import refuse_file_for_output, refuse_no_folder
-from raygen.tables.run_lock import lock_folder, lock_prefix
+from raygen.tables.locks import lock_folder, lock_prefix
 from raygen.tables.schemas import REJECTS, SCHEMA_VERSION, SCORES
 
 COMPACTED = "compact-"

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from raygen.errors import InputError
+from raygen.sequence.reference_protocol import reference_name
 from raygen.tables.schemas import Reason
 from raygen.variants.alleles import AlleleReader
 from raygen.variants.check import AlleleChecker
-from raygen.variants.reference_protocol import reference_name
 
 EARLY_LOOK = 100_000  # REF alleles checked before the first decision: a wrong genome-wide file stops within seconds
 LEAST_MISMATCHES = 3  # fewer say nothing

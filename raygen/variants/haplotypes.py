@@ -21,11 +21,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raygen.errors import SettingsError
+from raygen.sequence.reference_protocol import Reference
 from raygen.tables.schemas import Reason, variant_id
 from raygen.variants.alleles import SOURCE_PREFIX, AlleleBatch
 from raygen.variants.check import CheckedBatch
 from raygen.variants.normalise import normalise
-from raygen.variants.reference_protocol import Reference
 from raygen.variants.symbolic import is_symbolic
 
 _SHOWN_MEMBERS = 5

@@ -26,15 +26,14 @@ import pyarrow.compute as pc
 import pysam
 
 from raygen.errors import SettingsError, StoppedError
+from raygen.sequence.reference_protocol import Reference, reference_name
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS, REJECTS, SCHEMA_VERSION, VARIANTS, Reason, variant_id
 from raygen.variants.alleles import SOURCE_PREFIX, AlleleBatch, AlleleReader
 from raygen.variants.assembly import AssemblyWatch
 from raygen.variants.check import AlleleChecker, CheckedBatch
 from raygen.variants.external_sort import ExternalSort, repeats_of_previous
 from raygen.variants.haplotypes import ID_PREFIX, Haplotype, HaplotypeCollector, check_column_type
-from raygen.variants.inputs import agree_on_columns, open_readers
-from raygen.variants.part_files import PartFiles
-from raygen.variants.publish import (
+from raygen.variants.ingested_folder import (
     REJECTS_FOLDER,
     VARIANTS_FOLDER,
     abandoned_scratch,
@@ -43,7 +42,8 @@ from raygen.variants.publish import (
     refuse_other_input,
     scratch_folder,
 )
-from raygen.variants.reference_protocol import Reference, reference_name
+from raygen.variants.inputs import agree_on_columns, open_readers
+from raygen.variants.part_files import PartFiles
 
 _INPUT_FIELDS = ["chrom", "pos", "id", "ref", "alt"]
 

@@ -7,10 +7,10 @@ import re
 import pyarrow as pa
 
 from raygen.errors import InputError, SettingsError
+from raygen.sequence.reference_protocol import Reference
 from raygen.tables.schemas import VARIANTS
 from raygen.variants.alleles import RAW_ALLELES, AlleleBatch
 from raygen.variants.check import AlleleChecker
-from raygen.variants.reference_protocol import Reference
 from raygen.variants.region import MAX_POS, TOO_FAR
 
 SPELLING = re.compile(r"(.+?)[-:_ ](\d+)[-:_ ]?([ACGT]+)[-:_/> ]+([ACGT]+)", re.IGNORECASE)

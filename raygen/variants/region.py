@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 
 from raygen.errors import InputError, SettingsError
+from raygen.sequence.reference_protocol import Reference, reference_name
 from raygen.variants.contig_names import resolve_contig
-from raygen.variants.reference_protocol import Reference, reference_name
 
 MAX_REGION = 1_000_000
 """Bases. Every SNV of a longer region is a job for ``raygen score`` on a table of variants."""

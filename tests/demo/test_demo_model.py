@@ -14,7 +14,7 @@ import pytest
 import raygen
 from raygen.demo.main import DEMO_WINDOW
 from raygen.demo.mitochondrial_genes import consequence
-from raygen.interpret.consequences import consequence_table, tell_apart
+from raygen.evaluation.consequences import consequence_table, tell_apart
 from raygen.model.cards import find_card
 from raygen.model.loading import DEMO_FOLDER, describe_network
 

@@ -23,7 +23,7 @@ from raygen.model.evo2 import Evo2Config, Evo2ForCausalLM
 from raygen.model.evo2_architecture import Evo2Architecture
 from raygen.model.evo2_published import convert_named
 from raygen.model.loading import describe_network, load_network
-from raygen.pipeline.window_comparison import ComparisonRequest, run_comparison
+from raygen.trials.window_comparison import ComparisonRequest, run_comparison
 from tests.builders import fasta, random_bases, snvs, vcf
 from tests.model.models import largest_difference, random_tokens, small_evo2_config
 from tests.model.published_evo2 import load_into_reference, published_tensors, write_published

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from raygen.classes.calibration import load_calibration
 from raygen.errors import SettingsError
-from raygen.interpret.calibrate import load_calibration
-from raygen.interpret.reclassify import reclassify
-from raygen.interpret.report import write_report
+from raygen.finished.reclassify import reclassify
+from raygen.pages import write_report
 from raygen.tables.layout import RunFolder, read_scores
 from raygen.tables.schemas import SCORES
 from tests.builders import fasta
-from tests.interpret.test_calibrate import useless
+from tests.evaluation.test_calibrate import useless
 from tests.pipeline.test_run import CONTIGS, score, write_variants
 
 pytestmark = pytest.mark.ray

@@ -11,11 +11,11 @@ from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from raygen.errors import SettingsError, StoppedError
-from raygen.interpret.report import write_report
-from raygen.interpret.summary import print_summary
 from raygen.model.cards import NO_CARD, OFF_LABEL_DOMAIN
 from raygen.model.random_checkpoint import demo_config, write_random_checkpoint
+from raygen.pages import write_report
 from raygen.pipeline.run import RunResult, run_score
+from raygen.pipeline.summary import print_summary
 from raygen.settings import load_settings
 from raygen.tables.layout import read_scores
 from tests.builders import fasta, random_bases, snvs, vcf

@@ -18,7 +18,7 @@ from raygen.pipeline.metrics import (
     with_seconds,
 )
 from raygen.pipeline.run import run_score
-from tests.pipeline.test_estimate import settings
+from tests.planning.test_estimate import settings
 
 
 class Told:

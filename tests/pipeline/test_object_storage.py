@@ -10,9 +10,9 @@ import pytest
 
 from raygen.errors import StoppedError
 from raygen.model.random_checkpoint import demo_config, write_random_checkpoint
-from raygen.pipeline.estimate import estimate
 from raygen.pipeline.pieces import Kept, kept_in_pieces
 from raygen.pipeline.run import run_score
+from raygen.planning.estimate import estimate
 from raygen.sequence.reference import open_reference
 from raygen.settings import load_settings
 from raygen.tables.layout import RunFolder, read_scores

@@ -15,13 +15,13 @@ from safetensors.torch import load_file, save_file
 from raygen.model import loading
 from raygen.model.random_checkpoint import demo_config, write_random_checkpoint
 from raygen.scoring import fork
-from raygen.scoring.explain import explain_variant
 from raygen.scoring.likelihood import ResidentModel, load_model
 from raygen.scoring.plan import plan_windows
 from raygen.scoring.scorer import VariantScorer
 from raygen.scoring.self_test import run_self_test
 from raygen.sequence.windows import Window
 from raygen.tables.schemas import variant_ids
+from raygen.trials.explain import explain_variant
 from raygen.variants.one_variant import parse_variant
 from tests.builders import InMemoryReference, random_bases
 from tests.model.models import small_evo2_config

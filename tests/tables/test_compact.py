@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from raygen.errors import InputError, SettingsError, StoppedError
-from raygen.interpret.reclassify import reclassify
+from raygen.finished.reclassify import reclassify
 from raygen.tables import compact as compact_module
 from raygen.tables.compact import compact
 from raygen.tables.generations import begin, next_generation, scores_folder

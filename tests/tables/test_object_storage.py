@@ -10,7 +10,7 @@ from pyarrow import fs
 
 from raygen.errors import SettingsError, StoppedError
 from raygen.tables.layout import RunFolder, read_scores
-from raygen.tables.run_lock import lock_prefix
+from raygen.tables.locks import lock_prefix
 from tests.object_storage import BUCKET, s3_server
 from tests.tables.test_layout import IDENTITY, rejects, scores
 

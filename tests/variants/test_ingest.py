@@ -20,7 +20,7 @@ from raygen.tables.schemas import REJECTS, VARIANTS
 from raygen.variants import external_sort
 from raygen.variants import ingest as ingest_module
 from raygen.variants.ingest import ingest
-from raygen.variants.publish import is_ingested, read_ingest_info
+from raygen.variants.ingested_folder import is_ingested, read_ingest_info
 
 #           123456789012345
 CONTIGS = {"2": "GGGGACACACTTTTT", "1": "ACGTACGTACGTACG", "chrM": "ACGT" * 10}

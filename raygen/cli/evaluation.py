@@ -1,0 +1,280 @@
+"""Commands that set finished scores against labels."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+import typer
+
+from raygen.cli.options import Debug, command, say, screen, stderr
+from raygen.errors import SettingsError
+from raygen.settings import ClassSettings
+from raygen.tables.written_files import refuse_unwritable, write_json, write_text
+
+Scores = Annotated[
+    str, typer.Option(metavar="PATH", help="Folder of a run; or scores as Parquet, CSV or TSV, also of another tool.")
+]
+LabelsFile = Annotated[
+    str | None,
+    typer.Option(
+        "--labels", metavar="FILE", help="VCF, BCF or table with the labels; default: the scores' own columns."
+    ),
+]
+LabelField = Annotated[str | None, typer.Option(metavar="NAME", help="INFO field that holds the labels, e.g. CLNSIG.")]
+LabelColumn = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Column that holds the labels, instead of --label-field.")
+]
+Positive = Annotated[
+    str,
+    typer.Option(
+        metavar="LABELS",
+        show_default=False,
+        help="Labels that count as positive, by commas; default: ClinVar's pathogenic terms.",
+    ),
+]
+Negative = Annotated[
+    str,
+    typer.Option(
+        metavar="LABELS",
+        show_default=False,
+        help="Labels that count as negative, by commas; default: ClinVar's benign terms.",
+    ),
+]
+Higher = Annotated[
+    bool,
+    typer.Option("--higher-is-positive", help="Higher scores are positive; default: lower ones, as for delta_llr."),
+]
+ScoreColumn = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Column that holds the scores; default: delta_llr.")
+]
+By = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--by",
+        metavar="NAME",
+        help="Also measure by group: a column of either table, or variant_type; may be repeated.",
+    ),
+]
+AfColumn = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Column with allele frequencies; also measures by bins of them.")
+]
+Reference = Annotated[
+    str | None,
+    typer.Option(
+        "--reference",
+        metavar="FASTA",
+        help="FASTA by which indels are left-aligned; default: the run's own, if still there.",
+    ),
+]
+Replicates = Annotated[
+    int, typer.Option("--bootstrap", metavar="N", min=0, help="How many bootstrap replicates the intervals are from.")
+]
+Seed = Annotated[
+    int, typer.Option(min=0, metavar="N", help="Seed of what is drawn at random: bootstrap replicates and folds.")
+]
+
+
+@command("raygen evaluate --scores scores --labels clinvar.vcf.gz --label-field CLNSIG --page evaluation.html")
+def evaluate(
+    scores: Scores,
+    labels: LabelsFile = None,
+    label_field: LabelField = None,
+    label_column: LabelColumn = None,
+    positive: Positive = "",
+    negative: Negative = "",
+    higher_is_positive: Higher = False,
+    score_column: ScoreColumn = None,
+    by: By = None,
+    af_column: AfColumn = None,
+    reference: Reference = None,
+    cut: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SCORE",
+            help="Score that parts positive from negative calls, for risk against coverage; default: the best for these labels.",
+        ),
+    ] = None,
+    bootstrap: Replicates = 1000,
+    seed: Seed = 0,
+    json_file: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="File for the numbers as JSON.")
+    ] = None,
+    page: Annotated[str | None, typer.Option(metavar="FILE", help="HTML file for a page with the curves.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Measure scores against labels: AUROC and AUPRC with intervals, overall and by group, and risk against coverage."""
+    refuse_unwritable([json_file, page])
+    from raygen.classes.statistics import Bootstrap
+    from raygen.evaluation.evaluate import as_json, print_evaluation
+    from raygen.evaluation.evaluate import evaluate as run_evaluation
+    from raygen.evaluation.labelled_scores import LabelRequest
+    from raygen.pages.evaluation_page import as_page
+
+    request = LabelRequest(
+        scores=scores,
+        label=_label_name(label_field, label_column),
+        labels=labels,
+        positive=_listed(positive),
+        negative=_listed(negative),
+        higher_is_positive=higher_is_positive,
+        score_column=score_column,
+        by=by or [],
+        af_column=af_column,
+        reference=reference,
+    )
+    if cut is not None and not math.isfinite(cut):
+        raise SettingsError(f"--cut {cut:g} is no score.")
+    found = run_evaluation(request, Bootstrap(bootstrap, seed), cut)
+    print_evaluation(found, screen)
+    if json_file:
+        write_json(json_file, as_json(found))
+        say(f"numbers: {json_file}")
+    if page:
+        write_text(page, as_page(found))
+        say(f"page: {page}")
+
+
+@command("raygen calibrate --scores scores --labels clinvar.vcf.gz --label-field CLNSIG --out calibration.json")
+def calibrate(
+    scores: Scores,
+    out: Annotated[str, typer.Option("--out", metavar="FILE", help="JSON file for the calibration.")],
+    labels: LabelsFile = None,
+    label_field: LabelField = None,
+    label_column: LabelColumn = None,
+    positive: Positive = "",
+    negative: Negative = "",
+    higher_is_positive: Higher = False,
+    score_column: ScoreColumn = None,
+    reference: Reference = None,
+    method: Annotated[
+        Literal["isotonic", "logistic"],
+        typer.Option(help="How scores become probabilities; logistic: two numbers, for few labels."),
+    ] = "isotonic",
+    prior: Annotated[
+        float,
+        typer.Option(
+            metavar="P", help="Probability of being pathogenic before the score is known (Pejaver et al. 2022)."
+        ),
+    ] = 0.0441,
+    folds: Annotated[int, typer.Option(min=2, metavar="N", help="How many folds the cross-validation has.")] = 10,
+    min_window: Annotated[
+        int,
+        typer.Option(
+            min=10, metavar="N", help="How many labelled variants around a score its evidence is from, at least."
+        ),
+    ] = 100,
+    bootstrap: Annotated[
+        int,
+        typer.Option("--bootstrap", metavar="N", min=100, help="How many bootstrap replicates the bounds are from."),
+    ] = 1000,
+    seed: Seed = 0,
+    debug: Debug = False,
+) -> None:
+    """Learn from labelled variants what a score means: probability, PP3/BP4 evidence, and the cuts of the classes."""
+    refuse_unwritable([out])
+    if not 0 < prior < 0.9:
+        raise SettingsError(f"--prior {prior:g}: a probability above 0 and below 0.9, such as 0.0441 or 0.1.")
+    from raygen.evaluation.calibration_fit import FitPlan, fit_calibration, print_calibration
+    from raygen.evaluation.evaluate import print_join
+    from raygen.evaluation.labelled_scores import LabelRequest, gather
+
+    request = LabelRequest(
+        scores=scores,
+        label=_label_name(label_field, label_column),
+        labels=labels,
+        positive=_listed(positive),
+        negative=_listed(negative),
+        higher_is_positive=higher_is_positive,
+        score_column=score_column,
+        reference=reference,
+    )
+    labelled = gather(request)
+    print_join(labelled, screen)
+    found = fit_calibration(labelled, request, FitPlan(method, prior, folds, seed, min_window, bootstrap))
+    print_calibration(found, screen)
+    write_json(out, found.model_dump(mode="json"))
+    say(f"calibration {found.digest}: {out}")
+
+
+@command("raygen reclassify scores --calibration calibration.json --out reclassified")
+def reclassify(
+    run: Annotated[str, typer.Argument(help="Folder of a finished run.", metavar="OUT")],
+    out: Annotated[str, typer.Option("--out", metavar="FOLDER", help="Folder for the same scores with other classes.")],
+    cuts: Annotated[
+        str | None, typer.Option(metavar="CUTS", help="Four ascending cut points in nats, e.g. -7,-3,-1,1.")
+    ] = None,
+    calibration: Annotated[
+        str | None, typer.Option(metavar="FILE", help="File of raygen calibrate, for this fingerprint.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Give finished scores other classes, without a model."""
+    if (cuts is None) == (calibration is None):
+        raise SettingsError("Give either --cuts or --calibration.")
+    points = _cut_points(cuts) if cuts is not None else None
+    from raygen.classes.calibration import load_calibration
+    from raygen.finished.reclassify import print_reclassified
+    from raygen.finished.reclassify import reclassify as run_reclassify
+
+    loaded = load_calibration(calibration) if calibration else None
+    with stderr.status("reclassifying") as status:
+        done = run_reclassify(
+            run,
+            out,
+            points,
+            loaded,
+            calibration or "",
+            on_progress=lambda count: status.update(f"reclassifying: {count:,} rows"),
+        )
+    print_reclassified(done, screen)
+
+
+@command("raygen card scores --check evaluation.json --out card.md")
+def card(
+    run: Annotated[str, typer.Argument(help="Folder of a run.", metavar="OUT")],
+    run_id: Annotated[
+        str | None,
+        typer.Option(
+            "--run", metavar="RUN_ID", help="The run that the page is about; default: the latest one in the folder."
+        ),
+    ] = None,
+    check: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE", help="File of evaluate --json or of calibrate, to be told on the page; may be repeated."
+        ),
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", metavar="FILE", help="Markdown file for the page; default: the screen.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Print a page about a run's scores: intended use, model, what they were checked on and what not, limits."""
+    refuse_unwritable([out])
+    from raygen.pages.card import make_card
+
+    text = make_card(run, run_id, check or [])
+    if out:
+        write_text(out, text)
+        say(f"card: {out}")
+    else:
+        say(text.rstrip())
+
+
+def _cut_points(text: str) -> tuple[float, ...]:
+    try:
+        return ClassSettings.model_validate({"cuts": [float(word) for word in text.split(",")]}).cuts
+    except ValueError as error:  # no number, not four, or not ascending
+        raise SettingsError(f"--cuts {text}: give four ascending numbers by commas, e.g. -7,-3,-1,1.") from error
+
+
+def _label_name(label_field: str | None, label_column: str | None) -> str:
+    named = [name for name in (label_field, label_column) if name]
+    if len(named) != 1:
+        raise SettingsError("Name the labels once: --label-field for a VCF (e.g. CLNSIG), --label-column for a table.")
+    return named[0]
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

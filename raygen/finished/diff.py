@@ -1,0 +1,264 @@
+"""``raygen diff OLD NEW``: which variants changed class between two runs, and how the scores moved.
+
+In: two folders of scores: another model, window or release. Out: a transition matrix, the variants that changed, those over
+most classes first, what only one of them has, and Spearman's correlation. A window of positions of both is joined at a time, and of the
+variants that changed only the largest are kept, so memory does not grow with the folders; all of them go to a file when one is
+asked for.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+
+from raygen.classes.classify import CLASSES
+from raygen.errors import InputError, SettingsError
+from raygen.finished.diff_tally import CHANGES, Tally
+from raygen.finished.run_facts import RunFacts, run_facts
+from raygen.finished.score_join import joined_windows
+from raygen.pages.diff_page import as_page
+from raygen.tables.console_tables import print_table
+from raygen.tables.place import put_in_place, refuse_unwritable
+from raygen.tables.score_index import ScoreIndex
+from raygen.tables.table_files import TableFile, open_table, refuse_other_kinds
+from raygen.trials.compare_windows import rank_correlation
+
+_PATHOGENIC, _BENIGN = ("pathogenic", "likely_pathogenic"), ("benign", "gain_of_function")
+_DIFFERING = ("model", "fingerprint", "window", "strand", "cuts", "raygen_version")
+
+
+@dataclass(frozen=True)
+class Diff:
+    """What changed from OLD to NEW.
+
+    Attributes:
+        classes: C names, of the rows (old) and columns (new) of ``transitions``, (C, C) int64 counts.
+        num_crossed: variants that went from (likely) pathogenic to benign or gain of function, or back.
+        newly_abstained, no_longer_abstained: variants, whatever their class.
+        mean_change, mean_absolute_change: of ``delta_llr`` over all variants in both, nats.
+        spearman: over ``num_ranked`` of them; None where it is not defined.
+        by_contig: for each contig the variants in both and those that changed class.
+        largest: the CHANGES over most classes, of these the largest in nats, else in genome order.
+    """
+
+    old: RunFacts
+    new: RunFacts
+    classes: tuple[str, ...]
+    transitions: np.ndarray
+    num_only_old: int
+    num_only_new: int
+    num_crossed: int
+    newly_abstained: int
+    no_longer_abstained: int
+    mean_change: float
+    mean_absolute_change: float
+    spearman: float | None
+    num_ranked: int
+    by_contig: dict[str, tuple[int, int]]
+    largest: pa.Table
+    same_reference: bool = True
+
+    @property
+    def num_both(self) -> int:
+        """Variants that both runs scored."""
+        return int(self.transitions.sum())
+
+    @property
+    def num_changed(self) -> int:
+        """Variants in another class."""
+        return self.num_both - int(np.trace(self.transitions))
+
+    @property
+    def num_to_pathogenic(self) -> int:
+        """Those of them that moved to a class nearer to ``pathogenic``: below the matrix's diagonal."""
+        return int(np.tril(self.transitions, -1).sum())
+
+    def sentence(self) -> str:
+        """What changed, in one or two sentences."""
+        if not self.num_changed:
+            said = f"No variant changed class: all {self.num_both:,} that are in both runs kept theirs."
+        else:
+            away = self.num_changed - self.num_to_pathogenic
+            said = (
+                f"{self.num_changed:,} of {self.num_both:,} variants ({_percent(self.num_changed, self.num_both)}) changed class: "
+                f"{self.num_to_pathogenic:,} towards pathogenic, {away:,} away from it"
+                f"{f'; {self.num_crossed:,} crossed between (likely) pathogenic and benign or beyond' if self.num_crossed else ''}."
+            )
+        if self.num_only_old or self.num_only_new:
+            said += f" Only in the old run: {self.num_only_old:,}; only in the new: {self.num_only_new:,}."
+        return said
+
+    def numbers(self) -> list[str]:
+        """How the scores moved, a sentence a number."""
+        sample = f" (of a sample of {self.num_ranked:,})" if self.num_ranked < self.num_both else ""
+        found = [] if self.spearman is None else [f"Spearman's correlation of delta_llr: {self.spearman:.4f}{sample}"]
+        moved = f"{self.mean_change:+.3f} nats on average, {self.mean_absolute_change:.3f} without the sign"
+        found.append(f"delta_llr moved by {moved}")
+        if self.newly_abstained or self.no_longer_abstained:
+            found.append(f"newly abstained on: {self.newly_abstained:,}; no longer: {self.no_longer_abstained:,}")
+        return found
+
+    def differing_facts(self) -> list[tuple[str, str, str]]:
+        """(name, old, new) of what the runs do not share."""
+        facts = [(name.replace("_", " "), getattr(self.old, name), getattr(self.new, name)) for name in _DIFFERING]
+        return [(name, old or "unknown", new or "unknown") for name, old, new in facts if old != new]
+
+    def remarks(self) -> list[str]:
+        """What a reader has to know before the numbers."""
+        found = []
+        if not self.same_reference:
+            found.append(
+                "The two runs were made on different references, so the same coordinates may mean different variants."
+            )
+        if self.old.cuts != self.new.cuts:
+            found.append("The cut points of the classes differ, so classes change without a change of score.")
+        if not self.differing_facts():
+            found.append("The runs share model, window, strand and cut points.")
+        return found
+
+
+def compare_scores(
+    old: str,
+    new: str,
+    *,
+    changes_to: str | None = None,
+    most: int = 200,
+    on_progress: Callable[[int], None] = lambda num_rows: None,
+) -> Diff:
+    """Compare the folders ``old`` and ``new``.
+
+    Args:
+        changes_to: a file for all changes (.parquet, .csv, .tsv), largest first.
+        most: how many of the largest changes the Diff keeps.
+        on_progress: called with the number of variants compared so far.
+
+    Raises:
+        InputError: one of them holds no scores, or they have no variant in common.
+        SettingsError: one holds pairs and the other variants, or ``changes_to`` cannot be written.
+    """
+    if changes_to:
+        refuse_other_kinds(changes_to, "--out")
+        refuse_unwritable(changes_to)
+    indexes = ScoreIndex(old), ScoreIndex(new)
+    if len({None in index.contigs for index in indexes}) > 1:
+        raise SettingsError(f"One of {old} and {new} holds scores of pairs, the other of variants.")
+    with ExitStack() as stack:
+        table: TableFile | None = None
+        tally = Tally(most)
+        if changes_to:
+            tally.scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="raygen-diff-")))
+            partial = stack.enter_context(put_in_place(changes_to))
+            table = stack.enter_context(open_table(partial, CHANGES))
+        done = 0
+        for contig, joined in joined_windows(*indexes):
+            tally.add(contig, joined)
+            done += joined.height
+            on_progress(done)
+        if not tally.counts:
+            raise InputError(
+                f"No variant is in both runs, so there is nothing to compare: {tally.only_old:,} only in {indexes[0].path}, "
+                f"{tally.only_new:,} only in {indexes[1].path}."
+            )
+        if table:
+            for rows in tally.sorted_changes():
+                table.write(rows)
+    return _diff(tally, *indexes)
+
+
+def print_diff(diff: Diff, console: Console, most: int = 20) -> None:
+    """The sentence, what differs between the runs, the matrix and the largest changes."""
+    console.print(diff.sentence(), soft_wrap=True, markup=False)
+    for remark in diff.remarks():
+        console.print(remark, soft_wrap=True, markup=False)
+    if differing := diff.differing_facts():
+        facts = Table("", "old", "new", box=None, pad_edge=False)
+        for name, before, after in differing:
+            facts.add_row(name, escape(before), escape(after))
+        print_table(facts, console)
+    matrix = Table("old \\ new", *map(escape, diff.classes), box=None, pad_edge=False)
+    for name, row in zip(diff.classes, diff.transitions.tolist(), strict=True):
+        matrix.add_row(escape(name), *(f"{number:,}" if number else "." for number in row))
+    for column in matrix.columns[1:]:
+        column.justify = "right"
+    print_table(matrix, console)
+    for line in diff.numbers():
+        console.print(line, soft_wrap=True, markup=False)
+    if diff.num_changed:
+        print_table(_largest_table(diff, most), console)
+    if diff.num_changed > most:
+        console.print(
+            f"the {most:,} largest of {diff.num_changed:,} changes, by classes, then by nats; --out FILE gives all",
+            soft_wrap=True,
+            markup=False,
+        )
+
+
+def write_diff_page(diff: Diff, path: str) -> str:
+    """Write the page and return its path.
+
+    Raises:
+        SettingsError: it cannot be written.
+    """
+    with put_in_place(path) as partial:
+        partial.write_text(as_page(diff), encoding="utf-8")
+    return path
+
+
+def _diff(tally: Tally, old: ScoreIndex, new: ScoreIndex) -> Diff:
+    classes = (*CLASSES, *sorted({name for pair in tally.counts for name in pair} - set(CLASSES)))
+    transitions = np.array([[tally.counts.get((one, other), 0) for other in classes] for one in classes], np.int64)
+    num_both = int(transitions.sum())
+    before, after = tally.sample()
+    ends = {(one, other) for one in _PATHOGENIC for other in _BENIGN}
+    return Diff(
+        old=run_facts(old),
+        new=run_facts(new),
+        classes=classes,
+        transitions=transitions,
+        num_only_old=tally.only_old,
+        num_only_new=tally.only_new,
+        num_crossed=sum(number for pair, number in tally.counts.items() if {pair, pair[::-1]} & ends),
+        newly_abstained=tally.newly_abstained,
+        no_longer_abstained=tally.no_longer_abstained,
+        mean_change=tally.sum_change / num_both,
+        mean_absolute_change=tally.sum_absolute / num_both,
+        spearman=rank_correlation(before, after),
+        num_ranked=len(before),
+        by_contig=tally.by_contig,
+        largest=tally.largest.to_arrow().cast(CHANGES),
+        same_reference=old.identity.reference_digest == new.identity.reference_digest,
+    )
+
+
+def _largest_table(diff: Diff, most: int) -> Table:
+    table = Table(
+        Column("variant_id", overflow="fold"),
+        "old class",
+        "new class",
+        "old",
+        "new",
+        "change",
+        box=None,
+        pad_edge=False,
+    )
+    for column in table.columns[3:]:
+        column.justify = "right"
+    for row in diff.largest.slice(0, most).to_pylist():
+        deltas = (f"{row[name]:+.2f}" for name in ("old_delta_llr", "new_delta_llr", "change"))
+        named = (escape(row[name]) for name in ("variant_id", "old_classification", "new_classification"))
+        table.add_row(*named, *deltas)
+    return table
+
+
+def _percent(part: int, whole: int) -> str:
+    share = part / whole
+    return f"{share:.1%}" if share >= 0.001 else "less than 0.1%"

@@ -1,0 +1,132 @@
+"""Counts what changed between two runs while joined windows come in, with bounded memory.
+
+Changes are kept in files by their classes and size, so that the largest can be given first without sorting all of them at once. Ranks
+need all scores, so Spearman's correlation is of a sample where there are more than ``SPEARMAN_ROWS``: those whose ids have the
+smallest hashes, which the same variants give again tomorrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from raygen.classes.classify import CLASSES
+
+SPEARMAN_ROWS = 1_000_000
+
+CHANGES = pa.schema(
+    [
+        ("variant_id", pa.string()),
+        ("old_classification", pa.string()),
+        ("new_classification", pa.string()),
+        ("old_delta_llr", pa.float64()),
+        ("new_delta_llr", pa.float64()),
+        ("change", pa.float64()),
+        ("old_abstained", pa.bool_()),
+        ("new_abstained", pa.bool_()),
+    ]
+)
+"""One row a variant that changed class. They are ordered by how many classes lie between, then by the size of ``change``, then
+as they come, which is genome order: where only cut points differ no score changes. ``change`` is new minus old ``delta_llr`` in nats; the id is NEW's."""
+
+_SAMPLE = pa.schema([("old", pa.float64()), ("new", pa.float64()), ("hash", pa.uint64())])
+
+
+@dataclass
+class Tally:
+    """What is counted while windows come in, in genome order. Changes spill to files by size, to be sorted part by part."""
+
+    most: int
+    scratch: Path | None = None
+    counts: dict[tuple[str, str], int] = field(default_factory=dict)
+    only_old: int = 0
+    only_new: int = 0
+    newly_abstained: int = 0
+    no_longer_abstained: int = 0
+    sum_change: float = 0.0
+    sum_absolute: float = 0.0
+    by_contig: dict[str, tuple[int, int]] = field(default_factory=dict)
+    largest: pl.DataFrame = field(default_factory=lambda: _from_arrow(CHANGES.empty_table()))
+    _sample: pl.DataFrame = field(default_factory=lambda: _from_arrow(_SAMPLE.empty_table()))
+    _largest_hash: int = 2**64 - 1
+    _num_spilled: int = 0
+
+    def add(self, contig: str, joined: pl.DataFrame) -> None:
+        """A window: rows of both, columns ``old_*`` and ``new_*``, null where one has none."""
+        both = joined.filter(pl.col("old_delta_llr").is_not_null() & pl.col("new_delta_llr").is_not_null())
+        self.only_old += joined["new_delta_llr"].null_count()
+        self.only_new += joined["old_delta_llr"].null_count()
+        both = both.with_columns(change=pl.col("new_delta_llr") - pl.col("old_delta_llr"))
+        self._count(both)
+        changed = both.filter(pl.col("old_classification") != pl.col("new_classification")).select(CHANGES.names)
+        seen, moved = self.by_contig.get(contig, (0, 0))
+        self.by_contig[contig] = (seen + both.height, moved + changed.height)
+        largest = _largest_first(pl.concat([self.largest, _largest_first(changed).head(self.most)])).head(self.most)
+        self.largest = _from_arrow(
+            largest.to_arrow().cast(CHANGES)
+        )  # a copy: text of a polars frame keeps its window alive
+        self._spill(changed)
+        self._add_to_sample(both)
+
+    def _count(self, both: pl.DataFrame) -> None:
+        pairs = both.group_by("old_classification", "new_classification").len()
+        for before, after, number in pairs.iter_rows():
+            self.counts[before, after] = self.counts.get((before, after), 0) + number
+        self.newly_abstained += int((both["new_abstained"] & ~both["old_abstained"]).sum())
+        self.no_longer_abstained += int((both["old_abstained"] & ~both["new_abstained"]).sum())
+        self.sum_change += float(both["change"].sum())
+        self.sum_absolute += float(both["change"].abs().sum())
+
+    def sorted_changes(self) -> Iterator[pa.Table]:
+        """All changes in the order of ``largest``: one size at a time is in memory."""
+        assert self.scratch is not None
+        for folder in sorted(self.scratch.glob("steps-*"), reverse=True):
+            rows = _largest_first(pl.read_parquet(folder / "*.parquet"))
+            yield rows.select(CHANGES.names).to_arrow().cast(CHANGES)
+
+    def sample(self) -> tuple[np.ndarray, np.ndarray]:
+        """(N,) old and (N,) new ``delta_llr`` of all variants in both, or of ``SPEARMAN_ROWS`` of them."""
+        return self._sample["old"].to_numpy(), self._sample["new"].to_numpy()
+
+    def _spill(self, changed: pl.DataFrame) -> None:
+        """Sizes are quarters of an octave of nats: each holds a part of the changes, and they are in order."""
+        if self.scratch is None or changed.is_empty():
+            return
+        size = (pl.col("change").abs().clip(2.0**-20, 2.0**20).log(2) * 4).floor().cast(pl.Int64) + 100
+        for (steps, number), rows in changed.group_by(_steps(), size.alias("size"), maintain_order=True):
+            folder = self.scratch / f"steps-{steps:02d}-size-{number:04d}"
+            folder.mkdir(exist_ok=True)
+            rows.write_parquet(folder / f"{self._num_spilled:06d}.parquet")
+        self._num_spilled += 1
+
+    def _add_to_sample(self, both: pl.DataFrame) -> None:
+        own = both.select(old="old_delta_llr", new="new_delta_llr", hash=pl.col("variant_id").hash(seed=0))
+        self._sample = pl.concat([self._sample, own.filter(pl.col("hash") <= self._largest_hash)])
+        if self._sample.height > SPEARMAN_ROWS:
+            self._sample = self._sample.bottom_k(SPEARMAN_ROWS, by="hash").rechunk()
+            self._largest_hash = int(self._sample["hash"].max())  # type: ignore[arg-type]
+
+
+def _largest_first(changes: pl.DataFrame) -> pl.DataFrame:
+    return changes.sort(_steps(), pl.col("change").abs(), descending=True, maintain_order=True)
+
+
+def _steps() -> pl.Expr:
+    """How many classes a variant moved; 0 where one of the two is no class of raygen's."""
+    place = {name: at for at, name in enumerate(CLASSES)}
+    before, after = (
+        pl.col(f"{side}_classification").replace_strict(place, default=None, return_dtype=pl.Int64)
+        for side in ("old", "new")
+    )
+    return (after - before).abs().fill_null(0).alias("steps")
+
+
+def _from_arrow(table: pa.Table) -> pl.DataFrame:
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame

@@ -1,0 +1,158 @@
+"""Columns of SCORES as text: INFO fields of a VCF, columns of a tab-separated file.
+
+In: Arrow columns. Out: text, and the header lines that say what it is. One rule for all: a missing value is ``.``, true and false
+are 1 and 0, a list is joined by ``&``, and what the VCF specification reserves is percent-encoded (VCF 4.3, 1.2), blanks too,
+which VCF 4.2 forbids in INFO. Every field is ``Number=A``: one value for each ALT.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from raygen.errors import SettingsError
+from raygen.finished.run_facts import RunFacts
+from raygen.version import __version__
+
+DEFAULT_FIELDS = ("delta_llr", "classification", "abstained", "flags")
+DEFAULT_PREFIX = "raygen_"
+MISSING = "missing"
+"""Behind the prefix: the field that says why an allele has no score."""
+_RESERVED = re.compile(r"[%:;=,&\s\x00-\x1f\x7f]")
+_TO_ENCODE = re.compile(r"%(?![0-9A-Fa-f]{2})|[:;=,&\s\x00-\x1f\x7f]")
+_NOT_IN_AN_ID = re.compile(r"[^0-9A-Za-z_.]")
+_VALID_ID = re.compile(r"[A-Za-z_][0-9A-Za-z_.]*")
+
+_MEANING = {
+    "variant_id": "chrom-pos-ref-alt of the normalised variant",
+    "ll_wt": "log-likelihood of the window with the reference allele, nats",
+    "ll_mut": "log-likelihood of the window with the alternate allele, nats",
+    "delta_llr": "ll(alternate) - ll(reference), nats; negative: the variant makes the sequence less likely",
+    "delta_fwd": "delta_llr of the forward strand, nats",
+    "delta_rev": "delta_llr of the reverse strand, nats",
+    "delta_per_base": "delta_llr a token, nats",
+    "num_tokens": "tokens that the log-likelihoods are summed over",
+    "window_start": "first base of the window, 0-based",
+    "window_end": "end of the window, 0-based, not included",
+    "classification": "class of delta_llr, a label of a scale and no clinical statement",
+    "abstained": "1 where the evidence disagrees with itself, so that the class should not be used",
+    "flags": "remarks on the score, joined by &",
+    "model": "model",
+    "fingerprint": "hash of weights, precision, window, strand and vocabulary",
+    "run_id": "run that made the score",
+}
+_CALIBRATED = {
+    "probability": "probability of being positive at a prior of {prior:g}, of calibration {digest} from {labels}",
+    "evidence": "strength of evidence (PP3 or BP4) at a prior of {prior:g}, of calibration {digest} from {labels}",
+}
+"""Columns of a calibration; without one, columns of these names come from the input."""
+
+
+@dataclass(frozen=True)
+class InfoField:
+    """One column under its name in INFO."""
+
+    column: str
+    id: str
+    type: str
+    meaning: str
+
+    def header_line(self, facts: RunFacts) -> str:
+        """``##INFO=<...>`` that says which model and fingerprint made the values."""
+        said = _quoted(f"{self.meaning} (model {facts.model}, fingerprint {facts.fingerprint})")
+        return f'##INFO=<ID={self.id},Number=A,Type={self.type},Description="{said}",Source="raygen",Version="{__version__}">'
+
+
+def info_fields(schema: pa.Schema, columns: Sequence[str], prefix: str, facts: RunFacts) -> list[InfoField]:
+    """The fields of these columns of the scores that ``facts`` tell of.
+
+    Raises:
+        SettingsError: a column is not there or has no place in INFO, or a prefix cannot start a name there.
+    """
+    if not _VALID_ID.fullmatch(f"{prefix}x"):
+        raise SettingsError(f"--prefix {prefix!r}: INFO names hold letters, digits, _ and ., and start with no digit.")
+    usable = [name for name in schema.names if name not in ("chrom", "pos", "ref", "alt")]
+    if unknown := [name for name in columns if name not in usable]:
+        raise SettingsError(
+            f"--fields: the scores have no column {', '.join(unknown)}. There are: {', '.join(usable)}."
+        )
+    fields = [_field(schema.field(name), prefix, facts) for name in dict.fromkeys(columns)]
+    ids = [field.id for field in fields] + [prefix + MISSING]
+    if repeated := sorted({name for name in ids if ids.count(name) > 1}):
+        raise SettingsError(f"--fields: two of the columns would both be named {', '.join(repeated)} in INFO.")
+    return fields
+
+
+def header_lines(fields: Sequence[InfoField], prefix: str, facts: RunFacts) -> list[str]:
+    """What an exported VCF says of the scores: one line for the run, one for each field, one for what is missing."""
+    run = {"Model": facts.model, "Window": facts.window, "Strand": facts.strand, "Cuts": facts.cuts}
+    described = ",".join(f'{name}="{_quoted(value)}"' for name, value in run.items() if value)
+    return [
+        f'##raygen=<ID={prefix}{facts.fingerprint},Fingerprint="{facts.fingerprint}",{described},Version="{__version__}">',
+        *(field.header_line(facts) for field in fields),
+        f'##INFO=<ID={prefix}{MISSING},Number=A,Type=String,Description="Why raygen has no score for the allele; '
+        f'. where it has one",Source="raygen",Version="{__version__}">',
+    ]
+
+
+def as_text(column: pa.ChunkedArray, *, single: bool) -> pa.Array:
+    """(R,) strings without nulls. ``single``: floats as the shortest text of a float32, which is what htslib holds."""
+    values = column.combine_chunks()
+    values = values.chunk(0) if isinstance(values, pa.ChunkedArray) and values.num_chunks else values
+    if isinstance(values, pa.ChunkedArray):
+        return pa.array([], pa.string())
+    kind = values.type
+    if pa.types.is_boolean(kind):
+        texts = values.cast(pa.int8()).cast(pa.string())
+    elif pa.types.is_floating(kind):
+        texts = values.cast(pa.float32()).cast(pa.string()) if single else values.cast(pa.string())
+    elif pa.types.is_integer(kind):
+        texts = values.cast(pa.string())
+    elif _is_list(kind):
+        texts = pa.array(
+            [None if one is None else "&".join(map(encode, map(str, one))) for one in values.to_pylist()], pa.string()
+        )
+    else:
+        texts = _encoded(values.cast(pa.string()))
+    return pc.if_else(pc.fill_null(pc.equal(texts, ""), True), ".", texts)
+
+
+def encode(text: str) -> str:
+    """Percent-encoded where INFO reserves a character; what a VCF brought is encoded already and stays."""
+    return _TO_ENCODE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), text)
+
+
+def _encoded(texts: pa.Array) -> pa.Array:
+    """Only values that need it are touched; among classes and names there are none."""
+    if not pc.any(pc.match_substring_regex(texts, _RESERVED.pattern)).as_py():
+        return texts
+    return pa.array([None if text is None else encode(text) for text in texts.to_pylist()], pa.string())
+
+
+def _field(field: pa.Field, prefix: str, facts: RunFacts) -> InfoField:
+    if pa.types.is_boolean(field.type) or pa.types.is_integer(field.type):
+        kind = "Integer"
+    else:
+        kind = "Float" if pa.types.is_floating(field.type) else "String"
+    return InfoField(field.name, prefix + _NOT_IN_AN_ID.sub("_", field.name), kind, _meaning(field.name, facts))
+
+
+def _meaning(column: str, facts: RunFacts) -> str:
+    said = facts.calibration
+    if said and column in _CALIBRATED:
+        labels = f"{said['labels']['label']} of {said['labels']['source']}"
+        return _CALIBRATED[column].format(prior=said["prior"], digest=said["digest"], labels=labels)
+    return _MEANING.get(column, f"{column}, as the input had it")
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind)
+
+
+def _quoted(text: str) -> str:
+    """For a quoted value of a header line: backslash and quote are escaped, and a line stays a line."""
+    return " ".join(text.split()).replace("\\", "\\\\").replace('"', '\\"')

@@ -1,0 +1,101 @@
+"""What a query found: on a terminal, as TSV or JSON for a pipe, or into a file. Rows are written as they come."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TextIO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from raygen.finished.query import Query
+from raygen.tables.console_tables import print_table
+from raygen.tables.schemas import SCORES
+
+_SHOWN = ("variant_id", "delta_llr", "classification", "abstained", "flags")
+_MOST_SHOWN = 50
+
+
+def show(query: Query, console: Console, most: int = _MOST_SHOWN) -> int:
+    """The main columns of the first rows as a table, then how many there are; returns their number."""
+    carried = [name for name in query.schema.names if name not in SCORES.names]
+    columns = [*_SHOWN, *carried]
+    table = Table(*map(escape, columns), box=None, pad_edge=False)
+    table.columns[1].justify = "right"
+    table.columns[0].overflow = "fold"
+    num_rows = 0
+    for rows in query.tables():
+        for row in rows.select(columns).slice(0, max(most - num_rows, 0)).to_pylist():
+            table.add_row(*(escape(_cell(row[name])) for name in columns))
+        num_rows += rows.num_rows
+    if num_rows:
+        print_table(table, console)
+    more = f", the first {most:,} are shown; --tsv, --json or --out give all" if num_rows > most else ""
+    facts = query.facts
+    console.print(
+        f"{num_rows:,} score{'' if num_rows == 1 else 's'}{more} (model {facts.model}, fingerprint {facts.fingerprint})",
+        soft_wrap=True,
+        markup=False,
+    )
+    return num_rows
+
+
+def write_tsv(query: Query, stream: TextIO) -> int:
+    """A header and a line a row, all columns; null is empty, a list is joined by ``&``. Returns the number of rows."""
+    stream.write("\t".join(query.schema.names) + "\n")
+    num_rows = 0
+    for rows in query.tables():
+        texts = [_texts(rows[name]) for name in query.schema.names]
+        stream.writelines("\t".join(values) + "\n" for values in zip(*texts, strict=True))
+        num_rows += rows.num_rows
+    return num_rows
+
+
+def write_json(query: Query, stream: TextIO) -> int:
+    """One array of objects, all columns, an object a line. Returns the number of rows."""
+    num_rows = 0
+    stream.write("[")
+    for row in _dicts(query):
+        stream.write(",\n " if num_rows else "\n ")
+        stream.write(json.dumps(row, default=str, ensure_ascii=False))
+        num_rows += 1
+    stream.write("\n]\n")
+    return num_rows
+
+
+def write_file(query: Query, path: str) -> int:
+    """Parquet, CSV or TSV by the name's end; returns the number of rows."""
+    from raygen.tables.place import put_in_place
+    from raygen.tables.table_files import open_table  # polars, for this alone
+
+    with put_in_place(path) as partial, open_table(partial, query.schema) as table:
+        for rows in query.tables():
+            table.write(rows)
+    return table.num_rows
+
+
+def _dicts(query: Query) -> Iterator[dict[str, object]]:
+    for rows in query.tables():
+        yield from rows.to_pylist()
+
+
+def _cell(value: object) -> str:
+    if value is None or value == []:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) >= 1000 else f"{value:.3f}"
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _texts(column: pa.ChunkedArray) -> list[str]:
+    """Text of every value, without tabs or line ends of its own."""
+    if pa.types.is_list(column.type):
+        column = pc.binary_join(column, "&")
+    texts = column.cast(pa.string()).fill_null("").to_pylist()
+    return [" ".join(text.split()) if any(mark in text for mark in "\t\r\n") else text for text in texts]

@@ -1,0 +1,324 @@
+"""The report as one HTML page that holds all it shows.
+
+Text of a user's tables goes through Jinja's escaping, into JSON in which ``<`` is spelled out, or into charts as data. Beyond
+that the page forbids itself everything but its own two scripts (by their hashes) and any network, with a
+Content-Security-Policy: what slipped in could not run.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import polars as pl
+import vl_convert
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from raygen.classes.classify import CLASSES, cuts_from_json
+from raygen.classes.words import CAVEAT, all_class_words, class_range, class_words
+from raygen.pages import charts
+from raygen.pages.along import along_contigs, contig_order
+from raygen.pages.chart_style import Figure
+from raygen.pages.report_facts import cost, headline, is_reclassified, notices, what_was_run, window_words
+from raygen.pages.tally import MAX_INDELS, MAX_SUBSTITUTIONS, Tally
+from raygen.pages.words import FLAG_WORDS, REASON_WORDS, allele, kind, number, variant_words
+from raygen.tables.schemas import SCORES
+from raygen.version import __version__
+
+_VEGALITE = "6.4"
+_COLUMNS_SHOWN = ("gene", "consequence")
+
+
+@dataclass(frozen=True)
+class _FigureSection:
+    id: str
+    title: str
+    said: str
+    figures: Sequence[Figure]
+    strips: bool = False
+    legend: bool = False
+
+
+def render_page(
+    manifest: Mapping[str, Any], tally: Tally, examples: Mapping[str, str], price_per_hour: float | None = None
+) -> str:
+    """The page of a run.
+
+    Args:
+        manifest: as the run wrote it.
+        examples: for each reason of rejection one rejected allele in words.
+        price_per_hour: of all that the run held, in any currency.
+    """
+    cuts = cuts_from_json(manifest["resolved"]["cuts"])
+    sections = _figure_sections(manifest, tally, cuts)
+    numbered, specs = _numbered(sections)
+    script, library = _part("page.js"), _library()
+    model, resolved = manifest["model"], manifest["resolved"]
+    parts = [("summary", "Summary"), *((section.id, section.title) for section in sections)]
+    parts += [("variants", "Most negative variants")] * bool(tally.rows) + [("accounts", "Rejects and flags")]
+    parts += [("run", "What was run"), ("reading", "How to read this")]
+    template = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    ).from_string(_part("page.html.j2"))
+    return template.render(
+        policy=_policy(library, script),
+        style=Markup(_part("page.css") + _class_colours()),
+        script=Markup(script),
+        library=Markup(library),
+        charts=Markup(_json(specs)),
+        title=f"{tally.rows:,} variant{'s' * (tally.rows != 1)} scored by {model['name']}",
+        under=f"{window_words(resolved['window'])[:1].upper()}{window_words(resolved['window'])[1:]}; strand {resolved['strand']}; "
+        f"fingerprint {manifest['fingerprint']}; run of {manifest['started'][:16].replace('T', ' ')} UTC",
+        parts=[{"id": name, "title": title} for name, title in parts],
+        notices=notices(manifest),
+        tiles=headline(manifest, tally),
+        classes=_classes(tally, cuts) if tally.rows else [],
+        conservation=_conservation(manifest, tally),
+        figure_sections=numbered,
+        variants_said=_variants_said(tally),
+        **_table(tally, cuts),
+        rejects=_accounts(manifest["counts"]["rejected"], REASON_WORDS, examples),
+        flags=_accounts(tally.flags, FLAG_WORDS, {}, first="off_label_domain"),
+        facts=what_was_run(manifest),
+        cost=cost(manifest, price_per_hour),
+        meanings=_classes(tally, cuts),
+        caveat=CAVEAT,
+        version=__version__,
+        run_id=manifest["run_id"],
+        made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+    )
+
+
+def _figure_sections(manifest: Mapping[str, Any], tally: Tally, cuts: Sequence[float]) -> list[_FigureSection]:
+    """The charts that there are data for, in the order of the page."""
+    found: list[_FigureSection] = []
+    if tally.rows:
+        found.append(
+            _FigureSection("distribution", "Distribution of delta_llr", "", [charts.distribution(tally, cuts)])
+        )
+        by_consequence = charts.by_consequence(tally)
+        said = (
+            "Where an annotator joined several consequences, the first one counts."
+            if by_consequence
+            else "The scores carry no column consequence. Scored with input.source_columns: [consequence], they are shown by it here."
+        )
+        found.append(_FigureSection("consequence", "By consequence", said, by_consequence, legend=bool(by_consequence)))
+    along = along_contigs(tally) if tally.rows else []
+    if along:
+        found.append(
+            _FigureSection(
+                "along", "Along the chromosomes", _along_said(tally), along, strips=True, legend=tally.dots is not None
+            )
+        )
+    if by_contig := charts.classes_by_contig(tally):
+        found.append(_FigureSection("contigs", "Classes by chromosome", "", [by_contig], legend=True))
+    if agreement := charts.strands(tally):
+        found.append(_FigureSection("strands", "Strand agreement", "", [agreement]))
+    if pace := charts.throughput(manifest.get("pace", [])):
+        found.append(_FigureSection("throughput", "Throughput over time", "", [pace]))
+    return found
+
+
+def _along_said(tally: Tally) -> str:
+    if tally.dots is not None:
+        said = "Each dot is a variant at its position, coloured by its class; what lies beyond 99.8% of all is drawn at the edge."
+    else:
+        said = "The line is the median of a stretch, the bands hold its middle half and its middle 90%, the dots are its lowest score."
+    if tally.other_contigs:
+        said += f" {tally.other_contigs:,} contigs with fewer variants are not drawn; they are in all other numbers."
+    return said
+
+
+def _numbered(sections: Sequence[_FigureSection]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Sections for the template, whose figures know their place in the list of specifications."""
+    specs: list[dict[str, Any]] = []
+    numbered = []
+    for section in sections:
+        figures = []
+        for figure in section.figures:
+            height = figure.spec["height"]
+            shown = {"title": figure.title, "words": figure.words, "css": figure.css}
+            figures.append({**shown, "number": len(specs), "height": height})
+            specs.append(figure.spec)
+        numbered.append({**vars(section), "figures": figures})
+    return numbered, specs
+
+
+def _classes(tally: Tally, cuts: Sequence[float]) -> list[dict[str, Any]]:
+    rows = dict(tally.classes.group_by("classification").agg(pl.col("rows").sum()).iter_rows())
+    return [
+        {
+            "name": words.name,
+            "title": words.title,
+            "css": _css(words.name),
+            "range": class_range(words.name, cuts),
+            "rows": rows.get(words.name, 0),
+            "count": f"{rows.get(words.name, 0):,}",
+            "share": f"{rows.get(words.name, 0) / max(tally.rows, 1):.1%}",
+            "meaning": f"{words.meaning[0].upper()}{words.meaning[1:]}",
+        }
+        for words in all_class_words()
+    ]
+
+
+def _conservation(manifest: Mapping[str, Any], tally: Tally) -> str:
+    counts = manifest["counts"]
+    if is_reclassified(manifest):
+        return (
+            f"All {counts['scored']:,} scores and {counts['num_rejected']:,} rejects of run {manifest['from']['run_id']} are here; "
+            f"{sum(counts['changed'].values()):,} have another class."
+        )
+    said = (
+        f"This run: {counts['alleles_in']:,} alleles in = {counts['scored']:,} scored + {counts['num_rejected']:,} rejected + "
+        f"{counts['already_scored']:,} already scored."
+    )
+    if tally.runs.get(manifest["run_id"], 0) != tally.rows:
+        said += (
+            f" The scores on this page are all {tally.rows:,} of the folder, from {len(tally.runs):,} runs with one fingerprint; "
+            "rejects, throughput and cost are this run's."
+        )
+    return said
+
+
+def _variants_said(tally: Tally) -> str:
+    if tally.rows == len(tally.worst):
+        said = f"All {tally.rows:,} of them, most negative first."
+    else:
+        said = (
+            f"{len(tally.worst):,} of {tally.rows:,}: at most {MAX_SUBSTITUTIONS} substitutions and, since their deltas spread wider, "
+            f"at most {MAX_INDELS} insertions and deletions beside them."
+        )
+    return f"{said} A variant opens in words."
+
+
+def _table(tally: Tally, cuts: Sequence[float]) -> dict[str, Any]:
+    """Heads and rows of the table of the most negative variants."""
+    if not tally.rows:
+        return {"heads": [], "variants": [], "types": []}
+    rows = tally.worst.to_dicts()
+    shown = [name for name in _COLUMNS_SHOWN if name in tally.worst.columns]
+    both = tally.worst["delta_fwd"].is_not_null().any() and tally.worst["delta_rev"].is_not_null().any()
+    carried = [name for name in tally.worst.columns if name not in SCORES.names and name not in shown]
+    places = sorted(
+        {(row["chrom"] or "", row["pos"] or 0, row["variant_id"]) for row in rows},
+        key=lambda one: (contig_order(one[0]), one[1:]),
+    )
+    place_of = {place: at for at, place in enumerate(places)}
+    on_all = {flag for flag, count in tally.flags.items() if count == tally.rows}
+    heads = [
+        ("variant", "yes", ""),
+        ("type", "no", "side"),
+        *((name, "no", "side") for name in shown),
+        ("delta_llr", "yes", "n"),
+    ]
+    heads += [("forward", "yes", "n side"), ("reverse", "yes", "n side")] * both
+    heads += [("class", "yes", ""), ("notes", "no", "side")]
+    return {
+        "heads": [
+            {"name": name, "numbers": numbers, "css": css, "order": "ascending" if name == "delta_llr" else "none"}
+            for name, numbers, css in heads
+        ],
+        "variants": [
+            {
+                "label": _label(row),
+                "full_id": row["variant_id"] if _label(row) != row["variant_id"] else "",
+                "place": place_of[row["chrom"] or "", row["pos"] or 0, row["variant_id"]],
+                "class_name": row["classification"],
+                "kind": kind(row),
+                "cells": _cells(row, shown, bool(both), on_all),
+                "words": variant_words(row, cuts),
+                "carried": [(name, row[name]) for name in carried if row[name] is not None],
+            }
+            for row in rows
+        ],
+        "types": sorted({kind(row) for row in rows}),
+    }
+
+
+def _cells(row: Mapping[str, Any], shown: Sequence[str], both: bool, on_all: Collection[str]) -> list[dict[str, Any]]:
+    """The cells after the first; ``value`` is what the script sorts by where it is not the text.
+
+    A flag that every row of the folder has would only be noise in each line; it is in the words.
+    """
+    words = class_words(row["classification"])
+    notes = [*(["abstained"] if row["abstained"] else []), *(flag for flag in row["flags"] if flag not in on_all)]
+    cells = [
+        _cell(kind(row), css="side"),
+        *(_cell("" if row[name] is None else str(row[name]), css="side") for name in shown),
+    ]
+    cells.append(_cell(number(row["delta_llr"]), row["delta_llr"], "n"))
+    if both:
+        for name in ("delta_fwd", "delta_rev"):
+            cells.append(
+                _cell("" if row[name] is None else number(row[name]), "" if row[name] is None else row[name], "n side")
+            )
+    cells.append(_cell(words.title, CLASSES.index(words.name), "class", _css(words.name)))
+    return [*cells, _cell(", ".join(notes), css="side")]
+
+
+def _cell(text: str, value: Any = None, css: str = "", dot: str = "") -> dict[str, Any]:
+    return {"text": text, "value": value, "css": css, "dot": dot}
+
+
+def _label(row: Mapping[str, Any]) -> str:
+    """The id, with long alleles cut short."""
+    if row["chrom"] is None:
+        return str(row["variant_id"])
+    return f"{row['chrom']}-{row['pos']}-{allele(row['ref'])}-{allele(row['alt'])}"
+
+
+def _accounts(
+    counts: Mapping[str, int], words: Mapping[str, str], examples: Mapping[str, str], first: str = ""
+) -> list[dict[str, str]]:
+    """Counts by name, the largest first, or ``first`` before all."""
+    order = sorted(counts, key=lambda name: (name != first, -counts[name], name))
+    return [
+        {"name": name, "words": words.get(name, ""), "count": f"{counts[name]:,}", "example": examples.get(name, "")}
+        for name in order
+    ]
+
+
+def _class_colours() -> str:
+    """The classes' colours as variables, and a background in each, for light and dark."""
+    variables = {
+        mode: "".join(f"--{_css(words.name)}: {getattr(words, mode)}; " for words in all_class_words())
+        for mode in ("light", "dark")
+    }
+    backgrounds = "".join(f"i.{_css(name)} {{ background: var(--{_css(name)}); }}\n" for name in CLASSES)
+    return f":root {{ {variables['light']}}}\n@media (prefers-color-scheme: dark) {{ :root {{ {variables['dark']}}} }}\n{backgrounds}"
+
+
+def _css(class_name: str) -> str:
+    return class_name.replace("_", "-")
+
+
+def _policy(*scripts: str) -> str:
+    hashes = " ".join(
+        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts
+    )
+    return f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+
+
+def _json(specs: Sequence[Mapping[str, Any]]) -> str:
+    """JSON that cannot end the script element it stands in."""
+    return json.dumps(specs, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+def _part(name: str) -> str:
+    return (files("raygen.pages") / "page_parts" / name).read_text(encoding="utf-8")
+
+
+@cache
+def _library() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script that makes ``window.vegaEmbed``."""
+    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=_VEGALITE).replace(
+        "</script", "<\\/script"
+    )

@@ -1,0 +1,165 @@
+"""The picture of a region's changes: position by change, in colours that diverge at 0, and a page around it.
+
+The picture is SVG written by hand: a heat map is rectangles, so a plotting library (Vega's renderer is 30 MB, matplotlib
+draws no tooltips) would add more than it saves. A long region is cut into lines, as sequence is printed. Above
+``MAX_COLUMNS`` positions a column stands for several and shows the most negative of them, so the file stays small.
+
+The page holds everything it shows: no script, no font, nothing from a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+
+from raygen.classes.colours import tint
+from raygen.trials.saturation import CHANGES, Saturation
+
+MAX_COLUMNS = 4000
+_COLUMNS_A_LINE = 100
+_CELL_WIDTH, _CELL_HEIGHT = 11, 15
+_LEFT, _LETTERS, _TICKS, _GAP = 64, 16, 18, 14
+_NO_SCORE = "#e9e9e9"
+_FONT = "font-family='DejaVu Sans Mono, Menlo, Consolas, monospace'"
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """What is drawn: ``delta`` (columns, changes), the first position of each column, its letter ('' where it holds several)."""
+
+    delta: np.ndarray
+    first: list[int]
+    letters: list[str]
+    width: int
+
+
+def as_svg(saturation: Saturation) -> str:
+    """The picture alone."""
+    columns = _columns(saturation)
+    changes = [at for at in range(len(CHANGES)) if at < 4 or np.isfinite(saturation.delta[:, at]).any()]
+    line_height = _LETTERS + len(changes) * _CELL_HEIGHT + _TICKS + _GAP
+    starts = range(0, len(columns.first), _COLUMNS_A_LINE)
+    width = _LEFT + min(len(columns.first), _COLUMNS_A_LINE) * _CELL_WIDTH + 40
+    width = max(width, _LEFT + 420)
+    height = len(starts) * line_height + 60
+    parts = [
+        f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}' viewBox='0 0 {width} {height}' {_FONT}>",
+        f"<title>delta_llr of every change, {escape(_where(saturation))}</title>",
+        f"<rect width='{width}' height='{height}' fill='#ffffff'/>",
+        *_legend(saturation.limit, columns.width),
+    ]
+    for line, start in enumerate(starts):
+        parts += _line(saturation, columns, changes, start, 60 + line * line_height)
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def as_page(saturation: Saturation, said: Mapping[str, str]) -> str:
+    """The picture with what there is to know about it. ``said`` is shown as names and values, in order."""
+    facts = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in said.items())
+    rows = "".join(_worst_rows(saturation))
+    heads = "".join(f"<th>{change}</th>" for change in CHANGES)
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{escape(_where(saturation))}</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; margin: 2rem auto; max-width: 1240px; padding: 0 1rem; }}
+h1 {{ font-size: 1.5rem; margin-bottom: .3rem; }} h2 {{ font-size: 1.1rem; margin-top: 2rem; }}
+table {{ border-collapse: collapse; }} td, th {{ padding: .15rem .8rem .15rem 0; text-align: left; }}
+th {{ font-weight: 600; color: #555; }} .numbers td, .numbers th {{ text-align: right; }}
+.numbers td {{ font-variant-numeric: tabular-nums; }} .picture {{ overflow-x: auto; margin: 1.5rem 0; }}
+p {{ max-width: 50rem; }}
+</style></head><body>
+<h1>Every change of one base, {escape(_where(saturation))}</h1>
+<table>{facts}</table>
+<div class="picture">{as_svg(saturation)}</div>
+<p>Red: the change makes the sequence less likely under the model (<code>delta_llr</code>, nats, below 0). Blue: more
+likely. A dot marks the base of the reference; grey has no score. Point at a cell for its numbers. Deleting any base of a
+run of equal bases gives the same sequence, so a run has one deletion and shows it at each of its bases. The colours end
+where 99 of 100 substitutions lie, and the positions below are ranked by substitutions: deletions spread wider.</p>
+<h2>The most negative positions</h2>
+<table class="numbers"><tr><th>position</th><th>ref</th>{heads}</tr>{rows}</table>
+</body></html>
+"""
+
+
+def _where(saturation: Saturation) -> str:
+    return f"{saturation.chrom}:{saturation.start:,}-{saturation.end:,}"
+
+
+def _columns(saturation: Saturation) -> _Columns:
+    """One column a position, or the most negative of several where there are too many."""
+    size = len(saturation.reference)
+    width = -(-size // MAX_COLUMNS)
+    if width == 1:
+        return _Columns(
+            saturation.delta, list(range(saturation.start, saturation.end + 1)), list(saturation.reference), 1
+        )
+    starts = range(0, size, width)
+    filled = np.where(np.isfinite(saturation.delta), saturation.delta, np.inf)
+    lowest = np.minimum.reduceat(filled, np.array(starts), axis=0)
+    first = [saturation.start + at for at in starts]
+    return _Columns(np.where(np.isfinite(lowest), lowest, np.nan), first, [""] * len(first), width)
+
+
+def _legend(limit: float, width: int) -> Iterator[str]:
+    steps, step_width = 60, 4
+    yield f"<g transform='translate({_LEFT},12)'>"
+    for step in range(steps):
+        share = 2 * (step + 0.5) / steps - 1
+        yield f"<rect x='{step * step_width}' y='0' width='{step_width + 0.5}' height='12' fill='{tint(share)}'/>"
+    end = steps * step_width
+    yield f"<rect x='0' y='0' width='{end}' height='12' fill='none' stroke='#888888' stroke-width='0.5'/>"
+    for at, text in ((0, f"≤ {-limit:.2g}"), (end / 2, "0"), (end, f"≥ {limit:.2g}")):
+        yield f"<text x='{at}' y='26' font-size='11' fill='#333333' text-anchor='middle'>{text}</text>"
+    said = "delta_llr, nats" + (f"; a column is the lowest of {width:,} positions" if width > 1 else "")
+    yield f"<text x='{end + 28}' y='11' font-size='11' fill='#333333'>{said}</text></g>"
+
+
+def _line(saturation: Saturation, columns: _Columns, changes: list[int], start: int, top: int) -> Iterator[str]:
+    """One line of the picture: letters of the reference, a row of cells a change, positions below."""
+    end = min(start + _COLUMNS_A_LINE, len(columns.first))
+    yield f"<g transform='translate({_LEFT},{top})'>"
+    for row, change in enumerate(changes):
+        name = "del" if CHANGES[change] == "deletion" else CHANGES[change]
+        y = _LETTERS + row * _CELL_HEIGHT + _CELL_HEIGHT - 4
+        yield f"<text x='-8' y='{y}' font-size='11' fill='#333333' text-anchor='end'>{name}</text>"
+    for column in range(start, end):
+        x = (column - start) * _CELL_WIDTH
+        if columns.letters[column]:
+            middle = x + _CELL_WIDTH / 2
+            letter = escape(columns.letters[column])
+            yield f"<text x='{middle}' y='11' font-size='11' fill='#333333' text-anchor='middle'>{letter}</text>"
+        for row, change in enumerate(changes):
+            yield _cell(saturation, columns, column, change, x, _LETTERS + row * _CELL_HEIGHT)
+        if column == start or (columns.first[column] % (10 * columns.width) == 0 and column - start >= 10):
+            yield from _tick(columns.first[column], x, _LETTERS + len(changes) * _CELL_HEIGHT)
+    yield "</g>"
+
+
+def _cell(saturation: Saturation, columns: _Columns, column: int, change: int, x: int, y: int) -> str:
+    delta, letter, pos = float(columns.delta[column, change]), columns.letters[column], columns.first[column]
+    box = f"x='{x}' y='{y}' width='{_CELL_WIDTH - 1}' height='{_CELL_HEIGHT - 1}'"
+    if letter == CHANGES[change]:
+        dot = f"<circle cx='{x + (_CELL_WIDTH - 1) / 2}' cy='{y + (_CELL_HEIGHT - 1) / 2}' r='2' fill='#333333'/>"
+        return f"<rect {box} fill='#ffffff' stroke='#dddddd' stroke-width='0.5'/>{dot}"
+    if np.isnan(delta):
+        return f"<rect {box} fill='{_NO_SCORE}'/>"
+    what = "deleted" if CHANGES[change] == "deletion" else f"to {CHANGES[change]}"
+    where = f"{pos} {letter}" if letter else f"{pos}-{min(pos + columns.width - 1, saturation.end)}, lowest"
+    said = f"{saturation.chrom}:{where} {what}: {delta:+.3f}"
+    return f"<rect {box} fill='{tint(delta / saturation.limit)}'><title>{escape(said)}</title></rect>"
+
+
+def _tick(position: int, x: int, y: int) -> Iterator[str]:
+    middle = x + _CELL_WIDTH / 2
+    yield f"<line x1='{middle}' y1='{y + 1}' x2='{middle}' y2='{y + 5}' stroke='#666666' stroke-width='1'/>"
+    yield f"<text x='{middle}' y='{y + 15}' font-size='10' fill='#555555' text-anchor='middle'>{position:,}</text>"
+
+
+def _worst_rows(saturation: Saturation, count: int = 20) -> Iterator[str]:
+    for row in saturation.most_negative(count):
+        deltas = ["" if np.isnan(delta) else f"{delta:.2f}" for delta in saturation.delta[row].tolist()]
+        cells = "".join(f"<td>{delta}</td>" for delta in deltas)
+        yield f"<tr><td>{saturation.start + row:,}</td><td>{escape(saturation.reference[row])}</td>{cells}</tr>"

@@ -1,0 +1,288 @@
+"""What a run would cost, before it is run: tokens, memory, hours and money. No weights are loaded, nothing is written.
+
+Windows and walks are planned exactly as the scorers will plan them, over all of a small input and over stretches of a large
+one (``raygen.planning.sampling``), so the time this takes does not grow with the input.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from raygen.errors import InputError, SettingsError
+from raygen.model.on_paper import ModelOnPaper, model_on_paper, state_bytes
+from raygen.pipeline.intake import ingested_as_wanted
+from raygen.pipeline.resolve import choose_window
+from raygen.pipeline.shards import Shard, plan_shards
+from raygen.planning.hours import DeviceCost, Price, cost_on_devices
+from raygen.planning.sampling import NUM_STRETCHES, STRETCH, STRETCH_RECORDS, sample_input
+from raygen.planning.speeds import MeasuredSpeed, measure_speed
+from raygen.remote import stage
+from raygen.scoring.fork import SHAPES, plan_pairs
+from raygen.scoring.plan import plan_windows, strands_read, token_pairs, window_keys
+from raygen.scoring.prefix_plan import Walk, pair_tokens
+from raygen.sequence.reference import Reference
+from raygen.sequence.staged import staged_reference
+from raygen.sequence.window_choices import cheaper_windows
+from raygen.sequence.windows import Window
+from raygen.settings import Settings
+from raygen.tables.schemas import VARIANTS
+from raygen.variants.ingest import ingest
+from raygen.variants.ingested_folder import VARIANTS_FOLDER, is_ingested
+
+_PIECES_FOR_ALTERNATIVES = 16
+_BATCH_TOKENS = {"cpu": 8192, "cuda": 65_536}
+"""About what ``scoring.max_batch_tokens: auto`` comes to; more changes little."""
+
+
+@dataclass(frozen=True)
+class WindowTokens:
+    """Tokens a run under one window would read, by two passes and by fork."""
+
+    window: Window
+    pair: int
+    fork: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run would cost.
+
+    Attributes:
+        num_variants: that would be scored; ``num_planned`` of them were planned, and the tokens scaled.
+        counted: where the number comes from, in words.
+        tokens: under the settings' window.
+        alternatives: other windows that would be cheaper; each gives other scores.
+        weights_bytes: of one model in half precision, ``state_bytes`` of one shared state at the window's end,
+            None where the model's config.json is not to be had.
+        costs: hours and money on some devices.
+    """
+
+    num_variants: int
+    num_planned: int
+    counted: str
+    strand: str
+    method: str
+    tokens: WindowTokens
+    alternatives: tuple[WindowTokens, ...]
+    model: ModelOnPaper
+    weights_bytes: int
+    state_bytes: int | None
+    costs: tuple[DeviceCost, ...]
+
+    @property
+    def window(self) -> Window:
+        """The settings' window."""
+        return self.tokens.window
+
+    @property
+    def pair_tokens(self) -> int:
+        """Of two passes."""
+        return self.tokens.pair
+
+    @property
+    def fork_tokens(self) -> int:
+        """Of the fork engine."""
+        return self.tokens.fork
+
+    @property
+    def times_fewer(self) -> float:
+        """Tokens of two passes for each token of the fork engine."""
+        return self.pair_tokens / max(self.fork_tokens, 1)
+
+    def tokens_read(self, tokens: WindowTokens | None = None) -> int:
+        """By the settings' method, under the settings' window or another one."""
+        tokens = tokens or self.tokens
+        return tokens.fork if self.method == "fork" else tokens.pair
+
+
+@dataclass(frozen=True)
+class PlannedInput:
+    """Pieces of an input, each a table of consecutive variants of one contig, and what they stand for."""
+
+    pieces: tuple[pa.Table, ...]
+    num_variants: int
+    counted: str
+
+    @property
+    def num_planned(self) -> int:
+        """Variants in the pieces."""
+        return sum(len(piece) for piece in self.pieces)
+
+
+def estimate(settings: Settings, price: Price | None = None) -> Estimate:
+    """Plan a run over variants.
+
+    Args:
+        price: what a device costs an hour, in place of the table's.
+
+    Raises:
+        SettingsError: the settings name pairs, or the window does not fit the model.
+        InputError: as a run's.
+    """
+    reference, model, window = open_for_planning(settings)
+    planned = read_input(settings, reference)
+    has_bos, strand, circular = model.bos_id is not None, settings.window.strand, settings.input.circular
+    asked = settings.scoring.max_batch_tokens
+    budget = _BATCH_TOKENS[model.device] if asked == "auto" else asked
+    counter = _Counter(reference, strand, circular, has_bos, SHAPES[model.device], budget)
+    tokens = counter.count(window, planned)
+    few = replace(planned, pieces=planned.pieces[:: max(len(planned.pieces) // _PIECES_FOR_ALTERNATIVES, 1)])
+    here = counter.count(window, few)
+    found = [counter.count(other, few) for other in cheaper_windows(window, model.context_length)]
+    weights = model.num_parameters * 2
+    held = _state_bytes(model, window)
+    done = Estimate(
+        num_variants=planned.num_variants,
+        num_planned=planned.num_planned,
+        counted=planned.counted,
+        strand=strand,
+        method=settings.scoring.method,
+        tokens=tokens,
+        alternatives=(),
+        model=model,
+        weights_bytes=weights,
+        state_bytes=held,
+        costs=(),
+    )
+    cheaper = tuple(other for other in found if done.tokens_read(other) < done.tokens_read(here))
+    read = done.tokens_read()
+    return replace(done, alternatives=cheaper, costs=tuple(cost_on_devices(read, model, done.method, held or 0, price)))
+
+
+def _state_bytes(model: ModelOnPaper, window: Window) -> int | None:
+    try:
+        return state_bytes(model, window.longest)
+    except InputError:
+        return None
+
+
+def measure_on_input(settings: Settings, say: Callable[[str], None]) -> MeasuredSpeed:
+    """Time the settings' model on some of their input, on this machine, and keep the speed for later estimates.
+
+    Raises:
+        SettingsError, InputError: as ``estimate``, or the model cannot be loaded here.
+    """
+    reference, model, window = open_for_planning(settings)
+    planned = read_input(settings, reference)
+    most = max(planned.pieces, key=len, default=VARIANTS.empty_table())
+    return measure_speed(settings, model, most, reference, window, say)
+
+
+def open_for_planning(settings: Settings) -> tuple[Reference, ModelOnPaper, Window]:
+    """Reference, model and window of a run over variants; see ``estimate`` for what it raises."""
+    if not settings.input.variants or not settings.input.reference:
+        raise SettingsError(
+            "raygen plan counts what variants share; pairs cost two passes each unless their WTs are the same."
+        )
+    reference = staged_reference(settings.input.reference)
+    if unknown := [name for name in settings.input.circular if name not in reference.lengths]:
+        raise SettingsError(
+            f"input.circular names {', '.join(unknown)}, which {settings.input.reference} does not have."
+        )
+    named = settings.model
+    model = model_on_paper(stage(named.name), named.revision, named.device, named.allow_unvalidated)
+    return reference, model, choose_window(settings, model.context_length)
+
+
+def read_input(settings: Settings, reference: Reference) -> PlannedInput:
+    """The pieces to plan: the shards of a small or an ingested input, or stretches of a large one.
+
+    An input elsewhere is fetched into the cache first, where the run will find it.
+    """
+    given = settings.input
+    inputs = [Path(stage(path)) for path in given.variants or []]
+    if (folder := ingested_as_wanted(inputs, settings, reference)) is not None:
+        return _of_shards(plan_shards(folder / VARIANTS_FOLDER, ""), "counted in Parquet footers")
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Path(scratch)
+        paths = [path / VARIANTS_FOLDER if is_ingested(path) else path for path in inputs]
+        sample = sample_input(paths, place)
+        taken = ingest(
+            sample.paths,
+            reference,
+            place / "ingested",
+            max_allele_length=given.max_allele_length,
+            source_columns=[] if sample.is_whole else [STRETCH],
+            haplotype_column=given.haplotype_column,
+        )
+        if sample.is_whole:
+            return _of_shards(plan_shards(taken.variants_dir, ""), sample.counted)
+        variants = pq.read_table(taken.variants_dir)
+        num_variants = round(sample.num_records * taken.num_variants / max(taken.num_records, 1))
+        return PlannedInput(tuple(_stretches(variants)), num_variants, sample.counted)
+
+
+def _of_shards(shards: Sequence[Shard], counted: str) -> PlannedInput:
+    """All shards, or as many rows of each of some as a stretch has."""
+    num_variants = sum(shard.num_rows for shard in shards)
+    if num_variants > NUM_STRETCHES * STRETCH_RECORDS:
+        step = len(shards) / NUM_STRETCHES
+        chosen = [shards[int(number * step)] for number in range(NUM_STRETCHES)] if step > 1 else shards
+        shards = [replace(shard, num_rows=min(shard.num_rows, STRETCH_RECORDS)) for shard in chosen]
+    return PlannedInput(tuple(shard.read().select(VARIANTS.names) for shard in shards), num_variants, counted)
+
+
+def _stretches(variants: pa.Table) -> list[pa.Table]:
+    """A sample's variants apart by contig and stretch, in the table's order."""
+    number = pc.fill_null(
+        pc.fill_null_forward(variants[STRETCH].combine_chunks()), 0
+    )  # haplotypes have none of their own
+    keys = pa.table({"chrom": variants["chrom"], "stretch": number}).group_by(["chrom", "stretch"]).aggregate([])
+    return [
+        variants.filter(pc.and_(pc.equal(variants["chrom"], key["chrom"]), pc.equal(number, key["stretch"])))
+        for key in keys.to_pylist()
+    ]
+
+
+class _Counter:
+    """Counts the tokens that scorers of one kind would read."""
+
+    def __init__(
+        self,
+        reference: Reference,
+        strand: str,
+        circular: Sequence[str],
+        has_bos: bool,
+        shape: tuple[int, int],
+        budget: int,
+    ) -> None:
+        self._reference, self._strand, self._circular = reference, strand, circular
+        self._has_bos, self._shape, self._budget = has_bos, shape, budget
+
+    def count(self, window: Window, planned: PlannedInput) -> WindowTokens:
+        """Under a window, scaled from the pieces to the input."""
+        pair, fork = 0, 0
+        for piece in planned.pieces:
+            placed = plan_windows(piece, self._reference, window, self._strand, self._circular)
+            for strand in strands_read(self._strand):
+                pairs = token_pairs(placed, strand, self._reference, self._circular)
+                walks = plan_pairs(pairs, window_keys(placed, strand), self._has_bos, *self._shape)
+                pair += pair_tokens([wt for wt, _ in pairs], [mut for _, mut in pairs], self._has_bos)
+                fork += sum(_with_padding(walk, self._budget) for walk in walks)
+        scale = planned.num_variants / max(planned.num_planned, 1)
+        return WindowTokens(window, round(pair * scale), round(fork * scale))
+
+
+def _with_padding(walk: Walk, budget: int) -> int:
+    """Tokens of a walk with its branches padded as the runner batches them: at each stop, longest first."""
+    by_stop: dict[int, list[int]] = {}
+    for family in walk.families:
+        for branch in family.branches:
+            by_stop.setdefault(branch.leaves, []).append(branch.num_read)
+    padding = 0
+    for lengths in by_stop.values():
+        lengths.sort(reverse=True)
+        done = 0
+        while done < len(lengths):
+            rows = max(budget // max(lengths[done], 1), 1)
+            batch = lengths[done : done + rows]
+            padding += len(batch) * lengths[done] - sum(batch)
+            done += len(batch)
+    return walk.num_tokens + padding

@@ -1,0 +1,104 @@
+"""Tokens to hours and money: pure, from a small table of devices (``devices.yaml``) and from what was measured.
+
+A token costs two floating point operations a parameter. What a device does of its peak is not known before it is tried, so a
+fixed share stands in for it, and such numbers are marked as estimated. A measured speed of the same model and method
+takes their place. Loading the model and starting a cluster are not in it: minutes each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from raygen.model.on_paper import ModelOnPaper
+from raygen.planning.speeds import MeasuredSpeed, known_speeds
+
+NUM_DEVICES = (1, 8, 64)
+SHARE_OF_PEAK = 0.35
+"""Of the peak, for long sequences through a model of billions of parameters; a guess until it is measured."""
+SMALLEST_GUESSED = 100_000_000
+"""Parameters: a smaller model waits for memory and launches, not for operations, so its speed is not guessed at all."""
+FLOPS_PER_PARAMETER = 2
+_ROOM = 1.2  # memory beside weights and one state
+
+Price = float
+"""US dollars for a device and hour."""
+
+
+class Device(BaseModel):
+    """One line of the table; see there for units."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    match: str
+    tflops: float
+    memory: float
+    dollars: float
+
+
+@dataclass(frozen=True)
+class DeviceCost:
+    """What a run costs on one kind of device.
+
+    Attributes:
+        hours, dollars: by the number of devices; dollars None where the price is not known.
+        speed: tokens a second of one device, and whether it was measured (then the window is named, else it is None).
+        too_small: the model with one state does not fit its memory.
+    """
+
+    device: str
+    hours: Mapping[int, float]
+    dollars: float | None
+    speed: float
+    measured_at: str | None
+    too_small: bool
+
+
+def cost_on_devices(
+    num_tokens: int, model: ModelOnPaper, method: str, state_bytes: int, price: Price | None = None
+) -> Iterator[DeviceCost]:
+    """Every device of the table whose speed is known or can be guessed, and every other one that was measured."""
+    measured = known_speeds(model.key, method)
+    needed = (model.num_parameters * 2 + state_bytes) * _ROOM
+    for device in known_devices():
+        own = _of_device(device, measured)
+        if own is None and model.num_parameters < SMALLEST_GUESSED:
+            continue
+        speed = own.tokens_per_second if own else guessed_speed(device, model.num_parameters)
+        too_small = needed > device.memory * 2**30 and own is None
+        dollars = device.dollars if price is None else price
+        yield _cost(device.name, num_tokens, speed, own, dollars, too_small)
+    for own in measured:
+        if not any(device.match in own.device.split() for device in known_devices()):
+            yield _cost(own.device, num_tokens, own.tokens_per_second, own, price, False)
+
+
+@cache
+def known_devices() -> Sequence[Device]:
+    """The table."""
+    text = files("raygen.planning").joinpath("devices.yaml").read_text()
+    return [Device.model_validate(line) for line in yaml.safe_load(text)]
+
+
+def guessed_speed(device: Device, num_parameters: int) -> float:
+    """Tokens a second of one device, by floating point operations."""
+    return device.tflops * 1e12 * SHARE_OF_PEAK / (FLOPS_PER_PARAMETER * num_parameters)
+
+
+def _of_device(device: Device, measured: Sequence[MeasuredSpeed]) -> MeasuredSpeed | None:
+    return next((one for one in measured if device.match in one.device.split()), None)
+
+
+def _cost(
+    name: str, num_tokens: int, speed: float, measured: MeasuredSpeed | None, price: float | None, too_small: bool
+) -> DeviceCost:
+    alone = num_tokens / speed / 3600
+    hours = {number: alone / number for number in NUM_DEVICES}
+    dollars = None if price is None else alone * price
+    return DeviceCost(name, hours, dollars, speed, measured.window if measured else None, too_small)

@@ -1,0 +1,143 @@
+import gzip
+
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+
+from raygen.errors import InputError
+from raygen.evaluation.keyed_table import TableSource
+from raygen.sequence.reference import open_reference
+from raygen.tables.layout import RunFolder
+from raygen.tables.schemas import REJECTS
+from tests.builders import fasta, vcf
+from tests.finished_runs import finished_run
+
+BASES = "GATTTTTACGCCCA" + "ACGT" * 20
+"""At 1-based 3 to 7 a run of T; at 11 to 13 one of C."""
+REJECTED = dict.fromkeys(REJECTS.names, "x") | {"pos": 1}
+
+
+def keys(path, reference=None, columns=(), known_by="variant"):
+    return TableSource(str(path)).read(columns, known_by, reference)
+
+
+def table(folder, text, name="table.tsv"):
+    path = folder / name
+    path.write_text(text.replace(" ", "\t"))
+    return path
+
+
+def test_spellings_of_one_variant_have_one_key(tmp_path):
+    rows = "#CHROM POS REF ALT\nchr1 9 C G\n1 8 AC AG\n1 8 ACG AGG\n1 9 c g\n"
+    found = keys(table(tmp_path, rows))
+    assert found.frame["key"].to_list() == ["1-9-C-G"] * 4
+    assert found.frame["variant_type"].to_list() == ["snv"] * 4
+
+
+def test_names_of_the_mitochondrion_are_one(tmp_path):
+    rows = "chrom pos ref alt\n" + "".join(f"{name} 9 C G\n" for name in ("MT", "chrM", "M", "chrMT"))
+    assert set(keys(table(tmp_path, rows)).frame["key"]) == {"MT-9-C-G"}
+
+
+def test_kinds_of_variants_are_told_from_their_alleles(tmp_path):
+    rows = "chrom pos ref alt\n1 9 C G\n1 8 AC A\n1 8 A ATT\n1 9 CG TA\n1 9 CG TAA\n"
+    found = keys(table(tmp_path, rows))
+    assert found.frame["variant_type"].to_list() == ["snv", "deletion", "insertion", "mnv", "delins"]
+    assert found.num_indels == 4
+
+
+def test_with_a_reference_indels_are_left_aligned(tmp_path):
+    reference = open_reference(str(fasta(tmp_path, {"1": BASES})))
+    rows = table(tmp_path, "chrom pos ref alt\n1 2 AT A\n1 6 TT T\n1 3 TTTTT TTTT\n")
+    assert len(set(keys(rows).frame["key"])) == 2  # the first and the last are written in one place
+    assert len(set(keys(rows, reference).frame["key"])) == 1
+
+
+def test_rows_that_cannot_be_variants_are_counted(tmp_path):
+    rows = table(tmp_path, "chrom pos ref alt\n1 9 C G\n1 . C G\n1 9 C <DEL>\n1 9 C C\n")
+    found = keys(rows)
+    assert (found.num_rows, len(found.frame), sum(found.unusable.values())) == (4, 1, 3)
+    reference = open_reference(str(fasta(tmp_path, {"1": BASES})))
+    more = table(tmp_path, "chrom pos ref alt\n1 9 C G\n1 1 G A\n1 2 A G\n1 9 T G\n7 9 T G\n")
+    assert dict(keys(more, reference).unusable) == {"ref_mismatch": 1, "unknown_contig": 1}
+
+
+def test_a_table_of_another_assembly_is_refused(tmp_path):
+    reference = open_reference(str(fasta(tmp_path, {"1": BASES})))
+    rows = table(tmp_path, "chrom pos ref alt\n" + "".join(f"1 {pos} G A\n" for pos in (2, 3, 4, 5)))
+    with pytest.raises(InputError, match="another assembly"):
+        keys(rows, reference)
+
+
+def test_all_kinds_of_files_give_the_same(tmp_path):
+    text = table(tmp_path, "chrom pos ref alt AF\n1 9 C G 0.5\n1 8 AC A NA\n")
+    frame = pl.read_csv(text, separator="\t", schema_overrides={"chrom": pl.String}, null_values="NA")
+    frame.write_csv(tmp_path / "table.csv")
+    frame.write_parquet(tmp_path / "table.parquet")
+    (tmp_path / "table.csv.gz").write_bytes(gzip.compress((tmp_path / "table.csv").read_bytes()))
+    names = ["table.tsv", "table.csv", "table.csv.gz", "table.parquet"]
+    frames = [keys(tmp_path / name, columns=["AF"]).frame for name in names]
+    assert frames[0].rows() == [("1-9-C-G", "snv", 0.5), ("1-9-C-", "deletion", None)]
+    assert all(other.equals(frames[0]) for other in frames[1:])
+    records = vcf(tmp_path, ["1 9 . C G END=9", "1 8 . AC A"])
+    assert keys(records, columns=["END"]).frame.rows() == [("1-9-C-G", "snv", 9), ("1-9-C-", "deletion", None)]
+
+
+def test_a_table_without_coordinates_is_known_by_its_ids(tmp_path):
+    path = table(tmp_path, "pair_id label\na 1\nb 0\n")
+    assert TableSource(str(path)).known_by == ["id"]
+    assert keys(path, known_by="id", columns=["label"]).frame["key"].to_list() == ["a", "b"]
+
+
+def test_only_the_keys_asked_for_are_kept(tmp_path):
+    path = table(tmp_path, "chrom pos ref alt\n1 9 C G\n1 10 G T\n")
+    source = TableSource(str(path))
+    assert source.read([], "variant", only=pl.Series(["1-10-G-T"])).frame["key"].to_list() == ["1-10-G-T"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("missing.tsv", None, "No such file"),
+        (
+            "names.tsv",
+            b"gene\tscore\nA\t1\n",
+            "neither chrom, pos, ref and alt nor variant_id. Its columns: gene, score",
+        ),
+        ("empty.csv", b"", "cannot be read as a table"),
+        ("noise.parquet", b"PAR1 not really", "no table that can be read"),
+        ("page.html", b"<html>", "no table that can be read"),
+    ],
+)
+def test_what_cannot_be_read_is_said(tmp_path, name, content, words):
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=words):
+        TableSource(str(path)).known_by  # noqa: B018
+
+
+def test_a_position_that_is_no_number_is_said(tmp_path):
+    path = table(tmp_path, "chrom pos ref alt\n1 ten C G\n")
+    with pytest.raises(InputError, match=r"table\.tsv: the column pos has to hold whole numbers and holds 'ten'"):
+        keys(path)
+
+
+def test_a_run_without_scores_and_a_folder_of_runs_are_told_from_a_table(tmp_path):
+    RunFolder(str(tmp_path / "rejected")).commit_rejects("x", REJECTS.empty_table().from_pylist([REJECTED], REJECTS))
+    with pytest.raises(InputError, match="rejected holds no scores"):
+        TableSource(str(tmp_path / "rejected"))
+    finished_run(tmp_path / "nights" / "abc", {"1-2-C-G": -1.0})
+    with pytest.raises(InputError, match=r"Name one of them: .*/nights/abc\.$"):
+        TableSource(str(tmp_path / "nights"))
+
+
+def test_lists_become_text(tmp_path):
+    frame = pl.DataFrame({"chrom": ["1"], "pos": [9], "ref": ["C"], "alt": ["G"], "flags": [["a", "b"]]})
+    pq.write_table(frame.to_arrow(), tmp_path / "t.parquet")
+    assert keys(tmp_path / "t.parquet", columns=["flags"]).frame["flags"].to_list() == ["a,b"]
+
+
+def test_lines_before_the_header_that_begin_with_two_hashes_are_no_rows(tmp_path):
+    (tmp_path / "scores.tsv").write_text("##model=demo\n#chrom\tpos\tref\talt\tdelta_llr\n1\t5\tA\tC\t-2\n")
+    assert TableSource(str(tmp_path / "scores.tsv")).columns == ["#chrom", "pos", "ref", "alt", "delta_llr"]

@@ -1,0 +1,226 @@
+"""Nights on a local Ray, from landing files to tables; each test runs on both table formats."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from raygen.errors import SettingsError, StoppedError
+from raygen.nights import nightly
+from raygen.nights.nightly import run_nights
+from raygen.settings import load_settings
+from raygen.tables.compact import compact
+from raygen.tables.fingerprints import FingerprintTables
+from raygen.tables.iceberg import open_table
+from raygen.tables.layout import RunFolder, read_scores
+from raygen.tables.rollback import rollback
+from raygen.tables.verify import verify
+from tests.builders import fasta, random_bases, snvs, vcf
+from tests.nights.test_landing import forbid
+from tests.object_storage import s3_server
+
+pytestmark = pytest.mark.ray
+
+BASES = random_bases(300, 1)
+FORMATS = pytest.mark.parametrize("table_format", ["parquet", "iceberg"])
+SLOW_TWICE = pytest.mark.parametrize("table_format", ["parquet", pytest.param("iceberg", marks=pytest.mark.slow)])
+
+
+@pytest.fixture
+def place(tmp_path, table_format) -> Path:
+    fasta(tmp_path, {"1": BASES})
+    (tmp_path / "land").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def night(place, table_format):
+    """Run a night; the results, and what it said."""
+
+    def run(**more):
+        given = {
+            "landing.folder": str(place / "land"),
+            "landing.settle_seconds": 0,
+            "input.reference": str(place / "reference.fa"),
+            "output.path": str(place / "out"),
+            "output.table_format": table_format,
+            "window.left": 16,
+            "window.right": 16,
+            "model.device": "cpu",
+            "cluster.actors": 1,
+        }
+        return list(run_nights(load_settings(None, given={**given, **more}), say=lambda line: None))
+
+    return run
+
+
+def land(place: Path, name: str, positions, extra=()) -> None:
+    vcf(place / "land", [*snvs("1", BASES, positions), *extra], name)
+
+
+def ids(place: Path, table_format: str) -> list[str]:
+    """The variants of the current table, sorted: of the files and, where there is one, of the Iceberg table the same."""
+    fingerprint = FingerprintTables(str(place / "out")).current().fingerprint
+    folder = RunFolder(str(place / "out" / fingerprint))
+    here = sorted(read_scores(folder.path)["variant_id"].to_pylist())
+    if table_format == "iceberg":
+        there = open_table(folder, fingerprint, None).scan(selected_fields=("variant_id",)).to_arrow()
+        assert sorted(there["variant_id"].to_pylist()) == here
+    assert verify(folder.path).faults == []
+    return here
+
+
+def counts(result) -> tuple[int, int, int, int]:
+    return (result.counts.alleles_in, result.counts.scored, result.counts.num_rejected, result.counts.already_scored)
+
+
+@FORMATS
+def test_nights_add_what_is_new_and_nothing_else(place, table_format, night):
+    land(place, "a.vcf", range(1, 21), ["1 30 . N A"])
+    (first,) = night()
+    assert counts(first) == (21, 20, 1, 0)
+    (same,) = night()
+    assert (same.record, same.num_rows) == (None, 20)
+    shutil.copy(place / "land/a.vcf", place / "land/copy.vcf")
+    (copied,) = night()
+    assert copied.record is None
+    land(place, "b.vcf", range(11, 31))
+    (third,) = night()
+    assert counts(third) == (20, 10, 0, 10)
+    land(place, "c.vcf", range(1, 6))
+    (all_known,) = night()
+    assert (counts(all_known), all_known.run) == ((5, 0, 0, 5), None)
+    assert len(ids(place, table_format)) == len(set(ids(place, table_format))) == 30
+
+    compact(first.table)
+    shutil.rmtree(place / "out" / first.fingerprint / "nights")  # records lost: the table itself is looked at
+    (again,) = night()
+    assert counts(again) == (46, 0, 16, 30), "15 variants are in two files"
+    assert len(read_scores(first.table)) == 30
+
+
+@SLOW_TWICE
+def test_a_night_that_stops_is_finished_by_the_next_which_then_takes_what_came_since(
+    place, table_format, night, monkeypatch
+):
+    land(place, "a.vcf", range(1, 21), ["1 30 . N A"])
+    real = nightly.run_score
+
+    def stopped(settings, say):
+        real(settings, say)
+        raise StoppedError("killed before the night was recorded")
+
+    monkeypatch.setattr(nightly, "run_score", stopped)
+    with pytest.raises(StoppedError):
+        night()
+    monkeypatch.undo()
+    (place / "land/a.vcf").unlink()
+    land(place, "b.vcf", range(16, 26))
+    finished, tonight = night()
+    assert counts(finished) == (21, 0, 1, 20)
+    assert counts(tonight) == (10, 5, 0, 5)
+    assert len(ids(place, table_format)) == 25
+    assert not list((Path(finished.table) / ".nights").iterdir())
+
+
+@SLOW_TWICE
+def test_a_file_that_cannot_be_read_is_set_aside_and_the_others_are_done(place, table_format, night):
+    land(place, "a.vcf", range(1, 6))
+    (place / "land/broken.vcf.gz").write_bytes(b"\x1f\x8b\x08\x04broken")
+    (done,) = night()
+    assert counts(done) == (5, 5, 0, 0)
+    assert list(done.set_aside) == ["broken.vcf.gz"]
+    (again,) = night()
+    assert (again.record, list(again.set_aside)) == (None, ["broken.vcf.gz"])
+    assert len(ids(place, table_format)) == 5
+
+
+@SLOW_TWICE
+def test_a_file_that_this_user_may_not_read_is_set_aside_and_the_others_are_done(
+    place, table_format, night, monkeypatch
+):
+    land(place, "a.vcf", range(1, 6))
+    land(place, "secret.vcf", range(6, 9))
+    forbid(monkeypatch, "secret.vcf")
+    (done,) = night()
+    assert counts(done) == (5, 5, 0, 0)
+    assert done.set_aside == {"secret.vcf": "it cannot be read: Permission denied"}
+    monkeypatch.undo()
+    (again,) = night()
+    assert (counts(again), dict(again.set_aside)) == ((3, 3, 0, 0), {})
+
+
+@SLOW_TWICE
+def test_a_new_fingerprint_starts_a_table_beside_the_old_one(place, table_format, night):
+    land(place, "a.vcf", range(1, 6))
+    (old,) = night()
+    (new,) = night(**{"window.right": 12})
+    assert new.fingerprint != old.fingerprint
+    assert counts(new) == (5, 5, 0, 0)
+    tables = FingerprintTables(str(place / "out"))
+    assert (tables.current().fingerprint, tables.current().previous) == (new.fingerprint, old.fingerprint)
+    assert (place / "out/current").resolve() == Path(new.table)
+    assert {len(read_scores(one.table)) for one in (old, new)} == {5}
+    assert set(new.pages) == {"report", "diff"}
+    assert all("<html" in Path(page).read_text() for page in new.pages.values())
+    assert ids(place, table_format)
+
+
+@FORMATS
+def test_a_night_that_is_taken_back_can_be_done_again(place, table_format, night):
+    land(place, "a.vcf", range(1, 6))
+    night()
+    land(place, "b.vcf", range(6, 11), ["1 30 . N A"])
+    (second,) = night()
+    compact(second.table)
+    assert rollback(second.table, second.run.run_id).files == ("b.vcf",)
+    assert len(ids(place, table_format)) == 5
+    (again,) = night()
+    assert counts(again) == counts(second) == (6, 5, 1, 0)
+    assert len(ids(place, table_format)) == 10
+
+
+@pytest.mark.parametrize("table_format", ["parquet"])
+def test_a_record_says_what_was_taken_and_the_folder_of_single_runs_is_not_mixed_with_nights(place, night):
+    land(place, "a.vcf", range(1, 6))
+    (done,) = night()
+    record = json.loads(Path(done.record).read_text())
+    assert ([file["name"] for file in record["files"]], record["counts"]["scored"]) == (["a.vcf"], 5)
+    with pytest.raises(SettingsError, match="is the folder of `raygen score`"):
+        night(**{"output.path": done.table})
+
+
+@pytest.mark.parametrize("table_format", ["parquet"])
+def test_a_night_over_a_wrong_reference_takes_nothing(place, night):
+    land(place, "a.vcf", range(1, 200))
+    fasta(place, {"1": random_bases(300, 9)})
+    (done,) = night()
+    assert "a.vcf" in done.set_aside
+    assert done.record is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("table_format", ["parquet"])
+def test_nights_go_to_object_storage_and_what_does_not_hold_there_is_refused(place, night):
+    with s3_server() as server:
+        out = {"output.path": server.uri("nights")}
+        land(place, "a.vcf", range(1, 11))
+        (first,) = night(**out)
+        land(place, "b.vcf", range(6, 16), ["1 30 . N A"])
+        (second,) = night(**out)
+        (same,) = night(**out)
+        table = server.uri(f"nights/{first.fingerprint}")
+        assert (counts(first), counts(second), same.record) == ((10, 10, 0, 0), (11, 5, 1, 5), None)
+        assert len(read_scores(table)) == 15
+        found = verify(table)
+        assert (found.faults, found.num_rows, found.num_rejects) == ([], 15, 1)
+        assert FingerprintTables(server.uri("nights")).current().fingerprint == first.fingerprint
+        assert set(second.pages) == {"report"}
+        with pytest.raises(SettingsError, match="on object storage"):
+            compact(table)
+        with pytest.raises(SettingsError, match="on object storage"):
+            rollback(table, first.run.run_id)
+        land(place, "c.vcf", range(41, 42))
+        with pytest.raises(SettingsError, match="cannot lie on object storage"):
+            night(**out, **{"output.table_format": "iceberg"})

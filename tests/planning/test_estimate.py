@@ -1,0 +1,144 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pysam
+import pytest
+
+from raygen.errors import SettingsError
+from raygen.pipeline.run import run_score
+from raygen.planning import estimate as estimating
+from raygen.planning import sampling
+from raygen.planning.estimate import estimate, measure_on_input
+from raygen.sequence.reference import open_reference
+from raygen.settings import load_settings
+from raygen.variants.ingest import ingest
+from tests.builders import fasta, random_bases, shared, snvs, vcf
+
+BASES = random_bases(3000, 8)
+
+
+def settings(folder: Path, **more):
+    variants = vcf(folder, snvs("1", BASES, range(200, 2800, 9)))
+    given = {"input.variants": [str(variants)], "input.reference": str(fasta(folder, {"1": BASES}))}
+    given |= {"output.path": str(folder / "out"), "model.device": "cpu", "cluster.actors": 1}
+    return load_settings(None, given={**given, "window.left": 64, "window.right": 32, **more})
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("grid", [{}, {"window.anchor": "grid", "window.stride": 64}])
+@pytest.mark.parametrize("method", ["pair", "fork"])
+def test_a_run_computes_what_was_planned_within_a_fifth(tmp_path, grid, method):
+    chosen = settings(tmp_path, **grid, **{"window.strand": "both", "scoring.method": method})
+    planned = estimate(chosen)
+    done = run_score(chosen, say=lambda line: None)
+    expected = planned.fork_tokens if method == "fork" else planned.pair_tokens
+    assert planned.num_variants == done.counts.scored
+    assert expected == pytest.approx(done.tokens, rel=0.2)
+    tokens = json.loads(Path(done.manifest).read_text())["tokens"]
+    assert tokens == {
+        "computed": done.tokens,
+        "by_earlier_tries": 0,
+        "by_two_passes": planned.pair_tokens,
+        "saved": planned.pair_tokens - done.tokens,
+    }
+
+
+def test_a_grid_saves_more_than_windows_of_their_own(tmp_path):
+    own, grid = (estimate(settings(tmp_path, **more)) for more in ({}, {"window.anchor": "grid", "window.stride": 256}))
+    assert grid.times_fewer > 2 * own.times_fewer > 2
+
+
+def test_pairs_are_not_planned(tmp_path):
+    chosen = load_settings(None, given={"input.pairs": ["p.parquet"], "output.path": str(tmp_path)})
+    with pytest.raises(SettingsError, match="pairs cost two passes"):
+        estimate(chosen)
+
+
+SETS = {
+    "brca1": ("brca1/brca1.1000g_phase3.vcf", "brca1/brca1.GRCh37.chr17_41100001_41300000.fa", []),
+    "mt": ("mt/mt.gnomad_v3.1_PASS.vcf", "mt/rCRS.NC_012920.1.fa", ["MT"]),
+}
+
+
+def real_settings(folder, name, **more):
+    variants, reference, circular = SETS[name]
+    given = {"input.variants": [str(shared(variants))], "input.reference": str(shared(reference))}
+    given |= {"input.circular": circular, "output.path": str(folder / "out"), "model.device": "cpu"}
+    return load_settings(None, given={**given, "window.left": 96, "window.right": 16, **more})
+
+
+GRID = {"window.anchor": "grid", "window.stride": 128}
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("name", ["brca1", pytest.param("mt", marks=pytest.mark.slow)])
+def test_a_run_on_real_variants_computes_what_was_planned_within_a_fifth(tmp_path, name):
+    chosen = real_settings(tmp_path, name, **GRID, **{"cluster.actors": 1})
+    planned = estimate(chosen)
+    assert not (tmp_path / "out").exists()  # a plan writes nothing
+    done = run_score(chosen, say=lambda line: None)
+    assert planned.num_variants == done.counts.scored
+    assert planned.fork_tokens == pytest.approx(done.tokens, rel=0.2)
+
+
+@pytest.mark.parametrize("kind", ["vcf", "vcf.gz", "parquet", "ingested"])
+@pytest.mark.parametrize("window", [{}, GRID], ids=["variant", "grid"])
+@pytest.mark.parametrize("name", SETS)
+def test_a_sample_plans_what_the_whole_would_within_a_fifth(tmp_path, monkeypatch, name, window, kind):
+    chosen = real_settings(tmp_path, name, **window)
+    whole = estimate(chosen)
+    small = {"WHOLE_RECORDS": 100, "_COUNTED_BYTES": 1000, "_PROBE_RECORDS": 1000, "NUM_STRETCHES": 8}
+    for setting, value in {**small, "STRETCH_RECORDS": 64}.items():
+        monkeypatch.setattr(sampling, setting, value)
+    for setting in ("NUM_STRETCHES", "STRETCH_RECORDS"):
+        monkeypatch.setattr(estimating, setting, getattr(sampling, setting))
+    sampled = estimate(with_input(chosen, as_kind(kind, chosen, tmp_path)))
+    assert sampled.num_planned < 0.6 * sampled.num_variants
+    assert sampled.num_variants == pytest.approx(whole.num_variants, rel=0.05)
+    assert sampled.fork_tokens == pytest.approx(whole.fork_tokens, rel=0.2)
+    assert sampled.pair_tokens == pytest.approx(whole.pair_tokens, rel=0.2)
+
+
+def as_kind(kind, chosen, folder):
+    (source,) = chosen.input.variants
+    if kind == "vcf":
+        return source
+    if kind == "vcf.gz":
+        path = folder / "variants.vcf.gz"
+        pysam.tabix_compress(source, str(path), force=True)
+        pysam.tabix_index(str(path), preset="vcf", force=True)
+        return str(path)
+    taken = ingest([source], open_reference(chosen.input.reference), folder / "ingested")
+    return str(taken.variants_dir if kind == "parquet" else folder / "ingested")
+
+
+def with_input(chosen, path):
+    return chosen.model_copy(update={"input": chosen.input.model_copy(update={"variants": [path]})})
+
+
+def test_cheaper_windows_are_cheaper(tmp_path):
+    planned = estimate(settings(tmp_path))
+    assert planned.alternatives
+    assert all(planned.tokens_read(other) < planned.tokens_read() for other in planned.alternatives)
+
+
+def test_a_run_on_gpus_is_planned_where_there_are_none(tmp_path):
+    chosen = settings(tmp_path, **{"model.device": "cuda", "model.name": "togethercomputer/evo-1-8k-base"})
+    planned = estimate(chosen)
+    assert planned.weights_bytes == 2 * 6_452_781_056  # by its model card; no weights are here
+    hours = {cost.device: cost.hours for cost in planned.costs}
+    assert hours["NVIDIA H100"][1] == pytest.approx(64 * hours["NVIDIA H100"][64])
+
+
+def test_a_measured_speed_is_kept_and_used(tmp_path, monkeypatch):
+    monkeypatch.setenv("RAYGEN_CACHE", str(tmp_path / "cache"))
+    chosen = settings(tmp_path)
+    assert estimate(chosen).costs == ()  # the demo's model is too small to guess
+    speed = measure_on_input(chosen, say=lambda line: None)
+    (cost,) = estimate(chosen, price=0.5).costs
+    assert (cost.device, cost.measured_at) == ("one CPU core", "64+32")
+    assert cost.hours[1] == pytest.approx(estimate(chosen).fork_tokens / speed.tokens_per_second / 3600)
+    assert cost.dollars == pytest.approx(cost.hours[1] * 0.5)
+    other = replace(estimate(chosen).model, name="another")
+    assert list(estimating.cost_on_devices(100, other, "fork", 0)) == []
