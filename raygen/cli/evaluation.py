@@ -10,7 +10,7 @@ import typer
 from raygen.cli.options import Debug, command, say, screen, stderr
 from raygen.errors import SettingsError
 from raygen.settings import ClassSettings
-from raygen.tables.written_files import refuse_unwritable, write_json, write_text
+from raygen.tables.place import refuse_unwritable, write_json, write_text
 
 Scores = Annotated[
     str, typer.Option(metavar="PATH", help="Folder of a run; or scores as Parquet, CSV or TSV, also of another tool.")
@@ -104,7 +104,7 @@ def evaluate(
     debug: Debug = False,
 ) -> None:
     """Measure scores against labels: AUROC and AUPRC with intervals, overall and by group, and risk against coverage."""
-    refuse_unwritable([json_file, page])
+    refuse_unwritable(json_file, page)
     from raygen.classes.statistics import Bootstrap
     from raygen.evaluation.evaluate import as_json, print_evaluation
     from raygen.evaluation.evaluate import evaluate as run_evaluation
@@ -172,7 +172,7 @@ def calibrate(
     debug: Debug = False,
 ) -> None:
     """Learn from labelled variants what a score means: probability, PP3/BP4 evidence, and the cuts of the classes."""
-    refuse_unwritable([out])
+    refuse_unwritable(out)
     if not 0 < prior < 0.9:
         raise SettingsError(f"--prior {prior:g}: a probability above 0 and below 0.9, such as 0.0441 or 0.1.")
     from raygen.evaluation.calibration_fit import FitPlan, fit_calibration, print_calibration
@@ -251,7 +251,7 @@ def card(
     debug: Debug = False,
 ) -> None:
     """Print a page about a run's scores: intended use, model, what they were checked on and what not, limits."""
-    refuse_unwritable([out])
+    refuse_unwritable(out)
     from raygen.pages.card import make_card
 
     text = make_card(run, run_id, check or [])

@@ -31,7 +31,7 @@ def report(
     debug: Debug = False,
 ) -> None:
     """Write one HTML page about a run and the scores of its folder: counts, charts, the most negative variants."""
-    from raygen.pages import write_report
+    from raygen.pages.report import write_report
 
     say(f"report: {write_report(out, run, price_per_hour)}")
 
@@ -56,7 +56,7 @@ def explain(
     """Show where in its window one variant's delta comes from, and what every other change at its site scores."""
     from raygen.pages.explain_picture import refuse_picture, write_picture
     from raygen.trials.explain_text import print_explanation
-    from raygen.variants.one_variant import parse_variant
+    from raygen.variants.region import parse_variant
 
     if out:
         refuse_picture(out)

@@ -123,7 +123,7 @@ def ingest(
 def _ingest_settings(config: str, reference: str | None, out: str | None, overrides: list[str] | None) -> None:
     settings = load_settings(config, overrides or [], {"input.reference": reference})
     refuse_missing_files(settings)
-    from raygen.pipeline.prepare import prepare_input
+    from raygen.pipeline.intake import prepare_input
 
     _ingest_with_progress(lambda on_progress: prepare_input(settings, out, on_progress))
 
@@ -181,7 +181,7 @@ def run(settings: Settings) -> None:
 
 def _report(output: str, run_id: str) -> None:
     """Write the run's page. The scores are whole without it, so whatever goes wrong here is said and fails nothing."""
-    from raygen.pages import write_report
+    from raygen.pages.report import write_report
 
     try:
         say(f"report: {write_report(output, run_id)}")

@@ -17,8 +17,8 @@ from rich.table import Table
 from raygen.classes.statistics import Bootstrap
 from raygen.errors import InputError
 from raygen.evaluation.discrimination import Discrimination, discriminate
-from raygen.evaluation.groups import in_order
 from raygen.evaluation.labelled_scores import LabelledScores, LabelRequest, gather
+from raygen.evaluation.labels import in_order
 from raygen.evaluation.risk_coverage import RiskCoverage, risk_coverage
 from raygen.version import __version__
 

@@ -13,10 +13,17 @@ from pathlib import Path
 import polars as pl
 
 from raygen.errors import InputError, SettingsError
-from raygen.evaluation.groups import AF_BIN, VARIANT_TYPE, add_af_bin, as_group
 from raygen.evaluation.keyed_table import KeyedTable, KnownBy, TableSource, refuse_missing_columns
-from raygen.evaluation.labels import Labels, assign_labels
-from raygen.evaluation.number_columns import as_numbers, without_lists
+from raygen.evaluation.labels import (
+    AF_BIN,
+    VARIANT_TYPE,
+    Labels,
+    add_af_bin,
+    as_group,
+    as_numbers,
+    assign_labels,
+    without_lists,
+)
 from raygen.sequence.reference import Reference, open_reference
 from raygen.tables.layout import RunFolder
 

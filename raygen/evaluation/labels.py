@@ -5,6 +5,12 @@ Without ``positive`` and ``negative`` the values are read as ClinVar's ``CLNSIG`
 conflicting), negative the other way round. ``Pathogenic/Likely_pathogenic``, ``Pathogenic|drug_response`` and
 ``Likely_pathogenic,_low_penetrance`` are positive; ``Conflicting_interpretations_of_pathogenicity`` and a bare
 ``risk_factor`` are left out.
+
+Columns to look at a score by: variant type, allele-frequency bin, or any column of few values, as text.
+
+A column as numbers, whatever the table keeps it as: scores of other tools and columns that rode along are often text.
+
+In: a column. Out: float64. Null, empty and ``.`` are missing and stay null; anything else that is no number is refused by name.
 """
 
 from __future__ import annotations
@@ -13,6 +19,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import polars as pl
 
 from raygen.errors import InputError, SettingsError
@@ -89,3 +96,105 @@ def _shown(counts: dict[str, int]) -> str:
     some = [f"{value} ({count:,})" for value, count in list(counts.items())[:_MOST_SHOWN]]
     more = f" and {len(counts) - _MOST_SHOWN:,} more" if len(counts) > _MOST_SHOWN else ""
     return f"{', '.join(some)}{more}" if some else "none"
+
+
+VARIANT_TYPE = "variant_type"
+AF_BIN = "af_bin"
+NO_VALUE = "(none)"
+AF_EDGES = (0.0, 1e-5, 1e-4, 1e-3, 1e-2, 5e-2)
+_AF_LABELS = (
+    "AF 0",
+    "AF to 0.00001",
+    "AF to 0.0001",
+    "AF to 0.001",
+    "AF to 0.01",
+    "AF to 0.05",
+    "AF above 0.05",
+)
+_MOST_NUMBERS = 50
+_MOST_GROUPS = 5_000
+
+
+def as_group(column: pl.Series) -> pl.Series:
+    """A column as text; null and empty become ``(none)``.
+
+    Raises:
+        SettingsError: it holds more values than make groups.
+    """
+    num_values = column.n_unique()
+    if column.dtype.is_float() and num_values > _MOST_NUMBERS:
+        raise SettingsError(
+            f"--by {column.name}: {num_values:,} different numbers make no groups. For allele frequencies use "
+            f"--af-column {column.name}."
+        )
+    if num_values > _MOST_GROUPS:
+        raise SettingsError(f"--by {column.name}: {num_values:,} different values; {_MOST_GROUPS:,} groups at most.")
+    text = column.cast(pl.String).fill_null(NO_VALUE)
+    return text.replace({"": NO_VALUE})
+
+
+def add_af_bin(frame: pl.DataFrame, af_column: str) -> pl.DataFrame:
+    """Append ``af_bin``: the allele frequency in steps of ten, the upper edge included.
+
+    Raises:
+        SettingsError: it holds something that is no number; ``.`` and empty are missing.
+        InputError: a frequency below 0 or above 1.
+    """
+    frequency = as_numbers(frame[af_column], "--af-column").fill_nan(None)
+    known = frequency.drop_nulls().to_numpy()
+    if ((known < 0) | (known > 1)).any():
+        raise InputError(
+            f"--af-column {af_column}: {float(known.min()):g} to {float(known.max()):g}; a frequency lies between 0 and 1."
+        )
+    values = frequency.fill_null(0.0).to_numpy()
+    bins = np.array(_AF_LABELS, dtype=object)[np.searchsorted(AF_EDGES, values, side="left")]
+    named = pl.DataFrame({AF_BIN: pl.Series(bins.tolist(), dtype=pl.String), "known": frequency.is_not_null()})
+    return frame.with_columns(named.select(pl.when("known").then(AF_BIN).alias(AF_BIN)).to_series())
+
+
+def in_order(column: str, values: list[str]) -> list[str]:
+    """Frequencies by size; other values as they come, the unknown last."""
+    if column == AF_BIN:
+        return [*(label for label in _AF_LABELS if label in values), *(v for v in values if v not in _AF_LABELS)]
+    return sorted(values, key=lambda value: value == NO_VALUE)
+
+
+_MISSING = ("", ".")
+_LIST = r"^[0-9.eE+-]+(,[0-9.eE+-]+)+$"
+
+
+def as_numbers(column: pl.Series, setting: str) -> pl.Series:
+    """(R,) float64 of a column of numbers, or of text that spells them.
+
+    Raises:
+        SettingsError: a value is no number; ``setting`` is the option that named the column.
+    """
+    if column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null):
+        return column.cast(pl.Float64)
+    text = _text(column)
+    numbers = text.cast(pl.Float64, strict=False)
+    wrong = text.filter(numbers.is_null() & text.is_not_null())
+    if len(wrong):
+        raise SettingsError(
+            f"{setting} {column.name}: {wrong[0]!r} is no number, the first of {len(wrong):,} such values "
+            f"in {len(column):,} rows."
+        )
+    return numbers
+
+
+def without_lists(column: pl.Series) -> tuple[pl.Series, int]:
+    """Null in place of text that lists several numbers by commas, and how many there were.
+
+    An INFO field that its header does not declare as one value for each ALT comes as such a list, the same for every allele of
+    the record, and nothing in it says which number is the allele's own.
+    """
+    if column.dtype != pl.String:
+        return column, 0
+    is_list = column.str.contains(_LIST).fill_null(False)
+    return column.set(is_list, None), int(is_list.sum())
+
+
+def _text(column: pl.Series) -> pl.Series:
+    """Without blanks around; what stands for a missing value is null."""
+    text = column.cast(pl.String).str.strip_chars()
+    return text.set(text.is_in(list(_MISSING)), None)

@@ -22,8 +22,7 @@ from raygen.finished.run_facts import RunFacts, known_contigs, reference_lengths
 from raygen.tables.schemas import variant_id
 from raygen.tables.score_index import ScoreIndex
 from raygen.variants.contig_names import resolve_contig
-from raygen.variants.one_variant import SPELLING
-from raygen.variants.region import MAX_POS, TOO_FAR, split_region
+from raygen.variants.region import MAX_POS, SPELLING, TOO_FAR, split_region
 
 _MOST_NAMED = 5
 

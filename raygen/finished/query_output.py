@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from raygen.finished.query import Query
-from raygen.tables.console_tables import print_table
 from raygen.tables.schemas import SCORES
+from raygen.tables.table_files import print_table
 
 _SHOWN = ("variant_id", "delta_llr", "classification", "abstained", "flags")
 _MOST_SHOWN = 50

@@ -7,6 +7,8 @@ A card holds over the hub's ``config.json`` for context length and rotary scalin
 published whose configuration says 8,192 tokens and no interpolation, and the public scorer (``evo-model``) goes by its own
 configuration too. The files are in ``configs/models``; ``raygen/model/model_cards`` is a link to that folder, which a
 build follows, so that an installed package holds copies.
+
+How a published Evo 2 checkpoint is built, as its card says it, to the keys of a configuration. Light: no torch.
 """
 
 from __future__ import annotations
@@ -17,14 +19,13 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from huggingface_hub.utils import HFValidationError, validate_repo_id
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from raygen.errors import SettingsError
-from raygen.model.evo2_architecture import Evo2Architecture
 
 Domain = Literal["bacteria", "archaea", "phage", "plasmid", "virus", "eukaryote", "mitochondrion", "plastid"]
 """What a sequence comes from. ``virus`` is one of eukaryotes, ``phage`` one of prokaryotes."""
@@ -150,3 +151,59 @@ def _by_name() -> dict[str, ModelCard]:
     """By what a model is asked for; hub ids in lower case too, as the hub takes them in any."""
     cards = {card.hub_id or card.name: card for card in all_cards()}
     return {name.lower(): card for name, card in cards.items() if card.hub_id} | cards
+
+
+_KINDS = {"S": "hcs_layer_idxs", "M": "hcm_layer_idxs", "L": "hcl_layer_idxs", "A": "attn_layer_idxs"}
+
+
+class Evo2Architecture(BaseModel):
+    """What differs between the published sizes. Context and rotary scaling are the card's own fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    layers: str = Field(description="one letter a layer: Short, Medium, Long, Attention; blanks are for the eye")
+    hidden_size: int = Field(gt=0)
+    num_attention_heads: int = Field(gt=0)
+    filter_groups: int = Field(gt=0, description="of short and medium filters")
+    inner_mlp_size: int = Field(gt=0)
+    rotary_emb_base: float = Field(gt=0)
+
+    @field_validator("layers")
+    @classmethod
+    def _known_letters(cls, layers: str) -> str:
+        letters = layers.replace(" ", "")
+        if not letters or set(letters) - _KINDS.keys():
+            raise ValueError(f"one of {', '.join(_KINDS)} for each layer")
+        return letters
+
+    def config_settings(self, context_length: int, rotary_scaling: float) -> dict[str, Any]:
+        """Keyword arguments of ``Evo2Config``; FP8 is not among them."""
+        indices = {
+            key: [layer for layer, letter in enumerate(self.layers) if letter == kind] for kind, key in _KINDS.items()
+        }
+        return {
+            "vocab_size": 512,
+            "hidden_size": self.hidden_size,
+            "num_layers": len(self.layers),
+            **indices,
+            "num_attention_heads": self.num_attention_heads,
+            "state_size": 16,
+            "short_filter_length": 3,
+            "short_filter_bias": False,
+            "hcs_filter_length": 7,
+            "hcs_filter_groups": self.filter_groups,
+            "hcm_filter_length": 128,
+            "hcm_filter_groups": self.filter_groups,
+            "inner_mlp_size": self.inner_mlp_size,
+            "mlp_activation": "gelu",
+            "evo2_style_activations": True,
+            "eps": 1e-6,
+            "tie_embeddings": True,
+            "qkv_proj_bias": False,
+            "mha_out_proj_bias": True,
+            "hyena_out_proj_bias": True,
+            "rotary_emb_base": self.rotary_emb_base,
+            "use_interpolated_rotary_pos_emb": rotary_scaling != 1,
+            "rotary_emb_scaling_factor": rotary_scaling,
+            "max_seqlen": context_length,
+        }

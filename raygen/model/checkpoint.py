@@ -5,6 +5,8 @@ Out: the configuration, the headers of all tensors under their canonical names, 
 
 Canonical names are those of the published checkpoints, with the prefix ``backbone.``; a folder in which no tensor has
 the prefix is accepted too. Only safetensors are read: a pickle can run code when it is opened.
+
+The model families that are written out here, by the ``model_type`` of their config.json; others go through transformers.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +25,9 @@ from safetensors import SafetensorError, safe_open
 
 from raygen.cache import cache_folder
 from raygen.errors import InputError, SettingsError
-from raygen.model.families import EMBEDDING, FAMILIES, PREFIX, UNEMBEDDING, extra_shapes, family_of
-from raygen.model.striped_hyena import StripedHyenaConfig
+from raygen.model.evo1 import Evo1Config, Evo1ForCausalLM
+from raygen.model.evo2 import Evo2Config, Evo2ForCausalLM
+from raygen.model.striped_hyena import StripedHyenaConfig, StripedHyenaForCausalLM
 
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
@@ -102,7 +105,7 @@ def read_stored_header(folder: Path) -> dict[str, TensorHeader]:
 def check_checkpoint(folder: Path, config: StripedHyenaConfig) -> None:
     """Nothing missing, nothing left over, every shape right.
 
-    What is never read may be there or not (``raygen.model.families.extra_shapes``); a tied ``unembed.weight`` only if it is
+    What is never read may be there or not (``raygen.model.checkpoint.extra_shapes``); a tied ``unembed.weight`` only if it is
     the embedding.
 
     Raises:
@@ -327,3 +330,50 @@ def _write_cached(file: Path | None, value: str) -> None:
         os.replace(partial, file)  # noqa: PTH105
     except OSError:
         partial.unlink(missing_ok=True)
+
+
+Shapes = dict[str, tuple[int, ...]]
+
+PREFIX = "backbone."
+EMBEDDING = f"{PREFIX}embedding_layer.weight"
+UNEMBEDDING = f"{PREFIX}unembed.weight"
+
+
+@dataclass(frozen=True)
+class Family:
+    """What differs between families outside their networks.
+
+    Attributes:
+        bos_id: token that is read before the first base where no card says so; None for none.
+        extra_shapes: of a configuration, the tensors that a checkpoint may hold beyond those that are read.
+    """
+
+    config: type[StripedHyenaConfig]
+    network: type[StripedHyenaForCausalLM]
+    bos_id: int | None
+    extra_shapes: Callable[[Any], Shapes]
+
+
+def _computed_frequencies(config: Evo1Config) -> Shapes:
+    name = f"{PREFIX}blocks.{{}}.inner_mha_cls.rotary_emb.inv_freq"
+    return {name.format(layer): (config.head_size // 2,) for layer in config.attn_layer_idxs}
+
+
+FAMILIES = {
+    # Evo 1 reads token 0 before the first base; the reference's tokenizer calls it end of document.
+    Evo1Config.model_type: Family(Evo1Config, Evo1ForCausalLM, 0, _computed_frequencies),
+    Evo2Config.model_type: Family(Evo2Config, Evo2ForCausalLM, None, lambda config: {}),
+}
+
+
+def family_of(config: StripedHyenaConfig) -> Family:
+    """The family of a configuration."""
+    return FAMILIES[config.model_type]
+
+
+def extra_shapes(config: StripedHyenaConfig) -> Shapes:
+    """Tensors that a checkpoint may hold and that are never read: computed ones, and a tied unembedding."""
+    shapes = family_of(config).extra_shapes(config)
+    if config.tie_embeddings:
+        shapes[UNEMBEDDING] = (config.vocab_size, config.hidden_size)
+    return shapes

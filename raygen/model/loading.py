@@ -23,19 +23,20 @@ from raygen.errors import SettingsError
 from raygen.model.cards import DEMO, NO_CARD, UNVALIDATED, ModelCard, find_card, refuse_unknown_name
 from raygen.model.causal_lm import other_facts
 from raygen.model.checkpoint import (
+    FAMILIES,
     INDEX_FILE,
     SINGLE_FILE,
     check_checkpoint,
     checkpoint_bytes,
     count_parameters,
+    family_of,
     model_type_of,
     read_config,
     read_settings,
     weights_hash,
 )
+from raygen.model.convert import PUBLISHED_FILES, converted_folder
 from raygen.model.devices import auto_dtypes, device_named, dtype_named, placement
-from raygen.model.evo2_published import PUBLISHED_FILES, converted_folder
-from raygen.model.families import FAMILIES, family_of
 from raygen.model.hub import fetch_from_hub
 from raygen.model.network import CausalNetwork, CheckpointFacts, DeviceMap
 from raygen.model.precision import (

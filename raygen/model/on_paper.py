@@ -13,9 +13,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from raygen.model.cards import DEMO, find_card, is_hub_id
-from raygen.model.checkpoint import count_parameters, model_type_of, read_config
+from raygen.model.checkpoint import FAMILIES, count_parameters, family_of, model_type_of, read_config
 from raygen.model.convert import config_of
-from raygen.model.families import FAMILIES, family_of
 from raygen.model.hub import fetch_from_hub
 from raygen.model.loading import describe_network, folder_of, needs_fp8, refuse_unvalidated
 from raygen.model.precision import DTYPES

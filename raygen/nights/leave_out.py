@@ -22,8 +22,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from raygen.tables.schemas import VARIANTS, variant_ids
-from raygen.variants.ingested_folder import INFO_FILE, REJECTS_FOLDER, VARIANTS_FOLDER, read_ingest_info
-from raygen.variants.part_files import PartFiles
+from raygen.variants.ingested_folder import INFO_FILE, REJECTS_FOLDER, VARIANTS_FOLDER, PartFiles, read_ingest_info
 
 STRETCH_ROWS = 1 << 18
 BATCH_ROWS = 1 << 17

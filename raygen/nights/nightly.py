@@ -9,6 +9,11 @@
 A night that stops leaves its folder in ``.nights``; the next one finishes it first, shard by shard, and then takes what has
 come since. Were the records lost, the files would be read again and add nothing, because the table itself is looked at.
 Nothing is ever taken away from the landing folder.
+
+The pages of a night: a report on its run, and a diff against the table before, where a new fingerprint began one.
+
+Within one fingerprint a night only adds rows, and its record counts them; a diff says something where a table stands beside
+an older one. The scores are whole without their pages, so what goes wrong here is said and fails nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +21,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,25 +31,23 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from raygen.cache import cache_folder
-from raygen.errors import InputError
+from raygen.errors import InputError, RaygenError
 from raygen.nights.landing import LandedFile, changed_since, look_at, where_to_read
 from raygen.nights.leave_out import leave_out_scored
-from raygen.nights.night_pages import write_pages
 from raygen.number_of import number_of
 from raygen.pipeline.cluster import remote_address, session
 from raygen.pipeline.resolve import fingerprint_and_window
 from raygen.pipeline.run import RunResult, Say, run_score
 from raygen.remote import shown
-from raygen.sequence.reference import Reference
-from raygen.sequence.staged import staged_reference
+from raygen.sequence.reference import Reference, staged_reference
 from raygen.sequence.windows import Window
 from raygen.settings import LandingSettings, Settings
 from raygen.tables.fingerprints import FingerprintTables, nights_of, write_night
 from raygen.tables.generations import begin
 from raygen.tables.iceberg import check_catalog
 from raygen.tables.layout import RunFolder
+from raygen.tables.locks import night_lock
 from raygen.tables.manifest import Counts, add_counts, new_run_id
-from raygen.tables.night_lock import night_lock
 from raygen.variants.ingest import ingest
 from raygen.variants.ingested_folder import REJECTS_FOLDER, VARIANTS_FOLDER
 
@@ -315,3 +318,34 @@ def _counted(plan: _Plan, run: RunResult | None) -> Counts:
         counts.classes, counts.flags = dict(run.counts.classes), dict(run.counts.flags)
         add_counts(counts.rejected, run.counts.rejected)
     return counts
+
+
+def write_pages(table: str, run_id: str, older: str | None, say: Callable[[str], None]) -> dict[str, str]:
+    """Write the pages and return their paths by what they are.
+
+    Args:
+        older: the table of the fingerprint before, if there is one.
+    """
+    pages = {}
+    wanted: list[tuple[str, Callable[[], str]]] = [("report", lambda: _report(table, run_id))]
+    if older:
+        wanted.append(("diff", lambda: _diff(older, table, run_id)))
+    for name, write in wanted:
+        try:
+            pages[name] = write()
+        except (RaygenError, OSError, ValueError) as error:
+            say(f"warning: the {name} of the night was not written: {error}")
+    return pages
+
+
+def _report(table: str, run_id: str) -> str:
+    from raygen.pages.report import write_report
+
+    return write_report(table, run_id)
+
+
+def _diff(older: str, table: str, run_id: str) -> str:
+    from raygen.finished.diff import compare_scores
+    from raygen.pages.diff_page import as_page
+
+    return RunFolder(table).write_run_file(run_id, "diff.html", as_page(compare_scores(older, table)).encode())

@@ -3,23 +3,32 @@
 From the manifest, from the folder's scores (its latest run may have found nothing left to do), and from the files that
 ``evaluate --json`` and ``calibrate`` wrote, where they are of the same fingerprint. What is not known is said to be unknown: an
 empty section would read as if there were nothing to say.
+
+What a folder of scores holds, counted in one pass over a few columns: rows, classes, abstentions, flags, rejects.
+
+A run's manifest counts what that run did. Where the same command is run again it did nothing, so what is said of a folder is
+counted there.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from raygen.classes.calibration import KIND as CALIBRATION_KIND
 from raygen.classes.calibration import load_calibration, summary
-from raygen.classes.classify import cuts_from_json
+from raygen.classes.classify import CLASSES, cuts_from_json
 from raygen.classes.evidence import STRENGTHS
 from raygen.errors import InputError, SettingsError
 from raygen.model.cards import ModelCard, find_card
-from raygen.pages.folder_counts import FolderCounts, count_folder
 from raygen.pages.report_facts import ENDED
 from raygen.tables.fingerprints import no_scores, tables_inside
 from raygen.tables.folder_kinds import refuse_no_folder
@@ -256,3 +265,31 @@ def _of(tree: Mapping[str, Any], *names: str) -> Any:
     for name in names:
         found = (found or {}).get(name)
     return found
+
+
+@dataclass
+class FolderCounts:
+    """Of all runs into a folder. ``classes`` are those that have rows, in the order of ``CLASSES``."""
+
+    scored: int = 0
+    rejected: int = 0
+    abstained: int = 0
+    classes: dict[str, int] = field(default_factory=dict)
+    flags: dict[str, int] = field(default_factory=dict)
+
+
+def count_folder(folder: RunFolder) -> FolderCounts:
+    """Count the committed scores and rejects of a folder, of any size."""
+    scored = abstained = 0
+    classes, flags = Counter[str](), Counter[str]()
+    for batch in folder.scores_dataset().to_batches(columns=["classification", "abstained", "flags"]):
+        scored += batch.num_rows
+        abstained += pc.sum(batch["abstained"]).as_py() or 0
+        classes.update(_counted(batch["classification"]))
+        flags.update(_counted(pc.list_flatten(batch["flags"])))
+    ordered = {name: classes[name] for name in (*CLASSES, *sorted(set(classes) - set(CLASSES))) if classes[name]}
+    return FolderCounts(scored, folder.rejects_dataset().count_rows(), abstained, ordered, dict(flags))
+
+
+def _counted(values: pa.Array) -> dict[str, int]:
+    return {one["values"]: one["counts"] for one in pc.value_counts(values).to_pylist()}

@@ -10,7 +10,7 @@ import pyarrow as pa
 from raygen.errors import StoppedError
 from raygen.pipeline.metrics import PassCount
 from raygen.remote import stage
-from raygen.sequence.staged import staged_reference
+from raygen.sequence.reference import staged_reference
 
 if TYPE_CHECKING:
     from raygen.pipeline.job import Job

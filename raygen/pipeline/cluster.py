@@ -3,12 +3,15 @@
 Ray's usage statistics are off, its dashboard is off where it is started here, and what it logs stays in its own files (``raygen.pipeline`` says so before Ray is imported).
 A local Ray would write an authentication token into HOME; it is given one in the environment instead, so that APIs stay
 closed to other users of the machine and a HOME that cannot be written is no obstacle.
+
+What went wrong in a worker, as a sentence and an exit code.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
 import signal
 import socket
@@ -21,8 +24,9 @@ from typing import Literal
 
 import ray
 import ray.data
+from ray.exceptions import RayError
 
-from raygen.errors import Interrupted, RunInterrupted, SettingsError
+from raygen.errors import InputError, Interrupted, RaygenError, RunInterrupted, SettingsError, StoppedError
 
 WAIT_FOR_GPU = 1800
 """Seconds for the first GPU and the least number of actors: a cloud takes minutes to start a machine and pull an image."""
@@ -200,3 +204,24 @@ def _quiet_start() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+_OWN_ERROR = re.compile(r"\braygen\.errors\.(\w+): (.+)")
+_ANY_ERROR = re.compile(r"(?!ray\.exceptions)[\w.]*(Error|Exception|Exit)\b.*")
+
+
+def in_our_words(error: BaseException, so_far: str) -> RaygenError:
+    """The error that a stage raised, without Ray's layers around it.
+
+    An error travels from a worker as text; its own line names its class. Ray gives it the class of its cause besides its own.
+    """
+    if isinstance(error, RaygenError) and not isinstance(error, RayError):
+        return error
+    lines = [line.strip() for line in str(error).splitlines()]
+    own = [found for line in lines if (found := _OWN_ERROR.search(line))]
+    if own:
+        kind = {one.__name__: one for one in (SettingsError, InputError, StoppedError)}.get(own[-1][1], StoppedError)
+        return kind(f"{own[-1][2]} {so_far}")
+    other = [line for line in lines if _ANY_ERROR.match(line)]
+    what = other[-1].rstrip(".") if other else type(error).__name__
+    return StoppedError(f"The run stopped on an error that it did not expect: {what}. {so_far}")

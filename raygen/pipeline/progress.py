@@ -2,14 +2,23 @@
 
 Rows count when their shard is committed, and before that when their piece of it is kept, which is looked up every few
 seconds by listing.
+
+Iterate in a thread, so that the main thread is free to be interrupted.
+
+Ctrl-C and SIGTERM raise in the main thread wherever it happens to be. In the middle of Ray's compiled code that ends in a
+SystemError; waiting for a queue, it ends the wait and nothing else. The thread that is left behind dies with Ray.
 """
 
 from __future__ import annotations
 
+import queue
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from types import TracebackType
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -84,3 +93,45 @@ class RunProgress:
             self._last_line = now
             left = f", {time_left((self._total - rows) * seconds / rows)}" if 0 < rows < self._total else ""
             self._console.print(f"{rows:,} of {self._total:,} variants, {rates}{left}")
+
+
+Item = TypeVar("Item")
+
+_PATIENCE = 0.2  # seconds; a signal is looked at this often while nothing comes
+
+
+@dataclass(frozen=True)
+class _Ended:
+    error: BaseException | None
+
+
+def in_a_thread(items: Iterator[Item], while_waiting: Callable[[], None] = lambda: None) -> Iterator[Item]:
+    """The items, made in a thread of their own; an error there is raised here.
+
+    Args:
+        while_waiting: called here every so often while nothing comes.
+    """
+    made: queue.SimpleQueue[Item | _Ended] = queue.SimpleQueue()
+
+    def make() -> None:
+        error: BaseException | None = None
+        try:
+            for item in items:
+                made.put(item)
+        except BaseException as raised:  # noqa: BLE001 - handed to the main thread, which raises it
+            error = raised
+        made.put(_Ended(error))
+
+    threading.Thread(target=make, name="raygen-stream", daemon=True).start()
+    while True:
+        try:
+            item = made.get(timeout=_PATIENCE)
+        except queue.Empty:
+            while_waiting()
+            continue
+        if not isinstance(item, _Ended):
+            yield item
+        elif item.error is not None:
+            raise item.error
+        else:
+            return

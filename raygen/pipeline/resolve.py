@@ -1,11 +1,16 @@
 """From settings to a run that is resolved: which model as the actors will see it, which window, and whether the folder's scores are
 of the same kind. Nothing is scored here.
+
+Why a run's fingerprint is another one than that of the scores in its folder: which of the parts differ, in words.
+
+In: this run's job and model, and the manifest of a run that wrote the scores. The parts are those that ``raygen.scoring.fingerprint``
+hashes; of all but the version of the arithmetic a manifest says what they were.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,10 +23,8 @@ from raygen.classes.classify import cuts_as_text
 from raygen.errors import SettingsError, StoppedError
 from raygen.model.cards import OFF_LABEL_DOMAIN, is_off_label
 from raygen.model.loading import DEMO, NetworkDescription, describe_network
-from raygen.pipeline.cluster import WAIT_FOR_GPU, remote_address, resources
+from raygen.pipeline.cluster import WAIT_FOR_GPU, in_our_words, remote_address, resources
 from raygen.pipeline.job import Job
-from raygen.pipeline.other_fingerprint import what_differs
-from raygen.pipeline.ray_errors import in_our_words
 from raygen.remote import is_remote, shown, stage, with_endpoint
 from raygen.scoring.fingerprint import fingerprint
 from raygen.sequence.reference import Reference
@@ -208,3 +211,43 @@ def off_label_warning(settings: Settings, model: NetworkDescription) -> str:
         f"input.domain is {settings.input.domain}, but {model.name} was trained on {trained_on}: "
         f"its scores may mean nothing here, and every row has the flag {OFF_LABEL_DOMAIN}."
     )
+
+
+PARTS = "another model, precision, window, strand or input.circular"
+"""What to say where no manifest tells more."""
+
+
+def what_differs(manifest: Mapping[str, Any], job: Job, model: NetworkDescription) -> str:
+    """``window.left is 48 there and 2,048 here; ...``; ``PARTS`` where the manifest does not say."""
+    return differences(manifest, job.as_plain(), asdict(model))
+
+
+def differences(manifest: Mapping[str, Any], resolved: Mapping[str, Any], model: Mapping[str, Any]) -> str:
+    """The same from plain values: ``resolved`` and ``model`` as this run's manifest would say them."""
+    if not manifest.get("resolved") or not manifest.get("model"):
+        return PARTS
+    there, here = _parts(manifest["resolved"], manifest["model"]), _parts(resolved, model)
+    if there["weights"] != here["weights"] and there["model"] == here["model"]:
+        return f"the weights of {here['model']} are not those of then"
+    named = [name for name in here if name != "weights" and there[name] != here[name]]
+    said = [f"{name} is {_in_words(there[name])} there and {_in_words(here[name])} here" for name in named]
+    return "; ".join(said) or "the same settings, scored by a version of raygen that computes otherwise"
+
+
+def _parts(resolved: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
+    window = resolved.get("window") or dict.fromkeys(("left", "right", "anchor", "stride"))
+    return {
+        "weights": model.get("weights_hash"),
+        "model": model.get("name"),
+        "model.dtype": model.get("dtype"),
+        "the token before the first base": model.get("bos_id"),
+        **{f"window.{name}": value for name, value in window.items()},
+        "window.strand": resolved.get("strand"),
+        "input.circular": sorted(resolved.get("circular") or ()),
+    }
+
+
+def _in_words(value: Any) -> str:
+    if value is None or value == []:
+        return "none"
+    return ", ".join(value) if isinstance(value, list) else f"{value:,}" if isinstance(value, int) else str(value)

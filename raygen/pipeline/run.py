@@ -18,16 +18,14 @@ from raygen.model.cards import demo_warning
 from raygen.model.loading import DEMO, NetworkDescription
 from raygen.number_of import number_of
 from raygen.pipeline.actor_scorer import ActorScorer, ResidentScorer
-from raygen.pipeline.background import in_a_thread
 from raygen.pipeline.build import build
-from raygen.pipeline.cluster import ActorPlan, plan_actors, remote_address, resources, session
+from raygen.pipeline.cluster import ActorPlan, in_our_words, plan_actors, remote_address, resources, session
 from raygen.pipeline.events import EventLog
 from raygen.pipeline.intake import take_input, where_workers_read
 from raygen.pipeline.job import Job
 from raygen.pipeline.metrics import RunMetrics
 from raygen.pipeline.pieces import Kept, forget_all, kept_in_pieces
-from raygen.pipeline.progress import RunProgress
-from raygen.pipeline.ray_errors import in_our_words
+from raygen.pipeline.progress import RunProgress, in_a_thread
 from raygen.pipeline.resolve import (
     check_circular,
     check_identity,
@@ -40,13 +38,11 @@ from raygen.pipeline.resolve import (
 from raygen.pipeline.shards import Shard, plan_shards
 from raygen.pipeline.stages import ShardSummary
 from raygen.scoring.scorer import refuse_fork
-from raygen.sequence.reference import Reference
-from raygen.sequence.staged import staged_reference
+from raygen.sequence.reference import Reference, staged_reference
 from raygen.settings import Settings
 from raygen.tables.iceberg import check_catalog, publish
 from raygen.tables.layout import RunFolder, ScoreFile
-from raygen.tables.manifest import Counts, add_counts, machine, versions
-from raygen.tables.pace import Pace
+from raygen.tables.manifest import Counts, Pace, add_counts, machine, versions
 
 Say = Callable[[str], None]
 

@@ -29,7 +29,7 @@ from raygen.pipeline.pieces import forget
 from raygen.pipeline.shards import CARRIED
 from raygen.scoring.plan import plan_windows, strands_read
 from raygen.scoring.scored_rows import with_flag
-from raygen.sequence.staged import staged_reference
+from raygen.sequence.reference import staged_reference
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS, variant_ids
 
 PAIR_DIGEST = "pair_digest"

@@ -27,8 +27,7 @@ from raygen.remote import stage
 from raygen.scoring.fork import SHAPES, plan_pairs
 from raygen.scoring.plan import plan_windows, strands_read, token_pairs, window_keys
 from raygen.scoring.prefix_plan import Walk, pair_tokens
-from raygen.sequence.reference import Reference
-from raygen.sequence.staged import staged_reference
+from raygen.sequence.reference import Reference, staged_reference
 from raygen.sequence.window_choices import cheaper_windows
 from raygen.sequence.windows import Window
 from raygen.settings import Settings

@@ -30,6 +30,7 @@ from filelock import FileLock
 
 from raygen.cache import cache_folder
 from raygen.errors import InputError, StoppedError
+from raygen.remote import stage
 
 _GZIP = b"\x1f\x8b"
 _LOOK_AT = 1 << 16  # bytes in which a sequence's name is looked for
@@ -176,3 +177,18 @@ def _indexed(fasta: Path, scratch: Path) -> Iterator[pysam.FastaFile]:
         pysam.set_verbosity(chatter)
     with source:
         yield source
+
+
+@lru_cache(maxsize=8)
+def staged_reference(path: str) -> Reference:
+    """Open a FASTA of this machine or of any filesystem; looked up once a process.
+
+    Raises:
+        InputError, SettingsError, StoppedError: as ``stage`` and ``open_reference``.
+    """
+    return open_reference(stage(path))
+
+
+def reference_name(reference: Reference) -> str:
+    """The FASTA's file name, as messages call it."""
+    return Path(reference.path).name

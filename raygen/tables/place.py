@@ -6,10 +6,12 @@ The hidden name ends like the real one, because some writers choose the format b
 from __future__ import annotations
 
 import errno
+import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from raygen.errors import SettingsError, StoppedError
 from raygen.tables.folder_kinds import refuse_among_scores
@@ -50,9 +52,27 @@ def put_in_place(path: str | Path, beside: tuple[str, ...] = ()) -> Iterator[Pat
             partial.with_name(partial.name + end).unlink(missing_ok=True)
 
 
-def refuse_unwritable(path: str | Path) -> None:
-    """SettingsError where a file cannot or must not be put at ``path``: said before the work, not after it."""
-    refuse_among_scores(path)
+def refuse_unwritable(*paths: str | Path | None) -> None:
+    """SettingsError where a file cannot or must not be put at one of ``paths``: said before the work, not after it."""
+    for path in paths:
+        if path is None:
+            continue
+        refuse_among_scores(path)
+        with put_in_place(path) as partial:
+            partial.touch()
+            partial.unlink()
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Put a text file in its place.
+
+    Raises:
+        SettingsError, StoppedError: as ``put_in_place``.
+    """
     with put_in_place(path) as partial:
-        partial.touch()
-        partial.unlink()
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str, content: Mapping[str, Any]) -> None:
+    """Write JSON that every reader takes: a number that is none is an error of ours."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")

@@ -2,6 +2,8 @@
 
 Text has a header, floats as the shortest text that reads back the same, nothing for null and for an empty list, and a list joined
 by ``&``.
+
+A table on the screen, or whole in a pipe or file: there nobody can widen a window, and what is folded cannot be searched.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from rich.console import Console
+from rich.table import Table
 
 from raygen.errors import SettingsError
 
@@ -73,3 +77,15 @@ def flat(rows: pa.Table) -> pa.Table:
             nothing = pa.scalar(None, pa.string())
             rows = rows.set_column(place, field.name, pc.if_else(pc.equal(joined, ""), nothing, joined))
     return rows
+
+
+_WIDE = 1_000_000  # columns; a table takes no more of them than its text
+
+
+def print_table(table: Table, console: Console) -> None:
+    """On a terminal fitted to its width; elsewhere no cell is cut or folded."""
+    if not console.is_terminal:
+        for column in table.columns:
+            column.no_wrap = True
+        console = Console(file=console.file, width=_WIDE, highlight=False, emoji=False)
+    console.print(table)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from raygen.sequence.reference_protocol import Reference
+from raygen.sequence.reference import Reference
 from raygen.tables.schemas import VARIANTS
 from raygen.variants.normalise import normalise
 from raygen.variants.region import Region

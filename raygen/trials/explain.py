@@ -23,7 +23,7 @@ from raygen.scoring.likelihood import ResidentModel
 from raygen.scoring.plan import Bases, plan_windows, strands_read, token_pairs
 from raygen.scoring.prefix_plan import first_difference
 from raygen.scoring.scorer import VariantScorer
-from raygen.sequence.reference_protocol import Reference
+from raygen.sequence.reference import Reference
 from raygen.sequence.tokens import encode, reverse_complement
 from raygen.sequence.windows import Strand, Window
 from raygen.tables.schemas import VARIANTS, variant_ids

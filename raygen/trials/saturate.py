@@ -21,7 +21,7 @@ from raygen.number_of import number_of
 from raygen.pages.saturation_page import as_page, as_svg
 from raygen.pipeline.run import RunResult, Say, run_score
 from raygen.remote import stage
-from raygen.sequence.staged import staged_reference
+from raygen.sequence.reference import staged_reference
 from raygen.sequence.window_choices import grid_window
 from raygen.settings import Settings, WindowSettings, load_settings
 from raygen.tables.folder_kinds import refuse_file_for_output

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from raygen.errors import InputError
-from raygen.sequence.reference_protocol import reference_name
+from raygen.sequence.reference import reference_name
 from raygen.tables.schemas import Reason
 from raygen.variants.alleles import AlleleReader
 from raygen.variants.check import AlleleChecker

@@ -17,12 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raygen.sequence.reference_protocol import Reference, reference_name
+from raygen.sequence.reference import Reference, reference_name
 from raygen.tables.schemas import Reason
 from raygen.variants.alleles import AlleleBatch, first_bytes
 from raygen.variants.contig_names import resolve_contig
-from raygen.variants.normalise import normalise
-from raygen.variants.symbolic import is_symbolic, names_a_sequence, spell_out
+from raygen.variants.normalise import is_symbolic, names_a_sequence, normalise, spell_out
 
 _ACGT = re.compile("[ACGT]+")
 _UPPER_ACGT = np.zeros(256, np.uint8)

@@ -21,12 +21,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raygen.errors import SettingsError
-from raygen.sequence.reference_protocol import Reference
+from raygen.sequence.reference import Reference
 from raygen.tables.schemas import Reason, variant_id
 from raygen.variants.alleles import SOURCE_PREFIX, AlleleBatch
 from raygen.variants.check import CheckedBatch
-from raygen.variants.normalise import normalise
-from raygen.variants.symbolic import is_symbolic
+from raygen.variants.normalise import is_symbolic, normalise
 
 _SHOWN_MEMBERS = 5
 ID_PREFIX = "hap:"

@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 import pysam
 
 from raygen.errors import SettingsError, StoppedError
-from raygen.sequence.reference_protocol import Reference, reference_name
+from raygen.sequence.reference import Reference, reference_name
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS, REJECTS, SCHEMA_VERSION, VARIANTS, Reason, variant_id
 from raygen.variants.alleles import SOURCE_PREFIX, AlleleBatch, AlleleReader
 from raygen.variants.assembly import AssemblyWatch
@@ -36,6 +36,7 @@ from raygen.variants.haplotypes import ID_PREFIX, Haplotype, HaplotypeCollector,
 from raygen.variants.ingested_folder import (
     REJECTS_FOLDER,
     VARIANTS_FOLDER,
+    PartFiles,
     abandoned_scratch,
     input_paths,
     publish,
@@ -43,7 +44,6 @@ from raygen.variants.ingested_folder import (
     scratch_folder,
 )
 from raygen.variants.inputs import agree_on_columns, open_readers
-from raygen.variants.part_files import PartFiles
 
 _INPUT_FIELDS = ["chrom", "pos", "id", "ref", "alt"]
 

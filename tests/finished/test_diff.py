@@ -11,7 +11,8 @@ from rich.console import Console
 
 from raygen.classes.classify import CLASSES
 from raygen.errors import InputError, SettingsError
-from raygen.finished import diff_tally, score_join
+from raygen.finished import diff as diff_module
+from raygen.finished import diff_tally
 from raygen.finished.diff import compare_scores, print_diff, write_diff_page
 from tests.finished_runs import finished_run
 
@@ -109,7 +110,7 @@ def test_small_windows_and_a_sample_give_the_same_counts(tmp_path, monkeypatch):
         tmp_path / "new", {f"1-{pos}-A-C": (pos * 5 % 17) - 11.0 for pos in range(50, 300, 2)}, shard_rows=30
     )
     whole = compare_scores(old, new)
-    monkeypatch.setattr(score_join, "WINDOW_ROWS", 6)
+    monkeypatch.setattr(diff_module, "WINDOW_ROWS", 6)
     monkeypatch.setattr(diff_tally, "SPEARMAN_ROWS", 20)
     parts = compare_scores(old, new)
     assert parts.transitions.tolist() == whole.transitions.tolist()
@@ -143,7 +144,7 @@ def test_all_changes_go_to_a_file_in_the_order_of_the_largest(tmp_path, name, mo
     new = finished_run(
         tmp_path / "new", {f"1-{pos}-A-C": (pos * 5 % 17) - 11.0 for pos in range(1, 200)}, shard_rows=30
     )
-    monkeypatch.setattr(score_join, "WINDOW_ROWS", 20)
+    monkeypatch.setattr(diff_module, "WINDOW_ROWS", 20)
     diff = compare_scores(old, new, changes_to=str(tmp_path / name), most=3)
     path = tmp_path / name
     frame = (

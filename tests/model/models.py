@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from raygen.model.checkpoint import family_of
 from raygen.model.evo1 import Evo1Config
 from raygen.model.evo2 import Evo2Config
-from raygen.model.families import family_of
 from raygen.model.random_checkpoint import demo_config, random_weights
 from raygen.model.striped_hyena import StripedHyenaConfig
 

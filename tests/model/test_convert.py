@@ -16,12 +16,10 @@ from transformers import AutoModelForCausalLM
 
 from raygen.doctor import try_model
 from raygen.errors import InputError, SettingsError, StoppedError
-from raygen.model import convert, evo2_published, loading
-from raygen.model.cards import UNVALIDATED, ModelCard, card_named
-from raygen.model.convert import config_of, convert_checkpoint, find_source
+from raygen.model import convert, loading
+from raygen.model.cards import UNVALIDATED, Evo2Architecture, ModelCard, card_named
+from raygen.model.convert import config_of, convert_checkpoint, convert_named, find_source
 from raygen.model.evo2 import Evo2Config, Evo2ForCausalLM
-from raygen.model.evo2_architecture import Evo2Architecture
-from raygen.model.evo2_published import convert_named
 from raygen.model.loading import describe_network, load_network
 from raygen.trials.window_comparison import ComparisonRequest, run_comparison
 from tests.builders import fasta, random_bases, snvs, vcf
@@ -47,7 +45,7 @@ def small_cards(monkeypatch: pytest.MonkeyPatch) -> None:
         return small.get(name)
 
     monkeypatch.setattr("raygen.model.cards.card_named", named)
-    monkeypatch.setattr(evo2_published, "card_named", named)
+    monkeypatch.setattr(convert, "card_named", named)
     monkeypatch.setattr("raygen.model.cards._by_name", lambda: {card.hub_id: card for card in small.values()})
 
 
@@ -151,7 +149,7 @@ def test_a_hub_id_is_fetched_and_converted_once(
     monkeypatch.setattr(loading, "fetch_from_hub", lambda *given: asked.append(given) or tmp_path)
     first = describe_network("arcinstitute/evo2_7b", device="cpu")
     assert first.remarks[0].startswith("evo2_7b was converted to safetensors once: ")
-    monkeypatch.setattr(evo2_published, "convert_checkpoint", lambda *_: pytest.fail("converted again"))
+    monkeypatch.setattr(convert, "convert_checkpoint", lambda *_: pytest.fail("converted again"))
     again = describe_network("arcinstitute/evo2_7b", device="cpu")
     assert (again.remarks, again.weights_hash, again.revision) == ((), first.weights_hash, "main")
     assert asked == [("arcinstitute/evo2_7b", "main", ("*.pt", "*.pt.part*"))] * 2
@@ -210,12 +208,12 @@ def test_another_way_of_converting_is_another_folder(
 ) -> None:
     write_published(tmp_path / "evo2_7b.pt", tensors)
     monkeypatch.setenv("RAYGEN_CACHE", str(tmp_path / "cache"))
-    card = evo2_published.card_named("evo2_7b")
+    card = convert.card_named("evo2_7b")
     assert card is not None
-    first, _ = evo2_published.converted_folder(card, tmp_path)
-    assert evo2_published.converted_folder(card, tmp_path)[0] == first
-    monkeypatch.setattr(evo2_published, "CONVERSION_VERSION", convert.CONVERSION_VERSION + 1)
-    assert evo2_published.converted_folder(card, tmp_path)[0] != first
+    first, _ = convert.converted_folder(card, tmp_path)
+    assert convert.converted_folder(card, tmp_path)[0] == first
+    monkeypatch.setattr(convert, "CONVERSION_VERSION", convert.CONVERSION_VERSION + 1)
+    assert convert.converted_folder(card, tmp_path)[0] != first
 
 
 # FP8

@@ -13,9 +13,9 @@ import pytest
 from raygen.classes.words import MINUS
 from raygen.errors import InputError
 from raygen.pages import tally as tally_module
-from raygen.pages import write_report
 from raygen.pages.chart_style import quantile, spreads
 from raygen.pages.charts import throughput
+from raygen.pages.report import write_report
 from raygen.pages.tally import BIN, tally_scores
 from raygen.pages.words import variant_words
 from raygen.tables.layout import RunFolder

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from raygen.classes.words import all_class_words
-from raygen.pages import write_report
+from raygen.pages.report import write_report
 from tests.run_folders import made_manifest, row, run_folder
 
 HOSTILE = "</script></td><script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'><b onclick=1>"

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from raygen.errors import Interrupted
-from raygen.pipeline.background import in_a_thread
+from raygen.pipeline.progress import in_a_thread
 
 
 def test_items_come_in_order():

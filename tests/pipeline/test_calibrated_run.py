@@ -8,7 +8,7 @@ import pytest
 from raygen.classes.calibration import load_calibration
 from raygen.errors import SettingsError
 from raygen.finished.reclassify import reclassify
-from raygen.pages import write_report
+from raygen.pages.report import write_report
 from raygen.tables.layout import RunFolder, read_scores
 from raygen.tables.schemas import SCORES
 from tests.builders import fasta

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from raygen.errors import SettingsError, StoppedError
 from raygen.model.cards import NO_CARD, OFF_LABEL_DOMAIN
 from raygen.model.random_checkpoint import demo_config, write_random_checkpoint
-from raygen.pages import write_report
+from raygen.pages.report import write_report
 from raygen.pipeline.run import RunResult, run_score
 from raygen.pipeline.summary import print_summary
 from raygen.settings import load_settings

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from raygen.pipeline.other_fingerprint import PARTS, differences
+from raygen.pipeline.resolve import PARTS, differences
 
 WINDOW = {"left": 48, "right": 48, "anchor": "variant", "stride": None}
 RESOLVED = {"window": WINDOW, "strand": "both", "circular": ["MT"]}

@@ -4,7 +4,7 @@ import pytest
 from ray.exceptions import RayTaskError
 
 from raygen.errors import InputError, SettingsError, StoppedError
-from raygen.pipeline.ray_errors import in_our_words
+from raygen.pipeline.cluster import in_our_words
 
 TRACE = """ray::Map(read)() (pid=12, ip=10.0.0.1)
   File "raygen/pipeline/shards.py", line 80, in read

@@ -14,9 +14,8 @@ import pytest
 from raygen.errors import StoppedError
 from raygen.model.cards import UNVALIDATED, card_named
 from raygen.scoring.likelihood import ResidentModel
-from raygen.scoring.published_test import TOLERANCE, _sequences, check_published, published_test_loss
 from raygen.scoring.scorer import PairScorer
-from raygen.scoring.self_test import check_machine
+from raygen.scoring.self_test import TOLERANCE, _sequences, check_machine, check_published, published_test_loss
 from raygen.tables.layout import RunFolder
 from tests.builders import bigram_model
 

@@ -22,7 +22,7 @@ from raygen.scoring.self_test import run_self_test
 from raygen.sequence.windows import Window
 from raygen.tables.schemas import variant_ids
 from raygen.trials.explain import explain_variant
-from raygen.variants.one_variant import parse_variant
+from raygen.variants.region import parse_variant
 from tests.builders import InMemoryReference, random_bases
 from tests.model.models import small_evo2_config
 from tests.model.other_models import write_llama

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from raygen.errors import SettingsError, StoppedError
-from raygen.tables.night_lock import LOCK_FILE, PATIENCE, Holder, night_lock
+from raygen.tables.locks import LOCK_FILE, PATIENCE, Holder, night_lock
 
 
 def leave(folder, holder: Holder, silent: float = 0.0) -> None:

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from raygen.tables.pace import MAX_POINTS, Pace
+from raygen.tables.manifest import MAX_POINTS, Pace
 
 
 def test_points_are_cumulative():

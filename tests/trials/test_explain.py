@@ -10,7 +10,7 @@ from raygen.scoring.scorer import VariantScorer
 from raygen.sequence.windows import Window
 from raygen.tables.schemas import variant_ids
 from raygen.trials.explain import explain_variant
-from raygen.variants.one_variant import parse_variant
+from raygen.variants.region import parse_variant
 from tests.builders import InMemoryReference, bigram_model, random_bases
 
 BASES = random_bases(300, 3)

@@ -12,7 +12,7 @@ from raygen.pages.explain_picture import refuse_picture, write_picture
 from raygen.sequence.windows import Window
 from raygen.trials.explain import StrandExplanation, explain_variant
 from raygen.trials.explain_text import by_reach, print_explanation
-from raygen.variants.one_variant import parse_variant
+from raygen.variants.region import parse_variant
 from tests.builders import InMemoryReference, bigram_model, random_bases
 
 CUTS = (-7.0, -3.0, -1.0, 1.0)

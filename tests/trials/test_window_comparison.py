@@ -7,8 +7,8 @@ import pytest
 import raygen
 from raygen.errors import SettingsError
 from raygen.sequence.windows import Window
-from raygen.trials import window_trial
-from raygen.trials.window_trial import STRETCH, sample_variants, try_windows
+from raygen.trials import window_comparison
+from raygen.trials.window_comparison import STRETCH, sample_variants, try_windows
 from raygen.variants.ingest import ingest
 from tests.builders import InMemoryReference, random_bases, snvs, vcf
 
@@ -50,8 +50,10 @@ def test_a_small_input_is_taken_whole(ingested, size):
 
 def test_only_the_row_groups_of_the_sample_are_read(ingested, monkeypatch):
     read = []
-    whole = window_trial.pq.ParquetFile.read_row_group
-    monkeypatch.setattr(window_trial.pq.ParquetFile, "read_row_group", lambda *a, **k: read.append(1) or whole(*a, **k))
+    whole = window_comparison.pq.ParquetFile.read_row_group
+    monkeypatch.setattr(
+        window_comparison.pq.ParquetFile, "read_row_group", lambda *a, **k: read.append(1) or whole(*a, **k)
+    )
     sample_variants(ingested, 20)
     assert 1 <= len(read) <= 2
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from raygen.variants.part_files import PartFiles
+from raygen.variants.ingested_folder import PartFiles
 
 SCHEMA = pa.schema([pa.field("n", pa.int64(), nullable=False)], {"key": "value"})
 

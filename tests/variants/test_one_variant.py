@@ -3,7 +3,7 @@
 import pytest
 
 from raygen.errors import InputError, SettingsError
-from raygen.variants.one_variant import parse_variant
+from raygen.variants.region import parse_variant
 from tests.builders import InMemoryReference
 
 REFERENCE = InMemoryReference({"chr1": "ACAAAT", "HLA-A": "ACGT"})

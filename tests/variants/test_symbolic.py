@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from raygen.variants.symbolic import is_symbolic, names_a_sequence, span_from_info, spell_out
+from raygen.variants.normalise import is_symbolic, names_a_sequence, span_from_info, spell_out
 
 BASES = np.frombuffer(b"ACGTTGCA", np.uint8)
 
