@@ -20,6 +20,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from raygen.pipeline.actor_scorer import ResidentScorer
 from raygen.pipeline.build import build
 from raygen.pipeline.cluster import ActorPlan, session
 from raygen.pipeline.dry_scorer import DryScorer, how_busy
@@ -139,6 +140,7 @@ def dry_job(folder: Path) -> Job:
         keep_every=60.0,
         identity=Identity("bench", "bench"),
         earlier_files={},
+        make_scorer=ResidentScorer,
     )
 
 

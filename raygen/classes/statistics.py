@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 
 
 @dataclass(frozen=True)
@@ -21,3 +22,12 @@ def resampled_counts(counts: np.ndarray, replicates: int, generator: np.random.G
     total = int(counts.sum())
     drawn: np.ndarray = generator.multinomial(total, counts / total, size=replicates)
     return drawn
+
+
+def rank_correlation(one: np.ndarray, other: np.ndarray) -> float | None:
+    """Spearman's correlation over what is finite in both; None for fewer than two values or values that are all equal."""
+    both = np.isfinite(one) & np.isfinite(other)
+    if both.sum() < 2 or np.ptp(one[both]) == 0 or np.ptp(other[both]) == 0:
+        return None
+    frame = pl.DataFrame({"one": one[both], "other": other[both]})
+    return float(frame.select(pl.corr("one", "other", method="spearman")).item())

@@ -18,7 +18,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.markup import escape
 
-from raygen.cli import evaluation, finished, machine, pages, planning, scoring, tables  # noqa: F401  (each adds its commands to the app)
+from raygen.cli import evaluation, finished, machine, nights, pages, planning, scoring, tables, trials  # noqa: F401  (each adds its commands to the app)
 from raygen.cli.options import app, screen, stderr
 from raygen.errors import (
     FAULT_OF_RAYGEN,

@@ -7,9 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from raygen.cli.options import Debug, command, say, screen, stderr
+from raygen.cli.options import Debug, command, say, screen
 from raygen.errors import SettingsError
-from raygen.settings import ClassSettings
 from raygen.tables.place import refuse_unwritable, write_json, write_text
 
 Scores = Annotated[
@@ -195,78 +194,6 @@ def calibrate(
     print_calibration(found, screen)
     write_json(out, found.model_dump(mode="json"))
     say(f"calibration {found.digest}: {out}")
-
-
-@command("raygen reclassify scores --calibration calibration.json --out reclassified")
-def reclassify(
-    run: Annotated[str, typer.Argument(help="Folder of a finished run.", metavar="OUT")],
-    out: Annotated[str, typer.Option("--out", metavar="FOLDER", help="Folder for the same scores with other classes.")],
-    cuts: Annotated[
-        str | None, typer.Option(metavar="CUTS", help="Four ascending cut points in nats, e.g. -7,-3,-1,1.")
-    ] = None,
-    calibration: Annotated[
-        str | None, typer.Option(metavar="FILE", help="File of raygen calibrate, for this fingerprint.")
-    ] = None,
-    debug: Debug = False,
-) -> None:
-    """Give finished scores other classes, without a model."""
-    if (cuts is None) == (calibration is None):
-        raise SettingsError("Give either --cuts or --calibration.")
-    points = _cut_points(cuts) if cuts is not None else None
-    from raygen.classes.calibration import load_calibration
-    from raygen.finished.reclassify import print_reclassified
-    from raygen.finished.reclassify import reclassify as run_reclassify
-
-    loaded = load_calibration(calibration) if calibration else None
-    with stderr.status("reclassifying") as status:
-        done = run_reclassify(
-            run,
-            out,
-            points,
-            loaded,
-            calibration or "",
-            on_progress=lambda count: status.update(f"reclassifying: {count:,} rows"),
-        )
-    print_reclassified(done, screen)
-
-
-@command("raygen card scores --check evaluation.json --out card.md")
-def card(
-    run: Annotated[str, typer.Argument(help="Folder of a run.", metavar="OUT")],
-    run_id: Annotated[
-        str | None,
-        typer.Option(
-            "--run", metavar="RUN_ID", help="The run that the page is about; default: the latest one in the folder."
-        ),
-    ] = None,
-    check: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FILE", help="File of evaluate --json or of calibrate, to be told on the page; may be repeated."
-        ),
-    ] = None,
-    out: Annotated[
-        str | None, typer.Option("--out", metavar="FILE", help="Markdown file for the page; default: the screen.")
-    ] = None,
-    debug: Debug = False,
-) -> None:
-    """Print a page about a run's scores: intended use, model, what they were checked on and what not, limits."""
-    refuse_unwritable(out)
-    from raygen.pages.card import make_card
-
-    text = make_card(run, run_id, check or [])
-    if out:
-        write_text(out, text)
-        say(f"card: {out}")
-    else:
-        say(text.rstrip())
-
-
-def _cut_points(text: str) -> tuple[float, ...]:
-    try:
-        return ClassSettings.model_validate({"cuts": [float(word) for word in text.split(",")]}).cuts
-    except ValueError as error:  # no number, not four, or not ascending
-        raise SettingsError(f"--cuts {text}: give four ascending numbers by commas, e.g. -7,-3,-1,1.") from error
 
 
 def _label_name(label_field: str | None, label_column: str | None) -> str:

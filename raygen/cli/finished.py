@@ -10,6 +10,8 @@ import typer
 from raygen.cli.options import Debug, command, say, screen, stderr
 from raygen.errors import SettingsError
 from raygen.number_of import number_of
+from raygen.settings import ClassSettings
+from raygen.tables.place import refuse_unwritable
 
 ScoresFolder = Annotated[str, typer.Argument(metavar="OUT", help="Folder of a finished run.", show_default=False)]
 
@@ -145,8 +147,8 @@ def diff(
     debug: Debug = False,
 ) -> None:
     """Say which variants changed class between two runs."""
-    from raygen.finished.diff import compare_scores, print_diff, write_diff_page
-    from raygen.tables.place import refuse_unwritable
+    from raygen.finished.diff import compare_scores, print_diff
+    from raygen.pages.diff_page import write_diff_page
 
     if page:
         refuse_unwritable(page)
@@ -165,3 +167,43 @@ def diff(
         say(f"page: {write_diff_page(found, page)}")
     if fail_on is not None and found.num_changed >= fail_on:
         raise typer.Exit(1)
+
+
+@command("raygen reclassify scores --calibration calibration.json --out reclassified")
+def reclassify(
+    run: Annotated[str, typer.Argument(help="Folder of a finished run.", metavar="OUT")],
+    out: Annotated[str, typer.Option("--out", metavar="FOLDER", help="Folder for the same scores with other classes.")],
+    cuts: Annotated[
+        str | None, typer.Option(metavar="CUTS", help="Four ascending cut points in nats, e.g. -7,-3,-1,1.")
+    ] = None,
+    calibration: Annotated[
+        str | None, typer.Option(metavar="FILE", help="File of raygen calibrate, for this fingerprint.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Give finished scores other classes, without a model."""
+    if (cuts is None) == (calibration is None):
+        raise SettingsError("Give either --cuts or --calibration.")
+    points = _cut_points(cuts) if cuts is not None else None
+    from raygen.classes.calibration import load_calibration
+    from raygen.finished.reclassify import print_reclassified
+    from raygen.finished.reclassify import reclassify as run_reclassify
+
+    loaded = load_calibration(calibration) if calibration else None
+    with stderr.status("reclassifying") as status:
+        done = run_reclassify(
+            run,
+            out,
+            points,
+            loaded,
+            calibration or "",
+            on_progress=lambda count: status.update(f"reclassifying: {count:,} rows"),
+        )
+    print_reclassified(done, screen)
+
+
+def _cut_points(text: str) -> tuple[float, ...]:
+    try:
+        return ClassSettings.model_validate({"cuts": [float(word) for word in text.split(",")]}).cuts
+    except ValueError as error:  # no number, not four, or not ascending
+        raise SettingsError(f"--cuts {text}: give four ascending numbers by commas, e.g. -7,-3,-1,1.") from error

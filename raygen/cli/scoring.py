@@ -6,13 +6,11 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from raygen.cli.options import (
-    MODEL_HELP,
-    AllowUnvalidated,
     Config,
     Debug,
     ModelOption,
@@ -25,6 +23,7 @@ from raygen.cli.options import (
     screen,
     stderr,
 )
+from raygen.cli.pages import write_run_page
 from raygen.errors import SettingsError
 from raygen.number_of import number_of
 from raygen.settings import Settings, load_settings, refuse_missing_files, refuse_unknown_model
@@ -55,7 +54,7 @@ def demo(
             f"stop_gained against synonymous_variant: AUROC {found.auroc:.3f} ({low:.3f} to {high:.3f}), "
             f"{found.num_positive:,} against {number_of(found.num_negative, 'variant')}"
         )
-    _report(result.output, result.run_id)
+    write_run_page(result.output, result.run_id)
     program = (
         "raygen" if shutil.which("raygen") else sys.argv[0]
     )  # make demo runs it from .venv, which is not on the PATH
@@ -176,115 +175,7 @@ def run(settings: Settings) -> None:
 
     result = run_score(settings, say=say)
     print_summary(result, screen)
-    _report(result.output, result.run_id)
-
-
-def _report(output: str, run_id: str) -> None:
-    """Write the run's page. The scores are whole without it, so whatever goes wrong here is said and fails nothing."""
-    from raygen.pages.report import write_report
-
-    try:
-        say(f"report: {write_report(output, run_id)}")
-    except Exception as error:  # noqa: BLE001
-        say(f"warning: the report was not written: {error} `raygen report {output}` tries again.")
-
-
-@command("raygen saturate --region 17:43093000-43094000 --reference hg38.fa --model my-checkpoint --out brca1")
-def saturate(
-    region: Annotated[
-        str, typer.Option(metavar="CHROM:START-END", help="Region, 1-based, both ends included, as for samtools.")
-    ],
-    reference: Annotated[
-        str, typer.Option("--reference", metavar="FASTA", help="FASTA of the region's assembly, plain or bgzip.")
-    ],
-    model: ModelOption = None,
-    out: Annotated[str, typer.Option("--out", metavar="FOLDER", help="Folder for the results.")] = "raygen-saturation",
-    deletions: Annotated[bool, typer.Option("--deletions", help="Score every deletion of one base, too.")] = False,
-    overrides: Overrides = None,
-    debug: Debug = False,
-) -> None:
-    """Score every change of one base in a region, and draw position by base."""
-    from raygen.pipeline.summary import print_summary
-    from raygen.trials.saturate import run_saturation
-    from raygen.trials.saturation import print_most_negative
-
-    given = {"input.reference": reference, "model.name": model}
-    done = run_saturation(region, deletions, overrides or [], given, out, say=say)
-    print_summary(done.run, screen)
-    _report(done.run.output, done.run.run_id)
-    print_most_negative(done.saturation, screen)
-    say(f"picture: {done.page}")
-
-
-@command(
-    "raygen compare-windows --variants cohort.vcf.gz --reference hg38.fa --windows 4096+4096,4096+256@2048",
-    name="compare-windows",
-)
-def compare_windows(
-    variants: Annotated[
-        list[str], typer.Option(metavar="PATH", help="Parquet or VCF, a file or a folder; may be repeated.")
-    ],
-    reference: Annotated[
-        str, typer.Option("--reference", metavar="FASTA", help="FASTA of the variants' assembly, plain or bgzip.")
-    ],
-    model: Annotated[str, typer.Option(metavar="NAME", help=MODEL_HELP)] = "demo",
-    sample: Annotated[
-        int, typer.Option(min=2, metavar="N", help="How many variants to score under each window.")
-    ] = 200,
-    windows: Annotated[
-        str,
-        typer.Option(
-            metavar="WINDOWS",
-            help="Windows to compare, by commas: left+right, or left+right@stride on a grid, e.g. 4096+4096,4096+256@2048; "
-            "the first is the baseline. Default: some that suit the model.",
-            show_default=False,
-        ),
-    ] = "",
-    strand: Annotated[
-        Literal["forward", "reverse", "both"], typer.Option(help="Strand to read; both: the mean of the two.")
-    ] = "forward",
-    circular: Annotated[
-        list[str] | None, typer.Option(metavar="CONTIG", help="A contig without ends, e.g. MT; may be repeated.")
-    ] = None,
-    seed: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Seed of the random sample; another one draws other variants.")
-    ] = 0,
-    device: Annotated[
-        str, typer.Option(metavar="auto|cuda|cpu", help="Where the model runs; auto: a GPU where there is one.")
-    ] = "auto",
-    allow_unvalidated: AllowUnvalidated = False,
-    out: Annotated[str | None, typer.Option("--out", metavar="FILE", help="JSON file for the table.")] = None,
-    debug: Debug = False,
-) -> None:
-    """Score a sample of variants under several windows: how far ranks and classes agree, and what each costs."""
-    from raygen.tables.place import refuse_unwritable
-    from raygen.trials.compare_windows import print_comparison
-    from raygen.trials.window_comparison import (
-        ComparisonRequest,
-        run_comparison,
-        write_comparison,
-    )
-
-    if out:
-        refuse_unwritable(out)
-    words = [word for word in windows.split(",") if word.strip()]
-    request = ComparisonRequest(
-        variants,
-        reference,
-        model,
-        words,
-        sample,
-        seed,
-        strand,
-        circular or [],
-        device,
-        allow_unvalidated=allow_unvalidated,
-    )
-    comparisons = run_comparison(request, say=say)
-    print_comparison(comparisons, screen)
-    if out:
-        write_comparison(comparisons, request, out)
-        say(f"table: {out}")
+    write_run_page(result.output, result.run_id)
 
 
 def _refuse_variants_as_config(config: str | None) -> None:

@@ -27,14 +27,13 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from raygen.classes.classify import CLASSES
+from raygen.classes.statistics import rank_correlation
 from raygen.errors import InputError, SettingsError
 from raygen.finished.diff_tally import CHANGES, Tally
 from raygen.finished.run_facts import RunFacts, run_facts
-from raygen.pages.diff_page import as_page
 from raygen.tables.place import put_in_place, refuse_unwritable
 from raygen.tables.score_index import ScoreIndex
 from raygen.tables.table_files import TableFile, open_table, print_table, refuse_other_kinds
-from raygen.trials.compare_windows import rank_correlation
 from raygen.variants.contig_names import natural_order, resolve_contig
 
 _PATHOGENIC, _BENIGN = ("pathogenic", "likely_pathogenic"), ("benign", "gain_of_function")
@@ -205,17 +204,6 @@ def print_diff(diff: Diff, console: Console, most: int = 20) -> None:
             soft_wrap=True,
             markup=False,
         )
-
-
-def write_diff_page(diff: Diff, path: str) -> str:
-    """Write the page and return its path.
-
-    Raises:
-        SettingsError: it cannot be written.
-    """
-    with put_in_place(path) as partial:
-        partial.write_text(as_page(diff), encoding="utf-8")
-    return path
 
 
 def _diff(tally: Tally, old: ScoreIndex, new: ScoreIndex) -> Diff:

@@ -10,6 +10,8 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from raygen.classes.colours import text_colour, tint
+from raygen.finished.run_facts import RunFacts
+from raygen.tables.place import put_in_place
 
 if TYPE_CHECKING:
     from raygen.finished.diff import Diff
@@ -140,3 +142,14 @@ def _contigs(diff: Diff) -> Iterator[str]:
 
 def _right(is_number: bool) -> str:
     return ' class="right"' if is_number else ""
+
+
+def write_diff_page(diff: Diff, path: str) -> str:
+    """Write the page and return its path.
+
+    Raises:
+        SettingsError: it cannot be written.
+    """
+    with put_in_place(path) as partial:
+        partial.write_text(as_page(diff), encoding="utf-8")
+    return path

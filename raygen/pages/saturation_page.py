@@ -12,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
 import numpy as np
 
 from raygen.classes.colours import tint
-from raygen.trials.saturation import CHANGES, Saturation
+from raygen.tables.place import write_text
+from raygen.trials.saturation import CHANGES, Saturation, as_tsv
 
 MAX_COLUMNS = 4000
 _COLUMNS_A_LINE = 100
@@ -163,3 +165,16 @@ def _worst_rows(saturation: Saturation, count: int = 20) -> Iterator[str]:
         deltas = ["" if np.isnan(delta) else f"{delta:.2f}" for delta in saturation.delta[row].tolist()]
         cells = "".join(f"<td>{delta}</td>" for delta in deltas)
         yield f"<tr><td>{saturation.start + row:,}</td><td>{escape(saturation.reference[row])}</td>{cells}</tr>"
+
+
+def write_saturation(out: Path, saturation: Saturation, facts: Mapping[str, str]) -> Path:
+    """``saturation.html``, ``.svg`` and ``.tsv`` in a folder of scores; the path of the page.
+
+    Raises:
+        SettingsError, StoppedError: as ``put_in_place``.
+    """
+    page = out / "saturation.html"
+    write_text(page, as_page(saturation, facts))
+    write_text(out / "saturation.svg", as_svg(saturation))
+    write_text(out / "saturation.tsv", as_tsv(saturation))
+    return page

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -15,26 +15,6 @@ from raygen.sequence.reference import staged_reference
 if TYPE_CHECKING:
     from raygen.pipeline.job import Job
     from raygen.scoring.scorer import PairScorer, VariantScorer
-
-
-class ActorScorer(Protocol):
-    """One planned row in, one scored row out, in order; counts what it cost."""
-
-    def score(self, planned: pa.Table) -> pa.Table:
-        """The rows with their likelihood columns."""
-        ...
-
-    def fail(self, planned: pa.Table, reason: str) -> pa.Table:
-        """The rows as ``score`` would give them, without values and with a failure."""
-        ...
-
-    def check(self) -> None:
-        """Raise where nothing can be scored any more, whatever the row."""
-        ...
-
-    def spent(self) -> dict[str, int]:
-        """``tokens``, ``batches`` (passes), ``rescored`` and ``halvings`` since the start."""
-        ...
 
 
 class ResidentScorer:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
+
+import pyarrow as pa
 
 from raygen.classes.classify import cuts_as_json
-from raygen.pipeline.actor_scorer import ActorScorer, ResidentScorer
 from raygen.sequence.windows import Window
 from raygen.tables.layout import Identity, RunFolder
 
@@ -53,7 +54,7 @@ class Job:
     keep_every: float
     identity: Identity
     earlier_files: Mapping[str | None, tuple[str, ...]]
-    make_scorer: Callable[[Job], ActorScorer] = ResidentScorer
+    make_scorer: Callable[[Job], ActorScorer]
     open_folder: Callable[[str], RunFolder] = RunFolder
 
     def as_plain(self) -> dict[str, Any]:
@@ -63,3 +64,23 @@ class Job:
             del described[name]
         described["cuts"] = cuts_as_json(self.cuts)
         return described
+
+
+class ActorScorer(Protocol):
+    """One planned row in, one scored row out, in order; counts what it cost."""
+
+    def score(self, planned: pa.Table) -> pa.Table:
+        """The rows with their likelihood columns."""
+        ...
+
+    def fail(self, planned: pa.Table, reason: str) -> pa.Table:
+        """The rows as ``score`` would give them, without values and with a failure."""
+        ...
+
+    def check(self) -> None:
+        """Raise where nothing can be scored any more, whatever the row."""
+        ...
+
+    def spent(self) -> dict[str, int]:
+        """``tokens``, ``batches`` (passes), ``rescored`` and ``halvings`` since the start."""
+        ...

@@ -23,6 +23,7 @@ from raygen.classes.classify import cuts_as_text
 from raygen.errors import SettingsError, StoppedError
 from raygen.model.cards import OFF_LABEL_DOMAIN, is_off_label
 from raygen.model.loading import DEMO, NetworkDescription, describe_network
+from raygen.pipeline.actor_scorer import ResidentScorer
 from raygen.pipeline.cluster import WAIT_FOR_GPU, in_our_words, remote_address, resources
 from raygen.pipeline.job import Job
 from raygen.remote import is_remote, shown, stage, with_endpoint
@@ -126,6 +127,7 @@ def job_of(settings: Settings, model: NetworkDescription, window: Window | None,
             source_columns=", ".join(settings.input.carried_columns),
         ),
         earlier_files={},
+        make_scorer=ResidentScorer,
     )
 
 

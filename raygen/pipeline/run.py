@@ -17,12 +17,12 @@ from raygen.errors import Interrupted, RaygenError, RunInterrupted, StoppedError
 from raygen.model.cards import demo_warning
 from raygen.model.loading import DEMO, NetworkDescription
 from raygen.number_of import number_of
-from raygen.pipeline.actor_scorer import ActorScorer, ResidentScorer
+from raygen.pipeline.actor_scorer import ResidentScorer
 from raygen.pipeline.build import build
 from raygen.pipeline.cluster import ActorPlan, in_our_words, plan_actors, remote_address, resources, session
 from raygen.pipeline.events import EventLog
 from raygen.pipeline.intake import take_input, where_workers_read
-from raygen.pipeline.job import Job
+from raygen.pipeline.job import ActorScorer, Job
 from raygen.pipeline.metrics import RunMetrics
 from raygen.pipeline.pieces import Kept, forget_all, kept_in_pieces
 from raygen.pipeline.progress import RunProgress, in_a_thread

@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import polars as pl
 from rich.console import Console
 from rich.table import Table
 
 from raygen.classes.classify import GLM_CLINICAL_CUTS, class_index
+from raygen.classes.statistics import rank_correlation
 
 
 @dataclass(frozen=True)
@@ -64,15 +64,6 @@ def compare_windows(
         )
         for window, delta, spent, lasted in zip(windows, deltas, tokens, seconds, strict=True)
     ]
-
-
-def rank_correlation(one: np.ndarray, other: np.ndarray) -> float | None:
-    """Spearman's correlation over what is finite in both; None for fewer than two values or values that are all equal."""
-    both = np.isfinite(one) & np.isfinite(other)
-    if both.sum() < 2 or np.ptp(one[both]) == 0 or np.ptp(other[both]) == 0:
-        return None
-    frame = pl.DataFrame({"one": one[both], "other": other[both]})
-    return float(frame.select(pl.corr("one", "other", method="spearman")).item())
 
 
 def as_json(comparisons: Sequence[WindowComparison], about: Mapping[str, Any]) -> dict[str, Any]:

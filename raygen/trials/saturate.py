@@ -1,8 +1,8 @@
-"""In-silico mutagenesis: every change of one base in a region, scored as any other run, and a picture of it.
+"""In-silico mutagenesis: every change of one base in a region, scored as any other run.
 
 The variants are written below ``OUT/input`` and go through ``run_score``, so tables, resume and conservation are those of
 every run. Neighbours share nearly all that is read before them, so the window is on a grid unless the settings say
-otherwise. The picture and its table lie beside the scores: ``saturation.html``, ``.svg`` and ``.tsv``.
+otherwise.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 from raygen.errors import InputError, SettingsError
 from raygen.model.loading import describe_network
 from raygen.number_of import number_of
-from raygen.pages.saturation_page import as_page, as_svg
 from raygen.pipeline.run import RunResult, Say, run_score
 from raygen.remote import stage
 from raygen.sequence.reference import staged_reference
@@ -28,7 +27,7 @@ from raygen.tables.folder_kinds import refuse_file_for_output
 from raygen.tables.layout import read_scores
 from raygen.tables.schemas import variant_ids
 from raygen.trials.every_change import saturating_variants
-from raygen.trials.saturation import Saturation, as_tsv, lay_out
+from raygen.trials.saturation import Saturation, lay_out
 from raygen.variants.region import Region, parse_region
 
 
@@ -38,7 +37,8 @@ class SaturationRun:
 
     run: RunResult
     saturation: Saturation
-    page: Path
+    facts: Mapping[str, str]
+    """What a page says above the picture."""
 
 
 def run_saturation(
@@ -49,7 +49,7 @@ def run_saturation(
     out: str,
     say: Say = print,
 ) -> SaturationRun:
-    """Score every change of a region and draw it.
+    """Score every change of a region and lay the deltas out by position.
 
     Args:
         overrides, given: settings, as ``load_settings`` takes them; input and output are set here.
@@ -79,7 +79,7 @@ def run_saturation(
     scores = _scores(out, region)
     deltas = dict(zip(scores["variant_id"].to_pylist(), scores["delta_llr"].to_pylist(), strict=True))
     saturation = lay_out(region.chrom, region.start, letters, variants, deltas)
-    return SaturationRun(run, saturation, _draw(Path(out), saturation, _facts(settings, scores, variants)))
+    return SaturationRun(run, saturation, _facts(settings, scores, variants))
 
 
 def _refuse_other_input(settings: Settings) -> None:
@@ -137,11 +137,3 @@ def _facts(settings: Settings, scores: pa.Table, variants: pa.Table) -> dict[str
             "The demo's model is small and knows animal mitochondria only: for trying the software, not for patients."
         )
     return facts
-
-
-def _draw(out: Path, saturation: Saturation, facts: Mapping[str, str]) -> Path:
-    page = out / "saturation.html"
-    page.write_text(as_page(saturation, facts), encoding="utf-8")
-    (out / "saturation.svg").write_text(as_svg(saturation), encoding="utf-8")
-    (out / "saturation.tsv").write_text(as_tsv(saturation), encoding="utf-8")
-    return page

@@ -5,8 +5,7 @@ import sys
 
 import pytest
 
-from raygen.cli import main, scoring
-from raygen.cli import pages as reading
+from raygen.cli import main, pages
 from raygen.finished.reclassify import reclassify
 from raygen.scoring.fingerprint import fingerprint
 from raygen.scoring.likelihood import load_model
@@ -54,7 +53,7 @@ def test_report_of_a_folder_without_a_run_is_exit_3(monkeypatch, capsys, tmp_pat
 
 
 def test_a_report_that_cannot_be_written_fails_no_run_and_is_said(capsys, tmp_path):
-    scoring._report(str(tmp_path), RUN)
+    pages.write_run_page(str(tmp_path), RUN)
     assert "warning: the report was not written: " in capsys.readouterr().out
 
 
@@ -118,7 +117,7 @@ def test_explain_calls_a_variant_by_the_calibration_or_by_the_scores_it_is_like(
     code, _, err = raygen(monkeypatch, capsys, *arguments, "--set", f"classes.calibration={tmp_path / 'c.json'}")
     assert (code, "0000000000000000" in err) == (2, True)
     reclassify(finished_run(tmp_path / "out", {variant: 0.0}), str(tmp_path / "new"), (-9.0, -8.0, -7.0, math.inf))
-    assert reading._cuts(load_settings(None, complete=False), own, str(tmp_path / "new")) == (-9, -8, -7, math.inf)
+    assert trials._cuts(load_settings(None, complete=False), own, str(tmp_path / "new")) == (-9, -8, -7, math.inf)
     code, _, err = raygen(monkeypatch, capsys, "explain", variant, "--like", tmp_path / "nosuch")
     assert (code, "No such folder" in err) == (3, True)
 

@@ -13,7 +13,8 @@ from raygen.classes.classify import CLASSES
 from raygen.errors import InputError, SettingsError
 from raygen.finished import diff as diff_module
 from raygen.finished import diff_tally
-from raygen.finished.diff import compare_scores, print_diff, write_diff_page
+from raygen.finished.diff import compare_scores, print_diff
+from raygen.pages.diff_page import write_diff_page
 from tests.finished_runs import finished_run
 
 OLD = {"1-5-A-C": -8.0, "1-5-A-G": -5.0, "1-9-T-C": 0.0, "2-3-G-A": 2.0, "3-1-A-C": -2.0, "1-90-A-C": 1.0}

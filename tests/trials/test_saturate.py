@@ -7,6 +7,7 @@ import pytest
 
 import raygen
 from raygen.errors import InputError, SettingsError
+from raygen.pages.saturation_page import write_saturation
 from raygen.settings import load_settings
 from raygen.trials.saturate import on_a_grid, run_saturation
 from tests.builders import fasta, random_bases
@@ -30,6 +31,7 @@ def saturate(tmp_path, reference, region="1:100-129", overrides=WINDOW):
 def test_the_table_holds_the_scores_of_the_python_interface_and_a_second_run_scores_nothing(tmp_path, reference):
     done = saturate(tmp_path, reference)
     assert done.run.counts.scored == done.run.counts.alleles_in >= 90 + 15
+    assert write_saturation(tmp_path / "out", done.saturation, done.facts).read_text().count("<circle") == 30
     expected = raygen.score_variants(
         raygen.load_model("demo", device="cpu"),
         tmp_path / "out/input/variants.parquet",
@@ -44,7 +46,6 @@ def test_the_table_holds_the_scores_of_the_python_interface_and_a_second_run_sco
     for row in rows:
         for alt in set("ACGT") - {row["ref"]}:
             np.testing.assert_allclose(float(row[alt]), by_id[f"1-{row['pos']}-{row['ref']}-{alt}"], atol=1e-3)
-    assert done.page.read_text().count("<circle") == 30
     again = saturate(tmp_path, reference)
     assert again.run.counts.scored == 0
     np.testing.assert_array_equal(again.saturation.delta, done.saturation.delta)
