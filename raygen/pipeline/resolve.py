@@ -22,7 +22,8 @@ from raygen.classes.calibration import CALIBRATED_COLUMNS, Calibration, load_cal
 from raygen.classes.classify import cuts_as_text
 from raygen.errors import SettingsError, StoppedError
 from raygen.model.cards import OFF_LABEL_DOMAIN, is_off_label
-from raygen.model.loading import DEMO, NetworkDescription, describe_network
+from raygen.model.facts import ModelFacts
+from raygen.model.loading import DEMO, describe_network
 from raygen.pipeline.actor_scorer import ResidentScorer
 from raygen.pipeline.cluster import WAIT_FOR_GPU, in_our_words, remote_address, resources
 from raygen.pipeline.job import Job
@@ -36,7 +37,7 @@ from raygen.tables.layout import Identity, RunFolder, ScoreFile
 from raygen.tables.manifest import new_run_id
 
 
-def describe_model(settings: Settings) -> NetworkDescription:
+def describe_model(settings: Settings) -> ModelFacts:
     """The model as the actors will see it: looked at here, or on a machine with a GPU of the cluster that is connected."""
     model = settings.model
     look = partial(
@@ -73,7 +74,7 @@ def fingerprint_and_window(settings: Settings) -> tuple[str, Window]:
     return fingerprint(model, window, settings.window.strand, tuple(settings.input.circular)), window
 
 
-def _describe_here(name: str, **options: Any) -> NetworkDescription:
+def _describe_here(name: str, **options: Any) -> ModelFacts:
     """The model under the name it was given, wherever its files come from."""
     return replace(describe_network(stage(name), **options), name=shown(name))
 
@@ -90,7 +91,7 @@ def choose_window(settings: Settings, context_length: int) -> Window:
     return fit_window(asked.left, asked.right, asked.anchor, asked.stride, context_length, settings.model.name)
 
 
-def job_of(settings: Settings, model: NetworkDescription, window: Window | None, reference: Reference | None) -> Job:
+def job_of(settings: Settings, model: ModelFacts, window: Window | None, reference: Reference | None) -> Job:
     strand = settings.window.strand if reference else "forward"
     circular = tuple(settings.input.circular)
     batch_tokens, state_memory = settings.scoring.max_batch_tokens, settings.scoring.state_memory
@@ -166,7 +167,7 @@ def check_circular(settings: Settings, reference: Reference | None) -> None:
         )
 
 
-def check_identity(folder: RunFolder, job: Job, model: NetworkDescription, files: Sequence[ScoreFile]) -> None:
+def check_identity(folder: RunFolder, job: Job, model: ModelFacts, files: Sequence[ScoreFile]) -> None:
     """Refuse to mix scores.
 
     Raises:
@@ -199,7 +200,7 @@ def check_identity(folder: RunFolder, job: Job, model: NetworkDescription, files
     )
 
 
-def what_runs(job: Job, model: NetworkDescription) -> str:
+def what_runs(job: Job, model: ModelFacts) -> str:
     window = window_in_words(job.window) if job.window else "pairs as they are"
     return (
         f"model {model.name} ({model.dtype} on {model.device}), {window}, strand {job.strand}, method {job.method}, "
@@ -207,7 +208,7 @@ def what_runs(job: Job, model: NetworkDescription) -> str:
     )
 
 
-def off_label_warning(settings: Settings, model: NetworkDescription) -> str:
+def off_label_warning(settings: Settings, model: ModelFacts) -> str:
     trained_on = ", ".join(model.domains or ()) or "nothing"
     return (
         f"input.domain is {settings.input.domain}, but {model.name} was trained on {trained_on}: "
@@ -219,7 +220,7 @@ PARTS = "another model, precision, window, strand or input.circular"
 """What to say where no manifest tells more."""
 
 
-def what_differs(manifest: Mapping[str, Any], job: Job, model: NetworkDescription) -> str:
+def what_differs(manifest: Mapping[str, Any], job: Job, model: ModelFacts) -> str:
     """``window.left is 48 there and 2,048 here; ...``; ``PARTS`` where the manifest does not say."""
     return differences(manifest, job.as_plain(), asdict(model))
 

@@ -15,7 +15,8 @@ from ray.exceptions import RayError
 from raygen.classes.calibration import summary
 from raygen.errors import Interrupted, RaygenError, RunInterrupted, StoppedError
 from raygen.model.cards import demo_warning
-from raygen.model.loading import DEMO, NetworkDescription
+from raygen.model.facts import ModelFacts
+from raygen.model.loading import DEMO
 from raygen.number_of import number_of
 from raygen.pipeline.actor_scorer import ResidentScorer
 from raygen.pipeline.build import build
@@ -121,7 +122,7 @@ def run_score(
 class _Run:
     """The steps of a run and what they count."""
 
-    def __init__(self, settings: Settings, folder: RunFolder, job: Job, model: NetworkDescription, say: Say) -> None:
+    def __init__(self, settings: Settings, folder: RunFolder, job: Job, model: ModelFacts, say: Say) -> None:
         self._settings, self._folder, self._job, self._model, self._say = settings, folder, job, model, say
         self._counts = Counts()
         self._started = datetime.now(UTC)
