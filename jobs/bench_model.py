@@ -117,7 +117,7 @@ def bench(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     if args.skip_pair:
         return {**facts, "agrees": True}
     largest = float(np.abs(deltas["fork"] - deltas["pair"]).max())
-    tolerance = TOLERANCES[str(model.loaded.dtype).removeprefix("torch.")]
+    tolerance = TOLERANCES[model.loaded.facts.dtype]
     return {**facts, "fork_from_pair": largest, "agrees": largest <= tolerance, "torch": torch.__version__}
 
 
@@ -150,7 +150,7 @@ def where(model: ResidentModel) -> dict[str, Any]:
     )
     return {
         "device": name,
-        "dtype": str(model.loaded.dtype).removeprefix("torch."),
+        "dtype": model.loaded.facts.dtype,
         "batch_tokens": model.budget.max_batch_tokens,
     }
 

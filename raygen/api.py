@@ -59,7 +59,7 @@ def score_pairs(
     table = _pairs_table(pairs)
     _check_lengths(table, model)
     scored = PairScorer(model, method).score(table)
-    return _finished(scored, model, fingerprint(model.loaded, None, "forward"))
+    return _finished(scored, model, fingerprint(model.loaded.facts, None, "forward"))
 
 
 def score_variants(
@@ -125,7 +125,7 @@ def score_variants(
     pieces = [named.slice(at, _ROWS_AT_ONCE) for at in range(0, max(len(named), 1), _ROWS_AT_ONCE)]
     scored = pa.concat_tables([scorer.score(plan_windows(piece, opened, window, strand, circular)) for piece in pieces])
     carried = [haplotype_column, HAPLOTYPE_MEMBERS] if haplotype_column else []
-    return _finished(scored, model, fingerprint(model.loaded, window, strand, circular), carried)
+    return _finished(scored, model, fingerprint(model.loaded.facts, window, strand, circular), carried)
 
 
 def _checked_window(window: Any) -> Window:

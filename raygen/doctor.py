@@ -90,6 +90,6 @@ def try_model(name: str, device: str, allow_unvalidated: bool = False) -> str:
     if not math.isfinite(found.log_likelihood + found.delta):
         raise InputError(f"{name} loads, but its scores are not finite: its weights, or this machine, are broken")
     return (
-        f"{name} loads ({str(model.loaded.dtype).removeprefix('torch.')} on {model.loaded.device}) "
+        f"{name} loads ({model.loaded.facts.dtype} on {model.loaded.device}) "
         f"and scores a pair: delta_llr {found.delta:+.4f} nats"
     )

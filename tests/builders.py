@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from raygen.model.facts import ModelFacts
 from raygen.model.loading import LoadedNetwork
 from raygen.scoring.likelihood import ResidentModel
 
@@ -127,16 +128,14 @@ class BigramNetwork(torch.nn.Module):
 
 def bigram_model(bos_id: int | None = 0, context_length: int = 1000, max_batch_tokens: int = 4096) -> ResidentModel:
     """A resident model around ``BigramNetwork``."""
-    loaded = LoadedNetwork(
-        network=BigramNetwork(),
+    facts = ModelFacts(
         name="bigram",
-        revision=None,
         weights_hash="0" * 64,
-        dtype=torch.float32,
-        device=torch.device("cpu"),
+        dtype="float32",
+        device="cpu",
         context_length=context_length,
         bos_id=bos_id,
         pad_id=1,
-        vocab_size=512,
+        num_parameters=0,
     )
-    return ResidentModel(loaded, max_batch_tokens)
+    return ResidentModel(LoadedNetwork(BigramNetwork(), facts, torch.device("cpu")), max_batch_tokens)

@@ -70,6 +70,7 @@ def test_only_the_pipeline_imports_ray(path):
         ("import raygen.api", {"ray"}),
         ("import raygen.variants.ingest", {"torch", "ray"}),
         ("import raygen.model.loading", {"ray", "pysam", "polars"}),
+        ("import raygen.model.facts", {"torch", "ray", "transformers"}),
         (f"import runpy; runpy.run_path({str(PACKAGE.parent / 'jobs/bench_model.py')!r})", {"ray", "polars"}),
     ],
 )

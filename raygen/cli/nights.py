@@ -41,8 +41,8 @@ def nightly(
     settings = load_settings(config, overrides or [], given)
     refuse_missing_files(settings)
     refuse_unknown_model(settings)
+    from raygen.nights.night_summary import print_night
     from raygen.nights.nightly import run_nights
-    from raygen.pipeline.summary import print_night
 
     faults: dict[str, str] = {}
     for night in run_nights(settings, say=say):

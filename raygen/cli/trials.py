@@ -180,7 +180,7 @@ def explain(
         allow_unvalidated=asked.allow_unvalidated,
     )
     fitted = fit_window(window.left, window.right, window.anchor, window.stride, loaded.context_length, asked.name)
-    own = fingerprint(loaded.loaded, fitted, window.strand, settings.input.circular)
+    own = fingerprint(loaded.loaded.facts, fitted, window.strand, settings.input.circular)
     about = f"model {loaded.name}, {window_in_words(fitted)}, strand {window.strand}, fingerprint {own}"
     say(about)
     if warning := demo_warning(loaded.name, settings.input.domain):

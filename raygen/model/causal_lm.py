@@ -31,7 +31,8 @@ from transformers.cache_utils import DynamicLayer
 from raygen.errors import InputError, first_line
 from raygen.model.arithmetic import exact_arithmetic
 from raygen.model.checkpoint import SINGLE_FILE, hash_with, read_settings, read_stored_header
-from raygen.model.network import CheckpointFacts, DeviceMap, check_rows, refuse_misfit
+from raygen.model.facts import ModelFacts
+from raygen.model.network import Checkpoint, DeviceMap, check_rows, refuse_misfit
 from raygen.model.precision import DoesNotFit
 from raygen.model.state import AttentionState, PrefixState
 
@@ -245,8 +246,8 @@ def _dtype(model: Any) -> torch.dtype:
 # Checkpoints --------------------------------------------------------------------------------------------------------
 
 
-def other_facts(folder: Path) -> CheckpointFacts:
-    """What is known of a folder with a causal model of transformers.
+def other_checkpoint(folder: Path) -> Checkpoint:
+    """A folder with a causal model of transformers, checked.
 
     Raises:
         InputError: transformers does not know it, its tokens are not single bases, its positions depend on the length of what
@@ -260,19 +261,24 @@ def other_facts(folder: Path) -> CheckpointFacts:
     headers = read_stored_header(folder)
     settings = {key: value for key, value in config.to_dict().items() if key not in _NOT_HASHED}
     written = {"config": settings, "tokens": tokens.ids, "bos": tokens.bos_id}
-    return CheckpointFacts(
+    facts = ModelFacts(
+        name=str(folder),
         weights_hash=hash_with({name: headers[name] for name in sorted(headers)}, written),
+        context_length=context_length,
         bos_id=tokens.bos_id,
         pad_id=tokens.pad_id,
-        token_ids=tokens.table(),
-        context_length=context_length,
         vocab_size=text.vocab_size,
         hidden_size=text.hidden_size,
         num_layers=text.num_hidden_layers,
         num_parameters=sum(parameter.numel() for parameter in skeleton.parameters()),
         filter_storage=CausalLM.filter_storage,
         fork_refusal=fork_refusal(type(skeleton), config),
+    )
+    return Checkpoint(
+        folder,
+        facts,
         load=lambda dtype, placement: _load(folder, dtype, placement, tokens, context_length),
+        token_ids=tokens.table(),
     )
 
 

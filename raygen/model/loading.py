@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from transformers.utils import logging as transformers_logging
 
 from raygen.errors import SettingsError
 from raygen.model.cards import DEMO, NO_CARD, UNVALIDATED, ModelCard, find_card, refuse_unknown_name
-from raygen.model.causal_lm import other_facts
+from raygen.model.causal_lm import other_checkpoint
 from raygen.model.checkpoint import (
     FAMILIES,
     INDEX_FILE,
@@ -37,8 +37,9 @@ from raygen.model.checkpoint import (
 )
 from raygen.model.convert import PUBLISHED_FILES, converted_folder
 from raygen.model.devices import auto_dtypes, device_named, dtype_named, placement
+from raygen.model.facts import ModelFacts
 from raygen.model.hub import fetch_from_hub
-from raygen.model.network import CausalNetwork, CheckpointFacts, DeviceMap
+from raygen.model.network import CausalNetwork, Checkpoint, DeviceMap
 from raygen.model.precision import (
     DTYPES,
     DtypeChoice,
@@ -61,65 +62,23 @@ _FILES = (
 
 @dataclass(frozen=True)
 class LoadedNetwork:
-    """A network in memory, in evaluation mode, and what a fingerprint or a manifest says of it.
+    """A network in memory, in evaluation mode, beside what is known of it.
 
     Attributes:
-        name: as it was asked for. revision: of the hub (the model card's where none was asked for), None for a folder.
-        weights_hash: see ``raygen.model.checkpoint.weights_hash``.
-        dtype: of the matrix products; norms, filters, states and logits are float32.
         device: where tokens go in.
-        context_length: tokens the model was trained to read at once.
-        bos_id: read before the first base; None for a model without.
-        token_ids: (256,) int64, the model's token for each byte of a sequence; None where bytes are the tokens, as in Evo.
-        card: of the checkpoint, where it has one.
-        unvalidated: its published numbers need what is not done here; every score is flagged.
+        token_ids, card: as in ``Checkpoint``.
     """
 
     network: CausalNetwork
-    name: str
-    revision: str | None
-    weights_hash: str
-    dtype: torch.dtype
+    facts: ModelFacts
     device: torch.device
-    context_length: int
-    bos_id: int | None
-    pad_id: int
-    vocab_size: int
     token_ids: np.ndarray | None = None
     card: ModelCard | None = None
-    unvalidated: bool = False
 
-
-@dataclass(frozen=True)
-class NetworkDescription:
-    """What ``load_network`` would load here, in plain values: nothing is left on ``auto``.
-
-    Attributes:
-        dtype_because: why this dtype.
-        domains: what the model was trained on, by its card; None where it has none.
-        remarks: sentences to show to who runs it.
-        fork_refusal: why the method ``fork`` cannot be used, as far as it can be told without the weights; None where it can.
-        unvalidated: as in ``LoadedNetwork``.
-    """
-
-    name: str
-    revision: str | None
-    weights_hash: str
-    dtype: str
-    device: str
-    context_length: int
-    bos_id: int | None
-    pad_id: int
-    vocab_size: int
-    hidden_size: int
-    num_layers: int
-    num_parameters: int
-    filter_storage: str
-    dtype_because: str
-    domains: tuple[str, ...] | None
-    remarks: tuple[str, ...]
-    fork_refusal: str | None
-    unvalidated: bool
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the matrix products."""
+        return DTYPES[self.facts.dtype]
 
 
 def load_network(
@@ -145,24 +104,11 @@ def load_network(
         SettingsError: no such name, device or dtype, or a model that needs FP8.
         InputError: the checkpoint is broken, no causal model whose tokens are bases, or cannot be fetched.
     """
-    found = _find(name, revision, device, allow_unvalidated)
-    choice, network = _settle_dtype(found, dtype)
-    network = network or _load_weights(found, choice.dtype)
-    return LoadedNetwork(
-        network=network,
-        name=found.name,
-        revision=found.revision,
-        weights_hash=found.weights_hash,
-        dtype=DTYPES[choice.dtype],
-        device=_input_device(network, found.device),
-        context_length=found.context_length,
-        bos_id=found.bos_id,
-        pad_id=found.facts.pad_id,
-        vocab_size=found.facts.vocab_size,
-        token_ids=found.facts.token_ids,
-        card=found.card,
-        unvalidated=found.unvalidated,
-    )
+    checkpoint = _find(name, revision, device, allow_unvalidated)
+    choice, network = _settle_dtype(checkpoint, dtype)
+    network = network or _load_weights(checkpoint, choice.dtype)
+    facts = _in_dtype(checkpoint.facts, choice)
+    return LoadedNetwork(network, facts, _input_device(network, facts.device), checkpoint.token_ids, checkpoint.card)
 
 
 def describe_network(
@@ -172,7 +118,7 @@ def describe_network(
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
     allow_unvalidated: bool = False,
-) -> NetworkDescription:
+) -> ModelFacts:
     """What ``load_network`` with the same arguments would load on this machine.
 
     Checks everything and loads no weights, but for the first ``dtype="auto"`` of a checkpoint on a GPU: the choice needs
@@ -181,61 +127,16 @@ def describe_network(
     Raises:
         SettingsError, InputError: as ``load_network``.
     """
-    found = _find(name, revision, device, allow_unvalidated)
-    choice = _settle_dtype(found, dtype)[0]
-    release_memory(torch.device(found.device))
-    return NetworkDescription(
-        name=found.name,
-        revision=found.revision,
-        weights_hash=found.weights_hash,
-        dtype=choice.dtype,
-        device=found.device,
-        context_length=found.context_length,
-        bos_id=found.bos_id,
-        pad_id=found.facts.pad_id,
-        vocab_size=found.facts.vocab_size,
-        hidden_size=found.facts.hidden_size,
-        num_layers=found.facts.num_layers,
-        num_parameters=found.facts.num_parameters,
-        filter_storage=found.facts.filter_storage,
-        dtype_because=choice.because,
-        domains=found.card.domains if found.card else None,
-        remarks=found.remarks,
-        fork_refusal=found.facts.fork_refusal,
-        unvalidated=found.unvalidated,
-    )
+    checkpoint = _find(name, revision, device, allow_unvalidated)
+    choice = _settle_dtype(checkpoint, dtype)[0]
+    release_memory(torch.device(checkpoint.facts.device))
+    return _in_dtype(checkpoint.facts, choice)
 
 
 # Steps --------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Found:
-    """A checkpoint that was found and checked, and the device it is meant for."""
-
-    name: str
-    revision: str | None
-    device: str
-    folder: Path
-    facts: CheckpointFacts
-    card: ModelCard | None
-    unvalidated: bool
-    remarks: tuple[str, ...]
-
-    @property
-    def context_length(self) -> int:
-        return self.card.context_length if self.card else self.facts.context_length
-
-    @property
-    def bos_id(self) -> int | None:
-        return self.card.bos_id if self.card else self.facts.bos_id
-
-    @property
-    def weights_hash(self) -> str:
-        return self.facts.weights_hash
-
-
-def _find(name: str | Path, revision: str | None, device: str | torch.device, allow_unvalidated: bool) -> _Found:
+def _find(name: str | Path, revision: str | None, device: str | torch.device, allow_unvalidated: bool) -> Checkpoint:
     device = device_named(device)
     card = find_card(name)
     refuse_unvalidated(card, allow_unvalidated)  # before gigabytes are fetched
@@ -254,15 +155,34 @@ def _find(name: str | Path, revision: str | None, device: str | torch.device, al
             remarks += said
         elif is_folder:
             remarks += _unlike_its_card(folder, config)
-        facts = _own_facts(folder, config)
+        checkpoint = _own_checkpoint(folder, config)
     else:
-        facts, unvalidated = other_facts(folder), False
+        checkpoint, unvalidated = other_checkpoint(folder), False
     if unvalidated:
         remarks.append(
             f"The published numbers of {name} need FP8, which is not done here: scores may be far from them, and every row "
             f"has the flag {UNVALIDATED}."
         )
-    return _Found(str(name), revision, device, folder, facts, card, unvalidated, tuple(remarks))
+    facts = replace(
+        _by_its_card(checkpoint.facts, card),
+        name=str(name),
+        revision=revision,
+        device=device,
+        remarks=tuple(remarks),
+        unvalidated=unvalidated,
+    )
+    return replace(checkpoint, facts=facts, card=card)
+
+
+def _by_its_card(facts: ModelFacts, card: ModelCard | None) -> ModelFacts:
+    """The facts with what a model card knows better than the files."""
+    if card is None:
+        return facts
+    return replace(facts, context_length=card.context_length, bos_id=card.bos_id, domains=card.domains)
+
+
+def _in_dtype(facts: ModelFacts, choice: DtypeChoice) -> ModelFacts:
+    return replace(facts, dtype=choice.dtype, dtype_because=choice.because)
 
 
 def refuse_unvalidated(card: ModelCard | None, allow_unvalidated: bool) -> None:
@@ -295,28 +215,27 @@ def _needs_fp8(name: str, who_says: str) -> str:
     )
 
 
-def _own_facts(folder: Path, config: StripedHyenaConfig) -> CheckpointFacts:
-    """Of an Evo checkpoint. Bytes are its tokens.
+def _own_checkpoint(folder: Path, config: StripedHyenaConfig) -> Checkpoint:
+    """An Evo checkpoint, checked. Bytes are its tokens.
 
     Raises:
         InputError: it does not fit its configuration.
     """
     check_checkpoint(folder, config)
     family = family_of(config)
-    return CheckpointFacts(
+    facts = ModelFacts(
+        name=str(folder),
         weights_hash=weights_hash(folder, config),
+        context_length=config.max_seqlen,
         bos_id=family.bos_id,
         pad_id=PAD_ID,
-        token_ids=None,
-        context_length=config.max_seqlen,
         vocab_size=config.vocab_size,
         hidden_size=config.hidden_size,
         num_layers=config.num_layers,
         num_parameters=count_parameters(config),
         filter_storage=family.network.filter_storage,
-        fork_refusal=None,
-        load=lambda dtype, device_map: _load_own(folder, config, dtype, device_map),
     )
+    return Checkpoint(folder, facts, load=lambda dtype, device_map: _load_own(folder, config, dtype, device_map))
 
 
 def _by_card(config: StripedHyenaConfig, card: ModelCard) -> tuple[StripedHyenaConfig, list[str]]:
@@ -353,26 +272,26 @@ def _unlike_its_card(folder: Path, config: StripedHyenaConfig) -> list[str]:
     ]
 
 
-def _settle_dtype(found: _Found, dtype: str | torch.dtype) -> tuple[DtypeChoice, CausalNetwork | None]:
+def _settle_dtype(checkpoint: Checkpoint, dtype: str | torch.dtype) -> tuple[DtypeChoice, CausalNetwork | None]:
     """The dtype by its name, and the network where it had to be loaded to choose."""
     dtype = dtype_named(dtype)
     if dtype != "auto":
         return DtypeChoice(dtype, "as model.dtype says"), None
-    device = torch.device(found.device)
+    facts, device = checkpoint.facts, torch.device(checkpoint.facts.device)
     candidates = auto_dtypes(device)
-    remembered = remembered_choice(candidates, found.weights_hash, device.type)
+    remembered = remembered_choice(candidates, facts.weights_hash, device.type)
     if remembered:
         return remembered, None
-    load = partial(_load_weights, found)
-    choice, network = choose_dtype(candidates, load, device, found.bos_id, found.context_length, found.facts.token_ids)
+    load = partial(_load_weights, checkpoint)
+    choice, network = choose_dtype(candidates, load, device, facts.bos_id, facts.context_length, checkpoint.token_ids)
     if len(candidates) > 1:
-        remember_choice(choice, candidates, found.weights_hash, device.type)
+        remember_choice(choice, candidates, facts.weights_hash, device.type)
     return choice, network
 
 
-def _load_weights(found: _Found, dtype: str) -> CausalNetwork:
+def _load_weights(checkpoint: Checkpoint, dtype: str) -> CausalNetwork:
     with _quiet_transformers():
-        return found.facts.load(DTYPES[dtype], placement(found.device, checkpoint_bytes(found.folder)))
+        return checkpoint.load(DTYPES[dtype], placement(checkpoint.facts.device, checkpoint_bytes(checkpoint.folder)))
 
 
 def _load_own(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,6 +20,8 @@ import torch
 from torch import Tensor
 
 from raygen.errors import InputError
+from raygen.model.cards import ModelCard
+from raygen.model.facts import ModelFacts
 from raygen.model.state import PrefixState
 
 
@@ -59,28 +62,21 @@ DeviceMap = dict[str, str] | str
 
 
 @dataclass(frozen=True)
-class CheckpointFacts:
-    """What is known of a checkpoint before its weights are loaded.
+class Checkpoint:
+    """A checkpoint whose files were checked and whose weights are not loaded.
 
     Attributes:
-        weights_hash: of all that the numbers depend on.
-        token_ids: (256,) int64, the model's token for each byte of a sequence; None where bytes are the tokens.
-        fork_refusal: as far as it can be told without the weights.
+        facts: of its files alone, and of its card and the device it is meant for once ``raygen.model.loading`` has added them.
         load: the network with weights of a dtype, placed.
+        token_ids: (256,) int64, the model's token for each byte of a sequence; None where bytes are the tokens, as in Evo.
+        card: None where it has none.
     """
 
-    weights_hash: str
-    bos_id: int | None
-    pad_id: int
-    token_ids: np.ndarray | None
-    context_length: int
-    vocab_size: int
-    hidden_size: int
-    num_layers: int
-    num_parameters: int
-    filter_storage: str
-    fork_refusal: str | None
+    folder: Path
+    facts: ModelFacts
     load: Callable[[torch.dtype, DeviceMap], CausalNetwork]
+    token_ids: np.ndarray | None = None
+    card: ModelCard | None = None
 
 
 def refuse_misfit(name: object, report: Mapping[str, Collection[Any]]) -> None:

@@ -6,7 +6,7 @@ is published without a config.json, so its card is what says how it is built.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,35 +15,19 @@ from transformers import AutoModelForCausalLM
 from raygen.model.cards import DEMO, find_card, is_hub_id
 from raygen.model.checkpoint import FAMILIES, count_parameters, family_of, model_type_of, read_config
 from raygen.model.convert import config_of
+from raygen.model.facts import ModelFacts
 from raygen.model.hub import fetch_from_hub
 from raygen.model.loading import describe_network, folder_of, needs_fp8, refuse_unvalidated
 from raygen.model.precision import DTYPES
 
 
-@dataclass(frozen=True)
-class ModelOnPaper:
-    """What is known without weights. ``device`` is the kind that the run will have, ``cuda`` or ``cpu``."""
-
-    name: str
-    revision: str | None
-    context_length: int
-    bos_id: int | None
-    num_parameters: int
-    device: str
-
-    @property
-    def key(self) -> str:
-        """By which speeds are kept: a hub id with its revision, or a folder's whole path."""
-        named = str(Path(self.name).resolve()) if self.name != DEMO and Path(self.name).is_dir() else self.name
-        return f"{named}@{self.revision}" if self.revision else named
-
-
 def model_on_paper(
     name: str, revision: str | None = None, device: str = "auto", allow_unvalidated: bool = False
-) -> ModelOnPaper:
+) -> ModelFacts:
     """What a plan needs to know; the arguments are ``load_network``'s, and so are the errors.
 
-    ``device`` may be one that is not here: a run is planned on a laptop for GPUs elsewhere.
+    ``device`` may be one that is not here, since a run is planned on a laptop for GPUs elsewhere; the facts say its kind,
+    ``cuda`` or ``cpu``.
     """
     kind = device.partition(":")[0]
     if kind == "auto":
@@ -51,24 +35,34 @@ def model_on_paper(
     card = find_card(name)
     if card and name != DEMO:
         refuse_unvalidated(card, allow_unvalidated)
-        found = revision or card.revision
-        return ModelOnPaper(name, found, card.context_length, card.bos_id, card.num_parameters, kind)
+        return ModelFacts(
+            name=name,
+            revision=revision or card.revision,
+            device=kind,
+            context_length=card.context_length,
+            bos_id=card.bos_id,
+            num_parameters=card.num_parameters,
+        )
     if name != DEMO and not Path(name).is_dir() and is_hub_id(name):  # a plan needs no gigabytes
         folder = fetch_from_hub(name, revision, ["config.json"])
         if model_type_of(folder) in FAMILIES:
             config = read_config(folder)
             needs_fp8(name, config, allow_unvalidated)
-            own = family_of(config)
-            return ModelOnPaper(name, revision, config.max_seqlen, own.bos_id, count_parameters(config), kind)
-    described = describe_network(
+            return ModelFacts(
+                name=name,
+                revision=revision,
+                device=kind,
+                context_length=config.max_seqlen,
+                bos_id=family_of(config).bos_id,
+                num_parameters=count_parameters(config),
+            )
+    facts = describe_network(
         name, revision=revision, device="cpu", dtype="float32", allow_unvalidated=allow_unvalidated
     )
-    return ModelOnPaper(
-        name, described.revision, described.context_length, described.bos_id, described.num_parameters, kind
-    )
+    return replace(facts, device=kind, dtype="auto", dtype_because="")  # of the run, which is elsewhere
 
 
-def state_bytes(model: ModelOnPaper, num_tokens: int, dtype: str = "float16") -> int:
+def state_bytes(model: ModelFacts, num_tokens: int, dtype: str = "float16") -> int:
     """Bytes of the state of one sequence after ``num_tokens`` tokens, with matrix products in ``dtype``.
 
     Raises:
@@ -83,7 +77,7 @@ def state_bytes(model: ModelOnPaper, num_tokens: int, dtype: str = "float16") ->
     return int(network.state_bytes(num_tokens))
 
 
-def _folder_with_config(model: ModelOnPaper) -> Path:
+def _folder_with_config(model: ModelFacts) -> Path:
     if model.name == DEMO or Path(model.name).is_dir():
         return folder_of(model.name, model.revision, find_card(model.name))[0]
     return fetch_from_hub(model.name, model.revision, ["config.json"])

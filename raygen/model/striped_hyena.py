@@ -250,7 +250,9 @@ class StripedHyenaForCausalLM(PreTrainedModel, ABC):
         Raises:
             InputError: the checkpoint does not fit its configuration.
         """
-        from raygen.model.checkpoint import check_checkpoint, read_config  # which know this class
+        # A circle on purpose: checkpoint makes this class to know the shapes. A hook that it sets on this class would be
+        # missing, and the check with it, where nobody had imported checkpoint.
+        from raygen.model.checkpoint import check_checkpoint, read_config
 
         if Path(str(name)).is_dir() and not settings.get("subfolder"):
             given = settings.get("config")

@@ -38,7 +38,7 @@ class ResidentScorer:
             max_batch_tokens=job.max_batch_tokens or "auto",
             allow_unvalidated=job.allow_unvalidated,
         )
-        own = fingerprint(self._model.loaded, job.window, job.strand, job.circular)
+        own = fingerprint(self._model.loaded.facts, job.window, job.strand, job.circular)
         if own != job.identity.fingerprint:
             raise StoppedError(f"An actor's model has the fingerprint {own}, the run's is {job.identity.fingerprint}.")
         check_machine(self._model, job.open_folder(job.output))

@@ -13,12 +13,15 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from ray.util.metrics import Counter, Gauge
 
 from raygen.tables.columns import constant
+
+if TYPE_CHECKING:
+    from raygen.pipeline.stages import ShardSummary  # which measures itself by what is here
 
 STAGES = ("read", "prepare", "score", "write")
 _SECONDS = "_seconds"
@@ -55,31 +58,6 @@ COUNTERS = (VARIANTS, TOKENS, SHARDS, BATCHES, REJECTS, RETRIES, MEMORY_SPLITS, 
 GAUGES = (VARIANTS_LEFT, GPU_MEMORY, HOST_MEMORY)
 
 
-class Committed(Protocol):
-    """What is counted of a committed shard; see ``raygen.pipeline.stages.ShardSummary``."""
-
-    @property
-    def num_rows(self) -> int: ...
-    @property
-    def scored(self) -> int: ...
-    @property
-    def failed(self) -> int: ...
-    @property
-    def tokens(self) -> int: ...
-    @property
-    def batches(self) -> int: ...
-    @property
-    def restarts(self) -> int: ...
-    @property
-    def splits(self) -> int: ...
-    @property
-    def gpu_memory(self) -> int: ...
-    @property
-    def host_memory(self) -> int: ...
-    @property
-    def stage_seconds(self) -> Mapping[str, float]: ...
-
-
 class RunMetrics:
     """Adds up one run, in the driver."""
 
@@ -97,7 +75,7 @@ class RunMetrics:
         for reason, number in rejects.items():
             self._add(REJECTS, number, reason=reason)
 
-    def count(self, shard: Committed) -> None:
+    def count(self, shard: ShardSummary) -> None:
         """A shard was committed."""
         added = {
             VARIANTS: shard.scored,

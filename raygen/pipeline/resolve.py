@@ -9,8 +9,8 @@ hashes; of all but the version of the arithmetic a manifest says what they were.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,16 @@ from ray.exceptions import GetTimeoutError, RayError
 from raygen.classes.calibration import CALIBRATED_COLUMNS, Calibration, load_calibration
 from raygen.classes.classify import cuts_as_text
 from raygen.errors import SettingsError, StoppedError
-from raygen.model.cards import OFF_LABEL_DOMAIN, is_off_label
-from raygen.model.loading import DEMO, NetworkDescription, describe_network
+from raygen.model.cards import OFF_LABEL_DOMAIN, demo_warning, is_off_label
+from raygen.model.facts import ModelFacts
+from raygen.model.loading import DEMO, describe_network
 from raygen.pipeline.actor_scorer import ResidentScorer
 from raygen.pipeline.cluster import WAIT_FOR_GPU, in_our_words, remote_address, resources
 from raygen.pipeline.job import Job
 from raygen.remote import is_remote, shown, stage, with_endpoint
 from raygen.scoring.fingerprint import fingerprint
-from raygen.sequence.reference import Reference
+from raygen.scoring.scorer import refuse_fork
+from raygen.sequence.reference import Reference, staged_reference
 from raygen.sequence.window_choices import fit_window, window_in_words
 from raygen.sequence.windows import Window
 from raygen.settings import Settings
@@ -36,7 +38,51 @@ from raygen.tables.layout import Identity, RunFolder, ScoreFile
 from raygen.tables.manifest import new_run_id
 
 
-def describe_model(settings: Settings) -> NetworkDescription:
+@dataclass(frozen=True)
+class Resolved:
+    """What a run hangs on, settled and checked before anything is ingested or scored.
+
+    Attributes:
+        job: what every stage gets to know.
+        model: as the actors will see it.
+        reference: None for pairs.
+        files: score files that the output folder holds already; they are of the same kind as this run's.
+        remarks: sentences to show once. warnings: sentences that the manifest keeps too.
+    """
+
+    job: Job
+    model: ModelFacts
+    reference: Reference | None
+    files: Sequence[ScoreFile]
+    remarks: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def resolve(settings: Settings, folder: RunFolder, connect: Callable[[], object]) -> Resolved:
+    """Look at the reference, the model and the output folder of a run.
+
+    Args:
+        connect: connects to Ray; called where the cluster is another one, whose machines must say how the model runs there.
+
+    Raises:
+        SettingsError, InputError: the settings do not fit the model, the reference or what the folder holds.
+        StoppedError: the cluster did not answer.
+    """
+    reference = staged_reference(settings.input.reference) if settings.input.reference else None
+    check_circular(settings, reference)
+    if remote_address(settings.cluster.address):
+        connect()
+    model = describe_model(settings)
+    if settings.scoring.method == "fork":
+        refuse_fork(model.name, model.fork_refusal)
+    window = choose_window(settings, model.context_length) if reference else None
+    job = job_of(settings, model, window, reference)
+    files = folder.score_files()
+    check_identity(folder, job, model, files)
+    return Resolved(job, model, reference, files, _remarks(settings, job, model), _warnings(settings, job, model))
+
+
+def describe_model(settings: Settings) -> ModelFacts:
     """The model as the actors will see it: looked at here, or on a machine with a GPU of the cluster that is connected."""
     model = settings.model
     look = partial(
@@ -70,10 +116,16 @@ def fingerprint_and_window(settings: Settings) -> tuple[str, Window]:
     """
     model = describe_model(settings)
     window = choose_window(settings, model.context_length)
-    return fingerprint(model, window, settings.window.strand, tuple(settings.input.circular)), window
+    return _fingerprint(settings, model, window), window
 
 
-def _describe_here(name: str, **options: Any) -> NetworkDescription:
+def _fingerprint(settings: Settings, model: ModelFacts, window: Window | None) -> str:
+    """Of the scores that a run with these settings writes; pairs, which have no window, are read as they are."""
+    strand = settings.window.strand if window else "forward"
+    return fingerprint(model, window, strand, settings.input.circular)
+
+
+def _describe_here(name: str, **options: Any) -> ModelFacts:
     """The model under the name it was given, wherever its files come from."""
     return replace(describe_network(stage(name), **options), name=shown(name))
 
@@ -90,11 +142,11 @@ def choose_window(settings: Settings, context_length: int) -> Window:
     return fit_window(asked.left, asked.right, asked.anchor, asked.stride, context_length, settings.model.name)
 
 
-def job_of(settings: Settings, model: NetworkDescription, window: Window | None, reference: Reference | None) -> Job:
+def job_of(settings: Settings, model: ModelFacts, window: Window | None, reference: Reference | None) -> Job:
     strand = settings.window.strand if reference else "forward"
     circular = tuple(settings.input.circular)
     batch_tokens, state_memory = settings.scoring.max_batch_tokens, settings.scoring.state_memory
-    own = fingerprint(model, window, strand, circular)
+    own = _fingerprint(settings, model, window)
     calibration = _calibration(settings, own)
     return Job(
         run_id=new_run_id(),
@@ -166,7 +218,7 @@ def check_circular(settings: Settings, reference: Reference | None) -> None:
         )
 
 
-def check_identity(folder: RunFolder, job: Job, model: NetworkDescription, files: Sequence[ScoreFile]) -> None:
+def check_identity(folder: RunFolder, job: Job, model: ModelFacts, files: Sequence[ScoreFile]) -> None:
     """Refuse to mix scores.
 
     Raises:
@@ -199,15 +251,29 @@ def check_identity(folder: RunFolder, job: Job, model: NetworkDescription, files
     )
 
 
-def what_runs(job: Job, model: NetworkDescription) -> str:
+def _remarks(settings: Settings, job: Job, model: ModelFacts) -> tuple[str, ...]:
+    """What to say before a run starts: what runs, and what its user should know of it."""
     window = window_in_words(job.window) if job.window else "pairs as they are"
-    return (
+    what_runs = (
         f"model {model.name} ({model.dtype} on {model.device}), {window}, strand {job.strand}, method {job.method}, "
         f"fingerprint {job.identity.fingerprint}"
     )
+    remarks = [what_runs, *model.remarks]
+    if job.calibration:
+        remarks.append(f"classes by the calibration {settings.classes.calibration}, with probability and evidence")
+    if model.name == DEMO and settings.input.domain is not None:  # else it is a warning
+        remarks.append(
+            "The demo's model is small and knows animal mitochondria only: it is for trying the software, not for patients."
+        )
+    return tuple(remarks)
 
 
-def off_label_warning(settings: Settings, model: NetworkDescription) -> str:
+def _warnings(settings: Settings, job: Job, model: ModelFacts) -> tuple[str, ...]:
+    off_label = _off_label_warning(settings, model) if job.off_label else None
+    return tuple(filter(None, [off_label, demo_warning(model.name, settings.input.domain)]))
+
+
+def _off_label_warning(settings: Settings, model: ModelFacts) -> str:
     trained_on = ", ".join(model.domains or ()) or "nothing"
     return (
         f"input.domain is {settings.input.domain}, but {model.name} was trained on {trained_on}: "
@@ -219,7 +285,7 @@ PARTS = "another model, precision, window, strand or input.circular"
 """What to say where no manifest tells more."""
 
 
-def what_differs(manifest: Mapping[str, Any], job: Job, model: NetworkDescription) -> str:
+def what_differs(manifest: Mapping[str, Any], job: Job, model: ModelFacts) -> str:
     """``window.left is 48 there and 2,048 here; ...``; ``PARTS`` where the manifest does not say."""
     return differences(manifest, job.as_plain(), asdict(model))
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -13,56 +13,19 @@ from raygen.number_of import number_of, rate
 from raygen.tables.manifest import Counts
 
 if TYPE_CHECKING:
+    from raygen.pipeline.run import RunResult
     from raygen.variants.ingest import IngestResult
 
 
-class FinishedRun(Protocol):
-    """What the summary needs of a run."""
-
-    @property
-    def counts(self) -> Counts: ...
-    @property
-    def output(self) -> str: ...
-    @property
-    def manifest(self) -> str: ...
-    @property
-    def tokens(self) -> int: ...
-    @property
-    def scoring_seconds(self) -> float: ...
-    @property
-    def seconds(self) -> float: ...
-    @property
-    def warnings(self) -> tuple[str, ...]: ...
-
-
-class FinishedNight(Protocol):
-    """What the summary needs of a night."""
-
-    @property
-    def counts(self) -> Counts: ...
-    @property
-    def table(self) -> str: ...
-    @property
-    def num_rows(self) -> int: ...
-    @property
-    def files(self) -> Sequence[str]: ...
-    @property
-    def settling(self) -> Sequence[str]: ...
-    @property
-    def pages(self) -> Mapping[str, str]: ...
-    @property
-    def record(self) -> str | None: ...
-
-
-def print_summary(run: FinishedRun, console: Console) -> None:
+def print_summary(run: RunResult, console: Console) -> None:
     """Classes, rejects, the conservation of alleles and the rates of a run."""
     counts = run.counts
     for warning in run.warnings:
         console.print(f"warning: {warning}", soft_wrap=True, markup=False)
     if counts.scored:
-        console.print(_class_table(counts))
+        console.print(class_table(counts))
     if counts.rejected:
-        console.print(_reason_table(counts.rejected))
+        console.print(reason_table(counts.rejected))
     for flag, number in sorted(counts.flags.items()):
         console.print(f"flag {flag}: {number_of(number, 'row')}", soft_wrap=True)
     if counts.abstained:
@@ -82,36 +45,12 @@ def print_summary(run: FinishedRun, console: Console) -> None:
     console.print(f"manifest: {run.manifest}", soft_wrap=True, markup=False)
 
 
-def print_night(night: FinishedNight, console: Console) -> None:
-    """What a night took and added."""
-    counts = night.counts
-    for name in night.settling:
-        console.print(f"waits, may still be written: {name}", soft_wrap=True, markup=False)
-    if night.record is None:
-        console.print("Nothing new to score.")
-    else:
-        if counts.scored:
-            console.print(_class_table(counts))
-        if counts.rejected:
-            console.print(_reason_table(counts.rejected))
-        console.print(
-            f"from {number_of(len(night.files), 'landing file')}: {number_of(counts.alleles_in, 'allele')} in = {counts.scored:,} scored + "
-            f"{counts.num_rejected:,} rejected + {counts.already_scored:,} already scored",
-            soft_wrap=True,
-        )
-    console.print(f"table: {night.table}, {number_of(night.num_rows, 'row')}", soft_wrap=True, markup=False)
-    for name, page in night.pages.items():
-        console.print(f"{name}: {page}", soft_wrap=True, markup=False)
-    if night.record:
-        console.print(f"night: {night.record}", soft_wrap=True, markup=False)
-
-
 def print_ingest(result: IngestResult, console: Console) -> None:
     """What came of reading variants."""
     for warning in result.warnings:
         console.print(f"warning: {warning}", soft_wrap=True, markup=False)
     if result.rejects:
-        console.print(_reason_table(result.rejects))
+        console.print(reason_table(result.rejects))
     console.print(
         f"{number_of(result.num_records, 'record')}, {number_of(result.num_alleles, 'allele')} in = "
         f"{number_of(result.num_variants, 'variant')}"
@@ -123,7 +62,8 @@ def print_ingest(result: IngestResult, console: Console) -> None:
     console.print(f"variants: {result.variants_dir}", soft_wrap=True, markup=False)
 
 
-def _class_table(counts: Counts) -> Table:
+def class_table(counts: Counts) -> Table:
+    """How many scored rows are of each class."""
     table = Table("class", "variants", "share", box=None, pad_edge=False)
     table.columns[1].justify = table.columns[2].justify = "right"
     for name in CLASSES:
@@ -132,7 +72,8 @@ def _class_table(counts: Counts) -> Table:
     return table
 
 
-def _reason_table(rejected: Mapping[str, int]) -> Table:
+def reason_table(rejected: Mapping[str, int]) -> Table:
+    """How many alleles were rejected for each reason, the most frequent first."""
     table = Table("rejected because", "alleles", box=None, pad_edge=False)
     table.columns[1].justify = "right"
     for reason, number in sorted(rejected.items(), key=lambda item: -item[1]):

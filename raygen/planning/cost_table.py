@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -12,61 +12,12 @@ from raygen.number_of import number_of
 from raygen.sequence.window_choices import window_text
 from raygen.sequence.windows import Window
 
-
-class Tokens(Protocol):
-    """Tokens under one window."""
-
-    @property
-    def window(self) -> Window: ...
+if TYPE_CHECKING:  # the numbers and their names alone, without what counts them
+    from raygen.planning.estimate import Estimate
+    from raygen.planning.hours import DeviceCost
 
 
-class Cost(Protocol):
-    """What a run costs on one kind of device."""
-
-    @property
-    def device(self) -> str: ...
-    @property
-    def hours(self) -> Mapping[int, float]: ...
-    @property
-    def dollars(self) -> float | None: ...
-    @property
-    def speed(self) -> float: ...
-    @property
-    def measured_at(self) -> str | None: ...
-    @property
-    def too_small(self) -> bool: ...
-
-
-class PlannedRun(Protocol):
-    """What is printed of an estimate."""
-
-    @property
-    def num_variants(self) -> int: ...
-    @property
-    def num_planned(self) -> int: ...
-    @property
-    def counted(self) -> str: ...
-    @property
-    def window(self) -> Window: ...
-    @property
-    def strand(self) -> str: ...
-    @property
-    def method(self) -> str: ...
-    @property
-    def pair_tokens(self) -> int: ...
-    @property
-    def fork_tokens(self) -> int: ...
-    @property
-    def times_fewer(self) -> float: ...
-    @property
-    def weights_bytes(self) -> int: ...
-    @property
-    def state_bytes(self) -> int | None: ...
-    @property
-    def costs(self) -> Sequence[Cost]: ...
-
-
-def print_estimate(estimate: PlannedRun, alternatives: Sequence[tuple[Window, int]], console: Console) -> None:
+def print_estimate(estimate: Estimate, alternatives: Sequence[tuple[Window, int]], console: Console) -> None:
     """Print an estimate.
 
     Args:
@@ -106,7 +57,7 @@ def print_estimate(estimate: PlannedRun, alternatives: Sequence[tuple[Window, in
         )
 
 
-def _say_input(estimate: PlannedRun, console: Console) -> None:
+def _say_input(estimate: Estimate, console: Console) -> None:
     window = estimate.window
     grid = f" on a grid of {window.stride:,}" if window.stride else ""
     about = "" if estimate.num_planned == estimate.num_variants else "about "
@@ -119,7 +70,7 @@ def _say_input(estimate: PlannedRun, console: Console) -> None:
         console.print(f"{estimate.counted}; planned on {estimate.num_planned:,} of them", soft_wrap=True)
 
 
-def _token_table(estimate: PlannedRun) -> Table:
+def _token_table(estimate: Estimate) -> Table:
     table = Table("method", "tokens", "a variant", box=None, pad_edge=False)
     _right(table, 1, 2)
     for method, tokens in (("pair", estimate.pair_tokens), ("fork", estimate.fork_tokens)):
@@ -127,7 +78,7 @@ def _token_table(estimate: PlannedRun) -> Table:
     return table
 
 
-def _cost_table(costs: Sequence[Cost]) -> Table:
+def _cost_table(costs: Sequence[DeviceCost]) -> Table:
     numbers = list(costs[0].hours)
     table = Table("device", "tokens/s", *(f"{number} of it" for number in numbers), "dollars", box=None, pad_edge=False)
     _right(table, *range(1, len(numbers) + 3))

@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from raygen.errors import InputError, SettingsError
-from raygen.model.on_paper import ModelOnPaper, model_on_paper, state_bytes
+from raygen.model.facts import ModelFacts
+from raygen.model.on_paper import model_on_paper, state_bytes
 from raygen.pipeline.intake import ingested_as_wanted
 from raygen.pipeline.resolve import choose_window
 from raygen.pipeline.shards import Shard, plan_shards
@@ -70,7 +71,7 @@ class Estimate:
     method: str
     tokens: WindowTokens
     alternatives: tuple[WindowTokens, ...]
-    model: ModelOnPaper
+    model: ModelFacts
     weights_bytes: int
     state_bytes: int | None
     costs: tuple[DeviceCost, ...]
@@ -155,7 +156,7 @@ def estimate(settings: Settings, price: Price | None = None) -> Estimate:
     return replace(done, alternatives=cheaper, costs=tuple(cost_on_devices(read, model, done.method, held or 0, price)))
 
 
-def _state_bytes(model: ModelOnPaper, window: Window) -> int | None:
+def _state_bytes(model: ModelFacts, window: Window) -> int | None:
     try:
         return state_bytes(model, window.longest)
     except InputError:
@@ -174,7 +175,7 @@ def measure_on_input(settings: Settings, say: Callable[[str], None]) -> Measured
     return measure_speed(settings, model, most, reference, window, say)
 
 
-def open_for_planning(settings: Settings) -> tuple[Reference, ModelOnPaper, Window]:
+def open_for_planning(settings: Settings) -> tuple[Reference, ModelFacts, Window]:
     """Reference, model and window of a run over variants; see ``estimate`` for what it raises."""
     if not settings.input.variants or not settings.input.reference:
         raise SettingsError(

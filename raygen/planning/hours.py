@@ -15,7 +15,7 @@ from importlib.resources import files
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-from raygen.model.on_paper import ModelOnPaper
+from raygen.model.facts import ModelFacts
 from raygen.planning.speeds import MeasuredSpeed, known_speeds
 
 NUM_DEVICES = (1, 8, 64)
@@ -61,7 +61,7 @@ class DeviceCost:
 
 
 def cost_on_devices(
-    num_tokens: int, model: ModelOnPaper, method: str, state_bytes: int, price: Price | None = None
+    num_tokens: int, model: ModelFacts, method: str, state_bytes: int, price: Price | None = None
 ) -> Iterator[DeviceCost]:
     """Every device of the table whose speed is known or can be guessed, and every other one that was measured."""
     measured = known_speeds(model.key, method)

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from raygen.cache import cache_folder
 from raygen.errors import InputError
-from raygen.model.on_paper import ModelOnPaper
+from raygen.model.facts import ModelFacts
 from raygen.remote import stage
 from raygen.scoring.likelihood import ResidentModel, load_model
 from raygen.scoring.plan import plan_windows
@@ -49,7 +49,7 @@ class MeasuredSpeed(BaseModel):
 
 
 def known_speeds(model_key: str, method: str) -> list[MeasuredSpeed]:
-    """What was measured on machines that share this cache, of this model (``ModelOnPaper.key``) and method."""
+    """What was measured on machines that share this cache, of this model (``ModelFacts.key``) and method."""
     found = []
     for path in sorted(cache_folder("speeds").glob("*.json")):
         try:
@@ -63,7 +63,7 @@ def known_speeds(model_key: str, method: str) -> list[MeasuredSpeed]:
 
 def measure_speed(
     settings: Settings,
-    paper: ModelOnPaper,
+    paper: ModelFacts,
     variants: pa.Table,
     reference: Reference,
     window: Window,
@@ -100,7 +100,7 @@ def measure_speed(
         num_tokens=tokens,
         seconds=round(seconds, 3),
         model=paper.key,
-        dtype=str(model.loaded.dtype).removeprefix("torch."),
+        dtype=model.loaded.facts.dtype,
         method=chosen.method,
         window=window_text(window),
         measured=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -222,7 +222,7 @@ class _Runner:
         self, reads: Sequence[np.ndarray], state: PrefixState | None, return_state: bool
     ) -> tuple[torch.Tensor, PrefixState | None]:
         """One pass over rows of any length, padded on the right."""
-        tokens_BT = np.full((len(reads), max(map(len, reads))), self._model.loaded.pad_id, dtype=np.int64)
+        tokens_BT = np.full((len(reads), max(map(len, reads))), self._model.loaded.facts.pad_id, dtype=np.int64)
         for row, read in enumerate(reads):
             tokens_BT[row, : len(read)] = read
         self._model.num_tokens_computed += tokens_BT.size

@@ -54,17 +54,17 @@ class ResidentModel:
     @property
     def name(self) -> str:
         """As it is written into the scores."""
-        return self.loaded.name
+        return self.loaded.facts.name
 
     @property
     def context_length(self) -> int:
         """Bases the model can read."""
-        return self.loaded.context_length
+        return self.loaded.facts.context_length
 
     @property
     def num_uncounted(self) -> int:
         """Bases at the start of a sequence that no prediction exists for: none with BOS, else one."""
-        return 0 if self.loaded.bos_id is not None else 1
+        return 0 if self.loaded.facts.bos_id is not None else 1
 
     def log_likelihoods(self, sequences: Iterable[str]) -> np.ndarray:
         """Log-likelihood of each sequence: (N,) float64, nats, summed over every base, BOS before the first.
@@ -117,11 +117,11 @@ class ResidentModel:
             release_memory(device)
             name = "cuda" if device.type == "cuda" and not device.index else str(device)  # "cuda" may spill to the host
             loaded = load_network(
-                self.loaded.name,
-                revision=self.loaded.revision,
+                self.loaded.facts.name,
+                revision=self.loaded.facts.revision,
                 device=name,
                 dtype="float32",
-                allow_unvalidated=self.loaded.unvalidated,
+                allow_unvalidated=self.loaded.facts.unvalidated,
             )
             self._in_float32 = ResidentModel(loaded, self.budget.max_batch_tokens)
             self._in_float32.budget = self.budget
@@ -147,7 +147,7 @@ class ResidentModel:
         return log_probs_BT
 
     def _pad(self, rows: Sequence[np.ndarray], longest: int) -> torch.Tensor:
-        tokens_BT = np.full((len(rows), longest), self.loaded.pad_id, dtype=np.int64)
+        tokens_BT = np.full((len(rows), longest), self.loaded.facts.pad_id, dtype=np.int64)
         for row, tokens in enumerate(rows):
             tokens_BT[row, : len(tokens)] = self._token_ids(tokens)
         return torch.from_numpy(tokens_BT).to(self.loaded.device)
@@ -173,9 +173,9 @@ class ResidentModel:
     def read_and_targets(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """A sequence as the model reads it, and what each output is to predict: two arrays of one length, int64."""
         whole = self._token_ids(tokens)
-        if self.loaded.bos_id is None:
+        if self.loaded.facts.bos_id is None:
             return whole[:-1], whole[1:]
-        return np.concatenate([[self.loaded.bos_id], whole[:-1]]), whole
+        return np.concatenate([[self.loaded.facts.bos_id], whole[:-1]]), whole
 
     def _token_ids(self, tokens: np.ndarray) -> np.ndarray:
         """Bases as the model's own tokens, int64."""
@@ -184,9 +184,9 @@ class ResidentModel:
 
     def _read(self, tokens_BT: torch.Tensor) -> torch.Tensor:
         """What the model reads to predict every base that can be: BOS first where there is one, never the last base."""
-        if self.loaded.bos_id is None:
+        if self.loaded.facts.bos_id is None:
             return tokens_BT[:, :-1]
-        bos_B1 = torch.full_like(tokens_BT[:, :1], self.loaded.bos_id)
+        bos_B1 = torch.full_like(tokens_BT[:, :1], self.loaded.facts.bos_id)
         return torch.cat([bos_B1, tokens_BT[:, :-1]], dim=1)
 
 

@@ -81,7 +81,7 @@ class VariantScorer:
         state_memory: int | None = None,
     ) -> None:
         self._score_pairs = _method(model, method, state_memory)
-        self._unvalidated = model.loaded.unvalidated
+        self._unvalidated = model.loaded.facts.unvalidated
         self._reference = reference
         self._strands = strands_read(strand)
         self._circular = frozenset(circular)
@@ -106,7 +106,7 @@ class PairScorer:
 
     def __init__(self, model: ResidentModel, method: Method = "fork", state_memory: int | None = None) -> None:
         self._score_pairs = _method(model, method, state_memory)
-        self._unvalidated = model.loaded.unvalidated
+        self._unvalidated = model.loaded.facts.unvalidated
 
     def score(self, pairs: pa.Table) -> pa.Table:
         """A PAIRS table as scored rows without coordinates, with its likelihood columns (see ``add_likelihoods``)."""

@@ -62,7 +62,7 @@ def check_machine(model: ResidentModel, folder: RunFolder) -> SelfTest:
         InputError: the first one gets nothing finite.
     """
     check_published(model, machine_facts(model.loaded.device))
-    name, tolerance = self_test_file(model), TOLERANCES[_dtype(model)]
+    name, tolerance = self_test_file(model), TOLERANCES[model.loaded.facts.dtype]
     own = run_self_test(model)
     if not np.isfinite([own.log_likelihood, own.delta]).all():
         said = f"The self-test gives {own.log_likelihood} on {platform.node()} ({own.machine}), which is no number"
@@ -78,7 +78,7 @@ def check_machine(model: ResidentModel, folder: RunFolder) -> SelfTest:
         if not abs(here - there) <= tolerance:
             raise StoppedError(
                 f"The self-test's {what} is {here:.6f} nats on {platform.node()} ({own.machine}), but {there:.6f} on the "
-                f"machine that scored here first ({stored.machine}), and {_dtype(model)} may differ by {tolerance:g}. One of "
+                f"machine that scored here first ({stored.machine}), and {model.loaded.facts.dtype} may differ by {tolerance:g}. One of "
                 f"them computes something else: take it out, or, if it was the first, start again in another folder "
                 f"(the stored value is {folder.path}/{name})."
             )
@@ -96,7 +96,8 @@ def run_self_test(model: ResidentModel) -> SelfTest:
 
 def self_test_file(model: ResidentModel) -> str:
     """Where the value is kept in a run's folder: one file for these weights, this dtype and this kind of device."""
-    depends_on = [_VERSION, model.loaded.weights_hash, _dtype(model), model.loaded.device.type, model.loaded.bos_id]
+    facts = model.loaded.facts
+    depends_on = [_VERSION, facts.weights_hash, facts.dtype, model.loaded.device.type, facts.bos_id]
     return f"runs/self_test-{hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:16]}.json"
 
 
@@ -105,10 +106,6 @@ def machine_facts(device: torch.device) -> str:
     if device.type != "cuda":
         return f"{platform.machine()} CPU, {torch.backends.cpu.get_cpu_capability()}, torch {torch.__version__}"
     return f"{torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda}, torch {torch.__version__}"
-
-
-def _dtype(model: ResidentModel) -> str:
-    return str(model.loaded.dtype).removeprefix("torch.")
 
 
 def _read(content: bytes, path: str) -> SelfTest:
@@ -138,7 +135,7 @@ def check_published(model: ResidentModel, machine: str) -> None:
         StoppedError: the loss is another.
     """
     card = model.loaded.card
-    if card is None or card.published_loss is None or model.loaded.unvalidated:
+    if card is None or card.published_loss is None or model.loaded.facts.unvalidated:
         return
     passed = _passed_file(model, machine)
     if passed is not None and passed.exists():
@@ -167,7 +164,8 @@ def _sequences() -> list[str]:
 
 
 def _passed_file(model: ResidentModel, machine: str) -> Path | None:
-    depends_on = [_PUBLISHED_VERSION, model.loaded.weights_hash, str(model.loaded.dtype), machine, model.loaded.bos_id]
+    facts = model.loaded.facts
+    depends_on = [_PUBLISHED_VERSION, facts.weights_hash, str(model.loaded.dtype), machine, facts.bos_id]
     try:
         folder = cache_folder("published-tests")
     except SettingsError:

@@ -16,10 +16,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from raygen.errors import InputError, SettingsError
-from raygen.model.loading import describe_network
 from raygen.number_of import number_of
+from raygen.pipeline.resolve import describe_model
 from raygen.pipeline.run import RunResult, Say, run_score
-from raygen.remote import stage
 from raygen.sequence.reference import staged_reference
 from raygen.sequence.window_choices import grid_window
 from raygen.settings import Settings, WindowSettings, load_settings
@@ -90,17 +89,10 @@ def _refuse_other_input(settings: Settings) -> None:
 
 def on_a_grid(settings: Settings) -> Settings:
     """The settings with a window on a grid that suits the model, unless they ask for a window a variant."""
-    window, model = settings.window, settings.model
+    window = settings.window
     if window.anchor == "variant" and "anchor" in window.model_fields_set:
         return settings
-    found = describe_network(
-        stage(model.name),
-        revision=model.revision,
-        device=model.device,
-        dtype=model.dtype,
-        allow_unvalidated=model.allow_unvalidated,
-    )
-    grid = grid_window(found.context_length, window.left, window.right, window.stride)
+    grid = grid_window(describe_model(settings).context_length, window.left, window.right, window.stride)
     values = {"left": grid.left, "right": grid.right, "anchor": "grid", "stride": grid.stride}
     return settings.model_copy(update={"window": WindowSettings(**{**window.model_dump(), **values})})
 

@@ -78,7 +78,7 @@ def test_explain_shows_and_draws(monkeypatch, capsys, tmp_path, reference):
 
 
 def test_explain_like_a_run_takes_its_settings(monkeypatch, capsys, tmp_path, reference):
-    own = fingerprint(load_model("demo", device="cpu").loaded, Window(64, 32), "both", [])
+    own = fingerprint(load_model("demo", device="cpu").loaded.facts, Window(64, 32), "both", [])
     manifest = made_manifest(0, (), {"fingerprint": own})
     manifest["settings"]["model"] = {"dtype": "float32"}
     manifest["settings"]["input"] = {"domain": "mitochondrion"}
@@ -106,7 +106,7 @@ def test_explain_calls_a_variant_by_the_calibration_or_by_the_scores_it_is_like(
     variant = f"1-200-{BASES[199]}-{'ACGT'['CGTA'.index(BASES[199])]}"
     window = ["--set", "window.left=64", "--set", "window.right=32", "--set", "model.device=cpu"]
     arguments = ["explain", variant, "--reference", reference, *window]
-    own = fingerprint(load_model("demo", device="cpu").loaded, Window(64, 32), "forward", [])
+    own = fingerprint(load_model("demo", device="cpu").loaded.facts, Window(64, 32), "forward", [])
     none = useless(tmp_path).pathogenic
     always = none.model_copy(update={"supporting": 900.0, "moderate": 900.0, "strong": 900.0})
     found = useless(tmp_path).model_copy(update={"fingerprint": own, "pathogenic": always})

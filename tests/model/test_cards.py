@@ -176,7 +176,7 @@ def test_saved_again_it_keeps_what_the_card_knew(hub: Path, tmp_path: Path) -> N
     loaded = load_network("togethercomputer/evo-1-131k-base", device="cpu")
     loaded.network.save_pretrained(tmp_path / "again")
     again = load_network(tmp_path / "again", device="cpu")
-    assert (again.context_length, again.weights_hash) == (131_072, loaded.weights_hash)
+    assert (again.facts.context_length, again.facts.weights_hash) == (131_072, loaded.facts.weights_hash)
 
 
 @pytest.mark.parametrize("hub_id", ["togethercomputer/evo-1-131k-base", "TogetherComputer/Evo-1-131k-Base"])

@@ -302,7 +302,7 @@ def test_keys_that_steer_the_loader_change_nothing(single: Path) -> None:
     }
     change_json(single / "config.json", lambda content: content.update(steering))
     found = load_network(single, device="cpu")
-    assert found.weights_hash == expected.weights_hash
+    assert found.facts.weights_hash == expected.facts.weights_hash
     left, right = found.network.state_dict(), expected.network.state_dict()
     assert all(torch.equal(left[name], right[name]) for name in right)
     assert type(AutoModelForCausalLM.from_pretrained(single)) is Evo1ForCausalLM

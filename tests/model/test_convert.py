@@ -233,7 +233,7 @@ def test_a_converted_folder_that_needs_fp8_is_refused_or_flagged(tmp_path: Path,
         load_network(made.folder, device="cpu")
     loaded = load_network(made.folder, device="cpu", allow_unvalidated=True)
     described = describe_network(made.folder, device="cpu", allow_unvalidated=True)
-    assert loaded.unvalidated and described.unvalidated
+    assert loaded.facts.unvalidated and described.unvalidated
     assert UNVALIDATED in described.remarks[-1]
 
 

@@ -39,8 +39,13 @@ def test_sharded_folder_loads_unchanged(folder: Path) -> None:
     for name, tensor in random_weights(small_config(), 0).items():
         assert torch.equal(loaded.network.get_parameter(name), tensor)
     assert torch.equal(logits(loaded.network), logits(random_model(small_config())))
-    assert (loaded.name, loaded.revision, loaded.dtype) == (str(folder), None, torch.float32)
-    assert (loaded.context_length, loaded.bos_id, loaded.pad_id, loaded.vocab_size) == (8192, 0, 1, 512)
+    assert (loaded.facts.name, loaded.facts.revision, loaded.dtype) == (str(folder), None, torch.float32)
+    assert (loaded.facts.context_length, loaded.facts.bos_id, loaded.facts.pad_id, loaded.facts.vocab_size) == (
+        8192,
+        0,
+        1,
+        512,
+    )
     assert loaded.device == torch.device("cpu")
     assert not loaded.network.training
     assert not any(parameter.requires_grad for parameter in loaded.network.parameters())
@@ -81,7 +86,7 @@ def test_transformers_loads_it_without_code_from_the_hub(folder: Path) -> None:
 def test_saved_again_it_is_the_same_model(folder: Path, tmp_path: Path) -> None:
     loaded = load_network(folder, device="cpu")
     loaded.network.save_pretrained(tmp_path / "again")
-    assert load_network(tmp_path / "again", device="cpu").weights_hash == loaded.weights_hash
+    assert load_network(tmp_path / "again", device="cpu").facts.weights_hash == loaded.facts.weights_hash
 
 
 def test_weights_may_stay_in_host_memory_until_a_layer_runs(folder: Path) -> None:
@@ -112,9 +117,10 @@ def test_weights_may_stay_on_disk_until_a_layer_runs(
 def test_demo_is_loaded_and_described() -> None:
     loaded = load_network("demo", device="cpu")
     described = describe_network("demo", device="cpu")
-    assert described.name == loaded.name == "demo"
-    assert described.weights_hash == loaded.weights_hash
+    assert described == loaded.facts
+    assert described.name == "demo"
     assert (described.dtype, described.device) == ("float32", "cpu")
+    assert [name for name, value in asdict(described).items() if value is None] == ["revision", "fork_refusal"]
     json.dumps(asdict(described))
 
 
@@ -196,7 +202,7 @@ def test_hub_id_in_the_local_cache_needs_no_network(
     (repository / "snapshots").mkdir()
     folder.rename(repository / "snapshots" / commit)
     loaded = load_network("org/name", revision="1.1_fix", device="cpu")
-    assert (loaded.name, loaded.revision) == ("org/name", "1.1_fix")
+    assert (loaded.facts.name, loaded.facts.revision) == ("org/name", "1.1_fix")
     assert torch.equal(logits(loaded.network), logits(random_model(small_config())))
 
 

@@ -8,6 +8,7 @@ from raygen.model.checkpoint import count_parameters
 from raygen.model.evo2 import Evo2ForCausalLM
 from raygen.model.loading import load_network
 from raygen.model.on_paper import model_on_paper, state_bytes
+from raygen.scoring.fingerprint import fingerprint
 from tests.model.models import small_config, small_evo2_config
 
 
@@ -26,6 +27,12 @@ def test_a_published_model_is_known_by_its_card():
     model = model_on_paper("togethercomputer/evo-1-8k-base", device="cuda")
     assert (model.context_length, model.num_parameters, model.device) == (8192, 6_452_781_056, "cuda")
     assert model.key == "togethercomputer/evo-1-8k-base@1.1_fix"
+
+
+@pytest.mark.parametrize("name", ["demo", "togethercomputer/evo-1-8k-base"])
+def test_a_model_on_paper_has_no_fingerprint(name):
+    with pytest.raises(ValueError, match=f"{name} is known on paper only"):
+        fingerprint(model_on_paper(name, device="cuda"), None, "forward")
 
 
 def test_a_state_of_a_published_evo2_comes_from_its_card_without_the_hub(monkeypatch):

@@ -63,7 +63,7 @@ def test_a_token_that_the_tokenizer_puts_first_is_read_before_the_first_base(tmp
     folder = write_llama(tmp_path / "model", tokens=None)
     write_tokenizer(folder, VOCABULARY, bos="<s>")
     model = load_model(str(folder), device="cpu")
-    assert (model.loaded.bos_id, model.loaded.pad_id, model.num_uncounted) == (2, 0, 0)
+    assert (model.loaded.facts.bos_id, model.loaded.facts.pad_id, model.num_uncounted) == (2, 0, 0)
     np.testing.assert_allclose(model.log_likelihoods(["ACGTT"]), [by_hand(folder, "ACGTT", bos=2)], atol=1e-4)
 
 
@@ -111,7 +111,7 @@ def test_half_precision_is_near_float32(tmp_path: Path, dtype: str, tolerance: f
 def test_description_says_what_loading_gives(tmp_path: Path) -> None:
     folder = write_llama(tmp_path / "model")
     described, loaded = describe_network(folder, device="cpu"), load_network(folder, device="cpu")
-    assert described.weights_hash == loaded.weights_hash
+    assert described.weights_hash == loaded.facts.weights_hash
     assert (described.context_length, described.vocab_size, described.num_layers) == (1200, 12, 2)
     assert described.num_parameters == sum(one.numel() for one in loaded.network.parameters())  # type: ignore[attr-defined]
     other = describe_network(write_llama(tmp_path / "b", tokens={**TOKENS, "bos": 2}), device="cpu")
@@ -187,7 +187,7 @@ def test_padding_that_the_model_does_not_have_is_replaced(tmp_path: Path) -> Non
     folder = write_llama(tmp_path / "model", tokens=None)
     write_tokenizer(folder, {**VOCABULARY, "[PAD]": 12})
     model = load_model(str(folder), device="cpu")
-    assert model.loaded.pad_id == TOKENS["N"]
+    assert model.loaded.facts.pad_id == TOKENS["N"]
     expected = [by_hand(folder, "ACGTT"), by_hand(folder, "ACGTTACG")]
     np.testing.assert_allclose(model.log_likelihoods(["ACGTT", "ACGTTACG"]), expected, atol=1e-4)
 
@@ -258,7 +258,9 @@ def test_a_sequence_as_long_as_the_context_can_be_read(tmp_path: Path, pad_id: i
 def test_a_context_too_short_to_be_tried_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="reads 16 tokens at once, too few to be tried: 24 are needed"):
         load_network(write_llama(tmp_path / "model", max_position_embeddings=16), device="cpu")
-    assert load_network(write_llama(tmp_path / "b", max_position_embeddings=24), device="cpu").context_length == 24
+    assert (
+        load_network(write_llama(tmp_path / "b", max_position_embeddings=24), device="cpu").facts.context_length == 24
+    )
 
 
 def test_layers_with_a_state_of_their_own_are_told_without_the_weights(tmp_path: Path) -> None:

@@ -3,11 +3,18 @@ import json
 import pytest
 
 from raygen.errors import InputError
-from raygen.model.on_paper import ModelOnPaper
+from raygen.model.facts import ModelFacts
 from raygen.planning.hours import SHARE_OF_PEAK, cost_on_devices
 from raygen.planning.speeds import known_speeds
 
-SEVEN_BILLION = ModelOnPaper("a/model", "main", 8192, 0, 7_000_000_000, "cuda")
+
+def on_paper(num_parameters: int) -> ModelFacts:
+    return ModelFacts(
+        name="a/model", revision="main", context_length=8192, bos_id=0, num_parameters=num_parameters, device="cuda"
+    )
+
+
+SEVEN_BILLION = on_paper(7_000_000_000)
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +65,7 @@ def test_a_device_that_is_not_in_the_table_has_a_line_of_its_own_once_measured(c
 
 
 def test_a_device_that_the_model_does_not_fit_is_said_so():
-    big = ModelOnPaper("a/model", "main", 8192, 0, 40_000_000_000, "cuda")
+    big = on_paper(40_000_000_000)
     found = {cost.device: cost.too_small for cost in cost_on_devices(1, big, "fork", 0)}
     assert found["NVIDIA L4"]
     assert not found["NVIDIA H200"]

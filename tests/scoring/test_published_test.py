@@ -31,7 +31,8 @@ def published_as(loss: float | None, unvalidated: bool = False) -> ResidentModel
     assert card is not None
     model = bigram_model(bos_id=None, context_length=10_000, max_batch_tokens=20_000)
     card = card.model_copy(update={"published_loss": loss})
-    model.loaded = replace(model.loaded, card=card, unvalidated=unvalidated)
+    facts = replace(model.loaded.facts, unvalidated=unvalidated)
+    model.loaded = replace(model.loaded, card=card, facts=facts)
     return model
 
 
