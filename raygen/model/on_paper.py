@@ -9,15 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from transformers import AutoModelForCausalLM
-
-from raygen.model.cards import DEMO, find_card, is_hub_id
-from raygen.model.checkpoint import FAMILIES, count_parameters, family_of, model_type_of, read_config
-from raygen.model.convert import config_of
+from raygen.model.cards import DEMO, DEMO_FOLDER, find_card, local_folder, needs_fp8, refuse_unvalidated
+from raygen.model.checkpoint_files import check_header, model_type_of
+from raygen.model.config_rules import EVO2, FAMILY_RULES
+from raygen.model.gpu import gpu_is_usable
 from raygen.model.hub import fetch_from_hub
-from raygen.model.loading import describe_network, folder_of, needs_fp8, refuse_unvalidated
-from raygen.model.precision import DTYPES
+from raygen.model.sizes import count_parameters, keys_of, read_keys, tensor_shapes, unread_shapes
+from raygen.model.sizes import state_bytes as state_bytes_of
+
+_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+"""Of a number, by the names of ``precision.DTYPES``."""
 
 
 @dataclass(frozen=True)
@@ -41,25 +42,36 @@ class ModelOnPaper:
 def model_on_paper(
     name: str, revision: str | None = None, device: str = "auto", allow_unvalidated: bool = False
 ) -> ModelOnPaper:
-    """What a plan needs to know; the arguments are ``load_network``'s, and so are the errors.
+    """What a plan needs to know; the arguments are ``load_network``'s, and so are the errors, but for those of the weights' numbers,
+    which are not read.
 
     ``device`` may be one that is not here: a run is planned on a laptop for GPUs elsewhere.
     """
     kind = device.partition(":")[0]
     if kind == "auto":
-        kind = "cuda" if torch.cuda.is_available() else "cpu"
-    card = find_card(name)
-    if card and name != DEMO:
+        kind = "cuda" if gpu_is_usable() else "cpu"
+    if card := find_card(name):
+        if name == DEMO:
+            local_folder(name, revision)  # which has no revisions
         refuse_unvalidated(card, allow_unvalidated)
-        found = revision or card.revision
-        return ModelOnPaper(name, found, card.context_length, card.bos_id, card.num_parameters, kind)
-    if name != DEMO and not Path(name).is_dir() and is_hub_id(name):  # a plan needs no gigabytes
-        folder = fetch_from_hub(name, revision, ["config.json"])
-        if model_type_of(folder) in FAMILIES:
-            config = read_config(folder)
-            needs_fp8(name, config, allow_unvalidated)
-            own = family_of(config)
-            return ModelOnPaper(name, revision, config.max_seqlen, own.bos_id, count_parameters(config), kind)
+        revision = revision or card.revision
+        return ModelOnPaper(name, revision, card.context_length, card.bos_id, card.num_parameters, kind)
+    folder = local_folder(name, revision)
+    config_folder = folder or fetch_from_hub(name, revision, ["config.json"])  # a plan needs no gigabytes
+    if (model_type := model_type_of(config_folder)) not in FAMILY_RULES:
+        return _of_transformers(name, revision, kind, allow_unvalidated)
+    keys = read_keys(config_folder)
+    needs_fp8(name, keys, allow_unvalidated)
+    if folder:
+        check_header(folder, tensor_shapes(keys), unread_shapes(keys))
+    bos_id = FAMILY_RULES[model_type].bos_id
+    return ModelOnPaper(name, revision, keys["max_seqlen"], bos_id, count_parameters(keys), kind)
+
+
+def _of_transformers(name: str, revision: str | None, kind: str, allow_unvalidated: bool) -> ModelOnPaper:
+    """A model that only transformers knows how to build."""
+    from raygen.model.loading import describe_network
+
     described = describe_network(
         name, revision=revision, device="cpu", dtype="float32", allow_unvalidated=allow_unvalidated
     )
@@ -77,13 +89,17 @@ def state_bytes(model: ModelOnPaper, num_tokens: int, dtype: str = "float16") ->
     """
     card = find_card(model.name)
     is_here = model.name == DEMO or Path(model.name).is_dir()
-    config = config_of(card) if card and card.architecture and not is_here else read_config(_folder_with_config(model))
-    with torch.device("meta"):
-        network = AutoModelForCausalLM.from_config(config, dtype=DTYPES[dtype])
-    return int(network.state_bytes(num_tokens))
+    if card and card.architecture and not is_here:
+        settings = card.architecture.config_settings(card.context_length, card.rotary_scaling)
+        keys = keys_of({"model_type": EVO2, **settings})
+    else:
+        keys = read_keys(_folder_with_config(model))
+    return state_bytes_of(keys, num_tokens, _BYTES[dtype])
 
 
 def _folder_with_config(model: ModelOnPaper) -> Path:
-    if model.name == DEMO or Path(model.name).is_dir():
-        return folder_of(model.name, model.revision, find_card(model.name))[0]
+    if model.name == DEMO:
+        return DEMO_FOLDER
+    if Path(model.name).is_dir():
+        return Path(model.name)
     return fetch_from_hub(model.name, model.revision, ["config.json"])
