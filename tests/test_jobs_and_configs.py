@@ -16,8 +16,8 @@ import yaml
 
 from raygen.cli import job
 from raygen.model.random_checkpoint import demo_config, write_random_checkpoint
+from raygen.pipeline.chosen_window import choose_window
 from raygen.pipeline.intake import take_input
-from raygen.pipeline.resolve import choose_window
 from raygen.sequence.reference import open_reference
 from raygen.settings import load_settings
 from raygen.tables.layout import RunFolder

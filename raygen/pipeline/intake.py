@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 
 from raygen.cache import cache_folder
 from raygen.errors import SettingsError
-from raygen.model.loading import describe_network
 from raygen.remote import is_remote, join, stage, stamp, with_endpoint
 from raygen.sequence.reference import Reference, staged_reference
 from raygen.sequence.window_choices import usual_length
@@ -220,6 +219,8 @@ def _context_length(settings: Settings) -> int:
     """Of the model, which is looked at only where the length of haplotypes hangs on it."""
     if settings.window.right is not None or not settings.input.haplotype_column:
         return _ANY_LENGTH
+    from raygen.model.loading import describe_network  # torch, for this alone
+
     model = settings.model
     return describe_network(
         stage(model.name), revision=model.revision, device=model.device, dtype=model.dtype

@@ -24,12 +24,13 @@ from raygen.errors import SettingsError, StoppedError
 from raygen.model.cards import OFF_LABEL_DOMAIN, is_off_label
 from raygen.model.loading import DEMO, NetworkDescription, describe_network
 from raygen.pipeline.actor_scorer import ResidentScorer
+from raygen.pipeline.chosen_window import choose_window
 from raygen.pipeline.cluster import WAIT_FOR_GPU, in_our_words, remote_address, resources
 from raygen.pipeline.job import Job
 from raygen.remote import is_remote, shown, stage, with_endpoint
 from raygen.scoring.fingerprint import fingerprint
 from raygen.sequence.reference import Reference
-from raygen.sequence.window_choices import fit_window, window_in_words
+from raygen.sequence.window_choices import window_in_words
 from raygen.sequence.windows import Window
 from raygen.settings import Settings
 from raygen.tables.layout import Identity, RunFolder, ScoreFile
@@ -76,18 +77,6 @@ def fingerprint_and_window(settings: Settings) -> tuple[str, Window]:
 def _describe_here(name: str, **options: Any) -> NetworkDescription:
     """The model under the name it was given, wherever its files come from."""
     return replace(describe_network(stage(name), **options), name=shown(name))
-
-
-def choose_window(settings: Settings, context_length: int) -> Window:
-    """The window of a run: half of the context on each side where nothing else is said, less a grid's stride.
-
-    Of a context of more than 8,192 bases only so much is taken (``usual_length``).
-
-    Raises:
-        SettingsError: it does not fit the model.
-    """
-    asked = settings.window
-    return fit_window(asked.left, asked.right, asked.anchor, asked.stride, context_length, settings.model.name)
 
 
 def job_of(settings: Settings, model: NetworkDescription, window: Window | None, reference: Reference | None) -> Job:

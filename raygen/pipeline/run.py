@@ -19,6 +19,7 @@ from raygen.model.loading import DEMO, NetworkDescription
 from raygen.number_of import number_of
 from raygen.pipeline.actor_scorer import ResidentScorer
 from raygen.pipeline.build import build
+from raygen.pipeline.chosen_window import choose_window
 from raygen.pipeline.cluster import ActorPlan, in_our_words, plan_actors, remote_address, resources, session
 from raygen.pipeline.events import EventLog
 from raygen.pipeline.intake import take_input, where_workers_read
@@ -29,7 +30,6 @@ from raygen.pipeline.progress import RunProgress, in_a_thread
 from raygen.pipeline.resolve import (
     check_circular,
     check_identity,
-    choose_window,
     describe_model,
     job_of,
     off_label_warning,
