@@ -6,7 +6,6 @@ laptop or a head node does not have. Where there is a driver and no torch, this 
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 DRIVERS = ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/nvmap", "/dev/dxg", "/dev/kfd")
@@ -17,8 +16,8 @@ def gpu_is_usable() -> bool:
     """What ``torch.cuda.is_available()`` says."""
     if not any(Path(driver).exists() for driver in DRIVERS):
         return False
-    if importlib.util.find_spec("torch") is None:
+    try:
+        import torch
+    except ImportError:
         return True
-    import torch
-
     return torch.cuda.is_available()

@@ -13,7 +13,6 @@ from raygen.model.cards import DEMO, DEMO_FOLDER, find_card, local_folder, needs
 from raygen.model.checkpoint_files import check_header, model_type_of
 from raygen.model.config_rules import EVO2, FAMILY_RULES
 from raygen.model.gpu import gpu_is_usable
-from raygen.model.hub import fetch_from_hub
 from raygen.model.sizes import count_parameters, keys_of, read_keys, tensor_shapes, unread_shapes
 from raygen.model.sizes import state_bytes as state_bytes_of
 
@@ -57,7 +56,7 @@ def model_on_paper(
         revision = revision or card.revision
         return ModelOnPaper(name, revision, card.context_length, card.bos_id, card.num_parameters, kind)
     folder = local_folder(name, revision)
-    config_folder = folder or fetch_from_hub(name, revision, ["config.json"])  # a plan needs no gigabytes
+    config_folder = folder or _config_from_hub(name, revision)
     if (model_type := model_type_of(config_folder)) not in FAMILY_RULES:
         return _of_transformers(name, revision, kind, allow_unvalidated)
     keys = read_keys(config_folder)
@@ -102,4 +101,11 @@ def _folder_with_config(model: ModelOnPaper) -> Path:
         return DEMO_FOLDER
     if Path(model.name).is_dir():
         return Path(model.name)
-    return fetch_from_hub(model.name, model.revision, ["config.json"])
+    return _config_from_hub(model.name, model.revision)
+
+
+def _config_from_hub(name: str, revision: str | None) -> Path:
+    """A folder with the model's config.json alone: a plan needs no gigabytes."""
+    from raygen.model.hub import fetch_from_hub  # and an HTTP library, for this alone
+
+    return fetch_from_hub(name, revision, ["config.json"])
