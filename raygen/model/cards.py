@@ -39,7 +39,7 @@ OFF_LABEL_DOMAIN = "off_label_domain"
 UNVALIDATED = "unvalidated_model"
 """Flag: the published numbers of this model need an arithmetic (FP8) that is not done here."""
 
-DEMO_FOLDER = Path(__file__).with_name("demo")  # trained by jobs/train_demo_model.py
+DEMO_FOLDER = Path(__file__).with_name("demo")  # trained by jobs/training/train_demo_model.py
 
 _NAME = r"[A-Za-z0-9][\w.-]*"
 _HUB_ID = re.compile(f"{_NAME}/{_NAME}")

@@ -10,8 +10,9 @@ and 0.5 s on a local disk, and on object storage 61 pages of 1,000 names, at 0.1
 
 Nothing is lost by a shard of a slow model that takes long (4,096 rows at 3 a second: 23 minutes), because it is scored and
 kept in pieces of half a minute (``pieces``). What large shards cost is that actors wait for the last ones at the end of a run; what
-small ones cost is some 30 ms of Ray's work and 16 KB of the driver's memory each (jobs/bench_pipeline.py), and files. So 64 shards where there are few
-rows, 4,096 rows each where there are more, and from four million rows on 1,024 shards until each has 16,384.
+small ones cost is some 30 ms of Ray's work and 16 KB of the driver's memory each (jobs/benchmarks/bench_pipeline.py), and files.
+So 64 shards where there are few rows, 4,096 rows each where there are more, and from four million rows on 1,024 shards until each
+has 16,384.
 """
 
 from __future__ import annotations
