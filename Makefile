@@ -49,7 +49,7 @@ types: $(VENV)/installed-dev
 # tokens and seconds of the public reference, of pair and of fork; BENCH names a VCF and its FASTA
 BENCH ?= ../shared/data/brca1/brca1.1000g_phase3.vcf ../shared/data/brca1/brca1.GRCh37.chr17_41100001_41300000.fa
 bench: $(VENV)/installed-dev
-	$(BIN)/python jobs/bench_scoring.py $(BENCH)
+	$(BIN)/python jobs/benchmarks/bench_scoring.py $(BENCH)
 
 clean:
 	rm -rf $(VENV) demo-out build *.egg-info

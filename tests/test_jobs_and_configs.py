@@ -16,8 +16,8 @@ import yaml
 
 from raygen.cli import job
 from raygen.model.random_checkpoint import demo_config, write_random_checkpoint
+from raygen.pipeline.chosen_window import choose_window
 from raygen.pipeline.intake import take_input
-from raygen.pipeline.resolve import choose_window
 from raygen.sequence.reference import open_reference
 from raygen.settings import load_settings
 from raygen.tables.layout import RunFolder
@@ -149,8 +149,8 @@ def test_what_a_calibration_needs_besides_is_taken_from_the_settings(tmp_path, m
 
 def test_training_needs_nothing_but_its_settings_and_says_where_the_corpus_should_be(tmp_path, run_job, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(ROOT / "jobs"))  # as the interpreter does for a script
-    done = run_job("train_demo_model.py", ROOT / "configs/training/demo.yaml")
+    monkeypatch.syspath_prepend(str(ROOT / "jobs/training"))  # as the interpreter does for a script
+    done = run_job("training/train_demo_model.py", ROOT / "configs/training/demo.yaml")
     assert done.returncode == 3
     assert "corpus holds no *.fa.xz files" in done.stderr
 
@@ -173,7 +173,7 @@ def bench_input(tmp_path):
 def test_the_benchmark_takes_a_settings_file_or_variants_and_reference(tmp_path, run_job):
     config, variants, reference = bench_input(tmp_path)
     for given in ([config], [variants, reference]):
-        done = run_job("bench_scoring.py", *given, "--skip-reference", *BENCH)
+        done = run_job("benchmarks/bench_scoring.py", *given, "--skip-reference", *BENCH)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["variants"] == 4
 
@@ -182,7 +182,7 @@ def test_the_benchmark_says_what_it_lacks_where_there_are_no_tests(tmp_path):
     config, variants, _ = bench_input(tmp_path)
     shutil.copytree(ROOT / "jobs", tmp_path / "copy/jobs")
     (tmp_path / "copy/raygen").symlink_to(ROOT / "raygen")
-    script = tmp_path / "copy/jobs/bench_scoring.py"
+    script = tmp_path / "copy/jobs/benchmarks/bench_scoring.py"
     without = {**os.environ, "PYTHONPATH": str(tmp_path / "copy")}
     for given, said in (([config], "--skip-reference"), ([variants], "give the FASTA after it")):
         command = [sys.executable, "-P", str(script), *map(str, given), *BENCH]
@@ -195,7 +195,7 @@ def test_the_benchmark_says_what_it_lacks_where_there_are_no_tests(tmp_path):
 def test_the_model_benchmark_writes_the_shape_and_measures_it(tmp_path, run_job, monkeypatch):
     monkeypatch.setattr("raygen.model.random_checkpoint.evo1_8k_config", demo_config)  # which is that shape, but small
     sizes = ["--window", "300", "--right", "32", "--stride", "64", "--windows", "2", "--variants", "4"]
-    done = run_job("bench_model.py", "--dtype", "float16", "--scratch", tmp_path, *sizes)
+    done = run_job("benchmarks/bench_model.py", "--dtype", "float16", "--scratch", tmp_path, *sizes)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert said["agrees"] and said["loaded"]["dtype"] == "float16"
@@ -208,9 +208,11 @@ def test_the_model_benchmark_writes_the_shape_and_measures_it(tmp_path, run_job,
 def test_the_model_benchmark_takes_a_folder_and_names_an_unknown_shape(tmp_path, run_job):
     write_random_checkpoint(tmp_path / "model", demo_config(), seed=1)
     sizes = ["--window", "200", "--right", "32", "--stride", "64", "--windows", "1", "--variants", "2", "--skip-pair"]
-    said = json.loads(run_job("bench_model.py", "--model", tmp_path / "model", "--dtype", "float32", *sizes).stdout)
+    said = json.loads(
+        run_job("benchmarks/bench_model.py", "--model", tmp_path / "model", "--dtype", "float32", *sizes).stdout
+    )
     assert said["loaded"]["dtype"] == "float32" and "written" not in said and "pair" not in said
-    done = run_job("bench_model.py", "--like", "evo-3")
+    done = run_job("benchmarks/bench_model.py", "--like", "evo-3")
     assert (done.returncode, done.stdout) == (2, "") and "no checkpoint evo-3" in done.stderr
 
 
@@ -228,16 +230,3 @@ def test_the_scoring_job_returns_the_exit_code_of_the_command(tmp_path):
     )
     assert done.returncode == 2
     assert "No such settings file" in done.stderr
-
-
-def test_the_noise_of_half_precision_is_measured_on_a_users_variants(tmp_path):
-    bases = random_bases(300)
-    variants, reference = vcf(tmp_path, snvs("1", bases, range(20, 60, 4))), fasta(tmp_path, {"1": bases})
-    command = [sys.executable, ROOT / "jobs/precision_noise.py", "--variants", variants, "--reference", reference]
-    flags = ["--set", "window.left=16", "--set", "window.right=16", "--set", "model.device=cpu", "--sample", "6"]
-    done = subprocess.run([*command, *flags], capture_output=True, text=True, check=True)
-    *table, line = done.stdout.splitlines()
-    assert [row.split()[0] for row in table] == ["mode", "bfloat16", "float16"]
-    measured = {noise["mode"]: noise for noise in json.loads(line)["noise"]}
-    assert all(noise["num_variants"] == 6 and noise["num_lost"] == 0 for noise in measured.values())
-    assert 0 < measured["float16"]["rms"] < measured["bfloat16"]["rms"] < 1

@@ -71,7 +71,10 @@ def test_only_the_pipeline_imports_ray(path):
         ("import raygen.variants.ingest", {"torch", "ray"}),
         ("import raygen.model.loading", {"ray", "pysam", "polars"}),
         ("import raygen.model.facts", {"torch", "ray", "transformers"}),
-        (f"import runpy; runpy.run_path({str(PACKAGE.parent / 'jobs/bench_model.py')!r})", {"ray", "polars"}),
+        (
+            f"import runpy; runpy.run_path({str(PACKAGE.parent / 'jobs/benchmarks/bench_model.py')!r})",
+            {"ray", "polars"},
+        ),
     ],
 )
 def test_an_import_loads_no_more_than_it_needs(statement, absent):

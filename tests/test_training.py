@@ -14,7 +14,7 @@ from raygen.errors import InputError, SettingsError
 from raygen.sequence.tokens import encode, reverse_complement
 from tests.builders import random_bases, shared
 
-JOBS = Path(__file__).parents[1] / "jobs"
+JOBS = Path(__file__).parents[1] / "jobs" / "training"
 sys.path.insert(0, str(JOBS))
 
 from markov_baseline import MarkovModel  # noqa: E402

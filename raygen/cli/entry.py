@@ -18,7 +18,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.markup import escape
 
-from raygen.cli import evaluation, finished, machine, nights, pages, planning, scoring, tables, trials  # noqa: F401  (each adds its commands to the app)
+from raygen.cli import evaluation, finished, guide, machine, nights, pages, planning, scoring, tables, trials  # noqa: F401  (each adds its commands to the app)
 from raygen.cli.options import app, screen, stderr
 from raygen.errors import (
     FAULT_OF_RAYGEN,
@@ -39,6 +39,7 @@ ORDER = [
     "score",
     "saturate",
     "compare-windows",
+    "precision-noise",
     "report",
     "explain",
     "query",
@@ -54,6 +55,7 @@ ORDER = [
     "rollback",
     "doctor",
     "convert",
+    "guide",
 ]
 """Of the commands in the help: as a user meets them."""
 app.registered_commands.sort(

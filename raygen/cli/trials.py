@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from rich.markup import escape
 
 from raygen.cli.options import (
     MODEL_HELP,
     AllowUnvalidated,
+    Config,
     Debug,
     ModelOption,
     Overrides,
     ReferenceOption,
+    VariantsOption,
     command,
     say,
     screen,
+    stderr,
 )
 from raygen.cli.pages import write_run_page
 from raygen.errors import InputError, SettingsError
-from raygen.settings import Settings, load_settings
+from raygen.settings import Settings, load_settings, refuse_missing_files, refuse_unknown_model
 
 
 @command("raygen saturate --region 17:43093000-43094000 --reference hg38.fa --model my-checkpoint --out brca1")
@@ -120,6 +125,41 @@ def compare_windows(
     if out:
         write_comparison(comparisons, request, out)
         say(f"table: {out}")
+
+
+@command("raygen precision-noise run.yaml --sample 500", name="precision-noise")
+def precision_noise(
+    config: Config = None,
+    variants: VariantsOption = None,
+    reference: ReferenceOption = None,
+    model: ModelOption = None,
+    sample: Annotated[int, typer.Option(min=1, metavar="N", help="How many variants to score, drawn at random.")] = 500,
+    seed: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Seed of the random sample; another one draws other variants.")
+    ] = 0,
+    modes: Annotated[
+        str, typer.Option(metavar="NAMES", help="Precisions to compare with float32, by commas.")
+    ] = "bfloat16,float16",
+    overrides: Overrides = None,
+    debug: Debug = False,
+) -> None:
+    """Score a sample in half precision and in float32: how far scores lie apart, and how many classes change."""
+    given = {
+        "input.variants": variants or None,
+        "input.reference": reference,
+        "model.name": model,
+        "output.path": "not-written",
+    }
+    settings = load_settings(config, overrides or [], given)
+    refuse_missing_files(settings)
+    refuse_unknown_model(settings)
+    names = [name.strip() for name in modes.split(",") if name.strip()]
+    from raygen.evaluation.precision_noise import noise_table
+    from raygen.trials.half_precision import measure_half_precision, noise_as_json
+
+    measured = measure_half_precision(settings, names, sample, seed, say=lambda line: stderr.print(escape(line)))
+    screen.print(noise_table(measured.noises))
+    say(json.dumps(noise_as_json(measured, settings, seed)))
 
 
 @command("raygen explain 17-43094464-T-C --like scores --out explained.svg")

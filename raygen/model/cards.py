@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -38,6 +38,8 @@ OFF_LABEL_DOMAIN = "off_label_domain"
 
 UNVALIDATED = "unvalidated_model"
 """Flag: the published numbers of this model need an arithmetic (FP8) that is not done here."""
+
+DEMO_FOLDER = Path(__file__).with_name("demo")  # trained by jobs/training/train_demo_model.py
 
 _NAME = r"[A-Za-z0-9][\w.-]*"
 _HUB_ID = re.compile(f"{_NAME}/{_NAME}")
@@ -105,6 +107,24 @@ def refuse_unknown_name(name: str | Path) -> None:
     )
 
 
+def local_folder(name: str | Path, revision: str | None) -> Path | None:
+    """The folder of a model that is on this machine; None for a hub id.
+
+    Raises:
+        SettingsError: a revision is named and only the hub has them, or there is no such model.
+    """
+    if name == DEMO:  # before a folder that happens to be called so: ./demo names that one
+        if revision is not None:
+            raise SettingsError(f"model.revision is {revision!r}, but {DEMO} ships with raygen and has no revisions.")
+        return DEMO_FOLDER
+    if Path(name).is_dir():
+        if revision is not None:
+            raise SettingsError(f"model.revision is {revision!r}, but {name} is a folder, which has no revisions.")
+        return Path(name)
+    refuse_unknown_name(name)
+    return None
+
+
 def all_cards() -> list[ModelCard]:
     """Every card that ships, by name."""
     texts = [
@@ -127,6 +147,38 @@ def demo_warning(name: str, domain: str | None) -> str | None:
 def is_off_label(domain: str | None, trained_on: Sequence[str] | None) -> bool:
     """Whether a declared domain is not among those of a model; never where either is not known."""
     return domain is not None and trained_on is not None and domain not in trained_on
+
+
+def refuse_unvalidated(card: ModelCard | None, allow_unvalidated: bool) -> None:
+    """A model whose published numbers need FP8 is used only where the user says so.
+
+    Raises:
+        SettingsError: its card says so, and the user did not.
+    """
+    if card and card.needs_fp8 and not allow_unvalidated:
+        raise SettingsError(_needs_fp8(card.name, "its publishers say"))
+
+
+def needs_fp8(name: str | Path, keys: Mapping[str, Any], allow_unvalidated: bool) -> bool:
+    """Whether a checkpoint without a card needs FP8, by the keys of its config.json, and whether it is used nevertheless.
+
+    Configurations of the 7B models say FP8 too; their cards know better.
+
+    Raises:
+        SettingsError: its config.json says so, and the user did not.
+    """
+    needed = bool(keys.get("use_fp8_input_projections"))
+    if needed and not allow_unvalidated:
+        raise SettingsError(_needs_fp8(str(name), "use_fp8_input_projections in its config.json says"))
+    return needed
+
+
+def _needs_fp8(name: str, who_says: str) -> str:
+    return (
+        f"{name} needs FP8 (Transformer Engine, a Hopper GPU) for its published accuracy, {who_says}; here it would run in "
+        "another precision, and no one has shown what its scores then mean. The 7B models run without. To score with it anyway set "
+        f"model.allow_unvalidated: true; every row then has the flag {UNVALIDATED}."
+    )
 
 
 def _is_card(file_name: str) -> bool:

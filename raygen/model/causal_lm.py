@@ -30,7 +30,8 @@ from transformers.cache_utils import DynamicLayer
 
 from raygen.errors import InputError, first_line
 from raygen.model.arithmetic import exact_arithmetic
-from raygen.model.checkpoint import SINGLE_FILE, hash_with, read_settings, read_stored_header
+from raygen.model.checkpoint import hash_with
+from raygen.model.checkpoint_files import SINGLE_FILE, read_settings, read_stored_header
 from raygen.model.facts import ModelFacts
 from raygen.model.network import Checkpoint, DeviceMap, check_rows, refuse_misfit
 from raygen.model.precision import DoesNotFit

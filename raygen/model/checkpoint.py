@@ -3,8 +3,7 @@
 In: a folder with ``config.json`` and ``model.safetensors``, or shards with ``model.safetensors.index.json``.
 Out: the configuration, the headers of all tensors under their canonical names, a hash of what the numbers depend on.
 
-Canonical names are those of the published checkpoints, with the prefix ``backbone.``; a folder in which no tensor has
-the prefix is accepted too. Only safetensors are read: a pickle can run code when it is opened.
+Which tensors lie where is read by ``checkpoint_files``, which also says what canonical names are.
 
 The model families that are written out here, by the ``model_type`` of their config.json; others go through transformers.
 """
@@ -15,48 +14,30 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from raygen.cache import cache_folder
 from raygen.errors import InputError, SettingsError
+from raygen.model.checkpoint_files import (
+    EMBEDDING,
+    FLOAT_TYPES,
+    UNEMBEDDING,
+    Shapes,
+    TensorHeader,
+    check_header,
+    read_checkpoint_header,
+    read_settings,
+)
+from raygen.model.config_rules import FAMILY_RULES, rules_of
 from raygen.model.evo1 import Evo1Config, Evo1ForCausalLM
 from raygen.model.evo2 import Evo2Config, Evo2ForCausalLM
+from raygen.model.sizes import unread_shapes
 from raygen.model.striped_hyena import StripedHyenaConfig, StripedHyenaForCausalLM
-
-SINGLE_FILE = "model.safetensors"
-INDEX_FILE = "model.safetensors.index.json"
-FLOAT_TYPES = ("F64", "F32", "BF16", "F16")
-MAX_NAMES_IN_ERROR = 5
-
-
-@dataclass(frozen=True)
-class TensorHeader:
-    """Where a tensor lies: its file, its name there, its type as safetensors writes it (``BF16``) and its shape."""
-
-    file: Path
-    stored_name: str
-    dtype: str
-    shape: tuple[int, ...]
-
-
-def model_type_of(folder: Path) -> str:
-    """``model_type`` of a folder's config.json.
-
-    Raises:
-        InputError: there is no config.json, or it is not JSON.
-    """
-    return str(read_settings(folder).get("model_type"))
-
-
-def read_settings(folder: Path) -> dict[str, Any]:
-    """A folder's config.json as it is."""
-    return _read_json(folder / "config.json", "a model folder has one beside its weights")
 
 
 def read_config(folder: Path) -> StripedHyenaConfig:
@@ -66,40 +47,11 @@ def read_config(folder: Path) -> StripedHyenaConfig:
         InputError: there is no config.json, it is not JSON, it is of another family, or keys are missing or unusable.
     """
     settings = read_settings(folder)
-    family = FAMILIES.get(str(settings.get("model_type")))
-    if family is None:
-        known = " and ".join(f"an {family.config.family} checkpoint says '{kind}'" for kind, family in FAMILIES.items())
-        raise InputError(f"{folder / 'config.json'}: model_type is {settings.get('model_type')!r}; {known}.")
+    rules_of(settings.get("model_type"), folder / "config.json")
     try:
-        return family.config(**settings)
+        return FAMILIES[settings["model_type"]].config(**settings)
     except InputError as error:
         raise InputError(f"{folder}: {error}") from None
-
-
-def read_checkpoint_header(folder: Path) -> dict[str, TensorHeader]:
-    """All tensors of a checkpoint by canonical name; reads the headers of its files only.
-
-    Raises:
-        InputError: no weights, a shard is missing or cannot be read, or the index and the shards disagree.
-    """
-    headers = read_stored_header(folder)
-    if not any(name.startswith(PREFIX) for name in headers):
-        return {PREFIX + name: header for name, header in headers.items()}
-    return headers
-
-
-def read_stored_header(folder: Path) -> dict[str, TensorHeader]:
-    """All tensors of a checkpoint under the names they have in its files, see ``read_checkpoint_header``."""
-    headers: dict[str, TensorHeader] = {}
-    for file in _weight_files(folder):
-        for header in _file_headers(file):
-            earlier = headers.get(header.stored_name)
-            if earlier:
-                raise InputError(f"{folder}: {header.stored_name} is both in {earlier.file.name} and in {file.name}.")
-            headers[header.stored_name] = header
-    if not (folder / SINGLE_FILE).is_file():
-        _check_index(folder, headers)
-    return headers
 
 
 def check_checkpoint(folder: Path, config: StripedHyenaConfig) -> None:
@@ -111,21 +63,8 @@ def check_checkpoint(folder: Path, config: StripedHyenaConfig) -> None:
     Raises:
         InputError: names every tensor that is missing, unexpected, of the wrong shape or of no floating-point type.
     """
-    headers = read_checkpoint_header(folder)
     expected = expected_shapes(config)
-    allowed = expected | extra_shapes(config)
-    wrong = [
-        f"{name} is {header.dtype} {list(header.shape)}, not {list(allowed[name])}"
-        for name, header in headers.items()
-        if name in allowed and (header.shape != allowed[name] or header.dtype not in FLOAT_TYPES)
-    ]
-    faults = [
-        named_fault("missing", expected.keys() - headers.keys()),
-        named_fault("unexpected", headers.keys() - allowed.keys()),
-        named_fault("of the wrong shape or type", wrong, separator="; "),
-    ]
-    if any(faults):
-        raise InputError(f"{folder} does not fit its config.json. {' '.join(fault for fault in faults if fault)}")
+    headers = check_header(folder, expected, extra_shapes(config))
     if UNEMBEDDING in headers and UNEMBEDDING not in expected:
         _check_tied(folder, headers)
 
@@ -166,95 +105,6 @@ def hash_with(used: dict[str, TensorHeader], architecture: dict[str, Any]) -> st
     return hashlib.sha256(json.dumps([weights, architecture], sort_keys=True).encode()).hexdigest()
 
 
-def checkpoint_bytes(folder: Path) -> int:
-    """Size of the weight files on disk."""
-    return sum(file.stat().st_size for file in _weight_files(folder))
-
-
-# Files --------------------------------------------------------------------------------------------------------------
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    if (folder / SINGLE_FILE).is_file():
-        return [folder / SINGLE_FILE]
-    if not (folder / INDEX_FILE).is_file():
-        raise InputError(_no_weights(folder))
-    files = sorted({folder / name for name in _weight_map(folder).values()})
-    missing = [file.name for file in files if not file.is_file()]
-    if missing:
-        raise InputError(
-            f"{folder}: {len(missing)} of {len(files)} files that {INDEX_FILE} names are not there: "
-            f"{_shortened(missing)}. Copy or download the checkpoint again."
-        )
-    return files
-
-
-def _no_weights(folder: Path) -> str:
-    pickles = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in folder.glob(pattern))
-    if pickles:
-        return (
-            f"{folder} holds weights as pickles only ({_shortened(pickles)}), which can run code when they are opened. "
-            "Convert them to safetensors."
-        )
-    return f"{folder} holds neither {SINGLE_FILE} nor {INDEX_FILE}."
-
-
-def _weight_map(folder: Path) -> dict[str, str]:
-    index = _read_json(folder / INDEX_FILE, "it names the shards of a checkpoint")
-    weight_map = index.get("weight_map")
-    if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
-        raise InputError(f"{folder / INDEX_FILE} has no weight_map from tensor names to files.")
-    if not isinstance(index.get("metadata"), dict):
-        raise InputError(
-            f'{folder / INDEX_FILE} has no metadata, without which it is not loaded: add "metadata": {{}}.'
-        )
-    return weight_map
-
-
-def _check_index(folder: Path, headers: dict[str, TensorHeader]) -> None:
-    weight_map = _weight_map(folder)
-    misplaced = [
-        name for name, file in weight_map.items() if name not in headers or headers[name].file.name != Path(file).name
-    ]
-    faults = [
-        named_fault("not in the file that the index names", misplaced),
-        named_fault("not in the index", headers.keys() - weight_map.keys()),
-    ]
-    if any(faults):
-        raise InputError(
-            f"{folder / INDEX_FILE} disagrees with its shards. {' '.join(fault for fault in faults if fault)}"
-        )
-
-
-def _file_headers(file: Path) -> list[TensorHeader]:
-    try:
-        file.open("rb").close()  # else safetensors calls a file without permission one that is not there
-        with safe_open(file, framework="pt") as tensors:
-            slices = {name: tensors.get_slice(name) for name in tensors.keys()}  # noqa: SIM118 - not a mapping
-            return [
-                TensorHeader(file, name, part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()
-            ]
-    except PermissionError as error:
-        raise InputError(f"{file} cannot be read ({error.strerror}).") from None
-    except (SafetensorError, OSError) as error:
-        raise InputError(
-            f"{file} ({file.stat().st_size:,} bytes) cannot be read as safetensors: {error}. "
-            "Was it copied or downloaded completely?"
-        ) from None
-
-
-def _read_json(file: Path, purpose: str) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"{file} cannot be read ({error.strerror}); {purpose}.") from None
-    except ValueError as error:
-        raise InputError(f"{file} is not JSON: {error}.") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{file} is not a JSON object.")
-    return content
-
-
 # Checks -------------------------------------------------------------------------------------------------------------
 
 
@@ -273,17 +123,6 @@ def _load(header: TensorHeader) -> torch.Tensor:
 
 def _bytes_of(header: TensorHeader) -> torch.Tensor:
     return _load(header).contiguous().flatten().view(torch.uint8)
-
-
-def named_fault(fault: str, names: Iterable[str], separator: str = ", ") -> str:
-    """How many names have a fault and which; empty where none has."""
-    listed = sorted(names)
-    return f"{len(listed)} {fault}: {_shortened(listed, separator)}." if listed else ""
-
-
-def _shortened(names: list[str], separator: str = ", ") -> str:
-    rest = len(names) - MAX_NAMES_IN_ERROR
-    return separator.join(names[:MAX_NAMES_IN_ERROR]) + (f" and {rest} more" if rest > 0 else "")
 
 
 # Hash ---------------------------------------------------------------------------------------------------------------
@@ -332,37 +171,22 @@ def _write_cached(file: Path | None, value: str) -> None:
         partial.unlink(missing_ok=True)
 
 
-Shapes = dict[str, tuple[int, ...]]
-
-PREFIX = "backbone."
-EMBEDDING = f"{PREFIX}embedding_layer.weight"
-UNEMBEDDING = f"{PREFIX}unembed.weight"
-
-
 @dataclass(frozen=True)
 class Family:
     """What differs between families outside their networks.
 
     Attributes:
         bos_id: token that is read before the first base where no card says so; None for none.
-        extra_shapes: of a configuration, the tensors that a checkpoint may hold beyond those that are read.
     """
 
     config: type[StripedHyenaConfig]
     network: type[StripedHyenaForCausalLM]
     bos_id: int | None
-    extra_shapes: Callable[[Any], Shapes]
-
-
-def _computed_frequencies(config: Evo1Config) -> Shapes:
-    name = f"{PREFIX}blocks.{{}}.inner_mha_cls.rotary_emb.inv_freq"
-    return {name.format(layer): (config.head_size // 2,) for layer in config.attn_layer_idxs}
 
 
 FAMILIES = {
-    # Evo 1 reads token 0 before the first base; the reference's tokenizer calls it end of document.
-    Evo1Config.model_type: Family(Evo1Config, Evo1ForCausalLM, 0, _computed_frequencies),
-    Evo2Config.model_type: Family(Evo2Config, Evo2ForCausalLM, None, lambda config: {}),
+    config.model_type: Family(config, network, FAMILY_RULES[config.model_type].bos_id)
+    for config, network in ((Evo1Config, Evo1ForCausalLM), (Evo2Config, Evo2ForCausalLM))
 }
 
 
@@ -373,7 +197,4 @@ def family_of(config: StripedHyenaConfig) -> Family:
 
 def extra_shapes(config: StripedHyenaConfig) -> Shapes:
     """Tensors that a checkpoint may hold and that are never read: computed ones, and a tied unembedding."""
-    shapes = family_of(config).extra_shapes(config)
-    if config.tie_embeddings:
-        shapes[UNEMBEDDING] = (config.vocab_size, config.hidden_size)
-    return shapes
+    return unread_shapes({"model_type": config.model_type, **config.keys()})

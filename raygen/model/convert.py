@@ -42,13 +42,12 @@ from raygen.cache import cache_folder
 from raygen.errors import InputError, SettingsError, StoppedError
 from raygen.model.attention import inverse_frequencies
 from raygen.model.cards import ModelCard, all_cards, card_named, find_card, is_hub_id
-from raygen.model.checkpoint import (
+from raygen.model.checkpoint import check_checkpoint, expected_shapes
+from raygen.model.checkpoint_files import (
     EMBEDDING,
     INDEX_FILE,
     PREFIX,
     UNEMBEDDING,
-    check_checkpoint,
-    expected_shapes,
     named_fault,
 )
 from raygen.model.evo2 import Evo2Config, Evo2ForCausalLM

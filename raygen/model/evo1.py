@@ -20,17 +20,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from raygen.model.attention import inverse_frequencies, rotary_tables
-from raygen.model.config_rules import (
-    ACTIVATION,
-    COUNT,
-    FLAG,
-    LAYERS,
-    POSITIVE,
-    VOCABULARY,
-    key_faults,
-    layer_faults,
-    only,
-)
+from raygen.model.config_rules import EVO1_DEFAULTS, evo1_faults, evo1_mlp_width
 from raygen.model.filters import (
     FilterBlock,
     KeptUntilChanged,
@@ -58,7 +48,7 @@ class Evo1Config(StripedHyenaConfig):
     model_type = "stripedhyena"
     family = "Evo 1"
     published_class = "StripedHyenaModelForCausalLM"
-    defaults = {"column_split_hyena": True, "inner_mlp_size": None, "inner_size_multiple_of": None}  # noqa: RUF012
+    defaults = EVO1_DEFAULTS
 
     vocab_size: int  # V: 512, bytes and a few special tokens
     hidden_size: int  # D: width of the residual stream
@@ -93,8 +83,7 @@ class Evo1Config(StripedHyenaConfig):
     @staticmethod
     def faults(settings: Mapping[str, Any]) -> list[str]:
         """All that is wrong with the keys of a config.json, in words."""
-        faults = key_faults(settings, _needed_keys(settings), _RULES)
-        return faults or layer_faults(settings, ("attn_layer_idxs", "hyena_layer_idxs"))
+        return evo1_faults(settings)
 
     def activation(self, layer: int) -> str:
         """Of a layer's MLP: the same in all."""
@@ -109,51 +98,7 @@ class Evo1Config(StripedHyenaConfig):
     @property
     def mlp_width(self) -> int:
         """``inner_mlp_size``, or 8/3 of the hidden size rounded up to a multiple of ``inner_size_multiple_of``."""
-        if self.inner_mlp_size is not None:
-            return self.inner_mlp_size
-        assert self.inner_size_multiple_of is not None
-        width = int(2 * self.hidden_size * 4 / 3)
-        return -(-width // self.inner_size_multiple_of) * self.inner_size_multiple_of
-
-
-_REQUIRED = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": COUNT,
-    "num_layers": COUNT,
-    "attn_layer_idxs": LAYERS,
-    "hyena_layer_idxs": LAYERS,
-    "num_attention_heads": COUNT,
-    "state_size": COUNT,
-    "short_filter_length": COUNT,
-    "short_filter_bias": FLAG,
-    "eps": POSITIVE,
-    "tie_embeddings": FLAG,
-    "qkv_proj_bias": FLAG,
-    "mha_out_proj_bias": FLAG,
-    "rotary_emb_base": POSITIVE,
-    "use_interpolated_rotary_pos_emb": FLAG,
-    "mlp_activation": ACTIVATION,
-    "max_seqlen": COUNT,
-    "proj_groups": only(1, "no grouped queries"),
-    "hyena_filter_groups": only(1, "a filter for each channel"),
-    "final_norm": only(True),
-}
-_RULES = _REQUIRED | {
-    "inner_mlp_size": COUNT,
-    "inner_size_multiple_of": COUNT,
-    "rotary_emb_scaling_factor": POSITIVE,
-    "column_split_hyena": FLAG,
-    "smeared_gqa": only(False),
-}
-
-
-def _needed_keys(settings: Mapping[str, Any]) -> list[str]:
-    names = list(_REQUIRED)
-    if settings.get("inner_mlp_size") is None:
-        names.append("inner_size_multiple_of")
-    if settings.get("use_interpolated_rotary_pos_emb"):
-        names.append("rotary_emb_scaling_factor")
-    return names
+        return evo1_mlp_width(self.keys())
 
 
 # Layers -------------------------------------------------------------------------------------------------------------

@@ -26,18 +26,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from raygen.model.attention import inverse_frequencies, rotary_tables
-from raygen.model.config_rules import (
-    ACTIVATION,
-    COUNT,
-    FLAG,
-    LAYERS,
-    POSITIVE,
-    VOCABULARY,
-    Rule,
-    key_faults,
-    layer_faults,
-    only,
-)
+from raygen.model.config_rules import EVO2_DEFAULTS, evo2_faults
 from raygen.model.filters import (
     FilterBlock,
     KeptUntilChanged,
@@ -69,7 +58,7 @@ class Evo2Config(StripedHyenaConfig):
     model_type = "stripedhyena2"
     family = "Evo 2"
     published_class = "Evo2ForCausalLM"
-    defaults = {"use_interpolated_rotary_pos_emb": False, "use_fp8_input_projections": False, "card": None}  # noqa: RUF012
+    defaults = EVO2_DEFAULTS
 
     vocab_size: int  # V: 512, bytes and a few special tokens
     hidden_size: int  # D: width of the residual stream
@@ -107,11 +96,7 @@ class Evo2Config(StripedHyenaConfig):
     @staticmethod
     def faults(settings: Mapping[str, Any]) -> list[str]:
         """All that is wrong with the keys of a configuration, in words."""
-        needed = list(_REQUIRED)
-        if settings.get("use_interpolated_rotary_pos_emb"):
-            needed.append("rotary_emb_scaling_factor")
-        faults = key_faults(settings, needed, _RULES)
-        return faults or [*layer_faults(settings, _LAYER_KINDS), *_width_faults(settings)]
+        return evo2_faults(settings)
 
     @property
     def mlp_width(self) -> int:
@@ -129,61 +114,6 @@ class Evo2Config(StripedHyenaConfig):
         """The values that the model's numbers depend on beside its weights, for a hash. JSON."""
         left_out = ("max_seqlen", "use_fp8_input_projections", "card")
         return {name: value for name, value in sorted(self.keys().items()) if name not in left_out}
-
-
-_REQUIRED = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": COUNT,
-    "num_layers": COUNT,
-    "attn_layer_idxs": LAYERS,
-    "hcs_layer_idxs": LAYERS,
-    "hcm_layer_idxs": LAYERS,
-    "hcl_layer_idxs": LAYERS,
-    "num_attention_heads": COUNT,
-    "state_size": COUNT,
-    "short_filter_length": COUNT,
-    "short_filter_bias": FLAG,
-    # The reference writes the taps of filters shorter than 128 from the oldest input on, those of others from the newest.
-    "hcs_filter_length": Rule(lambda value: type(value) is int and 0 < value < 128, "not a whole number from 1 to 127"),
-    "hcs_filter_groups": COUNT,
-    "hcm_filter_length": Rule(lambda value: type(value) is int and value >= 128, "not a whole number of at least 128"),
-    "hcm_filter_groups": COUNT,
-    "inner_mlp_size": COUNT,
-    "mlp_activation": ACTIVATION,
-    "evo2_style_activations": FLAG,
-    "eps": POSITIVE,
-    "tie_embeddings": FLAG,
-    "qkv_proj_bias": FLAG,
-    "mha_out_proj_bias": FLAG,
-    "hyena_out_proj_bias": FLAG,
-    "rotary_emb_base": POSITIVE,
-    "max_seqlen": COUNT,
-}
-_RULES = _REQUIRED | {
-    "use_interpolated_rotary_pos_emb": FLAG,
-    "rotary_emb_scaling_factor": POSITIVE,
-    "use_fp8_input_projections": FLAG,
-    "card": Rule(lambda value: isinstance(value, str), "not a name"),
-    "proj_groups": only(1, "no grouped queries"),
-    "hyena_filter_groups": only(1),
-    "final_norm": only(True),
-    "interleave": only(True),
-    "column_split_hyena": only(False),
-    "hyena_flip_x1x2": only(False),
-    "smeared_gqa": only(False),
-}
-_LAYER_KINDS = ("attn_layer_idxs", "hcs_layer_idxs", "hcm_layer_idxs", "hcl_layer_idxs")
-
-
-def _width_faults(settings: Mapping[str, Any]) -> list[str]:
-    width = settings["hidden_size"]
-    faults = [
-        f"hidden_size {width} is not divisible into {settings[name]} groups ({name})"
-        for name in ("hcs_filter_groups", "hcm_filter_groups")
-        if width % settings[name]
-    ]
-    each = [name for name in ("num_filters", "hcl_filter_groups") if settings.get(name, width) != width]
-    return faults + [f"{name} is {settings[name]}, only hidden_size ({width}) is supported" for name in each]
 
 
 # Layers -------------------------------------------------------------------------------------------------------------

@@ -19,21 +19,31 @@ import numpy as np
 import torch
 from transformers.utils import logging as transformers_logging
 
-from raygen.errors import SettingsError
-from raygen.model.cards import DEMO, NO_CARD, UNVALIDATED, ModelCard, find_card, refuse_unknown_name
+from raygen.model.cards import (
+    DEMO,
+    NO_CARD,
+    UNVALIDATED,
+    ModelCard,
+    find_card,
+    local_folder,
+    needs_fp8,
+    refuse_unvalidated,
+)
 from raygen.model.causal_lm import other_checkpoint
 from raygen.model.checkpoint import (
     FAMILIES,
-    INDEX_FILE,
-    SINGLE_FILE,
     check_checkpoint,
-    checkpoint_bytes,
     count_parameters,
     family_of,
-    model_type_of,
     read_config,
-    read_settings,
     weights_hash,
+)
+from raygen.model.checkpoint_files import (
+    INDEX_FILE,
+    SINGLE_FILE,
+    checkpoint_bytes,
+    model_type_of,
+    read_settings,
 )
 from raygen.model.convert import PUBLISHED_FILES, converted_folder
 from raygen.model.devices import auto_dtypes, device_named, dtype_named, placement
@@ -50,7 +60,6 @@ from raygen.model.precision import (
 )
 from raygen.model.striped_hyena import StripedHyenaConfig, StripedHyenaForCausalLM
 
-DEMO_FOLDER = Path(__file__).with_name("demo")  # trained by jobs/train_demo_model.py
 PAD_ID = 1  # of Evo
 
 _FILES = (
@@ -149,7 +158,7 @@ def _find(name: str | Path, revision: str | None, device: str | torch.device, al
         remarks.append(f"{folder} holds {SINGLE_FILE}, which is read, and {INDEX_FILE} with its shards, which are not.")
     if model_type_of(folder) in FAMILIES:
         config = read_config(folder)
-        unvalidated = card.needs_fp8 if card else needs_fp8(name, config, allow_unvalidated)
+        unvalidated = card.needs_fp8 if card else needs_fp8(name, config.keys(), allow_unvalidated)
         if card:
             config, said = _by_card(config, card)
             remarks += said
@@ -183,36 +192,6 @@ def _by_its_card(facts: ModelFacts, card: ModelCard | None) -> ModelFacts:
 
 def _in_dtype(facts: ModelFacts, choice: DtypeChoice) -> ModelFacts:
     return replace(facts, dtype=choice.dtype, dtype_because=choice.because)
-
-
-def refuse_unvalidated(card: ModelCard | None, allow_unvalidated: bool) -> None:
-    """A model whose published numbers need FP8 is used only where the user says so.
-
-    Raises:
-        SettingsError: its card says so, and the user did not.
-    """
-    if card and card.needs_fp8 and not allow_unvalidated:
-        raise SettingsError(_needs_fp8(card.name, "its publishers say"))
-
-
-def needs_fp8(name: str | Path, config: StripedHyenaConfig, allow_unvalidated: bool) -> bool:
-    """The same of a checkpoint without a card. Configurations of the 7B models say FP8 too; their cards know better.
-
-    Raises:
-        SettingsError: its config.json says so, and the user did not.
-    """
-    needed = bool(getattr(config, "use_fp8_input_projections", False))
-    if needed and not allow_unvalidated:
-        raise SettingsError(_needs_fp8(str(name), "use_fp8_input_projections in its config.json says"))
-    return needed
-
-
-def _needs_fp8(name: str, who_says: str) -> str:
-    return (
-        f"{name} needs FP8 (Transformer Engine, a Hopper GPU) for its published accuracy, {who_says}; here it would run in "
-        "another precision, and no one has shown what its scores then mean. The 7B models run without. To score with it anyway set "
-        f"model.allow_unvalidated: true; every row then has the flag {UNVALIDATED}."
-    )
 
 
 def _own_checkpoint(folder: Path, config: StripedHyenaConfig) -> Checkpoint:
@@ -308,15 +287,8 @@ def _load_own(
 
 def folder_of(name: str | Path, revision: str | None, card: ModelCard | None) -> tuple[Path, list[str]]:
     """The folder of a model, and what there is to say of how it came about."""
-    if name == DEMO:  # before a folder that happens to be called so: ./demo names that one
-        if revision is not None:
-            raise SettingsError(f"model.revision is {revision!r}, but {DEMO} ships with raygen and has no revisions.")
-        return DEMO_FOLDER, []
-    if Path(name).is_dir():
-        if revision is not None:
-            raise SettingsError(f"model.revision is {revision!r}, but {name} is a folder, which has no revisions.")
-        return Path(name), []
-    refuse_unknown_name(name)
+    if folder := local_folder(name, revision):
+        return folder, []
     hub_id = str(name)
     if card and card.architecture:
         return converted_folder(card, fetch_from_hub(hub_id, revision, PUBLISHED_FILES))

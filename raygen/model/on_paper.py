@@ -9,31 +9,33 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-from transformers import AutoModelForCausalLM
-
-from raygen.model.cards import DEMO, find_card, is_hub_id
-from raygen.model.checkpoint import FAMILIES, count_parameters, family_of, model_type_of, read_config
-from raygen.model.convert import config_of
+from raygen.model.cards import DEMO, DEMO_FOLDER, find_card, local_folder, needs_fp8, refuse_unvalidated
+from raygen.model.checkpoint_files import check_header, model_type_of
+from raygen.model.config_rules import EVO2, FAMILY_RULES
 from raygen.model.facts import ModelFacts
-from raygen.model.hub import fetch_from_hub
-from raygen.model.loading import describe_network, folder_of, needs_fp8, refuse_unvalidated
-from raygen.model.precision import DTYPES
+from raygen.model.gpu import gpu_is_usable
+from raygen.model.sizes import count_parameters, keys_of, read_keys, tensor_shapes, unread_shapes
+from raygen.model.sizes import state_bytes as state_bytes_of
+
+_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+"""Of a number, by the names of ``precision.DTYPES``."""
 
 
 def model_on_paper(
     name: str, revision: str | None = None, device: str = "auto", allow_unvalidated: bool = False
 ) -> ModelFacts:
-    """What a plan needs to know; the arguments are ``load_network``'s, and so are the errors.
+    """What a plan needs to know; the arguments are ``load_network``'s, and so are the errors, but for those of the weights' numbers,
+    which are not read.
 
     ``device`` may be one that is not here, since a run is planned on a laptop for GPUs elsewhere; the facts say its kind,
     ``cuda`` or ``cpu``.
     """
     kind = device.partition(":")[0]
     if kind == "auto":
-        kind = "cuda" if torch.cuda.is_available() else "cpu"
-    card = find_card(name)
-    if card and name != DEMO:
+        kind = "cuda" if gpu_is_usable() else "cpu"
+    if card := find_card(name):
+        if name == DEMO:
+            local_folder(name, revision)  # which has no revisions
         refuse_unvalidated(card, allow_unvalidated)
         return ModelFacts(
             name=name,
@@ -43,19 +45,28 @@ def model_on_paper(
             bos_id=card.bos_id,
             num_parameters=card.num_parameters,
         )
-    if name != DEMO and not Path(name).is_dir() and is_hub_id(name):  # a plan needs no gigabytes
-        folder = fetch_from_hub(name, revision, ["config.json"])
-        if model_type_of(folder) in FAMILIES:
-            config = read_config(folder)
-            needs_fp8(name, config, allow_unvalidated)
-            return ModelFacts(
-                name=name,
-                revision=revision,
-                device=kind,
-                context_length=config.max_seqlen,
-                bos_id=family_of(config).bos_id,
-                num_parameters=count_parameters(config),
-            )
+    folder = local_folder(name, revision)
+    config_folder = folder or _config_from_hub(name, revision)
+    if (model_type := model_type_of(config_folder)) not in FAMILY_RULES:
+        return _of_transformers(name, revision, kind, allow_unvalidated)
+    keys = read_keys(config_folder)
+    needs_fp8(name, keys, allow_unvalidated)
+    if folder:
+        check_header(folder, tensor_shapes(keys), unread_shapes(keys))
+    return ModelFacts(
+        name=name,
+        revision=revision,
+        device=kind,
+        context_length=keys["max_seqlen"],
+        bos_id=FAMILY_RULES[model_type].bos_id,
+        num_parameters=count_parameters(keys),
+    )
+
+
+def _of_transformers(name: str, revision: str | None, kind: str, allow_unvalidated: bool) -> ModelFacts:
+    """A model that only transformers knows how to build."""
+    from raygen.model.loading import describe_network
+
     facts = describe_network(
         name, revision=revision, device="cpu", dtype="float32", allow_unvalidated=allow_unvalidated
     )
@@ -71,13 +82,24 @@ def state_bytes(model: ModelFacts, num_tokens: int, dtype: str = "float16") -> i
     """
     card = find_card(model.name)
     is_here = model.name == DEMO or Path(model.name).is_dir()
-    config = config_of(card) if card and card.architecture and not is_here else read_config(_folder_with_config(model))
-    with torch.device("meta"):
-        network = AutoModelForCausalLM.from_config(config, dtype=DTYPES[dtype])
-    return int(network.state_bytes(num_tokens))
+    if card and card.architecture and not is_here:
+        settings = card.architecture.config_settings(card.context_length, card.rotary_scaling)
+        keys = keys_of({"model_type": EVO2, **settings})
+    else:
+        keys = read_keys(_folder_with_config(model))
+    return state_bytes_of(keys, num_tokens, _BYTES[dtype])
 
 
 def _folder_with_config(model: ModelFacts) -> Path:
-    if model.name == DEMO or Path(model.name).is_dir():
-        return folder_of(model.name, model.revision, find_card(model.name))[0]
-    return fetch_from_hub(model.name, model.revision, ["config.json"])
+    if model.name == DEMO:
+        return DEMO_FOLDER
+    if Path(model.name).is_dir():
+        return Path(model.name)
+    return _config_from_hub(model.name, model.revision)
+
+
+def _config_from_hub(name: str, revision: str | None) -> Path:
+    """A folder with the model's config.json alone: a plan needs no gigabytes."""
+    from raygen.model.hub import fetch_from_hub  # and an HTTP library, for this alone
+
+    return fetch_from_hub(name, revision, ["config.json"])

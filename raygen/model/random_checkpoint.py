@@ -26,7 +26,8 @@ from torch import Tensor
 
 from raygen.errors import InputError
 from raygen.model.attention import inverse_frequencies
-from raygen.model.checkpoint import INDEX_FILE, expected_shapes
+from raygen.model.checkpoint import expected_shapes
+from raygen.model.checkpoint_files import INDEX_FILE
 from raygen.model.evo1 import Evo1Config
 from raygen.model.striped_hyena import StripedHyenaConfig
 

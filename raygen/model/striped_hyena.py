@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutput
 
-from raygen.errors import InputError
 from raygen.model.attention import causal_attention, rotate
+from raygen.model.config_rules import FAMILY_RULES
 from raygen.model.filters import BLOCK_TOKENS, last_inputs, short_filter
 from raygen.model.layers import GatedMLP, RMSNorm, TokenEmbedding, read_in_pieces
 from raygen.model.network import check_rows, refuse_left_padding, refuse_misfit
@@ -50,11 +50,7 @@ class StripedHyenaConfig(PreTrainedConfig, ABC):
 
     def __init__(self, **settings: Any) -> None:
         settings = {name: value for name, value in settings.items() if not self._is_not_taken(name, value)}
-        faults = self.faults(settings)
-        if faults:
-            raise InputError(
-                f"config.json does not describe an {self.family} model that can be run: {'; '.join(faults)}."
-            )
+        FAMILY_RULES[self.model_type].refuse_faults(self.faults(settings))
         for name, default in self.defaults.items():
             settings.setdefault(name, default)
         if not settings["use_interpolated_rotary_pos_emb"]:

@@ -20,7 +20,8 @@ import ray.data
 from raygen.pipeline.actor import ScoreShard
 from raygen.pipeline.cluster import ActorPlan
 from raygen.pipeline.job import Job
-from raygen.pipeline.shards import Shard, ShardSource
+from raygen.pipeline.shard_source import ShardSource
+from raygen.pipeline.shards import Shard
 from raygen.pipeline.stages import commit_shard, plan_shard
 
 _CPU_STAGE = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": 1}

@@ -1,4 +1,4 @@
-"""A scorer without a model, to measure the pipeline around it: ``jobs/bench_pipeline.py`` and tests. Its scores are zeros.
+"""A scorer without a model, to measure the pipeline around it: ``jobs/benchmarks/bench_pipeline.py`` and tests. Its scores are zeros.
 
 It takes ``ScoreShard``'s place in ``build``, sleeps as long as a GPU would compute, and keeps when it was busy.
 """

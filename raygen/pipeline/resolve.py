@@ -25,13 +25,14 @@ from raygen.model.cards import OFF_LABEL_DOMAIN, demo_warning, is_off_label
 from raygen.model.facts import ModelFacts
 from raygen.model.loading import DEMO, describe_network
 from raygen.pipeline.actor_scorer import ResidentScorer
+from raygen.pipeline.chosen_window import choose_window
 from raygen.pipeline.cluster import WAIT_FOR_GPU, in_our_words, remote_address, resources
 from raygen.pipeline.job import Job
 from raygen.remote import is_remote, shown, stage, with_endpoint
 from raygen.scoring.fingerprint import fingerprint
 from raygen.scoring.scorer import refuse_fork
 from raygen.sequence.reference import Reference, staged_reference
-from raygen.sequence.window_choices import fit_window, window_in_words
+from raygen.sequence.window_choices import window_in_words
 from raygen.sequence.windows import Window
 from raygen.settings import Settings
 from raygen.tables.layout import Identity, RunFolder, ScoreFile
@@ -128,18 +129,6 @@ def _fingerprint(settings: Settings, model: ModelFacts, window: Window | None) -
 def _describe_here(name: str, **options: Any) -> ModelFacts:
     """The model under the name it was given, wherever its files come from."""
     return replace(describe_network(stage(name), **options), name=shown(name))
-
-
-def choose_window(settings: Settings, context_length: int) -> Window:
-    """The window of a run: half of the context on each side where nothing else is said, less a grid's stride.
-
-    Of a context of more than 8,192 bases only so much is taken (``usual_length``).
-
-    Raises:
-        SettingsError: it does not fit the model.
-    """
-    asked = settings.window
-    return fit_window(asked.left, asked.right, asked.anchor, asked.stride, context_length, settings.model.name)
 
 
 def job_of(settings: Settings, model: ModelFacts, window: Window | None, reference: Reference | None) -> Job:

@@ -10,29 +10,25 @@ and 0.5 s on a local disk, and on object storage 61 pages of 1,000 names, at 0.1
 
 Nothing is lost by a shard of a slow model that takes long (4,096 rows at 3 a second: 23 minutes), because it is scored and
 kept in pieces of half a minute (``pieces``). What large shards cost is that actors wait for the last ones at the end of a run; what
-small ones cost is some 30 ms of Ray's work and 16 KB of the driver's memory each (jobs/bench_pipeline.py), and files. So 64 shards where there are few
-rows, 4,096 rows each where there are more, and from four million rows on 1,024 shards until each has 16,384.
+small ones cost is some 30 ms of Ray's work and 16 KB of the driver's memory each (jobs/benchmarks/bench_pipeline.py), and files.
+So 64 shards where there are few rows, 4,096 rows each where there are more, and from four million rows on 1,024 shards until each
+has 16,384.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from ray.data import Datasource
-from ray.data.block import BlockMetadata
-from ray.data.datasource import ReadTask
 
 from raygen.errors import InputError
-from raygen.pipeline.metrics import with_seconds
 from raygen.remote import join, resolve, shown, stamp
 from raygen.tables.columns import constant
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS, PAIRS, VARIANTS
@@ -170,28 +166,3 @@ def _cut(path: str, chrom: str | None, joined: Sequence[_RowGroup], wanted: int)
     for offset in range(0, total, wanted):
         rows = min(wanted, total - offset)
         yield Shard("", path, indices, offset, rows, chrom, joined[0].first_row + offset, (0, 0))
-
-
-class ShardSource(Datasource):
-    """Reads each shard as one block. Ray's own Parquet reader merges and splits row groups as it sees fit."""
-
-    def __init__(self, shards: Sequence[Shard], bytes_per_row: int = 64) -> None:
-        super().__init__()
-        self._shards = shards
-        self._bytes_per_row = bytes_per_row
-
-    def estimate_inmemory_data_size(self) -> int:
-        """Bytes, for Ray's planning of memory."""
-        return sum(shard.num_rows for shard in self._shards) * self._bytes_per_row
-
-    def get_read_tasks(self, parallelism: int, *_: Any, **__: Any) -> list[ReadTask]:
-        """One task a shard, whatever parallelism Ray would like."""
-        return [ReadTask(_reader(shard), self._metadata(shard)) for shard in self._shards]
-
-    def _metadata(self, shard: Shard) -> BlockMetadata:
-        size = shard.num_rows * self._bytes_per_row
-        return BlockMetadata(num_rows=shard.num_rows, size_bytes=size, input_files=[shard.path], exec_stats=None)
-
-
-def _reader(shard: Shard) -> Callable[[], Iterable[pa.Table]]:
-    return lambda: [with_seconds("read", shard.read)]

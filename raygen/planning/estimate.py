@@ -18,16 +18,15 @@ import pyarrow.parquet as pq
 from raygen.errors import InputError, SettingsError
 from raygen.model.facts import ModelFacts
 from raygen.model.on_paper import model_on_paper, state_bytes
+from raygen.pipeline.chosen_window import choose_window
 from raygen.pipeline.intake import ingested_as_wanted
-from raygen.pipeline.resolve import choose_window
 from raygen.pipeline.shards import Shard, plan_shards
 from raygen.planning.hours import DeviceCost, Price, cost_on_devices
 from raygen.planning.sampling import NUM_STRETCHES, STRETCH, STRETCH_RECORDS, sample_input
-from raygen.planning.speeds import MeasuredSpeed, measure_speed
+from raygen.planning.speeds import MeasuredSpeed
 from raygen.remote import stage
-from raygen.scoring.fork import SHAPES, plan_pairs
 from raygen.scoring.plan import plan_windows, strands_read, token_pairs, window_keys
-from raygen.scoring.prefix_plan import Walk, pair_tokens
+from raygen.scoring.prefix_plan import SHAPES, Walk, pair_tokens, plan_pairs
 from raygen.sequence.reference import Reference, staged_reference
 from raygen.sequence.window_choices import cheaper_windows
 from raygen.sequence.windows import Window
@@ -169,6 +168,8 @@ def measure_on_input(settings: Settings, say: Callable[[str], None]) -> Measured
     Raises:
         SettingsError, InputError: as ``estimate``, or the model cannot be loaded here.
     """
+    from raygen.planning.measure_speed import measure_speed  # torch, for this alone
+
     reference, model, window = open_for_planning(settings)
     planned = read_input(settings, reference)
     most = max(planned.pieces, key=len, default=VARIANTS.empty_table())

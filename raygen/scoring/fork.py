@@ -22,7 +22,7 @@ from raygen.model.arithmetic import exact_arithmetic
 from raygen.model.state import PrefixState
 from raygen.scoring.batches import is_out_of_memory
 from raygen.scoring.likelihood import ResidentModel
-from raygen.scoring.prefix_plan import Branch, Family, Walk, make_walk, plan_walks
+from raygen.scoring.prefix_plan import SHAPES, Branch, Family, Walk, make_walk, plan_pairs
 from raygen.scoring.scored_rows import PairLikelihoods, SequencePair
 
 SMALLEST_PASS = 64
@@ -42,10 +42,6 @@ class ForkLimits:
     max_reread: int
     max_rows: int
     state_memory: int
-
-
-SHAPES = {"cpu": (32, 16), "cuda": (64, 64)}
-"""(max_reread, max_rows) by kind of device: a GPU wants wide passes and few, a CPU little work."""
 
 
 def auto_limits(device: torch.device, state_memory: int | None = None) -> ForkLimits:
@@ -79,13 +75,6 @@ def plan_for(
     rows = limits.state_memory // max(model.loaded.network.state_bytes(longest), 1)
     most = min(limits.max_rows, rows, model.budget.max_families or rows)
     return plan_pairs(pairs, keys, model.num_uncounted == 0, limits.max_reread, max(most, 1))
-
-
-def plan_pairs(
-    pairs: Sequence[SequencePair], keys: Sequence[Hashable], has_bos: bool, max_reread: int, max_rows: int
-) -> list[Walk]:
-    """``plan_walks`` for pairs."""
-    return plan_walks([wt for wt, _ in pairs], [mut for _, mut in pairs], keys, has_bos, max_reread, max_rows)
 
 
 class _Runner:

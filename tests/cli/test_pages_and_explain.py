@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from raygen.cli import main, pages
+from raygen.cli import main, pages, trials
 from raygen.finished.reclassify import reclassify
 from raygen.scoring.fingerprint import fingerprint
 from raygen.scoring.likelihood import load_model

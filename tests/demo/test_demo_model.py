@@ -15,8 +15,8 @@ import raygen
 from raygen.demo.main import DEMO_WINDOW
 from raygen.demo.mitochondrial_genes import consequence
 from raygen.evaluation.consequences import consequence_table, tell_apart
-from raygen.model.cards import find_card
-from raygen.model.loading import DEMO_FOLDER, describe_network
+from raygen.model.cards import DEMO_FOLDER, find_card
+from raygen.model.loading import describe_network
 
 GOLDEN = Path(__file__).with_name("golden_scores.tsv")
 TOLERANCE = 2e-3  # nats: another processor sums float32 in another order

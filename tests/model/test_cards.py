@@ -13,10 +13,10 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from raygen.model.cards import NO_CARD, ModelCard, all_cards, card_named, find_card, is_off_label
+from raygen.model.cards import DEMO, DEMO_FOLDER, NO_CARD, ModelCard, all_cards, card_named, find_card, is_off_label
 from raygen.model.checkpoint import count_parameters, expected_shapes, read_config
 from raygen.model.convert import config_of
-from raygen.model.loading import DEMO, DEMO_FOLDER, describe_network, load_network
+from raygen.model.loading import describe_network, load_network
 from raygen.model.random_checkpoint import write_random_checkpoint
 from tests.model.models import small_config
 

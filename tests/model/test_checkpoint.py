@@ -15,7 +15,8 @@ from transformers import AutoModelForCausalLM
 
 from raygen.errors import InputError
 from raygen.model import checkpoint
-from raygen.model.checkpoint import check_checkpoint, read_checkpoint_header, read_config, weights_hash
+from raygen.model.checkpoint import check_checkpoint, read_config, weights_hash
+from raygen.model.checkpoint_files import read_checkpoint_header
 from raygen.model.evo1 import Evo1ForCausalLM
 from raygen.model.loading import load_network
 from raygen.model.random_checkpoint import write_random_checkpoint

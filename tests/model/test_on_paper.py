@@ -58,7 +58,7 @@ def test_of_a_model_on_the_hub_only_its_configuration_is_fetched(tmp_path, monke
     config = small_config(max_seqlen=77)
     (tmp_path / "config.json").write_text(json.dumps(config.as_published()))
     asked = []
-    monkeypatch.setattr("raygen.model.on_paper.fetch_from_hub", lambda *given: asked.append(given) or tmp_path)
+    monkeypatch.setattr("raygen.model.hub.fetch_from_hub", lambda *given: asked.append(given) or tmp_path)
     model = model_on_paper("org/fine-tuned", "main", device="cuda")
     assert (model.context_length, model.bos_id, model.num_parameters) == (77, 0, count_parameters(config))
     assert model.key == "org/fine-tuned@main" and state_bytes(model, 50) > 0

@@ -12,7 +12,7 @@ import pytest
 from raygen.pipeline.cluster import ActorPlan, plan_actors
 
 ROOT = Path(__file__).parents[2]
-spec = importlib.util.spec_from_file_location("bench_pipeline", ROOT / "jobs/bench_pipeline.py")
+spec = importlib.util.spec_from_file_location("bench_pipeline", ROOT / "jobs/benchmarks/bench_pipeline.py")
 bench = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(bench)
 GB = 2**30
@@ -61,7 +61,7 @@ def test_the_drivers_memory_does_not_grow_with_the_input():
     """In processes of their own: the largest memory of a process is asked for."""
 
     def driver_mb(rows):
-        command = [sys.executable, ROOT / "jobs/bench_pipeline.py", "--rows", str(rows)]
+        command = [sys.executable, ROOT / "jobs/benchmarks/bench_pipeline.py", "--rows", str(rows)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         return json.loads(done.stdout.splitlines()[-1])["driver_peak_mb"]
 

@@ -4,7 +4,8 @@ import pytest
 import ray.data
 
 from raygen.errors import InputError
-from raygen.pipeline.shards import MAX_SHARD_ROWS, ShardSource, plan_shards, shard_rows
+from raygen.pipeline.shard_source import ShardSource
+from raygen.pipeline.shards import MAX_SHARD_ROWS, plan_shards, shard_rows
 from raygen.tables.schemas import VARIANTS
 
 

@@ -1,4 +1,4 @@
-"""Train the small model that ships as ``demo``: python jobs/train_demo_model.py CONFIG.yaml [--corpus FOLDER] [--out FOLDER]
+"""Train the small model that ships as ``demo``: python jobs/training/train_demo_model.py CONFIG.yaml [--corpus FOLDER] [--out FOLDER]
 
 In: a settings file (``configs/training/demo.yaml``) and a folder of mitochondrial genomes (see ``mitochondrial_corpus``).
 Out: in ``--out`` the checkpoint as Evo 1 is published (config.json, model.safetensors) and ``progress.pt``, from which the

@@ -1,7 +1,7 @@
 """Tokens and seconds of the public reference, of ``pair`` and of ``fork``: one run measures all and ends in one JSON line.
 
-    python jobs/bench_scoring.py CONFIG.yaml [--variants 200] [--width 384] [--layers 8] [--window 2048]
-    python jobs/bench_scoring.py VARIANTS.vcf REFERENCE.fa [the same]
+    python jobs/benchmarks/bench_scoring.py CONFIG.yaml [--variants 200] [--width 384] [--layers 8] [--window 2048]
+    python jobs/benchmarks/bench_scoring.py VARIANTS.vcf REFERENCE.fa [the same]
 
 Of a settings file input.variants and input.reference are taken. All score the same variants with the same random weights on this machine's CPU, in float32. The reference is
 ``score_sequences`` of evo-model over stripedhyena (its attention, which needs flash-attn, through the stand-in in tests/), on
@@ -28,7 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from raygen.errors import RaygenError, SettingsError
 from raygen.model.evo1 import Evo1Config

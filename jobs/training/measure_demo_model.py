@@ -1,4 +1,4 @@
-"""Measure the shipped model: python jobs/measure_demo_model.py --corpus FOLDER --clinvar VCF --gnomad VCF [--model demo]
+"""Measure the shipped model: python jobs/training/measure_demo_model.py --corpus FOLDER --clinvar VCF --gnomad VCF [--model demo]
 
 Held-out bits per base beside an order-11 Markov model of the same training genomes, on the same windows; then zero-shot
 areas under the ROC curve of ``delta_llr`` (both strands, the demo's window), with bootstrap intervals: ClinVar P/LP

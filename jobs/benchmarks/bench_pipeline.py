@@ -1,4 +1,4 @@
-"""What the pipeline costs without a model: python jobs/bench_pipeline.py [--rows 1000000] [--sleep SECONDS_PER_ROW]
+"""What the pipeline costs without a model: python jobs/benchmarks/bench_pipeline.py [--rows 1000000] [--sleep SECONDS_PER_ROW]
 
 Makes variants (every SNV of a random contig) as raygen ingest would, runs them from Parquet to Parquet through a scorer that
 returns zeros, and ends in one JSON line: variants a second after the start of Ray (and from the first shard's scoring to the

@@ -1,7 +1,7 @@
 """What a model of a published shape does on this machine: memory, tokens/s, share of the matrix-product peak, fork against pair.
 
-    python jobs/bench_model.py [--like evo-1-8k-base] [--dtype bfloat16] [--device auto] [--window 8192]
-    python jobs/bench_model.py --model FOLDER [the same]
+    python jobs/benchmarks/bench_model.py [--like evo-1-8k-base] [--dtype bfloat16] [--device auto] [--window 8192]
+    python jobs/benchmarks/bench_model.py --model FOLDER [the same]
 
 ``--like`` first writes random weights in the shape of a published checkpoint (12.9 GB for Evo 1) into a scratch folder: nothing is
 fetched, and speed and memory do not depend on the weights. Then, on random sequence: whole windows, and SNVs scored as pairs and

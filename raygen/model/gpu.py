@@ -1,0 +1,23 @@
+"""Whether this machine has a GPU for a model, asked without torch where the answer is no. Light: no torch.
+
+Torch's own answer is the one a run goes by, and importing it takes seconds. So its import waits for a sign of a driver, which a
+laptop or a head node does not have. Where there is a driver and no torch, this machine only plans, and the driver counts.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+DRIVERS = ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/nvmap", "/dev/dxg", "/dev/kfd")
+"""Of NVIDIA's driver (the second where /proc hides it, the third on Jetson), of WSL's, and of AMD's, whose torch says cuda too."""
+
+
+def gpu_is_usable() -> bool:
+    """What ``torch.cuda.is_available()`` says."""
+    if not any(Path(driver).exists() for driver in DRIVERS):
+        return False
+    try:
+        import torch
+    except ImportError:
+        return True
+    return torch.cuda.is_available()
