@@ -27,7 +27,7 @@ from raygen.remote import stage
 from raygen.scoring.fork import SHAPES, plan_pairs
 from raygen.scoring.plan import plan_windows, strands_read, token_pairs, window_keys
 from raygen.scoring.prefix_plan import Walk, pair_tokens
-from raygen.sequence.reference import Reference, staged_reference
+from raygen.sequence.reference import Reference, refuse_unknown_contigs, staged_reference
 from raygen.sequence.window_choices import cheaper_windows
 from raygen.sequence.windows import Window
 from raygen.settings import Settings
@@ -181,10 +181,7 @@ def open_for_planning(settings: Settings) -> tuple[Reference, ModelOnPaper, Wind
             "raygen plan counts what variants share; pairs cost two passes each unless their WTs are the same."
         )
     reference = staged_reference(settings.input.reference)
-    if unknown := [name for name in settings.input.circular if name not in reference.lengths]:
-        raise SettingsError(
-            f"input.circular names {', '.join(unknown)}, which {settings.input.reference} does not have."
-        )
+    refuse_unknown_contigs(settings.input.circular, reference, "input.circular", settings.input.reference)
     named = settings.model
     model = model_on_paper(stage(named.name), named.revision, named.device, named.allow_unvalidated)
     return reference, model, choose_window(settings, model.context_length)
