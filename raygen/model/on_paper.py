@@ -6,8 +6,10 @@ is published without a config.json, so its card is what says how it is built.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from transformers import AutoModelForCausalLM
@@ -17,6 +19,7 @@ from raygen.model.checkpoint import FAMILIES, count_parameters, family_of, model
 from raygen.model.convert import config_of
 from raygen.model.hub import fetch_from_hub
 from raygen.model.loading import describe_network, folder_of, needs_fp8, refuse_unvalidated
+from raygen.model.network import CausalNetwork
 from raygen.model.precision import DTYPES
 
 
@@ -69,7 +72,12 @@ def model_on_paper(
 
 
 def state_bytes(model: ModelOnPaper, num_tokens: int, dtype: str = "float16") -> int:
-    """Bytes of the state of one sequence after ``num_tokens`` tokens, with matrix products in ``dtype``.
+    """Bytes of the state of one sequence after ``num_tokens`` tokens; the errors are ``state_on_paper``'s."""
+    return state_on_paper(model, dtype)(num_tokens)
+
+
+def state_on_paper(model: ModelOnPaper, dtype: str = "float16") -> Callable[[int], int]:
+    """How many bytes the state of one sequence takes after a number of tokens, with matrix products in ``dtype``.
 
     Raises:
         InputError: the model is on the hub, its card does not say how it is built, and its config.json is neither here nor
@@ -80,7 +88,7 @@ def state_bytes(model: ModelOnPaper, num_tokens: int, dtype: str = "float16") ->
     config = config_of(card) if card and card.architecture and not is_here else read_config(_folder_with_config(model))
     with torch.device("meta"):
         network = AutoModelForCausalLM.from_config(config, dtype=DTYPES[dtype])
-    return int(network.state_bytes(num_tokens))
+    return cast("CausalNetwork", network).state_bytes
 
 
 def _folder_with_config(model: ModelOnPaper) -> Path:
