@@ -21,8 +21,8 @@ from raygen.scoring.fingerprint import fingerprint
 from raygen.scoring.likelihood import ResidentModel, load_model
 from raygen.scoring.plan import plan_windows
 from raygen.scoring.scorer import PairScorer, VariantScorer
-from raygen.sequence.reference import open_reference
-from raygen.sequence.window_choices import usual_length
+from raygen.sequence.reference import open_reference, refuse_unknown_contigs
+from raygen.sequence.window_choices import refuse_longer_window, usual_length
 from raygen.sequence.windows import Window
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS, PAIRS, variant_ids
 from raygen.variants.ingest import ingest
@@ -93,12 +93,9 @@ def score_variants(
     half = usual_length(model.context_length) // 2
     window = Window(half, half) if window is None else _checked_window(window)
     circular = (circular,) if isinstance(circular, str) else tuple(circular)
-    if window.longest > model.context_length:
-        raise SettingsError(f"The window has {window.longest:,} bases, but the model reads {model.context_length:,}.")
+    refuse_longer_window(window, model.context_length, model.name)
     opened = open_reference(str(reference))
-    unknown = [name for name in circular if name not in opened.lengths]
-    if unknown:
-        raise SettingsError(f"circular names {', '.join(map(str, unknown))}, which {reference} does not have.")
+    refuse_unknown_contigs(circular, opened, "circular", reference)
     scorer = VariantScorer(model, opened, strand, circular, method)
     with tempfile.TemporaryDirectory() as scratch:
         source, extra = _as_file(variants, Path(scratch), haplotype_column)

@@ -26,7 +26,7 @@ from filelock import FileLock
 from pyarrow import fs
 
 from raygen.cache import cache_folder
-from raygen.errors import InputError, SettingsError, StoppedError
+from raygen.errors import InputError, SettingsError, StoppedError, first_line
 
 _CHUNK = 16 * 2**20  # bytes
 
@@ -179,7 +179,7 @@ def _below(path: str, filesystem: fs.FileSystem, root: str) -> list[fs.FileInfo]
     try:
         found = filesystem.get_file_info(fs.FileSelector(root, recursive=True, allow_not_found=True))
     except OSError as error:
-        raise SettingsError(f"{shown(path)} cannot be reached: {_first_line(error)}") from error
+        raise SettingsError(f"{shown(path)} cannot be reached: {first_line(error)}.") from error
     return sorted((one for one in found if one.type == fs.FileType.File), key=lambda one: one.path)
 
 
@@ -188,7 +188,7 @@ def _info(path: str) -> fs.FileInfo:
     try:
         return filesystem.get_file_info(root)
     except OSError as error:
-        raise SettingsError(f"{shown(path)} cannot be reached: {_first_line(error)}") from error
+        raise SettingsError(f"{shown(path)} cannot be reached: {first_line(error)}.") from error
 
 
 def _fetch(filesystem: fs.FileSystem, root: str, files: list[fs.FileInfo], folder: Path, path: str) -> None:
@@ -205,11 +205,6 @@ def _fetch(filesystem: fs.FileSystem, root: str, files: list[fs.FileInfo], folde
             os.utime(target, ns=(info.mtime_ns or 0, info.mtime_ns or 0))
         scratch.rename(folder)
     except OSError as error:
-        raise StoppedError(f"{shown(path)} cannot be fetched into {folder.parent}: {_first_line(error)}") from error
+        raise StoppedError(f"{shown(path)} cannot be fetched into {folder.parent}: {first_line(error)}.") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _first_line(error: Exception) -> str:
-    said = str(error).strip().partition("\n")[0]
-    return said if said.endswith(".") else f"{said}."

@@ -265,7 +265,7 @@ def test_one_circular_contig_is_one_name(tmp_path, variant):
 
 
 def test_a_window_larger_than_the_context_is_refused(reference):
-    with pytest.raises(SettingsError, match="model reads 1,000"):
+    with pytest.raises(SettingsError, match=r"600\+600 reads up to 1,200 bases, but bigram reads 1,000"):
         raygen.score_variants(bigram_model(), pa.table({}), reference, window=raygen.Window(600, 600))
 
 

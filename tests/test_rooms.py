@@ -69,6 +69,7 @@ def test_only_the_pipeline_imports_ray(path):
         ("import raygen.cli", {"torch", "ray", "transformers"}),
         ("import raygen.api", {"ray"}),
         ("import raygen.variants.ingest", {"torch", "ray"}),
+        ("import raygen.scoring.passes", {"torch", "ray"}),
         ("import raygen.model.loading", {"ray", "pysam", "polars"}),
         ("import raygen.model.facts", {"torch", "ray", "transformers"}),
         (

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from raygen.errors import InputError, SettingsError
+from raygen.errors import InputError, SettingsError, first_line
 from raygen.sequence.reference import Reference
 from raygen.tables.fingerprints import no_scores, tables_inside
 from raygen.tables.layout import RunFolder
@@ -187,7 +187,7 @@ class TableSource:
                     if batch.num_rows:
                         yield pa.Table.from_batches([batch])
         except (pa.ArrowException, OSError) as error:
-            raise InputError(f"{self.path} cannot be read: {str(error).splitlines()[0]}") from error
+            raise InputError(f"{self.path} cannot be read: {first_line(error)}.") from error
 
 
 def _is_run_folder(path: str) -> bool:
@@ -217,7 +217,7 @@ def _read_text(path: str, separator: str) -> pl.DataFrame:
             comment_prefix="##",
         )
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}.") from error
+        raise InputError(f"{path} cannot be read as a table: {first_line(error)}.") from error
 
 
 def _parquet(path: str) -> ds.Dataset:

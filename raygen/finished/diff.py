@@ -34,7 +34,7 @@ from raygen.finished.run_facts import RunFacts, run_facts
 from raygen.tables.place import put_in_place, refuse_unwritable
 from raygen.tables.score_index import ScoreIndex
 from raygen.tables.table_files import TableFile, open_table, print_table, refuse_other_kinds
-from raygen.variants.contig_names import natural_order, resolve_contig
+from raygen.variants.contig_names import contig_order, resolve_contig
 
 _PATHOGENIC, _BENIGN = ("pathogenic", "likely_pathogenic"), ("benign", "gain_of_function")
 _DIFFERING = ("model", "fingerprint", "window", "strand", "cuts", "raygen_version")
@@ -283,11 +283,11 @@ def _contigs(old: ScoreIndex, new: ScoreIndex) -> Iterator[tuple[str | None, str
         return
     there = [name for name in new.contigs if name is not None]
     taken = set()
-    for name in sorted(map(str, old.contigs), key=natural_order):
+    for name in sorted(map(str, old.contigs), key=contig_order):
         match = resolve_contig(name, there)
         taken.add(match)
         yield match or name, name, match or ""
-    for name in sorted(there, key=natural_order):
+    for name in sorted(there, key=contig_order):
         if name not in taken:
             yield name, "", name
 

@@ -23,7 +23,7 @@ from raygen.number_of import number_of
 from raygen.tables.place import refuse_unwritable
 from raygen.tables.score_index import ScoreIndex
 from raygen.tables.table_files import TABLE_SUFFIXES
-from raygen.variants.contig_names import natural_order
+from raygen.variants.contig_names import contig_order
 
 VCF_SUFFIXES = (".vcf.gz", ".vcf.bgz", ".bcf", ".vcf")
 TSV_SUFFIXES = (".tsv.gz", ".tsv.bgz")
@@ -157,7 +157,7 @@ def _contig_order(
     if set(scored) <= set(lengths):
         return [name for name in lengths if name in scored], lengths, []
     remark = "The reference of the scores is not at hand (--reference), so contigs are sorted by their names."
-    return sorted(scored, key=natural_order), {}, [remark] if len(scored) > 1 else []
+    return sorted(scored, key=contig_order), {}, [remark] if len(scored) > 1 else []
 
 
 def _remarks(to: str, at: str | None, num_left_out: int, first: int, vcf: str) -> list[str]:

@@ -288,12 +288,8 @@ def _config(folder: Path) -> Any:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (ValueError, OSError, KeyError, TypeError) as error:
         own_code = "auto_map" in read_settings(folder)
-        reason = (
-            "it needs code of its own from the hub, which is never run here"
-            if own_code
-            else str(error).splitlines()[0] or repr(error)
-        )
-        raise InputError(f"{folder} is no model that transformers can load: {reason}") from None
+        reason = "it needs code of its own from the hub, which is never run here" if own_code else first_line(error)
+        raise InputError(f"{folder} is no model that transformers can load: {reason}.") from None
     for key in ("transformers_weights", "quantization_config"):
         if getattr(config, key, None) is not None:
             raise InputError(
@@ -402,7 +398,7 @@ def _tokens(folder: Path, config: Any, vocab_size: int) -> Tokens:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (ValueError, OSError, KeyError, TypeError, AttributeError, ImportError) as error:
         raise InputError(
-            f"{folder} has no tokenizer that transformers can load ({str(error).splitlines()[0]}), and its config.json names no "
+            f"{folder} has no tokenizer that transformers can load ({first_line(error)}), and its config.json names no "
             "raygen_tokens, such as {'A': 5, 'C': 6, 'G': 7, 'T': 8, 'N': 9}."
         ) from None
     return _tokens_of(tokenizer, folder, vocab_size)

@@ -39,7 +39,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from raygen.cache import cache_folder
-from raygen.errors import InputError, SettingsError, StoppedError
+from raygen.errors import InputError, SettingsError, StoppedError, first_line
 from raygen.model.attention import inverse_frequencies
 from raygen.model.cards import ModelCard, all_cards, card_named, find_card, is_hub_id
 from raygen.model.checkpoint import check_checkpoint, expected_shapes
@@ -213,7 +213,7 @@ def _writing(target: Path) -> Iterator[None]:
     try:
         yield
     except (SafetensorError, OSError) as error:
-        said = getattr(error, "strerror", None) or str(error).splitlines()[0].rstrip(".")
+        said = getattr(error, "strerror", None) or first_line(error)
         raise StoppedError(
             f"{target} could not be written: {said}. Nothing of it was kept; run the same command again when it can be."
         ) from error
@@ -273,13 +273,11 @@ def _open(file: Path, shown: str) -> Any:
             return torch.load(file, map_location="cpu", weights_only=True, mmap=first == b"PK")
     except pickle.UnpicklingError as error:
         raise InputError(
-            f"{shown} holds more than tensors and is not opened, because a pickle can run code: "
-            f"{str(error).splitlines()[0]}"
+            f"{shown} holds more than tensors and is not opened, because a pickle can run code: {first_line(error)}."
         ) from None
     except (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, struct.error) as error:
-        said = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(
-            f"{shown} ({file.stat().st_size:,} bytes) cannot be read as a checkpoint: {said} "
+            f"{shown} ({file.stat().st_size:,} bytes) cannot be read as a checkpoint: {first_line(error)}. "
             "Was it copied or downloaded completely?"
         ) from None
 
@@ -506,7 +504,7 @@ def _config_in(file: Path) -> tuple[Evo2Config, bool]:
     try:
         settings = yaml.safe_load(file.read_text(encoding="utf-8"))  # JSON is YAML
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"{file} cannot be read as YAML or JSON: {str(error).splitlines()[0]}.") from None
+        raise InputError(f"{file} cannot be read as YAML or JSON: {first_line(error)}.") from None
     if not isinstance(settings, dict) or not all(isinstance(name, str) for name in settings):
         raise InputError(f"{file} does not hold a configuration.")
     settings.pop("model_type", None)  # what is not Evo 2's lacks keys, whatever it calls itself

@@ -1,12 +1,12 @@
 """The causal filters of Evo 1 and Evo 2, each with state in and state out: short (a few taps), medium (128 taps), long (poles).
 
 The choice a reader would question is the long filter. h_t = Re Σ_n R_n p_n^t is as long as the sequence, and the usual
-way is an FFT of twice that length. Here the sequence is cut into blocks of 64 tokens. Inside a block the filter is a
-64 × 64 Toeplitz product; between blocks its N states per channel are carried on (``long_filter``, formulas of
-design section 9). Measured on two CPU cores at width 384, batch 4, 2,048 tokens: 8 ms a layer against 43 to 110 ms by
-FFT. Memory grows with the length only by one state a block, nothing of size (channels × states × length) or even
-(channels × length) is kept, and the state after the last token costs one more small product. ``recurrent_filter`` is
-the definition, one token at a time; tests hold the two together. Poles are complex in Evo 1 and real in Evo 2.
+way is an FFT of twice that length. Here the sequence is cut into blocks of 64 tokens. Inside a block the filter is a 64
+× 64 Toeplitz product; between blocks its N states per channel are carried on (``long_filter`` has the formulas).
+Measured on two CPU cores at width 384, batch 4, 2,048 tokens: 8 ms a layer against 43 to 110 ms by FFT. Memory grows
+with the length only by one state a block, nothing of size (channels × states × length) or even (channels × length) is
+kept, and the state after the last token costs one more small product. ``recurrent_filter`` is the definition, one token
+at a time; tests hold the two together. Poles are complex in Evo 1 and real in Evo 2.
 
 The medium filter is plain convolution on a CPU. On a GPU, where a convolution of each channel with 128 taps of its own leaves
 the matrix units idle, it is a product of the same kind: windows of 128 + 127 inputs with a banded Toeplitz matrix, one for each
@@ -130,7 +130,10 @@ def long_filter(
     """y_t = Re Σ_n R_n s_{n,t} with s_{n,t} = p_n s_{n,t−1} + x_t, from ``state`` (zero when None), all t at once.
 
     Float32 in and out; the state after the last token, (B, D, N) complex64 (float32), is returned when asked for.
-    Within a block y = (h * x) + Re Σ R p^{t+1} S, between blocks S' = p^L S + Σ p^{L−1−j} x_j (design section 9).
+    Unrolled from a state S over the L tokens of a block, with the taps h_t = Re Σ_n R_n p_n^t, the recurrence is
+
+        y_t  = Σ_{j≤t} h_{t−j} x_j + Re Σ_n R_n p_n^{t+1} S_n      the block's inputs, and what came before it
+        S'_n = p_n^L S_n + Σ_j p_n^{L−1−j} x_j                    the state at the block's end
     """
     num_channels, num_rows, num_tokens = x_DBT.shape
     length = min(block.taps_DL.shape[1], num_tokens)

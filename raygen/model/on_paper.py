@@ -6,7 +6,9 @@ is published without a config.json, so its card is what says how it is built.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from raygen.model.cards import DEMO, DEMO_FOLDER, find_card, local_folder, needs_fp8, refuse_unvalidated
@@ -74,7 +76,12 @@ def _of_transformers(name: str, revision: str | None, kind: str, allow_unvalidat
 
 
 def state_bytes(model: ModelFacts, num_tokens: int, dtype: str = "float16") -> int:
-    """Bytes of the state of one sequence after ``num_tokens`` tokens, with matrix products in ``dtype``.
+    """Bytes of the state of one sequence after ``num_tokens`` tokens; the errors are ``state_on_paper``'s."""
+    return state_on_paper(model, dtype)(num_tokens)
+
+
+def state_on_paper(model: ModelFacts, dtype: str = "float16") -> Callable[[int], int]:
+    """How many bytes the state of one sequence takes after a number of tokens, with matrix products in ``dtype``.
 
     Raises:
         InputError: the model is on the hub, its card does not say how it is built, and its config.json is neither here nor
@@ -87,7 +94,7 @@ def state_bytes(model: ModelFacts, num_tokens: int, dtype: str = "float16") -> i
         keys = keys_of({"model_type": EVO2, **settings})
     else:
         keys = read_keys(_folder_with_config(model))
-    return state_bytes_of(keys, num_tokens, _BYTES[dtype])
+    return partial(state_bytes_of, keys, bytes_per_weight=_BYTES[dtype])
 
 
 def _folder_with_config(model: ModelFacts) -> Path:

@@ -33,6 +33,7 @@ from raygen.pages.chart_style import (
 from raygen.pages.tally import ALONG_BIN, BIN, COLUMNS, Tally
 from raygen.pages.words import number
 from raygen.tables.manifest import Point
+from raygen.variants.contig_names import contig_order
 
 _MAX_BARS = 90
 _STEPS = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -402,12 +403,3 @@ def _nats(field: str, limits: tuple[float, float]) -> alt.Y:
     """The same limits for every contig, so that they can be compared; what lies beyond is drawn at the edge."""
     scale = alt.Scale(domain=[round(limit, 2) for limit in limits], nice=False, clamp=True)
     return alt.Y(f"{field}:Q", title="nats", scale=scale, axis=alt.Axis(tickCount=4))
-
-
-def contig_order(chrom: str) -> tuple[int, int, str]:
-    """1 to 22, then X, Y, M, then the others by name, with or without ``chr``."""
-    bare = chrom.removeprefix("chr")
-    if bare.isdecimal():
-        return 0, int(bare), chrom
-    known = ("X", "Y", "M", "MT")
-    return (1, known.index(bare), chrom) if bare in known else (2, 0, chrom)

@@ -30,7 +30,7 @@ from raygen.classes.words import CAVEAT, all_class_words, class_range, class_wor
 from raygen.errors import InputError
 from raygen.pages import charts
 from raygen.pages.chart_style import Figure
-from raygen.pages.charts import along_contigs, contig_order
+from raygen.pages.charts import along_contigs
 from raygen.pages.report_facts import cost, headline, is_reclassified, notices, what_was_run, window_words
 from raygen.pages.tally import MAX_INDELS, MAX_SUBSTITUTIONS, Tally, tally_scores
 from raygen.pages.words import FLAG_WORDS, REASON_WORDS, allele, kind, number, variant_words
@@ -38,6 +38,7 @@ from raygen.tables.fingerprints import no_scores, tables_inside
 from raygen.tables.folder_kinds import refuse_no_folder
 from raygen.tables.layout import RunFolder
 from raygen.tables.schemas import SCORES
+from raygen.variants.contig_names import contig_order
 from raygen.version import __version__
 
 _VEGALITE = "6.4"

@@ -26,7 +26,7 @@ import ray
 import ray.data
 from ray.exceptions import RayError
 
-from raygen.errors import InputError, Interrupted, RaygenError, RunInterrupted, SettingsError, StoppedError
+from raygen.errors import InputError, Interrupted, RaygenError, RunInterrupted, SettingsError, StoppedError, first_line
 
 WAIT_FOR_GPU = 1800
 """Seconds for the first GPU and the least number of actors: a cloud takes minutes to start a machine and pull an image."""
@@ -135,9 +135,8 @@ def _start(remote: str | None) -> None:
     except ConnectionError as error:
         raise SettingsError(f"No Ray cluster answers at {remote}: {error}.") from error
     except (OSError, RuntimeError, ValueError) as error:
-        said = str(error).strip().splitlines()
         raise SettingsError(
-            f"Ray cannot be started here: {said[0] if said else type(error).__name__}. "
+            f"Ray cannot be started here: {first_line(error)}. "
             "It keeps its files in the temporary directory, whose path must be short and writable (RAY_TMPDIR names another)."
         ) from error
 

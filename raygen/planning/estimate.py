@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from raygen.errors import InputError, SettingsError
 from raygen.model.facts import ModelFacts
-from raygen.model.on_paper import model_on_paper, state_bytes
+from raygen.model.on_paper import model_on_paper, state_on_paper
 from raygen.pipeline.chosen_window import choose_window
 from raygen.pipeline.intake import ingested_as_wanted
 from raygen.pipeline.shards import Shard, plan_shards
@@ -25,9 +25,10 @@ from raygen.planning.hours import DeviceCost, Price, cost_on_devices
 from raygen.planning.sampling import NUM_STRETCHES, STRETCH, STRETCH_RECORDS, sample_input
 from raygen.planning.speeds import MeasuredSpeed
 from raygen.remote import stage
+from raygen.scoring.passes import CPU_STATE_MEMORY, SHAPES, ForkLimits, StateBytes, plan_pairs, walk_passes
 from raygen.scoring.plan import plan_windows, strands_read, token_pairs, window_keys
-from raygen.scoring.prefix_plan import SHAPES, Walk, pair_tokens, plan_pairs
-from raygen.sequence.reference import Reference, staged_reference
+from raygen.scoring.prefix_plan import pair_tokens
+from raygen.sequence.reference import Reference, refuse_unknown_contigs, staged_reference
 from raygen.sequence.window_choices import cheaper_windows
 from raygen.sequence.windows import Window
 from raygen.settings import Settings
@@ -38,6 +39,8 @@ from raygen.variants.ingested_folder import VARIANTS_FOLDER, is_ingested
 _PIECES_FOR_ALTERNATIVES = 16
 _BATCH_TOKENS = {"cpu": 8192, "cuda": 65_536}
 """About what ``scoring.max_batch_tokens: auto`` comes to; more changes little."""
+_STATE_MEMORY = {"cpu": CPU_STATE_MEMORY, "cuda": 2**34}
+"""About what ``scoring.state_memory: auto`` comes to: a quarter of what a model of 7e9 parameters leaves of 80 GB."""
 
 
 @dataclass(frozen=True)
@@ -130,13 +133,15 @@ def estimate(settings: Settings, price: Price | None = None) -> Estimate:
     has_bos, strand, circular = model.bos_id is not None, settings.window.strand, settings.input.circular
     asked = settings.scoring.max_batch_tokens
     budget = _BATCH_TOKENS[model.device] if asked == "auto" else asked
-    counter = _Counter(reference, strand, circular, has_bos, SHAPES[model.device], budget)
+    states = _states(model, "float16")
+    own_states = states if states is None else _states(model, _dtype(settings, model))
+    counter = _Counter(reference, strand, circular, has_bos, _limits(settings, model), budget, own_states)
     tokens = counter.count(window, planned)
     few = replace(planned, pieces=planned.pieces[:: max(len(planned.pieces) // _PIECES_FOR_ALTERNATIVES, 1)])
     here = counter.count(window, few)
     found = [counter.count(other, few) for other in cheaper_windows(window, model.context_length)]
     weights = model.num_parameters * 2
-    held = _state_bytes(model, window)
+    held = states(window.longest) if states else None
     done = Estimate(
         num_variants=planned.num_variants,
         num_planned=planned.num_planned,
@@ -155,11 +160,24 @@ def estimate(settings: Settings, price: Price | None = None) -> Estimate:
     return replace(done, alternatives=cheaper, costs=tuple(cost_on_devices(read, model, done.method, held or 0, price)))
 
 
-def _state_bytes(model: ModelFacts, window: Window) -> int | None:
+def _states(model: ModelFacts, dtype: str) -> StateBytes | None:
+    """What states take, None where the model's config.json is not to be had."""
     try:
-        return state_bytes(model, window.longest)
+        return state_on_paper(model, dtype)
     except InputError:
         return None
+
+
+def _dtype(settings: Settings, model: ModelFacts) -> str:
+    """The dtype of a run's states, as far as it decides their size: half precisions are alike."""
+    if settings.model.dtype != "auto":
+        return settings.model.dtype
+    return "float32" if model.device == "cpu" else "float16"
+
+
+def _limits(settings: Settings, model: ModelFacts) -> ForkLimits:
+    asked = settings.scoring.state_memory
+    return ForkLimits(*SHAPES[model.device], _STATE_MEMORY[model.device] if asked == "auto" else asked)
 
 
 def measure_on_input(settings: Settings, say: Callable[[str], None]) -> MeasuredSpeed:
@@ -183,10 +201,7 @@ def open_for_planning(settings: Settings) -> tuple[Reference, ModelFacts, Window
             "raygen plan counts what variants share; pairs cost two passes each unless their WTs are the same."
         )
     reference = staged_reference(settings.input.reference)
-    if unknown := [name for name in settings.input.circular if name not in reference.lengths]:
-        raise SettingsError(
-            f"input.circular names {', '.join(unknown)}, which {settings.input.reference} does not have."
-        )
+    refuse_unknown_contigs(settings.input.circular, reference, "input.circular", settings.input.reference)
     named = settings.model
     model = model_on_paper(stage(named.name), named.revision, named.device, named.allow_unvalidated)
     return reference, model, choose_window(settings, model.context_length)
@@ -251,11 +266,13 @@ class _Counter:
         strand: str,
         circular: Sequence[str],
         has_bos: bool,
-        shape: tuple[int, int],
+        limits: ForkLimits,
         budget: int,
+        states: StateBytes | None,
     ) -> None:
         self._reference, self._strand, self._circular = reference, strand, circular
-        self._has_bos, self._shape, self._budget = has_bos, shape, budget
+        self._has_bos, self._limits, self._budget = has_bos, limits, budget
+        self._states = states or (lambda num_tokens: 0)  # not known: as if they took nothing
 
     def count(self, window: Window, planned: PlannedInput) -> WindowTokens:
         """Under a window, scaled from the pieces to the input."""
@@ -264,26 +281,12 @@ class _Counter:
             placed = plan_windows(piece, self._reference, window, self._strand, self._circular)
             for strand in strands_read(self._strand):
                 pairs = token_pairs(placed, strand, self._reference, self._circular)
-                walks = plan_pairs(pairs, window_keys(placed, strand), self._has_bos, *self._shape)
+                walks = plan_pairs(pairs, window_keys(placed, strand), self._has_bos, self._limits, self._states)
                 pair += pair_tokens([wt for wt, _ in pairs], [mut for _, mut in pairs], self._has_bos)
-                fork += sum(_with_padding(walk, self._budget) for walk in walks)
+                fork += sum(
+                    one_pass.num_tokens
+                    for walk in walks
+                    for one_pass in walk_passes(walk, self._budget, self._limits, self._states)
+                )
         scale = planned.num_variants / max(planned.num_planned, 1)
         return WindowTokens(window, round(pair * scale), round(fork * scale))
-
-
-def _with_padding(walk: Walk, budget: int) -> int:
-    """Tokens of a walk with its branches padded as the runner batches them: at each stop, longest first."""
-    by_stop: dict[int, list[int]] = {}
-    for family in walk.families:
-        for branch in family.branches:
-            by_stop.setdefault(branch.leaves, []).append(branch.num_read)
-    padding = 0
-    for lengths in by_stop.values():
-        lengths.sort(reverse=True)
-        done = 0
-        while done < len(lengths):
-            rows = max(budget // max(lengths[done], 1), 1)
-            batch = lengths[done : done + rows]
-            padding += len(batch) * lengths[done] - sum(batch)
-            done += len(batch)
-    return walk.num_tokens + padding

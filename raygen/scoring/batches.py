@@ -1,8 +1,4 @@
-"""Sequences of many lengths to batches of like length, under a budget of tokens that shrinks when memory ends.
-
-A batch costs rows times its longest row, so rows are sorted by length first: a batch then holds little padding. The sort
-is stable and the cuts depend on the lengths alone, so the same rows give the same batches.
-"""
+"""Sequences of many lengths in batches of like length (``passes``), under a budget of tokens that shrinks when memory ends."""
 
 from __future__ import annotations
 
@@ -11,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from raygen.errors import StoppedError
+from raygen.scoring.passes import next_batch
 
 
 class TokenBudget:
@@ -30,11 +27,6 @@ class TokenBudget:
         """Twice as many families did not fit beside each other."""
         self.max_families = families
         self.num_halvings += 1
-
-
-def next_batch(order: Sequence[int], start: int, lengths: Sequence[int], max_batch_tokens: int) -> Sequence[int]:
-    """The rows from ``start`` on, of rows sorted longest first, that fit one pass; at least one."""
-    return order[start : start + max(max_batch_tokens // lengths[order[start]], 1)]
 
 
 def run_in_batches(lengths: Sequence[int], budget: TokenBudget, work: Callable[[Sequence[int]], None]) -> None:

@@ -12,7 +12,6 @@ differ from ``pair`` by rounding, because the same tokens are read in batches of
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -22,33 +21,19 @@ from raygen.model.arithmetic import exact_arithmetic
 from raygen.model.state import PrefixState
 from raygen.scoring.batches import is_out_of_memory
 from raygen.scoring.likelihood import ResidentModel
-from raygen.scoring.prefix_plan import SHAPES, Branch, Family, Walk, make_walk, plan_pairs
+from raygen.scoring.passes import CPU_STATE_MEMORY, SHAPES, ForkLimits, branch_batches, pieces, plan_pairs
+from raygen.scoring.prefix_plan import Branch, Family, Walk, make_walk
 from raygen.scoring.scored_rows import PairLikelihoods, SequencePair
 
 SMALLEST_PASS = 64
 """Tokens: a walk of one family that does not fit even in passes of this size stops the run."""
 
 
-@dataclass(frozen=True)
-class ForkLimits:
-    """How the walk is shaped; none of it changes a score beyond rounding.
-
-    Attributes:
-        max_reread: shared tokens that a branch may read again, so that the walk has fewer stops.
-        max_rows: families side by side.
-        state_memory: bytes that the states of one batch may take.
-    """
-
-    max_reread: int
-    max_rows: int
-    state_memory: int
-
-
 def auto_limits(device: torch.device, state_memory: int | None = None) -> ForkLimits:
     """Limits that suit a device. States may take 1 GiB, on a GPU a quarter of the memory that is free."""
     max_reread, max_rows = SHAPES[device.type]
     if state_memory is None:
-        state_memory = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else 2**30
+        state_memory = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else CPU_STATE_MEMORY
     return ForkLimits(max_reread, max_rows, state_memory)
 
 
@@ -71,10 +56,9 @@ def plan_for(
     model: ResidentModel, pairs: Sequence[SequencePair], keys: Sequence[Hashable], limits: ForkLimits
 ) -> list[Walk]:
     """The walks that ``score_forked_pairs`` would make, as wide as the memory for states allows."""
-    longest = max((len(wt) for wt, _ in pairs), default=1)
-    rows = limits.state_memory // max(model.loaded.network.state_bytes(longest), 1)
-    most = min(limits.max_rows, rows, model.budget.max_families or rows)
-    return plan_pairs(pairs, keys, model.num_uncounted == 0, limits.max_reread, max(most, 1))
+    return plan_pairs(
+        pairs, keys, model.num_uncounted == 0, limits, model.loaded.network.state_bytes, model.budget.max_families
+    )
 
 
 class _Runner:
@@ -136,7 +120,7 @@ class _Runner:
                 for branch in walk.families[row].branches
                 if branch.leaves == stop
             ]
-            self._read_branches(leaving, state, branch_log_probs)
+            self._read_branches(leaving, stop, state, branch_log_probs)
         for family, log_probs in zip(walk.families, path_log_probs, strict=True):
             self._sum(family, log_probs, branch_log_probs)
 
@@ -157,18 +141,12 @@ class _Runner:
         return state
 
     def _read_branches(
-        self, leaving: Sequence[tuple[int, Branch]], state: PrefixState | None, found: dict[int, np.ndarray]
+        self, leaving: Sequence[tuple[int, Branch]], depth: int, state: PrefixState | None, found: dict[int, np.ndarray]
     ) -> None:
         """Read branches from copies of their families' states; ``leaving`` holds (row of the state, branch)."""
-        order = sorted(leaving, key=lambda one: -one[1].num_read)
-        most_rows = len(order)
-        if state is not None:
-            most_rows = max(self._limits.state_memory // max(state.num_bytes // state.num_rows, 1), 1)
-        done = 0
-        while done < len(order):
-            longest = max(order[done][1].num_read, 1)
-            batch = order[done : done + max(min(self._model.budget.max_batch_tokens // longest, most_rows), 1)]
-            done += len(batch)
+        lengths, max_tokens = [branch.num_read for _, branch in leaving], self._model.budget.max_batch_tokens
+        for chosen in branch_batches(depth, lengths, max_tokens, self._limits, self._network.state_bytes):
+            batch = [leaving[index] for index in chosen]
             forked = None if state is None else state.select([row for row, _ in batch])
             reads, targets = zip(*(self._branch(branch) for _, branch in batch), strict=True)
             first = [self._first_output(branch) - branch.leaves for _, branch in batch]
@@ -188,10 +166,8 @@ class _Runner:
         Returns ln P of each row's targets (zero before its ``first``), and the state at the end when asked for.
         """
         longest = max(map(len, reads))
-        step = max(self._model.budget.max_batch_tokens // len(reads), 1)
         log_probs = [np.zeros(len(read)) for read in reads]
-        for at in range(0, longest, step):
-            end = min(at + step, longest)
+        for at, end in pieces(longest, len(reads), self._model.budget.max_batch_tokens):
             hidden_BTD, state = self._pass([read[at:end] for read in reads], state, return_state or end < longest)
             later = [max(own - at, 0) for own in first]
             found = self._log_probs(hidden_BTD, [target[at:end] for target in targets], later)

@@ -17,7 +17,7 @@ import os
 import shutil
 import uuid
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,7 +29,7 @@ import pysam
 from filelock import FileLock
 
 from raygen.cache import cache_folder
-from raygen.errors import InputError, StoppedError
+from raygen.errors import InputError, SettingsError, StoppedError
 from raygen.remote import stage
 
 _GZIP = b"\x1f\x8b"
@@ -187,6 +187,20 @@ def staged_reference(path: str) -> Reference:
         InputError, SettingsError, StoppedError: as ``stage`` and ``open_reference``.
     """
     return open_reference(stage(path))
+
+
+def refuse_unknown_contigs(contigs: Iterable[str], reference: Reference, setting: str, path: object) -> None:
+    """Refuse contigs that were named by hand and that the reference does not have.
+
+    Args:
+        setting: where they were named, as the message calls it: ``input.circular``, say.
+        path: the reference as its user wrote it.
+
+    Raises:
+        SettingsError: the reference lacks some of them.
+    """
+    if unknown := [str(name) for name in contigs if name not in reference.lengths]:
+        raise SettingsError(f"{setting} names {', '.join(unknown)}, which {path} does not have.")
 
 
 def reference_name(reference: Reference) -> str:

@@ -71,12 +71,26 @@ def fit_window(
     """
     usual = max((usual_length(context_length) - (stride or 0)) // 2, 1)
     window = Window(usual if left is None else left, usual if right is None else right, anchor, stride)
-    if window.longest > context_length:
-        raise SettingsError(
-            f"window.left + window.right{' + window.stride' if window.stride else ''} is {window.longest:,} bases, "
-            f"but {model} reads {context_length:,}. Use a smaller window or a model with a longer context."
-        )
+    settings = f"window.left + window.right{' + window.stride' if window.stride else ''}"
+    refuse_longer_window(window, context_length, model, f"{settings} is")
     return window
+
+
+def refuse_longer_window(window: Window, context_length: int, model: str, reads: str = "") -> None:
+    """Refuse a window in which a variant can need more bases than the model reads at once.
+
+    Args:
+        reads: how the message begins, where the user wrote the window in another way than in one word.
+
+    Raises:
+        SettingsError: it is longer than the model's context.
+    """
+    if window.longest > context_length:
+        reads = reads or f"The window {window_text(window)} reads up to"
+        raise SettingsError(
+            f"{reads} {window.longest:,} bases, but {model} reads {context_length:,}. "
+            "Use a smaller window or a model with a longer context."
+        )
 
 
 def full_window(context_length: int) -> Window:

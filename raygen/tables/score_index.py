@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from raygen.errors import InputError
+from raygen.errors import InputError, first_line
 from raygen.tables.fingerprints import no_scores
 from raygen.tables.folder_kinds import refuse_no_folder
 from raygen.tables.layout import Identity, RunFolder
@@ -199,5 +199,4 @@ def _ordered(names: Sequence[str]) -> list[str]:
 
 
 def _unreadable(path: str, error: Exception) -> InputError:
-    said = (str(error).splitlines() or [type(error).__name__])[0]
-    return InputError(f"{path} cannot be read as scores; a file may be truncated or corrupt: {said}")
+    return InputError(f"{path} cannot be read as scores; a file may be truncated or corrupt: {first_line(error)}.")

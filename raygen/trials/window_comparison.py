@@ -26,8 +26,8 @@ from raygen.remote import stage
 from raygen.scoring.likelihood import ResidentModel, load_model
 from raygen.scoring.plan import plan_windows
 from raygen.scoring.scorer import VariantScorer
-from raygen.sequence.reference import Reference, staged_reference
-from raygen.sequence.window_choices import parse_window, window_text, windows_to_compare
+from raygen.sequence.reference import Reference, refuse_unknown_contigs, staged_reference
+from raygen.sequence.window_choices import parse_window, refuse_longer_window, window_text, windows_to_compare
 from raygen.sequence.windows import Window
 from raygen.tables.schemas import VARIANTS, variant_ids
 from raygen.trials.compare_windows import WindowComparison, as_json, compare_windows
@@ -64,8 +64,7 @@ def run_comparison(request: ComparisonRequest, say: Callable[[str], None] = prin
     """
     windows = [parse_window(text) for text in request.windows]
     reference = staged_reference(request.reference)
-    if unknown := [name for name in request.circular if name not in reference.lengths]:
-        raise SettingsError(f"--circular names {', '.join(unknown)}, which {request.reference} does not have.")
+    refuse_unknown_contigs(request.circular, reference, "--circular", request.reference)
     sample = _sample(request, reference)
     model = load_model(
         stage(request.model),
@@ -178,11 +177,7 @@ def try_windows(
         SettingsError: a window does not fit the model.
     """
     for window in windows:
-        if window.longest > model.context_length:
-            raise SettingsError(
-                f"The window {window_text(window)} reads up to {window.longest:,} bases, "
-                f"but {model.name} reads {model.context_length:,}."
-            )
+        refuse_longer_window(window, model.context_length, model.name)
     scorer = VariantScorer(model, reference, strand, circular)
     named = variants.append_column("variant_id", variant_ids(variants))
     trials = []

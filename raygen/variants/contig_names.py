@@ -1,4 +1,4 @@
-"""One rule for the many names of one contig.
+"""One rule for the many names of one contig, and one for the order of contigs.
 
 In: a name from a VCF or table. Out: the reference's name for the same contig, or None. Tried in this order:
 
@@ -16,6 +16,8 @@ import re
 from collections.abc import Container
 
 MITOCHONDRIAL_NAMES = ("MT", "M", "chrM", "chrMT")
+_LETTERED = ("X", "Y", "M", "MT")
+_AFTER_NUMBERS = 2**63
 
 
 def resolve_contig(name: str, names: Container[str]) -> str | None:
@@ -30,9 +32,15 @@ def resolve_contig(name: str, names: Container[str]) -> str | None:
     return None
 
 
-def natural_order(name: str) -> list[tuple[int, str]]:
-    """To sort contigs by: 2 before 10, numbers before letters."""
-    return [
-        (int(part), "") if part.isdigit() else (10**9, part)
-        for part in re.findall(r"\d+|\D+", name.removeprefix("chr"))
-    ]
+def contig_order(name: str) -> tuple[int, list[tuple[int, str]], str]:
+    """Key by which contigs are sorted as assemblies are: 1 to 22, then X, Y and M, then the others (2 before 10).
+
+    With or without ``chr``. For tables and pages that have no reference at hand, whose own order would be better.
+    """
+    bare = name.removeprefix("chr")
+    if bare.isdecimal():
+        return 0, [(int(bare), "")], name
+    if bare in _LETTERED:
+        return 1, [(_LETTERED.index(bare), "")], name
+    digits_or_text = re.findall(r"\d+|\D+", bare)
+    return 2, [(int(part), "") if part.isdecimal() else (_AFTER_NUMBERS, part) for part in digits_or_text], name

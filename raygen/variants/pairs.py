@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from raygen.errors import InputError
+from raygen.errors import InputError, first_line
 from raygen.tables.schemas import PAIRS, REJECTS, Reason
 from raygen.variants.ingest import IngestResult
 
@@ -81,7 +81,7 @@ def _check_columns(file: Path) -> None:
     try:
         schema = pq.read_schema(file)
     except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{file} cannot be read as Parquet: {str(error).splitlines()[0].rstrip('.')}.") from error
+        raise InputError(f"{file} cannot be read as Parquet: {first_line(error)}.") from error
     faults = [f"{name} is missing" for name in PAIRS.names if name not in schema.names]
     faults += [
         f"{name} is {schema.field(name).type}, not a string"

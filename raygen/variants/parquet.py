@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from raygen.errors import InputError
+from raygen.errors import InputError, first_line
 from raygen.variants.alleles import BATCH_ROWS, RAW_ALLELES, SOURCE_PREFIX, AlleleBatch
 
 _REQUIRED = {"chrom": "string", "pos": "integer", "ref": "string", "alt": "string"}
@@ -68,7 +68,7 @@ class ParquetReader:
         try:
             return next(batches, None)
         except _CORRUPT as error:
-            raise InputError(f"{self._path} is corrupt: {str(error).splitlines()[0]}") from error
+            raise InputError(f"{self._path} is corrupt: {first_line(error)}.") from error
 
 
 def _schema_faults(schema: pa.Schema) -> list[str]:

@@ -5,13 +5,14 @@ import sys
 
 import pytest
 
-from raygen.cli import main, pages, trials
+from raygen.cli import main, pages
 from raygen.finished.reclassify import reclassify
 from raygen.scoring.fingerprint import fingerprint
 from raygen.scoring.likelihood import load_model
 from raygen.sequence.windows import Window
 from raygen.settings import load_settings
 from raygen.tables.layout import RunFolder
+from raygen.trials.explain_request import cuts_of
 from tests.builders import fasta, random_bases
 from tests.evaluation.test_calibrate import useless
 from tests.finished_runs import finished_run
@@ -117,7 +118,7 @@ def test_explain_calls_a_variant_by_the_calibration_or_by_the_scores_it_is_like(
     code, _, err = raygen(monkeypatch, capsys, *arguments, "--set", f"classes.calibration={tmp_path / 'c.json'}")
     assert (code, "0000000000000000" in err) == (2, True)
     reclassify(finished_run(tmp_path / "out", {variant: 0.0}), str(tmp_path / "new"), (-9.0, -8.0, -7.0, math.inf))
-    assert trials._cuts(load_settings(None, complete=False), own, str(tmp_path / "new")) == (-9, -8, -7, math.inf)
+    assert cuts_of(load_settings(None, complete=False), own, str(tmp_path / "new")) == (-9, -8, -7, math.inf)
     code, _, err = raygen(monkeypatch, capsys, "explain", variant, "--like", tmp_path / "nosuch")
     assert (code, "No such folder" in err) == (3, True)
 

@@ -7,11 +7,16 @@ import pytest
 
 from raygen.errors import SettingsError
 from raygen.pipeline.run import run_score
+from raygen.pipeline.shards import plan_shards
 from raygen.planning import estimate as estimating
 from raygen.planning import sampling
 from raygen.planning.estimate import estimate, measure_on_input
+from raygen.scoring.likelihood import load_model
+from raygen.scoring.plan import plan_windows
+from raygen.scoring.scorer import VariantScorer
 from raygen.sequence.reference import open_reference
 from raygen.settings import load_settings
+from raygen.tables.schemas import variant_ids
 from raygen.variants.ingest import ingest
 from tests.builders import fasta, random_bases, shared, snvs, vcf
 
@@ -42,6 +47,22 @@ def test_a_run_computes_what_was_planned_within_a_fifth(tmp_path, grid, method):
         "by_two_passes": planned.pair_tokens,
         "saved": planned.pair_tokens - done.tokens,
     }
+
+
+@pytest.mark.parametrize("grid", [{}, {"window.anchor": "grid", "window.stride": 64}], ids=["variant", "grid"])
+@pytest.mark.parametrize("rows_of_states", [2, 1000])
+def test_tokens_are_planned_exactly_within_the_memory_for_states(tmp_path, grid, rows_of_states):
+    model = load_model("demo", device="cpu", max_batch_tokens=700)
+    memory = rows_of_states * model.loaded.network.state_bytes(160)
+    limits = {"scoring.max_batch_tokens": 700, "scoring.state_memory": memory}
+    chosen = settings(tmp_path, **grid, **limits)
+    planned = estimate(chosen)
+    reference = open_reference(chosen.input.reference)
+    taken = ingest(chosen.input.variants, reference, tmp_path / "ingested")
+    for shard in plan_shards(taken.variants_dir, ""):
+        named = shard.read().append_column("variant_id", variant_ids(shard.read()))
+        VariantScorer(model, reference, state_memory=memory).score(plan_windows(named, reference, planned.window))
+    assert planned.fork_tokens == model.num_tokens_computed
 
 
 def test_a_grid_saves_more_than_windows_of_their_own(tmp_path):

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from raygen.errors import StoppedError
 from raygen.model.random_checkpoint import demo_config, write_random_checkpoint
-from raygen.scoring.fork import ForkLimits, plan_for, score_forked_pairs
+from raygen.scoring.fork import plan_for, score_forked_pairs
 from raygen.scoring.likelihood import load_model
 from raygen.scoring.pair import score_token_pairs
+from raygen.scoring.passes import ForkLimits, Pass, walk_passes
 from raygen.scoring.plan import plan_windows, token_pairs, window_keys
 from raygen.scoring.scorer import VariantScorer
 from raygen.sequence.tokens import encode
@@ -179,6 +180,42 @@ def test_half_precision_agrees_to_a_stated_tolerance(evo1, dtype, tolerance):
     half = load_model(evo1.name, dtype=dtype)
     for delta in (score_forked_pairs(half, pairs, keys).delta, score_token_pairs(half, pairs).delta):
         assert np.sqrt(np.mean((delta - exact) ** 2)) < tolerance
+
+
+@pytest.mark.parametrize("max_batch_tokens", [40, 300, 10**6])
+@pytest.mark.parametrize("rows_of_states", [1, 3, 10**6])
+@pytest.mark.parametrize("window", ["variant", "grid", "no left context"])
+def test_the_passes_that_are_planned_are_those_that_are_made(
+    evo1, monkeypatch, window, rows_of_states, max_batch_tokens
+):
+    chosen = [
+        variant for name in ("spread", "neighbours", "several alts", "insertion") for variant in cases(CONTIG)[name]
+    ]
+    pairs, keys = as_pairs(sorted(set(chosen)), WINDOWS[window])
+    model = load_model(evo1.name, max_batch_tokens=max_batch_tokens)
+    network = model.loaded.network
+    limits = ForkLimits(8, 4, rows_of_states * network.state_bytes(160))
+    whole, made = type(network).hidden_states, []
+
+    def recorded(tokens, state=None, return_state=False):
+        made.append(Pass(*tokens.shape))
+        return whole(network, tokens, state, return_state)
+
+    monkeypatch.setattr(network, "hidden_states", recorded)
+    walks = plan_for(model, pairs, keys, limits)
+    planned = [one for walk in walks for one in walk_passes(walk, max_batch_tokens, limits, network.state_bytes)]
+    score_forked_pairs(model, pairs, keys, limits)
+    assert planned == made
+    assert sum(one.num_tokens for one in planned) == model.num_tokens_computed
+
+
+@pytest.mark.parametrize("num_tokens", [1, 2, 5, 130])
+def test_a_state_takes_the_memory_that_the_plan_counts(evo1, num_tokens):
+    network = evo1.loaded.network
+    tokens = torch.full((3, num_tokens), ord("A"))
+    with torch.inference_mode():
+        _, state = network.hidden_states(tokens, None, True)
+    assert state.num_bytes == 3 * network.state_bytes(num_tokens)
 
 
 def test_the_plan_knows_the_cost(evo1):

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from raygen.errors import SettingsError, StoppedError
-from raygen.scoring.batches import TokenBudget, next_batch, run_in_batches
+from raygen.scoring.batches import TokenBudget, run_in_batches
 from raygen.scoring.likelihood import load_model
+from raygen.scoring.passes import next_batch
 from tests.builders import bigram_model, random_bases
 
 SEQUENCES = [random_bases(length, length) for length in (1, 2, 7, 30, 31, 400)]

@@ -6,8 +6,8 @@ import numpy as np
 import pysam
 import pytest
 
-from raygen.errors import InputError
-from raygen.sequence.reference import open_reference
+from raygen.errors import InputError, SettingsError
+from raygen.sequence.reference import open_reference, refuse_unknown_contigs
 from tests.builders import fasta, random_bases, shared
 
 CONTIGS = {"1": random_bases(131, 1), "HLA-A*01:01:01:01": random_bases(7, 2), "empty-ish": "N"}
@@ -127,3 +127,12 @@ def test_mitochondrion_has_its_n(tmp_path):
     reference = open_reference(str(copy))
     assert reference.lengths == {"MT": 16_569}
     assert chr(reference.bases("MT")[3106]) == "N"
+
+
+def test_contigs_that_the_reference_lacks_are_refused_by_name(tmp_path):
+    path = fasta(tmp_path, CONTIGS)
+    reference = open_reference(str(path))
+    refuse_unknown_contigs(CONTIGS, reference, "input.circular", path)
+    with pytest.raises(SettingsError) as refused:
+        refuse_unknown_contigs([*CONTIGS, "MT", "pUC"], reference, "input.circular", path)
+    assert str(refused.value) == f"input.circular names MT, pUC, which {path} does not have."

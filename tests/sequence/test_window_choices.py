@@ -1,7 +1,15 @@
 import pytest
 
 from raygen.errors import SettingsError
-from raygen.sequence.window_choices import full_window, grid_window, parse_window, window_text, windows_to_compare
+from raygen.sequence.window_choices import (
+    fit_window,
+    full_window,
+    grid_window,
+    parse_window,
+    refuse_longer_window,
+    window_text,
+    windows_to_compare,
+)
 from raygen.sequence.windows import Window
 
 
@@ -33,3 +41,14 @@ def test_a_grid_keeps_what_is_given_and_fits_the_rest():
     assert grid_window(8192) == Window(4096, 256, "grid", 2048)
     assert grid_window(8192, left=6000, right=128) == Window(6000, 128, "grid", 2048)
     assert grid_window(8192, left=8000, right=100) == Window(8000, 100, "grid", 92)
+
+
+def test_a_window_longer_than_the_context_is_refused_as_it_was_written():
+    remedy = "bases, but demo reads 4,096. Use a smaller window or a model with a longer context."
+    refuse_longer_window(Window(2048, 2048), 4096, "demo")
+    with pytest.raises(SettingsError) as refused:
+        refuse_longer_window(Window(2048, 2048, "grid", 1), 4096, "demo")
+    assert str(refused.value) == f"The window 2048+2048@1 reads up to 4,097 {remedy}"
+    with pytest.raises(SettingsError) as refused:
+        fit_window(4000, 100, "grid", 50, 4096, "demo")
+    assert str(refused.value) == f"window.left + window.right + window.stride is 4,150 {remedy}"

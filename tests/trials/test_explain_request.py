@@ -1,0 +1,72 @@
+"""What ``raygen explain`` does, without its command line."""
+
+import pytest
+
+from raygen.errors import InputError, SettingsError
+from raygen.tables.layout import RunFolder
+from raygen.trials.explain_request import ExplainRequest, run_explanation, settings_of
+from tests.builders import fasta, random_bases
+from tests.run_folders import RUN, made_manifest
+
+BASES = random_bases(400, 5)
+VARIANT = f"1-200-{BASES[199]}-{'ACGT'['CGTA'.index(BASES[199])]}"
+WINDOW = ["window.left=64", "window.right=32", "model.device=cpu"]
+
+
+@pytest.fixture
+def given(tmp_path):
+    return {"input.reference": str(fasta(tmp_path, {"1": BASES})), "model.name": None}
+
+
+def like_a_run(folder, **resolved):
+    """A folder whose latest run had these values."""
+    manifest = made_manifest(0, (), {"fingerprint": "0" * 16})
+    manifest["settings"] |= {"model": {"dtype": "float32"}, "input": {"domain": "mitochondrion"}}
+    manifest["resolved"] |= {
+        "reference": "run.fa",
+        "circular": ["MT"],
+        "strand": "both",
+        "model_source": "demo",
+        "revision": None,
+        "window": {"left": 64, "right": 32, "anchor": "variant", "stride": None},
+        **resolved,
+    }
+    RunFolder(str(folder)).write_manifest(RUN, manifest)
+    return str(folder)
+
+
+def test_what_comes_out_is_the_variant_its_cuts_and_what_computed_it(given):
+    said = []
+    done = run_explanation(ExplainRequest(VARIANT, [*WINDOW, "classes.cuts=[-9,-8,-7,9]"], given), say=said.append)
+    assert done.explanation.variant_id == VARIANT
+    assert done.cuts == (-9, -8, -7, 9)
+    assert done.about.startswith("model demo, window 64+32 bases, strand forward, fingerprint ")
+    assert said[0] == done.about
+    assert said[1].startswith("warning: the model is demo")
+
+
+def test_settings_of_a_run_hold_where_the_user_gave_none(tmp_path):
+    out = like_a_run(tmp_path / "out")
+    given = {"input.reference": "mine.fa", "model.name": None}
+    settings, stored = settings_of(ExplainRequest(VARIANT, ["window.right=16"], given, out))
+    assert (settings.input.reference, settings.model.name, settings.input.circular) == ("mine.fa", "demo", ["MT"])
+    assert (settings.window.left, settings.window.right, settings.window.strand) == (64, 16, "both")
+    assert stored == "0" * 16
+
+
+def test_scores_of_another_fingerprint_are_warned_of(tmp_path, given):
+    out, said = like_a_run(tmp_path / "out", circular=[]), []
+    run_explanation(ExplainRequest(VARIANT, ["model.device=cpu"], given, out), say=said.append)
+    assert said[1:] == [
+        f"warning: the scores of {out} have the fingerprint {'0' * 16}, so theirs may differ from what is shown here."
+    ]
+
+
+def test_what_cannot_be_explained_is_refused(tmp_path, given):
+    with pytest.raises(SettingsError, match="give --reference, or --like a run"):
+        run_explanation(ExplainRequest(VARIANT))
+    with pytest.raises(SettingsError, match="scored pairs of sequences, which have no variant to explain"):
+        settings_of(ExplainRequest(VARIANT, like=like_a_run(tmp_path / "pairs", window=None)))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="there is no folder of a run"):
+        settings_of(ExplainRequest(VARIANT, like=str(tmp_path / "empty")))
