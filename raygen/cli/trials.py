@@ -14,6 +14,7 @@ from raygen.cli.options import (
     ModelOption,
     Overrides,
     ReferenceOption,
+    by_commas,
     command,
     say,
     screen,
@@ -100,12 +101,11 @@ def compare_windows(
 
     if out:
         refuse_unwritable(out)
-    words = [word for word in windows.split(",") if word.strip()]
     request = ComparisonRequest(
         variants,
         reference,
         model,
-        words,
+        by_commas(windows),
         sample,
         seed,
         strand,
