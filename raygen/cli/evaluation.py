@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from raygen.cli.options import Debug, command, say, screen
+from raygen.cli.options import Debug, by_commas, command, say, screen
 from raygen.errors import SettingsError
 from raygen.tables.place import refuse_unwritable, write_json, write_text
 
@@ -114,8 +114,8 @@ def evaluate(
         scores=scores,
         label=_label_name(label_field, label_column),
         labels=labels,
-        positive=_listed(positive),
-        negative=_listed(negative),
+        positive=by_commas(positive),
+        negative=by_commas(negative),
         higher_is_positive=higher_is_positive,
         score_column=score_column,
         by=by or [],
@@ -182,8 +182,8 @@ def calibrate(
         scores=scores,
         label=_label_name(label_field, label_column),
         labels=labels,
-        positive=_listed(positive),
-        negative=_listed(negative),
+        positive=by_commas(positive),
+        negative=by_commas(negative),
         higher_is_positive=higher_is_positive,
         score_column=score_column,
         reference=reference,
@@ -201,7 +201,3 @@ def _label_name(label_field: str | None, label_column: str | None) -> str:
     if len(named) != 1:
         raise SettingsError("Name the labels once: --label-field for a VCF (e.g. CLNSIG), --label-column for a table.")
     return named[0]
-
-
-def _listed(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]

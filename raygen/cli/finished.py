@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from raygen.cli.options import Debug, command, say, screen, stderr
+from raygen.cli.options import Debug, by_commas, command, say, screen, stderr
 from raygen.errors import SettingsError
 from raygen.number_of import number_of
 from raygen.settings import ClassSettings
@@ -49,7 +49,7 @@ def export(
     """Write finished scores as an annotated VCF or BCF, an indexed TSV, Parquet or CSV."""
     from raygen.finished.export import export_scores, print_export
 
-    chosen = [name.strip() for name in fields.split(",") if name.strip()] if fields else None
+    chosen = by_commas(fields) if fields else None
     with stderr.status("writing") as status:
         done = export_scores(
             out,
@@ -106,12 +106,11 @@ def query(
     if sum([tsv, as_json, to is not None]) > 1:
         raise SettingsError("--tsv, --json and --out exclude each other. Give one of them.")
     if to is not None:
-        from raygen.tables.place import refuse_unwritable
         from raygen.tables.table_files import refuse_other_kinds
 
         refuse_other_kinds(to, "--out")
         refuse_unwritable(to)
-    named = (genes[0], [name.strip() for name in genes[1].split(",") if name.strip()]) if genes else None
+    named = (genes[0], by_commas(genes[1])) if genes else None
     found = Query(out, Asked(variants or (), region or (), named, vcf, reference))
     if tsv or as_json:
         (write_tsv if tsv else write_json)(found, sys.stdout)

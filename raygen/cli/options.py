@@ -97,6 +97,11 @@ def command(example: str, name: str | None = None, on: typer.Typer = app) -> Cal
     return register
 
 
+def by_commas(text: str) -> list[str]:
+    """The parts of ``a, b,c``; none of them is empty."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
 def say(line: str) -> None:
     """Print one line as it is."""
     screen.print(escape(line), soft_wrap=True)

@@ -18,6 +18,7 @@ from raygen.cli.options import (
     Overrides,
     ReferenceOption,
     VariantsOption,
+    by_commas,
     command,
     say,
     screen,
@@ -106,12 +107,11 @@ def compare_windows(
 
     if out:
         refuse_unwritable(out)
-    words = [word for word in windows.split(",") if word.strip()]
     request = ComparisonRequest(
         variants,
         reference,
         model,
-        words,
+        by_commas(windows),
         sample,
         seed,
         strand,

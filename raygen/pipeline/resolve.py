@@ -31,7 +31,7 @@ from raygen.pipeline.job import Job
 from raygen.remote import is_remote, shown, stage, with_endpoint
 from raygen.scoring.fingerprint import fingerprint
 from raygen.scoring.scorer import refuse_fork
-from raygen.sequence.reference import Reference, staged_reference
+from raygen.sequence.reference import Reference, refuse_unknown_contigs, staged_reference
 from raygen.sequence.window_choices import window_in_words
 from raygen.sequence.windows import Window
 from raygen.settings import Settings
@@ -70,7 +70,8 @@ def resolve(settings: Settings, folder: RunFolder, connect: Callable[[], object]
         StoppedError: the cluster did not answer.
     """
     reference = staged_reference(settings.input.reference) if settings.input.reference else None
-    check_circular(settings, reference)
+    if reference:
+        refuse_unknown_contigs(settings.input.circular, reference, "input.circular", settings.input.reference)
     if remote_address(settings.cluster.address):
         connect()
     model = describe_model(settings)
@@ -197,14 +198,6 @@ def _for_other_machines(path: str) -> str:
 def _model_source(model: str) -> str:
     """A model folder as actors elsewhere find it; other names as they are."""
     return _for_other_machines(model) if is_remote(model) or (model != DEMO and Path(model).is_dir()) else model
-
-
-def check_circular(settings: Settings, reference: Reference | None) -> None:
-    unknown = [name for name in settings.input.circular if reference and name not in reference.lengths]
-    if unknown:
-        raise SettingsError(
-            f"input.circular names {', '.join(unknown)}, which {settings.input.reference} does not have."
-        )
 
 
 def check_identity(folder: RunFolder, job: Job, model: ModelFacts, files: Sequence[ScoreFile]) -> None:
