@@ -1,4 +1,8 @@
-"""What the report's charts share: their colours, how counted deltas become quantiles, and the look of axes.
+"""What the charts of all pages share: how counted deltas become quantiles, the look of axes, and how a chart is drawn.
+
+In: Altair charts. Out: a ``Figure`` for the report, whose script draws it (a chart of thousands of variants with values under
+the pointer); or a ``StillFigure``, drawn here as SVG. Pages of a few curves are still: the script that draws is 900 KB, and a
+page without any script can forbid all of them. The values of a still chart's marks are tooltips, too, as SVG has them.
 
 Colours are the page's CSS variables (``var(--pathogenic)``): Vega's SVG takes them as they are, so a chart follows the page
 from light to dark. What a user's table holds (contigs, consequences, ids) goes into a chart as data and never into an
@@ -7,19 +11,36 @@ expression.
 
 from __future__ import annotations
 
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import altair as alt
 import polars as pl
+import vl_convert
+from markupsafe import Markup
 
 from raygen.classes.classify import CLASSES
 from raygen.classes.words import all_class_words
+from raygen.pages.palette import css_class
 from raygen.pages.tally import BIN
 
-COLOURS = alt.Scale(domain=list(CLASSES), range=[f"var(--{name.replace('_', '-')})" for name in CLASSES])
+VEGALITE = "6.4"
+COLOURS = alt.Scale(domain=list(CLASSES), range=[f"var(--{css_class(name)})" for name in CLASSES])
 TITLES = {words.name: words.title for words in all_class_words()}
 PLACES = {name: at for at, name in enumerate(CLASSES)}
+_FONT = "system-ui, sans-serif"
+_STILL_WIDTH = 400  # of a phone with its margins: text keeps its size there, and is a little larger where there is room
+_FONT_SLACK = 20  # the reader's font may be wider than the one that text was measured with
+_SVG = "http://www.w3.org/2000/svg"
+_MARKS = ("bar", "circle", "point")
+_DROPPED = ("role", "class", "pointer-events", "font-family")
+_DEFAULTS = {"opacity": "1", "stroke-width": "1", "fill-opacity": "1"}
+_LONG_NUMBER = re.compile(r"\d+\.\d{2,}")
+ElementTree.register_namespace("", _SVG)
 
 
 @dataclass(frozen=True)
@@ -30,6 +51,16 @@ class Figure:
     spec: dict[str, Any]
     words: str
     css: str = ""
+
+
+@dataclass(frozen=True)
+class StillFigure:
+    """A chart as SVG and what it shows in words. ``legend`` has for each entry the class of CSS of its sign, and its name."""
+
+    title: str
+    svg: Markup
+    words: str
+    legend: Sequence[tuple[str, str]] = ()
 
 
 def quantile(counts: pl.DataFrame, share: float, width: float = BIN) -> float:
@@ -78,20 +109,69 @@ def vega(chart: alt.Chart | alt.LayerChart | alt.FacetChart, height: int, words:
         description=words,
         autosize=alt.AutoSizeParams(type="fit-x", contains="padding"),
     )
-    axis = dict(  # noqa: C408
-        labelColor="var(--muted)",
-        titleColor="var(--muted)",
-        gridColor="var(--line)",
-        domainColor="var(--line)",
-        tickColor="var(--line)",
-        labelFontSize=11,
-        titleFontSize=11,
-        titleFontWeight="normal",
-        gridOpacity=0.6,
-    )
     return (
-        sized.configure(background="transparent", font="system-ui, sans-serif")
-        .configure_axis(**axis)
+        sized.configure(background="transparent", font=_FONT)
+        .configure_axis(**axis_style("var(--muted)", "var(--line)"))
         .configure_view(stroke=None)
         .to_dict()
     )
+
+
+def still_svg(chart: alt.Chart | alt.LayerChart | alt.FacetChart, height: int) -> Markup:
+    """As SVG that its page scales to the width there is; a mark's ``description`` is shown under the pointer."""
+    spec = (
+        chart.properties(
+            width=_STILL_WIDTH,
+            height=height,
+            autosize=alt.AutoSizeParams(type="fit-x", contains="padding"),
+            padding={"left": _FONT_SLACK, "right": 5, "top": 5, "bottom": 5},
+        )
+        .configure(background="transparent", font=_FONT)
+        .configure_axis(**axis_style("var(--muted)", "var(--line)"))
+        .configure_axisY(minExtent=_FONT_SLACK + 16)
+        .configure_view(stroke=None)
+        .to_dict()
+    )
+    root = ElementTree.fromstring(vl_convert.vegalite_to_svg(spec, vl_version=VEGALITE))
+    _tidy(root)
+    root.set("font-family", _FONT)
+    return Markup(ElementTree.tostring(root, encoding="unicode"))  # ElementTree has escaped every text in it
+
+
+def axis_style(text: str, line: str) -> dict[str, Any]:
+    """The look of axes in these colours."""
+    return {
+        "labelColor": text,
+        "titleColor": text,
+        "gridColor": line,
+        "domainColor": line,
+        "tickColor": line,
+        "labelFontSize": 11,
+        "titleFontSize": 11,
+        "titleFontWeight": "normal",
+        "gridOpacity": 0.6,
+    }
+
+
+@cache
+def vega_script() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script that makes ``window.vegaEmbed``."""
+    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGALITE).replace(
+        "</script", "<\\/script"
+    )
+
+
+def _tidy(element: ElementTree.Element) -> None:
+    """Leave out what draws nothing, and turn the labels of marks into tooltips: the whole is one image to a screen reader."""
+    for child in list(element):
+        if child.get("display") == "none" or (child.get("class") == "background" and child.get("stroke") is None):
+            element.remove(child)
+            continue
+        if child.get("aria-roledescription") in _MARKS:
+            ElementTree.SubElement(child, f"{{{_SVG}}}title").text = child.get("aria-label")
+        for name, value in list(child.items()):
+            if name in _DROPPED or name.startswith("aria-") or _DEFAULTS.get(name) == value:
+                del child.attrib[name]
+            elif name in ("d", "transform"):
+                child.set(name, _LONG_NUMBER.sub(lambda number: f"{float(number[0]):.1f}", value))
+        _tidy(child)

@@ -1,7 +1,8 @@
 """A variant looked into, as a picture: SVG or PNG, drawn by Vega-Lite without a browser or a network.
 
 Three kinds of panels: the difference along the window, the bases around the variant with their letters, and every change
-at the site. Red is less likely, blue is more, as in the picture of ``raygen saturate``.
+at the site. Red is less likely, blue is more, as in the picture of ``raygen saturate``. Text and axes look as on the pages, in
+their light colours.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import polars as pl
 import vl_convert
 
 from raygen.errors import SettingsError
+from raygen.pages.chart_style import VEGALITE, axis_style
+from raygen.pages.palette import light
 from raygen.trials.explain import Explanation, StrandExplanation
 from raygen.trials.explain_text import LESS, MORE, class_of, headline
 
@@ -23,7 +26,6 @@ FORMATS = (".svg", ".png")
 _COLUMNS = 410
 _AROUND = 20
 _AFTER = 40
-_VEGALITE = "6.4"
 
 
 def refuse_picture(path: str) -> None:
@@ -48,9 +50,9 @@ def write_picture(explanation: Explanation, cuts: Sequence[float], about: str, p
     is_png = Path(path).suffix.lower() == ".png"
     try:
         if is_png:
-            Path(path).write_bytes(vl_convert.vegalite_to_png(spec, vl_version=_VEGALITE, scale=2))
+            Path(path).write_bytes(vl_convert.vegalite_to_png(spec, vl_version=VEGALITE, scale=2))
         else:
-            Path(path).write_text(vl_convert.vegalite_to_svg(spec, vl_version=_VEGALITE), encoding="utf-8")
+            Path(path).write_text(vl_convert.vegalite_to_svg(spec, vl_version=VEGALITE), encoding="utf-8")
     except OSError as error:
         raise SettingsError(f"--out {path} cannot be written: {error.strerror}.") from error
 
@@ -67,23 +69,16 @@ def picture(explanation: Explanation, cuts: Sequence[float], about: str) -> dict
         anchor="start",
         fontSize=17,
         subtitleFontSize=12,
-        subtitleColor="#5d626c",
+        subtitleColor=light("muted"),
         offset=16,
     )
     whole = alt.vconcat(*panels, spacing=26).resolve_scale(color="independent", x="independent", y="independent")
     return (
-        whole.properties(title=title, background="white", padding=20)
+        whole.properties(title=title, background=light("card"), padding=20)
         .configure(font="sans-serif")
         .configure_view(stroke=None)
-        .configure_axis(
-            labelColor="#5d626c",
-            titleColor="#5d626c",
-            gridColor="#e8e6e1",
-            domainColor="#c9c6bf",
-            tickColor="#c9c6bf",
-            titleFontWeight="normal",
-        )
-        .configure_title(color="#1d1f23")
+        .configure_axis(**axis_style(light("muted"), light("line")))
+        .configure_title(color=light("ink"))
         .to_dict()
     )
 
@@ -142,7 +137,7 @@ def _around(strand: StrandExplanation) -> alt.LayerChart | alt.FacetChart:
         y=alt.Y("difference:Q", title="nats"),
         color=alt.condition("datum.difference < 0", alt.value(LESS), alt.value(MORE)),
     )
-    colour = alt.condition("datum.differs", alt.value("#1d1f23"), alt.value("#8b8f99"))
+    colour = alt.condition("datum.differs", alt.value(light("ink")), alt.value(light("vus")))
     letters = [
         base.mark_text(fontSize=11, baseline="top", dy=dy, fontWeight="bold" if bold else "normal").encode(
             y=alt.value(height), text=f"{name}:N", color=colour
@@ -179,10 +174,14 @@ def _alleles(explanation: Explanation, cuts: Sequence[float]) -> alt.LayerChart 
     )
     bars = base.mark_bar(height=14).encode(color=alt.condition("datum.delta < 0", alt.value(LESS), alt.value(MORE)))
     less = (
-        base.transform_filter("datum.delta < 0").mark_text(align="right", dx=-5, color="#1d1f23").encode(text="said:N")
+        base.transform_filter("datum.delta < 0")
+        .mark_text(align="right", dx=-5, color=light("ink"))
+        .encode(text="said:N")
     )
     more = (
-        base.transform_filter("datum.delta >= 0").mark_text(align="left", dx=5, color="#1d1f23").encode(text="said:N")
+        base.transform_filter("datum.delta >= 0")
+        .mark_text(align="left", dx=5, color=light("ink"))
+        .encode(text="said:N")
     )
     title = f"every change at {explanation.chrom}:{explanation.site:,}"
     return alt.layer(bars, less, more).properties(width=WIDTH - 160, height=26 * len(rows), title=_panel_title(title))

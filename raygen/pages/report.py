@@ -1,47 +1,37 @@
-"""The report as one HTML page that holds all it shows.
+"""The report: a run's folder in, a page about the run and all scores of the folder out, beside its manifest.
 
-Text of a user's tables goes through Jinja's escaping, into JSON in which ``<`` is spelled out, or into charts as data. Beyond
-that the page forbids itself everything but its own two scripts (by their hashes) and any network, with a
-Content-Security-Policy: what slipped in could not run.
-
-From a run's folder to its report page, beside its manifest.
+It has two scripts, which draw its charts and sort its table: thousands of variants are looked at with the pointer, and searched.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import polars as pl
 import pyarrow.dataset as ds
-import vl_convert
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
 
 from raygen.classes.classify import CLASSES, cuts_from_json
 from raygen.classes.words import CAVEAT, all_class_words, class_range, class_words
 from raygen.errors import InputError
-from raygen.pages import charts
-from raygen.pages.chart_style import Figure
-from raygen.pages.charts import along_contigs
+from raygen.pages import report_charts as charts
+from raygen.pages.chart_style import Figure, vega_script
+from raygen.pages.page import Page, page_part, render
+from raygen.pages.palette import css_class
+from raygen.pages.report_charts import along_contigs
 from raygen.pages.report_facts import cost, headline, is_reclassified, notices, what_was_run, window_words
 from raygen.pages.tally import MAX_INDELS, MAX_SUBSTITUTIONS, Tally, tally_scores
-from raygen.pages.words import FLAG_WORDS, REASON_WORDS, allele, kind, number, variant_words
+from raygen.pages.variant_words import FLAG_WORDS, REASON_WORDS, allele, kind, number, variant_words
 from raygen.tables.fingerprints import no_scores, tables_inside
 from raygen.tables.folder_kinds import refuse_no_folder
 from raygen.tables.layout import RunFolder
 from raygen.tables.schemas import SCORES
 from raygen.variants.contig_names import contig_order
-from raygen.version import __version__
 
-_VEGALITE = "6.4"
+REPORT = "report.html"
 _COLUMNS_SHOWN = ("gene", "consequence")
 
 
@@ -68,25 +58,11 @@ def render_page(
     cuts = cuts_from_json(manifest["resolved"]["cuts"])
     sections = _figure_sections(manifest, tally, cuts)
     numbered, specs = _numbered(sections)
-    script, library = _part("page.js"), _library()
-    model, resolved = manifest["model"], manifest["resolved"]
-    parts = [("summary", "Summary"), *((section.id, section.title) for section in sections)]
-    parts += [("variants", "Most negative variants")] * bool(tally.rows) + [("accounts", "Rejects and flags")]
-    parts += [("run", "What was run"), ("reading", "How to read this")]
-    template = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).from_string(_part("page.html.j2"))
-    return template.render(
-        policy=_policy(library, script),
-        style=Markup(_part("page.css") + _class_colours()),
-        script=Markup(script),
-        library=Markup(library),
-        charts=Markup(_json(specs)),
-        title=f"{tally.rows:,} variant{'s' * (tally.rows != 1)} scored by {model['name']}",
-        under=f"{window_words(resolved['window'])[:1].upper()}{window_words(resolved['window'])[1:]}; strand {resolved['strand']}; "
-        f"fingerprint {manifest['fingerprint']}; run of {manifest['started'][:16].replace('T', ' ')} UTC",
-        parts=[{"id": name, "title": title} for name, title in parts],
-        notices=notices(manifest),
+    return render(
+        "report.html.j2",
+        _frame(manifest, tally, sections),
+        scripts=(vega_script(), page_part("report.js")),
+        data=specs,
         tiles=headline(manifest, tally),
         classes=_classes(tally, cuts) if tally.rows else [],
         conservation=_conservation(manifest, tally),
@@ -99,9 +75,26 @@ def render_page(
         cost=cost(manifest, price_per_hour),
         meanings=_classes(tally, cuts),
         caveat=CAVEAT,
-        version=__version__,
-        run_id=manifest["run_id"],
-        made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+    )
+
+
+def _frame(manifest: Mapping[str, Any], tally: Tally, sections: Sequence[_FigureSection]) -> Page:
+    """What stands around the report's sections: headings, links, and what to know first."""
+    window, strand = window_words(manifest["resolved"]["window"]), manifest["resolved"]["strand"]
+    started = manifest["started"][:16].replace("T", " ")
+    parts = [("summary", "Summary"), *((section.id, section.title) for section in sections)]
+    parts += [("variants", "Most negative variants")] * bool(tally.rows) + [("accounts", "Rejects and flags")]
+    parts += [("run", "What was run"), ("reading", "How to read this")]
+    title = f"{tally.rows:,} variant{'s' * (tally.rows != 1)} scored by {manifest['model']['name']}"
+    return Page(
+        command="report",
+        title=title,
+        heading=title,
+        under=f"{window[:1].upper()}{window[1:]}; strand {strand}; fingerprint {manifest['fingerprint']}; "
+        f"run of {started} UTC",
+        sections=parts,
+        notices=notices(manifest),
+        source=f" from {manifest['run_id']}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
     )
 
 
@@ -166,7 +159,7 @@ def _classes(tally: Tally, cuts: Sequence[float]) -> list[dict[str, Any]]:
         {
             "name": words.name,
             "title": words.title,
-            "css": _css(words.name),
+            "css": css_class(words.name),
             "range": class_range(words.name, cuts),
             "rows": rows.get(words.name, 0),
             "count": f"{rows.get(words.name, 0):,}",
@@ -268,7 +261,7 @@ def _cells(row: Mapping[str, Any], shown: Sequence[str], both: bool, on_all: Col
             cells.append(
                 _cell("" if row[name] is None else number(row[name]), "" if row[name] is None else row[name], "n side")
             )
-    cells.append(_cell(words.title, CLASSES.index(words.name), "class", _css(words.name)))
+    cells.append(_cell(words.title, CLASSES.index(words.name), "class", css_class(words.name)))
     return [*cells, _cell(", ".join(notes), css="side")]
 
 
@@ -292,47 +285,6 @@ def _accounts(
         {"name": name, "words": words.get(name, ""), "count": f"{counts[name]:,}", "example": examples.get(name, "")}
         for name in order
     ]
-
-
-def _class_colours() -> str:
-    """The classes' colours as variables, and a background in each, for light and dark."""
-    variables = {
-        mode: "".join(f"--{_css(words.name)}: {getattr(words, mode)}; " for words in all_class_words())
-        for mode in ("light", "dark")
-    }
-    backgrounds = "".join(f"i.{_css(name)} {{ background: var(--{_css(name)}); }}\n" for name in CLASSES)
-    return f":root {{ {variables['light']}}}\n@media (prefers-color-scheme: dark) {{ :root {{ {variables['dark']}}} }}\n{backgrounds}"
-
-
-def _css(class_name: str) -> str:
-    return class_name.replace("_", "-")
-
-
-def _policy(*scripts: str) -> str:
-    hashes = " ".join(
-        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts
-    )
-    return f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
-
-
-def _json(specs: Sequence[Mapping[str, Any]]) -> str:
-    """JSON that cannot end the script element it stands in."""
-    return json.dumps(specs, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-
-
-def _part(name: str) -> str:
-    return (files("raygen.pages") / "page_parts" / name).read_text(encoding="utf-8")
-
-
-@cache
-def _library() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script that makes ``window.vegaEmbed``."""
-    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=_VEGALITE).replace(
-        "</script", "<\\/script"
-    )
-
-
-REPORT = "report.html"
 
 
 def write_report(out: str, run_id: str | None = None, price_per_hour: float | None = None) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from raygen.classes.classify import cuts_from_json
 from raygen.number_of import gigabytes, rate
 from raygen.pages.tally import Tally
-from raygen.pages.words import number
+from raygen.pages.variant_words import number
 from raygen.tables.accounts import RECLASSIFIED, ROLLED_BACK
 
 _MEMORY = {"its GPU": "raygen_gpu_memory_bytes", "the host": "raygen_host_memory_bytes"}

@@ -1,10 +1,9 @@
-"""The picture of a region's changes: position by change, in colours that diverge at 0, and a page around it.
+"""The picture of a region's changes: position by change, in colours that diverge at 0, and a page around it without scripts.
 
-The picture is SVG written by hand: a heat map is rectangles, so a plotting library (Vega's renderer is 30 MB, matplotlib
-draws no tooltips) would add more than it saves. A long region is cut into lines, as sequence is printed. Above
-``MAX_COLUMNS`` positions a column stands for several and shows the most negative of them, so the file stays small.
-
-The page holds everything it shows: no script, no font, nothing from a network.
+The picture is SVG written by hand: a heat map is rectangles, and each has its numbers as a tooltip without a script; Vega's SVG
+of as many marks is several times larger. A long region is cut into lines, as sequence is printed. Above ``MAX_COLUMNS``
+positions a column stands for several and shows the most negative of them, so the file stays small. White is 0 on the scale, so
+the picture stays on white where the page is dark.
 """
 
 from __future__ import annotations
@@ -15,8 +14,10 @@ from html import escape
 from pathlib import Path
 
 import numpy as np
+from markupsafe import Markup
 
 from raygen.classes.colours import tint
+from raygen.pages.page import Page, render
 from raygen.tables.place import write_text
 from raygen.trials.saturation import CHANGES, Saturation, as_tsv
 
@@ -58,32 +59,25 @@ def as_svg(saturation: Saturation) -> str:
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def as_page(saturation: Saturation, said: Mapping[str, str]) -> str:
-    """The picture with what there is to know about it. ``said`` is shown as names and values, in order."""
-    facts = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in said.items())
-    rows = "".join(_worst_rows(saturation))
-    heads = "".join(f"<th>{change}</th>" for change in CHANGES)
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{escape(_where(saturation))}</title>
-<style>
-body {{ font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; margin: 2rem auto; max-width: 1240px; padding: 0 1rem; }}
-h1 {{ font-size: 1.5rem; margin-bottom: .3rem; }} h2 {{ font-size: 1.1rem; margin-top: 2rem; }}
-table {{ border-collapse: collapse; }} td, th {{ padding: .15rem .8rem .15rem 0; text-align: left; }}
-th {{ font-weight: 600; color: #555; }} .numbers td, .numbers th {{ text-align: right; }}
-.numbers td {{ font-variant-numeric: tabular-nums; }} .picture {{ overflow-x: auto; margin: 1.5rem 0; }}
-p {{ max-width: 50rem; }}
-</style></head><body>
-<h1>Every change of one base, {escape(_where(saturation))}</h1>
-<table>{facts}</table>
-<div class="picture">{as_svg(saturation)}</div>
-<p>Red: the change makes the sequence less likely under the model (<code>delta_llr</code>, nats, below 0). Blue: more
-likely. A dot marks the base of the reference; grey has no score. Point at a cell for its numbers. Deleting any base of a
-run of equal bases gives the same sequence, so a run has one deletion and shows it at each of its bases. The colours end
-where 99 of 100 substitutions lie, and the positions below are ranked by substitutions: deletions spread wider.</p>
-<h2>The most negative positions</h2>
-<table class="numbers"><tr><th>position</th><th>ref</th>{heads}</tr>{rows}</table>
-</body></html>
-"""
+def as_page(saturation: Saturation, facts: Mapping[str, str]) -> str:
+    """The picture with what there is to know about it. ``facts`` are shown as names and values, in order."""
+    where = _where(saturation)
+    page = Page(
+        command="saturate",
+        title=where,
+        heading=f"Every change of one base, {where}",
+        under=f"delta_llr in nats at each of {len(saturation.reference):,} positions, by what its base is changed to",
+        sections=[("picture", "Picture"), ("positions", "Most negative positions"), ("run", "What was run")],
+    )
+    return render(
+        "saturation.html.j2",
+        page,
+        picture=Markup(as_svg(saturation)),  # escaped where it is drawn
+        picture_words=f"Heat map of delta_llr: {len(saturation.reference):,} positions of {where} by the base each is changed to.",
+        heads=[("position", "n"), ("ref", "n"), *((change, "n") for change in CHANGES)],
+        rows=list(_worst_rows(saturation)),
+        facts=facts,
+    )
 
 
 def _where(saturation: Saturation) -> str:
@@ -160,11 +154,10 @@ def _tick(position: int, x: int, y: int) -> Iterator[str]:
     yield f"<text x='{middle}' y='{y + 15}' font-size='10' fill='#555555' text-anchor='middle'>{position:,}</text>"
 
 
-def _worst_rows(saturation: Saturation, count: int = 20) -> Iterator[str]:
+def _worst_rows(saturation: Saturation, count: int = 20) -> Iterator[tuple[str, ...]]:
     for row in saturation.most_negative(count):
         deltas = ["" if np.isnan(delta) else f"{delta:.2f}" for delta in saturation.delta[row].tolist()]
-        cells = "".join(f"<td>{delta}</td>" for delta in deltas)
-        yield f"<tr><td>{saturation.start + row:,}</td><td>{escape(saturation.reference[row])}</td>{cells}</tr>"
+        yield f"{saturation.start + row:,}", saturation.reference[row], *deltas
 
 
 def write_saturation(out: Path, saturation: Saturation, facts: Mapping[str, str]) -> Path:

@@ -1,10 +1,7 @@
 """What a report counts, says and lets through, without a browser."""
 
-import base64
-import hashlib
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import polars as pl
@@ -14,11 +11,12 @@ from raygen.classes.words import MINUS
 from raygen.errors import InputError
 from raygen.pages import tally as tally_module
 from raygen.pages.chart_style import quantile, spreads
-from raygen.pages.charts import throughput
 from raygen.pages.report import write_report
+from raygen.pages.report_charts import throughput
 from raygen.pages.tally import BIN, tally_scores
-from raygen.pages.words import variant_words
+from raygen.pages.variant_words import variant_words
 from raygen.tables.layout import RunFolder
+from tests.pages.page_reader import read_page
 from tests.run_folders import CUTS, RUN, made_manifest, row, run_folder
 
 HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
@@ -175,40 +173,13 @@ def test_an_off_label_domain_is_the_first_thing_said(tmp_path):
     assert order[0] < page.index("<h2>Summary</h2>")
 
 
-class Outside(HTMLParser):
-    """Collects what a page would fetch, and the text of its scripts."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fetched, self.scripts, self.policy, self._in_script = [], [], "", False
-
-    def handle_starttag(self, tag, attrs):
-        named = dict(attrs)
-        self.fetched += [
-            value
-            for name, value in attrs
-            if name in ("src", "href", "action", "data") and not value.startswith(("#", "data:"))
-        ]
-        self._in_script = tag == "script" and "type" not in named
-        if named.get("http-equiv") == "Content-Security-Policy":
-            self.policy = named["content"]
-
-    def handle_data(self, data):
-        if self._in_script:
-            self.scripts.append(data)
-            self._in_script = False
-
-
 def test_the_page_fetches_nothing_and_runs_only_its_own_scripts(tmp_path):
     rows = [row("1", 5, "A", "C", -9.0, gene=HOSTILE, consequence=HOSTILE)]
     page = text_of(write_report(run_folder(tmp_path, rows)))
-    outside = Outside()
-    outside.feed(page)
-    assert outside.fetched == []
-    assert len(outside.scripts) == 2
-    for script in outside.scripts:
-        assert f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" in outside.policy
-    assert "default-src 'none'" in outside.policy
+    read = read_page(page)
+    assert read.outside == []
+    assert len(read.scripts) == 2
+    assert read.holds_all_it_shows()
     assert HOSTILE not in page
     specs = re.search(r'<script type="application/json" id="charts">(.*?)</script>', page, re.S)
     assert len(json.loads(specs[1])) == page.count('class="chart ')

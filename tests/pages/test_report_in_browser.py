@@ -1,4 +1,4 @@
-"""The report in a headless Chromium: it opens, draws, sorts, searches, fits a phone, and runs nothing that it was given."""
+"""Pages in a headless Chromium: they fit a phone and run nothing that they were given; the report draws, sorts and searches, too."""
 
 import shutil
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 from raygen.classes.words import all_class_words
 from raygen.pages.report import write_report
+from tests.pages.test_page import MAKERS
 from tests.run_folders import made_manifest, row, run_folder
 
 HOSTILE = "</script></td><script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'><b onclick=1>"
@@ -81,7 +82,7 @@ def opened(browser, page, width=1280, dark=False):
         const done = arguments[0];
         const look = () => {
             dispatchEvent(new Event("beforeprint"));  // draws what is far from the screen, too
-            document.querySelectorAll(".chart:not([data-drawn=yes], [data-drawn=failed])").length ? setTimeout(look, 20) : done();
+            document.querySelectorAll(".chart[data-chart]:not([data-drawn=yes], [data-drawn=failed])").length ? setTimeout(look, 20) : done();
         };
         look();""")
     return browser
@@ -240,3 +241,38 @@ def test_tables_have_heads_charts_have_words_and_fields_have_labels(browser, pag
         browser,
         "return [...document.querySelectorAll('h1, h2, h3')].map(one => Number(one.tagName[1])).every((level, at, all) => at === 0 ? level === 1 : level - all[at - 1] <= 1)",
     )
+
+
+@pytest.fixture(scope="module")
+def still_pages(tmp_path_factory) -> dict[str, Path]:
+    """The pages without scripts, of hostile data."""
+    pages = {}
+    for command in set(MAKERS) - {"report"}:
+        folder = tmp_path_factory.mktemp(command)
+        pages[command] = folder / "page.html"
+        pages[command].write_text(MAKERS[command](folder), encoding="utf-8")
+    return pages
+
+
+@pytest.mark.parametrize("command", sorted(set(MAKERS) - {"report"}))
+def test_pages_without_scripts_ask_for_nothing_run_nothing_and_fit_a_phone(browser, still_pages, command):
+    browser.get_log("browser")
+    opened(browser, still_pages[command], width=390)
+    assert js(browser, "return performance.getEntriesByType('resource').length") == 0
+    assert js(browser, "return [window.hacked, document.scripts.length, document.images.length]") == [None, 0, 0]
+    assert js(browser, "return document.documentElement.scrollWidth") == 390
+    assert [line for line in browser.get_log("browser") if line["level"] in ("SEVERE", "WARNING")] == []
+    small = js(
+        browser,
+        "return [...document.querySelectorAll('.still')].filter(one => one.querySelector('svg').getBoundingClientRect().width < 260).length",
+    )
+    assert small == 0, "a chart is as wide as the phone lets it be"
+
+
+def test_a_still_chart_follows_the_dark(browser, still_pages):
+    colours = []
+    for dark in (False, True):
+        opened(browser, still_pages["evaluate"], dark=dark)
+        bar = "document.querySelector('.still svg [fill=\"var(--series-2)\"]')"
+        colours.append(js(browser, f"return getComputedStyle({bar}).fill"))
+    assert colours == ["rgb(213, 94, 0)", "rgb(230, 159, 0)"]

@@ -15,6 +15,7 @@ from raygen.trials.every_change import saturating_variants
 from raygen.trials.saturation import as_tsv, lay_out, print_most_negative
 from raygen.variants.region import Region
 from tests.builders import InMemoryReference
+from tests.pages.page_reader import read_page
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -88,4 +89,5 @@ def test_the_page_holds_all_it_shows_and_escapes_what_it_is_given():
     page = as_page(laid_out("ACGT", chrom="<script>"), {"model": "<b>&co"})
     assert "&lt;b&gt;&amp;co" in page
     assert "<script" not in page
-    assert "src=" not in page and "href=" not in page and "@import" not in page and "url(" not in page
+    assert read_page(page).holds_all_it_shows()
+    assert "src=" not in page and "@import" not in page and "url(" not in page

@@ -2,11 +2,6 @@
 
 Scores along each contig, one chart a contig with the same limits: every variant where there are few, else the spread of
 each stretch of positions.
-
-Four plain charts as SVG in a page: lines, steps between points, bars of two kinds side by side, and intervals.
-
-Written by hand, as the picture of a region is: a page with four static charts needs no charting library, and stays without
-scripts. Colours are Okabe and Ito's (2008), which the common colour blindnesses tell apart; every line is named in a legend.
 """
 
 from __future__ import annotations
@@ -31,7 +26,7 @@ from raygen.pages.chart_style import (
     zero_line,
 )
 from raygen.pages.tally import ALONG_BIN, BIN, COLUMNS, Tally
-from raygen.pages.words import number
+from raygen.pages.variant_words import number
 from raygen.tables.manifest import Point
 from raygen.variants.contig_names import contig_order
 
