@@ -26,6 +26,7 @@ from raygen.sequence.reference import Reference
 from raygen.sequence.window_choices import window_text
 from raygen.sequence.windows import Window
 from raygen.settings import Settings
+from raygen.tables.place import write_text
 from raygen.tables.schemas import variant_ids
 
 CPU_CORE = "one CPU core"
@@ -131,7 +132,4 @@ def _device(model: ResidentModel) -> str:
 
 def _keep(speed: MeasuredSpeed) -> None:
     key = hashlib.sha256(f"{speed.device} {speed.model} {speed.method}".encode()).hexdigest()[:16]
-    path = cache_folder("speeds") / f"{key}.json"
-    partial = path.with_suffix(".partial")
-    partial.write_text(speed.model_dump_json(indent=2) + "\n")
-    partial.replace(path)
+    write_text(cache_folder("speeds") / f"{key}.json", speed.model_dump_json(indent=2) + "\n")

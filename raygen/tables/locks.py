@@ -41,7 +41,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pyarrow import fs
 
+from raygen.disk_errors import disk_errors
 from raygen.errors import SettingsError, StoppedError
+from raygen.tables.place import put_first
 
 RENEW_SECONDS, DEAD_SECONDS = 15.0, 60.0
 
@@ -56,7 +58,8 @@ def lock_folder(root: str, shown: str) -> Iterator[None]:
     path = Path(root) / ".raygen.lock"
     lock = FileLock(path)
     try:
-        lock.acquire(timeout=0)
+        with disk_errors(shown):
+            lock.acquire(timeout=0)
     except Timeout as error:
         raise StoppedError(_taken(shown)) from error
     try:
@@ -77,7 +80,8 @@ def lock_prefix(
         StoppedError: another run is at work here, which takes up to ``dead`` seconds to know.
     """
     own = f"{root}/.lock/{uuid.uuid4().hex}"
-    _touch(filesystem, own)
+    with disk_errors(shown):
+        _touch(filesystem, own)
     ended = threading.Event()
     thread = threading.Thread(target=_renew, args=(filesystem, own, renew, ended), name="raygen-lock", daemon=True)
     thread.start()
@@ -191,7 +195,8 @@ def night_lock(folder: Path) -> Iterator[str | None]:
         SettingsError: what lies there is no lock of raygen's.
     """
     path, own = folder / LOCK_FILE, Holder.of_this_process()
-    said = _acquire(path, own)
+    with disk_errors(folder):
+        said = _acquire(path, own)
     stop = threading.Event()
     threading.Thread(target=_signs_of_life, args=(path, stop), name="raygen-night-lock", daemon=True).start()
     try:
@@ -205,7 +210,7 @@ def night_lock(folder: Path) -> Iterator[str | None]:
 def _acquire(path: Path, own: Holder) -> str | None:
     said = None
     for _ in range(10):
-        if _make(path, own):
+        if put_first(path, (json.dumps(asdict(own)) + "\n").encode()):
             return said
         holder, silent = _read(path), _silent(path)
         if holder is None or silent is None:
@@ -221,19 +226,6 @@ def _acquire(path: Path, own: Holder) -> str | None:
                 f"A night of {holder.since} (process {holder.pid} on {holder.host}) died here; its lock was taken over."
             )
     raise StoppedError(f"{path} cannot be taken: other nights come and go there. Run the same command again.")
-
-
-def _make(path: Path, own: Holder) -> bool:
-    """Put the note in place, whole; False where there is one."""
-    draft = path.with_name(f".{path.name}.{own.token}")
-    try:
-        draft.write_text(json.dumps(asdict(own)) + "\n")
-        os.link(draft, path)
-    except FileExistsError:
-        return False
-    finally:
-        draft.unlink(missing_ok=True)
-    return True
 
 
 def _take_away(path: Path, dead: Holder) -> bool:
