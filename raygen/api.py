@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from raygen.classes.classify import classify, split_rows
+from raygen.disk_errors import disk_errors
 from raygen.errors import InputError, SettingsError
 from raygen.number_of import number_of
 from raygen.scoring.fingerprint import fingerprint
@@ -152,7 +153,8 @@ def _as_file(variants: Any, scratch: Path, haplotype_column: str | None) -> tupl
     needed = [*_ALLELES, haplotype_column] if haplotype_column else _ALLELES
     table = _alleles(_arrow(variants, "variants", needed, others=["id"]))
     path = scratch / "table.parquet"
-    pq.write_table(table.append_column(_INPUT_ROW, pa.array(range(len(table)), pa.int64())), path)
+    with disk_errors(scratch):
+        pq.write_table(table.append_column(_INPUT_ROW, pa.array(range(len(table)), pa.int64())), path)
     return path, [_INPUT_ROW]
 
 

@@ -11,21 +11,30 @@ import os
 import tempfile
 from pathlib import Path
 
+from raygen.disk_errors import full_disk
 from raygen.errors import SettingsError
+
+CACHE_ADVICE = "RAYGEN_CACHE can name another folder."
 
 
 def cache_folder(*parts: str) -> Path:
     """The folder for one kind of cached thing, made when missing."""
     named = os.environ.get("RAYGEN_CACHE")
     if named:
-        folder = _writable(Path(named).joinpath(*parts))
-        if folder is None:
-            raise SettingsError(f"RAYGEN_CACHE is {named!r}, which cannot be written. Name a folder that can be.")
+        folder = Path(named).joinpath(*parts)
+        if error := _fault(folder):
+            raise full_disk(error, folder, CACHE_ADVICE) or SettingsError(
+                f"RAYGEN_CACHE is {named!r}, which cannot be written. Name a folder that can be."
+            )
         return folder
-    for root in _default_roots():
-        folder = _writable(root.joinpath(*parts))
-        if folder is not None:
+    full = None
+    for folder in (root.joinpath(*parts) for root in _default_roots()):
+        error = _fault(folder)
+        if error is None:
             return folder
+        full = full or full_disk(error, folder, CACHE_ADVICE)
+    if full:
+        raise full
     raise SettingsError("No cache folder can be written, not even in the temporary directory. Set RAYGEN_CACHE to one.")
 
 
@@ -34,10 +43,11 @@ def _default_roots() -> list[Path]:
     return [Path(home) / "raygen", Path(tempfile.gettempdir()) / f"raygen-{os.getuid()}"]
 
 
-def _writable(folder: Path) -> Path | None:
+def _fault(folder: Path) -> OSError | None:
+    """Why nothing can be written there; None where it can be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError:
-        return None
+            return None
+    except OSError as error:
+        return error

@@ -25,7 +25,8 @@ import pyarrow as pa
 from filelock import FileLock
 from pyarrow import fs
 
-from raygen.cache import cache_folder
+from raygen.cache import CACHE_ADVICE, cache_folder
+from raygen.disk_errors import full_disk
 from raygen.errors import InputError, SettingsError, StoppedError, first_line
 
 _CHUNK = 16 * 2**20  # bytes
@@ -205,6 +206,8 @@ def _fetch(filesystem: fs.FileSystem, root: str, files: list[fs.FileInfo], folde
             os.utime(target, ns=(info.mtime_ns or 0, info.mtime_ns or 0))
         scratch.rename(folder)
     except OSError as error:
-        raise StoppedError(f"{shown(path)} cannot be fetched into {folder.parent}: {first_line(error)}.") from error
+        raise full_disk(error, folder.parent, CACHE_ADVICE) or StoppedError(
+            f"{shown(path)} cannot be fetched into {folder.parent}: {first_line(error)}."
+        ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

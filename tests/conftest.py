@@ -6,6 +6,7 @@ Their credentials for object storage are made up, and set before any Ray starts:
 from __future__ import annotations
 
 import os
+import subprocess
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -35,3 +36,14 @@ def _own_cache(tmp_path_factory):
             del os.environ[name]
         else:
             os.environ[name] = value
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of its own with 1 MiB: (its folder, a function that remounts it with options)."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("a small file system needs mount, which this user may not")
+    yield disk, lambda how: subprocess.run(["mount", "-o", f"remount,{how}", disk], check=True)
+    subprocess.run(["umount", "-l", disk], check=True)

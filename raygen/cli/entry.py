@@ -20,6 +20,7 @@ from rich.markup import escape
 
 from raygen.cli import evaluation, finished, guide, machine, nights, pages, planning, scoring, tables, trials  # noqa: F401  (each adds its commands to the app)
 from raygen.cli.options import app, screen, stderr
+from raygen.disk_errors import full_disk
 from raygen.errors import (
     FAULT_OF_RAYGEN,
     InputError,
@@ -92,12 +93,12 @@ def main() -> None:
             raise
         _fail(RunInterrupted(_STOPPED), debug)
     except OSError as error:
-        _fail(_damage(error) or SettingsError(_in_words(error)), debug)
+        _fail(full_disk(error) or _damage(error) or SettingsError(_in_words(error)), debug)
     except Exception as error:  # noqa: BLE001 - a fault of ours ends the process here, and is told from those a user can put right
         if isinstance(error, SystemError) and _was_interrupted(error):
             _fail(RunInterrupted(_STOPPED), debug)
-        if damage := _damage(error):
-            _fail(damage, debug)
+        if known := full_disk(error) or _damage(error):
+            _fail(known, debug)
         _fail_by_fault(error, debug)
 
 

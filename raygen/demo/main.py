@@ -20,6 +20,7 @@ from raygen.sequence.reference import open_reference
 from raygen.sequence.windows import Window
 from raygen.settings import load_settings
 from raygen.tables.folder_kinds import refuse_file_for_output
+from raygen.tables.place import make_folder, put_in_place, write_text
 
 FIRST, LAST = 3230, 4469
 """1-based positions of the stretch: MT-TL1, MT-ND1, MT-TI, MT-TQ and MT-TM."""
@@ -40,17 +41,18 @@ def run_demo(out: Path, say: Callable[[str], None] = print, last: int = LAST) ->
     """
     refuse_file_for_output(out)
     folder = out / "input"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     reference = folder / "rCRS.fa"
     with as_file(files("raygen.demo") / "rCRS.fa") as shipped:
         if not reference.exists():
-            shutil.copyfile(shipped, reference)
+            with put_in_place(reference) as partial:
+                shutil.copyfile(shipped, partial)
     variants = folder / "variants.vcf"
     bases = open_reference(str(reference)).bases("MT").tobytes().decode()
     records = list(_records(bases, last))
     contig = f"##contig=<ID=MT,length={len(bases)}>\n"
     header = f"##fileformat=VCFv4.2\n{contig}{INFO}#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
-    variants.write_text(header + "".join(records))
+    write_text(variants, header + "".join(records))
     say(f"{len(records):,} variants of the human mitochondrion, MT:{FIRST}-{last}: {variants}")
     given = {
         "input.variants": [str(variants)],

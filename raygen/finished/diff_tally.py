@@ -16,6 +16,7 @@ import polars as pl
 import pyarrow as pa
 
 from raygen.classes.classify import CLASSES
+from raygen.disk_errors import disk_errors
 
 SPEARMAN_ROWS = 1_000_000
 
@@ -100,8 +101,9 @@ class Tally:
         size = (pl.col("change").abs().clip(2.0**-20, 2.0**20).log(2) * 4).floor().cast(pl.Int64) + 100
         for (steps, number), rows in changed.group_by(_steps(), size.alias("size"), maintain_order=True):
             folder = self.scratch / f"steps-{steps:02d}-size-{number:04d}"
-            folder.mkdir(exist_ok=True)
-            rows.write_parquet(folder / f"{self._num_spilled:06d}.parquet")
+            with disk_errors(self.scratch):
+                folder.mkdir(exist_ok=True)
+                rows.write_parquet(folder / f"{self._num_spilled:06d}.parquet")
         self._num_spilled += 1
 
     def _add_to_sample(self, both: pl.DataFrame) -> None:

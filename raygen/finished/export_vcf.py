@@ -22,6 +22,7 @@ import pyarrow as pa
 import pysam
 from pysam import bcftools
 
+from raygen.disk_errors import disk_errors, full_disk
 from raygen.errors import InputError, SettingsError
 from raygen.finished.info_fields import MISSING, InfoField, as_text, header_lines
 from raygen.finished.run_facts import RunFacts
@@ -254,12 +255,13 @@ def _write_vcf(
         packed = partial.with_name(partial.name + ".vcf.gz") if to.endswith(".bcf") else partial
         rest = packed.with_name(packed.name + ".body")
         try:
-            _write_lines(rest, lines(body), packed=not to.endswith(".vcf"))
-            _write_lines(packed, header(body), packed=not to.endswith(".vcf"))
-            _append(packed, rest, packed=not to.endswith(".vcf"))
-            if to.endswith(".bcf"):
-                _to_bcf(packed, partial, to)
-            end = _index(partial, body) if not to.endswith(".vcf") and body.is_sorted else None
+            with disk_errors(to):  # asked of the disk while all that was written is on it
+                _write_lines(rest, lines(body), packed=not to.endswith(".vcf"))
+                _write_lines(packed, header(body), packed=not to.endswith(".vcf"))
+                _append(packed, rest, packed=not to.endswith(".vcf"))
+                if to.endswith(".bcf"):
+                    _to_bcf(packed, partial, to)
+                end = _index(partial, body) if not to.endswith(".vcf") and body.is_sorted else None
         finally:
             rest.unlink(missing_ok=True)
             if packed != partial:
@@ -293,7 +295,7 @@ def _to_bcf(packed: Path, partial: Path, to: str) -> None:
         bcftools.view("--no-version", "-O", "b", "-o", str(partial), str(packed), catch_stdout=False)
     except pysam.SamtoolsError as error:
         said = " ".join(str(error).split()[-30:])
-        raise InputError(
+        raise full_disk(error, to) or InputError(
             f"{to}: the records cannot be written as BCF; their header may lack what they use. Write .vcf.gz instead. ({said})"
         ) from error
 

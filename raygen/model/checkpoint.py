@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +36,7 @@ from raygen.model.evo1 import Evo1Config, Evo1ForCausalLM
 from raygen.model.evo2 import Evo2Config, Evo2ForCausalLM
 from raygen.model.sizes import unread_shapes
 from raygen.model.striped_hyena import StripedHyenaConfig, StripedHyenaForCausalLM
+from raygen.tables.place import keep_json
 
 
 def read_config(folder: Path) -> StripedHyenaConfig:
@@ -101,7 +100,8 @@ def hash_with(used: dict[str, TensorHeader], architecture: dict[str, Any]) -> st
     weights = _read_cached(cached)
     if weights is None:
         weights = _hash_tensors(used)
-        _write_cached(cached, weights)
+        if cached:
+            keep_json(cached, {"sha256": weights})
     return hashlib.sha256(json.dumps([weights, architecture], sort_keys=True).encode()).hexdigest()
 
 
@@ -158,17 +158,6 @@ def _read_cached(file: Path | None) -> str | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return value if isinstance(value, str) else None
-
-
-def _write_cached(file: Path | None, value: str) -> None:
-    if file is None:
-        return
-    partial = file.with_name(f"{file.name}.{uuid.uuid4().hex}")
-    try:
-        partial.write_text(json.dumps({"sha256": value}))
-        os.replace(partial, file)  # noqa: PTH105
-    except OSError:
-        partial.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

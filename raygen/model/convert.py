@@ -22,9 +22,7 @@ import pickle
 import re
 import shutil
 import struct
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -34,7 +32,6 @@ import yaml
 from einops import rearrange
 from filelock import FileLock
 from huggingface_hub import split_torch_state_dict_into_shards
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -53,6 +50,7 @@ from raygen.model.checkpoint_files import (
 from raygen.model.evo2 import Evo2Config, Evo2ForCausalLM
 from raygen.model.hub import fetch_from_hub
 from raygen.number_of import number_of
+from raygen.tables.place import put_folder_in_place
 
 MAX_SHARD_BYTES = 5 * 10**9
 CONVERSION_VERSION = 1
@@ -137,25 +135,23 @@ def convert_checkpoint(
 
     Raises:
         SettingsError: the target exists.
-        InputError: the checkpoint cannot be read, does not fit the configuration, or the disk is too small.
-        StoppedError: the target could not be written.
+        InputError: the checkpoint cannot be read, or does not fit the configuration.
+        StoppedError: the disk is too small, full or lost.
     """
     refuse_existing(target)
-    partial = target.parent / f".{target.name}.{uuid.uuid4().hex}"
     try:
-        with _writing(target):
-            partial.mkdir(parents=True)
+        with put_folder_in_place(target) as partial:
             merged = _in_one_file(source, partial)
-        stored, taken_off = _unwrapped(_open(merged, _shown(source)), _shown(source))
-        tensors, remarks = _named_tensors(stored, config, source.name)
-        (partial / _MERGED).unlink(missing_ok=True)  # what is mapped stays readable
-        with _writing(target):
+            stored, taken_off = _unwrapped(_open(merged, _shown(source)), _shown(source))
+            tensors, remarks = _named_tensors(stored, config, source.name)
+            (partial / _MERGED).unlink(missing_ok=True)  # what is mapped stays readable
             files = _write(partial, tensors, config, heads_together, max_shard_bytes, source.name)
             check_checkpoint(partial, config)
             num_bytes = sum(file.stat().st_size for file in files)
-            _move_into_place(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    except FileExistsError:
+        raise SettingsError(
+            f"{target} exists by now: something else wrote it meanwhile. Give another folder, or remove it first."
+        ) from None
     return Conversion(target, len(tensors), num_bytes, len(files), (*taken_off, *remarks))
 
 
@@ -202,32 +198,10 @@ def _check_room(needed: int, partial: Path, name: str, why: str = "") -> None:
     folder = partial.parent
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise InputError(
-            f"{folder} has {free / 1e9:.1f} GB free, and converting {name} takes {needed / 1e9:.1f} GB{why}."
-        )
-
-
-@contextmanager
-def _writing(target: Path) -> Iterator[None]:
-    """A full disk, a limit or a lost mount, said with the target's name and not that of a hidden folder."""
-    try:
-        yield
-    except (SafetensorError, OSError) as error:
-        said = getattr(error, "strerror", None) or first_line(error)
         raise StoppedError(
-            f"{target} could not be written: {said}. Nothing of it was kept; run the same command again when it can be."
-        ) from error
-
-
-def _move_into_place(partial: Path, target: Path) -> None:
-    try:
-        partial.rename(target)
-    except OSError:
-        if target.exists() or target.is_symlink():
-            raise SettingsError(
-                f"{target} exists by now: something else wrote it meanwhile. Give another folder, or remove it first."
-            ) from None
-        raise
+            f"{folder} has {free / 1e9:.1f} GB free, and converting {name} takes {needed / 1e9:.1f} GB{why}. Make room and run "
+            "the same command again."
+        )
 
 
 def _in_one_file(source: Source, folder: Path) -> Path:
@@ -428,7 +402,7 @@ def _write(
     """config.json, shards and their index; the names of the shards' files.
 
     Raises:
-        InputError: the disk is too small, or a tensor holds NaN.
+        InputError: a tensor holds NaN. StoppedError: the disk is too small.
     """
     with torch.device("meta"):
         sizes = {
@@ -520,7 +494,7 @@ def converted_folder(card: ModelCard, fetched: Path) -> tuple[Path, list[str]]:
     One process of a node converts, the others wait. The folder is known by the files and by how they are converted, so another revision is another folder.
 
     Raises:
-        InputError: the checkpoint is broken, or the disk is too small.
+        InputError: the checkpoint is broken. StoppedError: the disk is too small.
     """
     source = find_source(fetched)
     files = [(str(file.resolve()), file.stat().st_size) for file in source.files]

@@ -16,8 +16,6 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
-import os
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -32,6 +30,7 @@ from raygen.cache import cache_folder
 from raygen.errors import InputError, SettingsError
 from raygen.model.arithmetic import exact_arithmetic
 from raygen.model.network import CausalNetwork
+from raygen.tables.place import keep_json
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 HEADROOM = 2.0
@@ -165,15 +164,8 @@ def remembered_choice(candidates: Sequence[str], weights_hash: str, device_type:
 
 def remember_choice(choice: DtypeChoice, candidates: Sequence[str], weights_hash: str, device_type: str) -> None:
     """Keep a choice in the cache; where nothing can be kept it is made again the next time, and is the same."""
-    file = _choice_file(candidates, weights_hash, device_type)
-    if file is None:
-        return
-    partial = file.with_name(f"{file.name}.{uuid.uuid4().hex}")
-    try:
-        partial.write_text(json.dumps(asdict(choice)))
-        os.replace(partial, file)  # noqa: PTH105
-    except OSError:
-        partial.unlink(missing_ok=True)
+    if file := _choice_file(candidates, weights_hash, device_type):
+        keep_json(file, asdict(choice))
 
 
 def _choice_file(candidates: Sequence[str], weights_hash: str, device_type: str) -> Path | None:

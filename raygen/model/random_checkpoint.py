@@ -13,8 +13,6 @@ from __future__ import annotations
 import filecmp
 import json
 import math
-import shutil
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -30,6 +28,7 @@ from raygen.model.checkpoint import expected_shapes
 from raygen.model.checkpoint_files import INDEX_FILE
 from raygen.model.evo1 import Evo1Config
 from raygen.model.striped_hyena import StripedHyenaConfig
+from raygen.tables.place import put_folder_in_place
 
 _DECAYS = torch.tensor([0.5**order for order in range(10)])
 
@@ -95,14 +94,13 @@ def write_random_checkpoint(
     Raises:
         InputError: the folder holds something else already.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
-    partial.mkdir()
     try:
-        _write_files(partial, config, seed, max_shard_bytes, dtype)
-        _move_into_place(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        with put_folder_in_place(folder, is_same=_same_files) as partial:
+            _write_files(partial, config, seed, max_shard_bytes, dtype)
+    except FileExistsError:
+        raise InputError(
+            f"{folder} holds something else already; a random checkpoint is not written over it."
+        ) from None
 
 
 def random_weights(config: StripedHyenaConfig, seed: int) -> dict[str, Tensor]:
@@ -207,17 +205,9 @@ def _stored_dtype(name: str, dtype: torch.dtype) -> torch.dtype:
     return torch.float32 if name.endswith(("poles", "residues")) else dtype
 
 
-def _move_into_place(partial: Path, folder: Path) -> None:
-    try:
-        partial.rename(folder)
-    except OSError:
-        if not folder.is_dir() or not _same_files(partial, folder):
-            raise InputError(
-                f"{folder} holds something else already; a random checkpoint is not written over it."
-            ) from None
-
-
 def _same_files(left: Path, right: Path) -> bool:
+    if not right.is_dir():
+        return False
     names = sorted(path.name for path in left.iterdir())
     if names != sorted(path.name for path in right.iterdir()):
         return False

@@ -21,6 +21,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pyarrow import fs
 
+from raygen.tables.place import make_folder, write_text
 from raygen.tables.schemas import VARIANTS, variant_ids
 from raygen.variants.ingested_folder import INFO_FILE, REJECTS_FOLDER, VARIANTS_FOLDER, PartFiles, read_ingest_info
 
@@ -51,8 +52,8 @@ def leave_out_scored(
     Args:
         scored: paths of score files by contig, on ``filesystem``; each sorted by ``pos``.
     """
-    (out / VARIANTS_FOLDER).mkdir(parents=True)
-    (out / REJECTS_FOLDER).mkdir()
+    make_folder(out / VARIANTS_FOLDER)
+    make_folder(out / REJECTS_FOLDER)
     digest, num_variants = hashlib.sha256(), 0
     table: PartFiles | None = None
     for contig, variants in _stretches(ingested / VARIANTS_FOLDER):
@@ -77,9 +78,7 @@ def _write_info(ingested: Path, out: Path, num_variants: int, digest: str) -> No
     info = read_ingest_info(ingested)
     counts = {"num_records": num_variants, "num_alleles": num_variants, "num_variants": num_variants}
     info |= {**counts, "digest": digest, "rejects": {}, "warnings": []}
-    draft = out / f".{INFO_FILE}"
-    draft.write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
-    draft.replace(out / INFO_FILE)
+    write_text(out / INFO_FILE, json.dumps(info, indent=2) + "\n")
 
 
 def _stretches(folder: Path) -> Iterator[tuple[str, pa.Table]]:

@@ -31,6 +31,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from raygen.cache import cache_folder
+from raygen.disk_errors import disk_errors
 from raygen.errors import InputError, RaygenError
 from raygen.nights.landing import LandedFile, changed_since, look_at, where_to_read
 from raygen.nights.leave_out import leave_out_scored
@@ -48,6 +49,7 @@ from raygen.tables.iceberg import check_catalog
 from raygen.tables.layout import RunFolder
 from raygen.tables.locks import night_lock
 from raygen.tables.manifest import Counts, add_counts, new_run_id
+from raygen.tables.place import make_folder, write_text
 from raygen.variants.ingest import ingest
 from raygen.variants.ingested_folder import REJECTS_FOLDER, VARIANTS_FOLDER
 
@@ -121,9 +123,7 @@ class _Plan:
         return self.folder / f"new-{self.key}"
 
     def write(self) -> None:
-        draft = self.folder / f".{_PLAN}"
-        draft.write_text(json.dumps({**vars(self), "folder": None}, indent=2) + "\n", encoding="utf-8")
-        draft.replace(self.folder / _PLAN)
+        write_text(self.folder / _PLAN, json.dumps({**vars(self), "folder": None}, indent=2) + "\n")
 
     @classmethod
     def read(cls, folder: Path) -> _Plan | None:
@@ -243,7 +243,7 @@ class _Night:
             key = hashlib.sha256(repr((self._wanted, [file.sha256 for file in files])).encode()).hexdigest()[:16]
             work = self._work / key
             shutil.rmtree(work, ignore_errors=True)
-            work.mkdir(parents=True)
+            make_folder(work)
             try:
                 taken = self._ingest([where_to_read(folder, file.name) for file in files], work / "all")
             except InputError:
@@ -259,7 +259,8 @@ class _Night:
                 continue
             for warning in taken.warnings:
                 self._say(f"warning: {warning}")
-            left = leave_out_scored(work / "all", work / f"new-{key}", self._scored(), self._table.filesystem)
+            with disk_errors(work):
+                left = leave_out_scored(work / "all", work / f"new-{key}", self._scored(), self._table.filesystem)
             (work / "all" / REJECTS_FOLDER).rename(work / REJECTS_FOLDER)
             shutil.rmtree(work / "all" / VARIANTS_FOLDER)
             plain = [file.as_plain() for file in files]

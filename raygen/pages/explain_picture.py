@@ -18,6 +18,7 @@ import vl_convert
 from raygen.errors import SettingsError
 from raygen.pages.chart_style import VEGALITE, axis_style
 from raygen.pages.palette import light
+from raygen.tables.place import put_in_place, refuse_unwritable
 from raygen.trials.explain import Explanation, StrandExplanation
 from raygen.trials.explain_text import LESS, MORE, class_of, headline
 
@@ -32,29 +33,27 @@ def refuse_picture(path: str) -> None:
     """Look before the work whether a picture can go there.
 
     Raises:
-        SettingsError: another ending than .svg or .png, or no such folder.
+        SettingsError: another ending than .svg or .png, or a file cannot be put there.
+        StoppedError: the disk is full.
     """
     if Path(path).suffix.lower() not in FORMATS:
         raise SettingsError(f"--out {path}: write a name that ends in .svg or .png.")
-    if not Path(path).absolute().parent.is_dir():
-        raise SettingsError(f"--out {path} cannot be written: there is no folder {Path(path).absolute().parent}.")
+    refuse_unwritable(path)
 
 
 def write_picture(explanation: Explanation, cuts: Sequence[float], about: str, path: str) -> None:
     """Draw into a file; ``about`` is the line under the title.
 
     Raises:
-        SettingsError: the file cannot be written.
+        SettingsError, StoppedError: as ``put_in_place``.
     """
     spec = picture(explanation, cuts, about)
     is_png = Path(path).suffix.lower() == ".png"
-    try:
+    with put_in_place(path) as partial:
         if is_png:
-            Path(path).write_bytes(vl_convert.vegalite_to_png(spec, vl_version=VEGALITE, scale=2))
+            partial.write_bytes(vl_convert.vegalite_to_png(spec, vl_version=VEGALITE, scale=2))
         else:
-            Path(path).write_text(vl_convert.vegalite_to_svg(spec, vl_version=VEGALITE), encoding="utf-8")
-    except OSError as error:
-        raise SettingsError(f"--out {path} cannot be written: {error.strerror}.") from error
+            partial.write_text(vl_convert.vegalite_to_svg(spec, vl_version=VEGALITE), encoding="utf-8")
 
 
 def picture(explanation: Explanation, cuts: Sequence[float], about: str) -> dict[str, Any]:

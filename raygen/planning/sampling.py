@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 import pysam
 import pysam.bcftools
 
+from raygen.disk_errors import disk_errors
 from raygen.errors import InputError
 from raygen.planning.bgzf_middle import OpenText
 from raygen.variants.inputs import PARQUET_SUFFIXES, input_files
@@ -137,7 +138,8 @@ class _ParquetFile:
 
     def write(self, path: Path) -> Path:
         path = path.with_suffix(".parquet")
-        pq.write_table(pa.concat_tables(self._taken), path)
+        with disk_errors(path.parent):
+            pq.write_table(pa.concat_tables(self._taken), path)
         return path
 
 
@@ -180,7 +182,7 @@ class _VcfFile:
 
     def write(self, path: Path) -> Path:
         path = path.with_suffix(".vcf")
-        with self._open_text() as text:
+        with self._open_text() as text, disk_errors(path.parent):
             path.write_bytes(b"".join([*_declared(text.header), *self._taken]))
         return path
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from raygen.cache import cache_folder
 from raygen.errors import InputError
+from raygen.tables.place import write_text
 
 CPU_CORE = "one CPU core"
 
@@ -48,7 +49,4 @@ def known_speeds(model_key: str, method: str) -> list[MeasuredSpeed]:
 def keep_speed(speed: MeasuredSpeed) -> None:
     """Keep a speed for later estimates, in place of an earlier one of the same device, model and method."""
     key = hashlib.sha256(f"{speed.device} {speed.model} {speed.method}".encode()).hexdigest()[:16]
-    path = cache_folder("speeds") / f"{key}.json"
-    partial = path.with_suffix(".partial")
-    partial.write_text(speed.model_dump_json(indent=2) + "\n")
-    partial.replace(path)
+    write_text(cache_folder("speeds") / f"{key}.json", speed.model_dump_json(indent=2) + "\n")

@@ -35,6 +35,7 @@ from raygen.cache import cache_folder
 from raygen.errors import InputError, SettingsError, StoppedError
 from raygen.scoring.likelihood import ResidentModel
 from raygen.tables.layout import RunFolder
+from raygen.tables.place import keep_json
 
 TOLERANCES = {"float32": 1e-3, "float16": 0.25, "bfloat16": 2.0}
 """Nats, by dtype."""
@@ -149,7 +150,7 @@ def check_published(model: ResidentModel, machine: str) -> None:
             f"of {card.name}, or this machine computes something else. If it is a fine-tuned model convert it with --like."
         )
     if passed is not None:
-        passed.write_text(json.dumps({"loss": loss, "published": card.published_loss, "machine": machine}))
+        keep_json(passed, {"loss": loss, "published": card.published_loss, "machine": machine})
 
 
 def published_test_loss(model: ResidentModel) -> float:

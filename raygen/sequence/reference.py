@@ -15,10 +15,9 @@ import hashlib
 import json
 import os
 import shutil
-import uuid
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -28,9 +27,11 @@ import numpy as np
 import pysam
 from filelock import FileLock
 
-from raygen.cache import cache_folder
-from raygen.errors import InputError, SettingsError, StoppedError
+from raygen.cache import CACHE_ADVICE, cache_folder
+from raygen.disk_errors import full_disk
+from raygen.errors import InputError, RaygenError, SettingsError
 from raygen.remote import stage
+from raygen.tables.place import put_folder_in_place, put_in_place
 
 _GZIP = b"\x1f\x8b"
 _LOOK_AT = 1 << 16  # bytes in which a sequence's name is looked for
@@ -131,9 +132,7 @@ def _refuse_other_kinds(fasta: Path) -> None:
 
 def _lay_down(fasta: Path, folder: Path) -> None:
     """Write the shared array and its description in a scratch folder, then put both in place in one step."""
-    scratch = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}")
-    scratch.mkdir()
-    try:
+    with put_folder_in_place(folder, CACHE_ADVICE) as scratch:
         contigs = []
         offset = 0
         with _indexed(fasta, scratch) as source, (scratch / "bases.u8").open("wb") as out:
@@ -146,37 +145,41 @@ def _lay_down(fasta: Path, folder: Path) -> None:
             raise InputError(f"{fasta} holds no bases. Is it a FASTA file?")
         described: dict[str, Any] = {"fasta": str(fasta.resolve()), "contigs": [vars(contig) for contig in contigs]}
         (scratch / "contigs.json").write_text(json.dumps(described))
-        scratch.rename(folder)
-    except OSError as error:
-        raise StoppedError(
-            f"{fasta} cannot be laid down in {folder.parent}: {error.strerror or error}. Make room there, or set "
-            "RAYGEN_CACHE to another folder."
-        ) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 @contextmanager
 def _indexed(fasta: Path, scratch: Path) -> Iterator[pysam.FastaFile]:
-    """The FASTA through htslib, with an index beside it, or in ``scratch`` when that is stale or cannot be made."""
+    """The FASTA through htslib: with the index beside it, or with one in ``scratch`` where that is missing or stale."""
     beside = Path(f"{fasta}.fai")
     fresh = beside.exists() and beside.stat().st_mtime_ns >= fasta.stat().st_mtime_ns
     opened = fasta
-    if not fresh and (beside.exists() or not os.access(fasta.parent, os.W_OK)):
-        opened = scratch / "fasta"  # htslib puts the index beside the name it is given
+    if not fresh:
+        opened = (
+            scratch / "fasta"
+        )  # htslib puts the index beside the name it is given, and leaves half of one on a full disk
         opened.symlink_to(fasta.resolve())
     chatter = pysam.set_verbosity(0)
     try:
         source = pysam.FastaFile(str(opened))
     except (OSError, ValueError) as error:
-        raise InputError(
+        raise full_disk(error, f"{opened}.fai", CACHE_ADVICE) or InputError(
             f"{fasta} cannot be read as FASTA: htslib cannot index it. Each sequence needs a name of its own, bases, and lines of "
             "one length but for the last; `samtools faidx` says what is at fault."
         ) from error
     finally:
         pysam.set_verbosity(chatter)
+    if not beside.exists():
+        _put_beside(fasta, opened)
     with source:
         yield source
+
+
+def _put_beside(fasta: Path, indexed: Path) -> None:
+    """Leave the index beside the FASTA for other tools, where it can be written."""
+    for end in (".gzi", ".fai"):
+        if Path(f"{indexed}{end}").exists():
+            with suppress(RaygenError, OSError), put_in_place(f"{fasta}{end}") as partial:
+                shutil.copyfile(f"{indexed}{end}", partial)
 
 
 @lru_cache(maxsize=8)

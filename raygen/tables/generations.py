@@ -28,7 +28,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from raygen.errors import SettingsError, StoppedError
+from raygen.disk_errors import disk_errors
+from raygen.errors import SettingsError
+from raygen.tables.place import make_folder
 
 _SCORES, _GENERATIONS = "scores", "generations"
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
@@ -44,7 +46,7 @@ def begin(root: Path) -> None:
     """Make a folder without scores ready, so that no exchange of names is needed later."""
     if not os.path.lexists(root / _SCORES):
         first = Path(_GENERATIONS) / f"{0:06d}"
-        (root / first).mkdir(parents=True, exist_ok=True)
+        make_folder(root / first)
         with suppress(OSError):  # a filesystem without links: scores/ becomes a folder there, and cannot be compacted
             (root / _SCORES).symlink_to(first)
 
@@ -62,18 +64,12 @@ def next_generation(root: Path) -> Iterator[Path]:
     _remove_others(root, now)
     number = int(now.name) + 1 if now.parent.name == _GENERATIONS else 1
     new = root / _GENERATIONS / f"{number:06d}"
-    new.mkdir(parents=True)
     try:
-        yield new
-        _flush(new)
-        _lead_to(root, new, number)
-    except OSError as error:
-        shutil.rmtree(new, ignore_errors=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoppedError(
-                f"The disk of {root} is full. Nothing was changed; make room and run it again."
-            ) from error
-        raise
+        with disk_errors(root):
+            new.mkdir(parents=True)
+            yield new
+            _flush(new)
+            _lead_to(root, new, number)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
         raise

@@ -20,8 +20,10 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from raygen.disk_errors import disk_errors
 from raygen.errors import SettingsError, StoppedError
 from raygen.tables.layout import SHARDS_KEY, RunFolder
+from raygen.tables.place import make_folder
 from raygen.tables.schemas import SCORES
 
 if TYPE_CHECKING:
@@ -64,7 +66,8 @@ def publish(folder: RunFolder, fingerprint: str, catalog: str | None) -> Publish
         return None
     files = [path for path, runs in runs_of.items() if runs & set(missing)]
     rows = _reader(folder, files, missing, pa.schema(table.schema().as_arrow()))
-    table.append(rows, snapshot_properties={_RUNS: ",".join(missing)})
+    with disk_errors(folder.path):
+        table.append(rows, snapshot_properties={_RUNS: ",".join(missing)})
     _compare(folder, table)
     snapshot = table.current_snapshot()
     assert snapshot is not None and snapshot.summary is not None
@@ -127,9 +130,10 @@ def runs_added(snapshot: Snapshot) -> list[str]:
 def roll_back(table: Table, snapshots: Sequence[Snapshot]) -> None:
     """Make the snapshot before the first of these the current one; with none before it, the table is emptied."""
     before = snapshots[0].parent_snapshot_id
-    if before is None:
-        table.delete()
-    else:
+    with disk_errors(table.location()):
+        if before is None:
+            table.delete()
+            return
         table.manage_snapshots().set_current_snapshot(snapshot_id=before).commit()
 
 
@@ -165,14 +169,16 @@ def _catalog(folder: RunFolder, catalog: str | None) -> Catalog:
             "pyiceberg configuration in output.catalog."
         )
     place = folder.local_root / "iceberg"
-    place.mkdir(parents=True, exist_ok=True)
-    return SqlCatalog(_NAMESPACE, uri=f"sqlite:///{place}/catalog.db", warehouse=place.as_uri())
+    make_folder(place)
+    with disk_errors(place):
+        return SqlCatalog(_NAMESPACE, uri=f"sqlite:///{place}/catalog.db", warehouse=place.as_uri())
 
 
 def _create(folder: RunFolder, fingerprint: str, catalog: str | None) -> Table:
     there = _catalog(folder, catalog)
-    there.create_namespace_if_not_exists(_NAMESPACE)
-    return there.create_table(_name(fingerprint), schema=_schema(folder), properties=_PROPERTIES)
+    with disk_errors(folder.path):
+        there.create_namespace_if_not_exists(_NAMESPACE)
+        return there.create_table(_name(fingerprint), schema=_schema(folder), properties=_PROPERTIES)
 
 
 def _schema(folder: RunFolder) -> pa.Schema:

@@ -15,7 +15,6 @@ a log. A shard with nothing to show commits a file without rows.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
@@ -32,10 +31,12 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from raygen.errors import InputError, SettingsError, StoppedError, first_line
+from raygen.disk_errors import disk_errors, full_disk
+from raygen.errors import InputError, SettingsError, first_line
 from raygen.remote import exists, is_remote, join, keeps_folders, resolve, shown, with_endpoint
 from raygen.tables.folder_kinds import refuse_file_for_output, refuse_no_folder
 from raygen.tables.locks import lock_folder, lock_prefix
+from raygen.tables.place import make_folder, put_first, put_in_place
 from raygen.tables.schemas import REJECTS, SCHEMA_VERSION, SCORES
 
 COMPACTED = "compact-"
@@ -110,7 +111,9 @@ class RunFolder:
                 pass
             self._fs.delete_file(probe)
         except OSError as error:
-            raise SettingsError(f"The output folder {self.path} cannot be written: {error}.") from error
+            raise full_disk(error, self.path) or SettingsError(
+                f"The output folder {self.path} cannot be written: {error}."
+            ) from error
 
     def locked(self) -> AbstractContextManager[None]:
         """Keep other runs out (see ``run_lock``); a killed run's lock is gone with it or soon after.
@@ -297,7 +300,7 @@ class RunFolder:
         path = f"{self._root}/{relative}"
         if self._fs.get_file_info(path).type == fs.FileType.NotFound:
             if self._keeps_folders:
-                _link_new(Path(path), content)
+                _put_first(Path(path), content)
             else:
                 self._publish(path, content)
         with self._fs.open_input_file(path) as file:
@@ -403,23 +406,18 @@ class RunFolder:
         folder, _, name = path.rpartition("/")
         local = self._keeps_folders
         target = f"{folder}/.{name}.{uuid.uuid4().hex}" if local else path
-        try:
-            if local:
-                self._fs.create_dir(folder, recursive=True)
-            with self._fs.open_output_stream(target, compression=None) as stream:
-                stream.write(content)
-            if local:
-                self._fs.move(target, path)
-        except OSError as error:
-            if local and self._fs.get_file_info(target).type == fs.FileType.File:
-                self._fs.delete_file(target)
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StoppedError(
-                    f"The disk of {self.path} is full. Make room and run the same command again."
-                ) from error
-            if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-                raise SettingsError(f"The output folder {self.path} cannot be written: {error}.") from error
-            raise
+        with disk_errors(self.path):
+            try:
+                if local:
+                    self._fs.create_dir(folder, recursive=True)
+                with self._fs.open_output_stream(target, compression=None) as stream:
+                    stream.write(content)
+                if local:
+                    self._fs.move(target, path)
+            except OSError:
+                if local and self._fs.get_file_info(target).type == fs.FileType.File:
+                    self._fs.delete_file(target)
+                raise
 
     def _parquet_under(self, part: str) -> Iterator[str]:
         base = f"{self._root}/{part}"
@@ -520,20 +518,14 @@ def shards_of(file: pq.ParquetFile, name: str) -> dict[str, list[str]]:
     return {runs[0] or "": [name]}
 
 
-def _link_new(path: Path, content: bytes) -> None:
-    """Make a file whole and at once, unless another one took the name first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+def _put_first(path: Path, content: bytes) -> None:
+    """Put a small file in its place unless there is one; where the filesystem has no hard links the last writer wins."""
+    make_folder(path.parent)
     try:
-        partial.write_bytes(content)
-        try:
-            os.link(partial, path)
-        except FileExistsError:
-            return
-        except OSError:  # a filesystem without hard links: there the last one wins
-            partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        put_first(path, content)
+    except OSError:
+        with put_in_place(path) as partial:
+            partial.write_bytes(content)
 
 
 def _shard_name(path: str) -> str:

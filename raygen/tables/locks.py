@@ -20,7 +20,9 @@ is recognised, and taken over:
     any other machine or container                               no sign of life for 15 minutes
 
 A sign of life is the note's time of change, renewed every 30 seconds; its age is taken on the clock of the filesystem that holds
-it, so clocks need not agree. On object storage the lock is that of ``run_lock``.
+it, so clocks need not agree. On object storage the lock is that of ``lock_prefix``.
+
+``filelock.SoftFileLease`` (4.2) counts silence from its own first look only, so that every night after a dead one would wait 15 minutes.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -41,7 +43,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pyarrow import fs
 
+from raygen.disk_errors import disk_errors
 from raygen.errors import SettingsError, StoppedError
+from raygen.tables.place import put_first
 
 RENEW_SECONDS, DEAD_SECONDS = 15.0, 60.0
 
@@ -56,7 +60,8 @@ def lock_folder(root: str, shown: str) -> Iterator[None]:
     path = Path(root) / ".raygen.lock"
     lock = FileLock(path)
     try:
-        lock.acquire(timeout=0)
+        with disk_errors(shown):
+            lock.acquire(timeout=0)
     except Timeout as error:
         raise StoppedError(_taken(shown)) from error
     try:
@@ -77,16 +82,13 @@ def lock_prefix(
         StoppedError: another run is at work here, which takes up to ``dead`` seconds to know.
     """
     own = f"{root}/.lock/{uuid.uuid4().hex}"
-    _touch(filesystem, own)
-    ended = threading.Event()
-    thread = threading.Thread(target=_renew, args=(filesystem, own, renew, ended), name="raygen-lock", daemon=True)
-    thread.start()
+    with disk_errors(shown):
+        _touch(filesystem, own)
     try:
-        _wait_for_the_dead(filesystem, root, own, shown, dead)
-        yield
+        with _signs_of_life(lambda: _touch(filesystem, own), renew):
+            _wait_for_the_dead(filesystem, root, own, shown, dead)
+            yield
     finally:
-        ended.set()
-        thread.join(max(renew, RENEW_SECONDS))  # a renewal on its way would bring back what is deleted now
         with suppress(OSError):  # left behind, it is dead after a minute
             filesystem.delete_file(own)
 
@@ -124,10 +126,23 @@ def _others(filesystem: fs.FileSystem, root: str, own: str) -> dict[str, str]:
     return locks
 
 
-def _renew(filesystem: fs.FileSystem, own: str, seconds: float, ended: threading.Event) -> None:
-    while not ended.wait(seconds):
-        with suppress(OSError):  # tried again at the next turn, four times before anyone takes it for dead
-            _touch(filesystem, own)
+@contextmanager
+def _signs_of_life(give: Callable[[], None], seconds: float) -> Iterator[None]:
+    """Give one now and then. One that fails is made up for by the next: others wait for several before they take this for dead."""
+    ended = threading.Event()
+
+    def give_all() -> None:
+        while not ended.wait(seconds):
+            with suppress(OSError):
+                give()
+
+    thread = threading.Thread(target=give_all, name="raygen-lock", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(max(seconds, RENEW_SECONDS))  # one on its way would bring back a lock that is taken away now
 
 
 def _touch(filesystem: fs.FileSystem, path: str) -> None:
@@ -191,13 +206,12 @@ def night_lock(folder: Path) -> Iterator[str | None]:
         SettingsError: what lies there is no lock of raygen's.
     """
     path, own = folder / LOCK_FILE, Holder.of_this_process()
-    said = _acquire(path, own)
-    stop = threading.Event()
-    threading.Thread(target=_signs_of_life, args=(path, stop), name="raygen-night-lock", daemon=True).start()
+    with disk_errors(folder):
+        said = _acquire(path, own)
     try:
-        yield said
+        with _signs_of_life(lambda: os.utime(path), SIGN_OF_LIFE):
+            yield said
     finally:
-        stop.set()
         if (_read(path) or own).token == own.token:
             path.unlink(missing_ok=True)
 
@@ -205,7 +219,7 @@ def night_lock(folder: Path) -> Iterator[str | None]:
 def _acquire(path: Path, own: Holder) -> str | None:
     said = None
     for _ in range(10):
-        if _make(path, own):
+        if put_first(path, (json.dumps(asdict(own)) + "\n").encode()):
             return said
         holder, silent = _read(path), _silent(path)
         if holder is None or silent is None:
@@ -221,19 +235,6 @@ def _acquire(path: Path, own: Holder) -> str | None:
                 f"A night of {holder.since} (process {holder.pid} on {holder.host}) died here; its lock was taken over."
             )
     raise StoppedError(f"{path} cannot be taken: other nights come and go there. Run the same command again.")
-
-
-def _make(path: Path, own: Holder) -> bool:
-    """Put the note in place, whole; False where there is one."""
-    draft = path.with_name(f".{path.name}.{own.token}")
-    try:
-        draft.write_text(json.dumps(asdict(own)) + "\n")
-        os.link(draft, path)
-    except FileExistsError:
-        return False
-    finally:
-        draft.unlink(missing_ok=True)
-    return True
 
 
 def _take_away(path: Path, dead: Holder) -> bool:
@@ -271,14 +272,6 @@ def _silent(path: Path) -> float | None:
         return None
     finally:
         probe.unlink(missing_ok=True)
-
-
-def _signs_of_life(path: Path, stop: threading.Event) -> None:
-    while not stop.wait(SIGN_OF_LIFE):
-        try:
-            os.utime(path)
-        except OSError:
-            continue  # a filesystem that is away for a moment; the patience of others is thirty times as long
 
 
 def _started(pid: int) -> str:

@@ -24,6 +24,7 @@ from raygen.sequence.window_choices import grid_window
 from raygen.settings import Settings, WindowSettings, load_settings
 from raygen.tables.folder_kinds import refuse_file_for_output
 from raygen.tables.layout import read_scores
+from raygen.tables.place import make_folder, put_in_place
 from raygen.tables.schemas import variant_ids
 from raygen.trials.every_change import saturating_variants
 from raygen.trials.saturation import Saturation, lay_out
@@ -98,11 +99,9 @@ def on_a_grid(settings: Settings) -> Settings:
 
 
 def _write(variants: pa.Table, path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(variants.select(["chrom", "pos", "ref", "alt"]), path)
-    except OSError as error:
-        raise SettingsError(f"The output folder {path.parent} cannot be written: {error.strerror}.") from error
+    make_folder(path.parent)
+    with put_in_place(path) as partial:
+        pq.write_table(variants.select(["chrom", "pos", "ref", "alt"]), partial)
 
 
 def _scores(out: str, region: Region) -> pa.Table:

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from raygen.errors import InputError, SettingsError
+from raygen.errors import InputError
 from raygen.model.cards import demo_warning
 from raygen.number_of import number_of
 from raygen.remote import stage
@@ -29,6 +29,7 @@ from raygen.scoring.scorer import VariantScorer
 from raygen.sequence.reference import Reference, refuse_unknown_contigs, staged_reference
 from raygen.sequence.window_choices import parse_window, refuse_longer_window, window_text, windows_to_compare
 from raygen.sequence.windows import Window
+from raygen.tables.place import write_text
 from raygen.tables.schemas import VARIANTS, variant_ids
 from raygen.trials.compare_windows import WindowComparison, as_json, compare_windows
 from raygen.variants.ingest import ingest
@@ -99,14 +100,10 @@ def write_comparison(comparisons: Sequence[WindowComparison], request: Compariso
     """Write a comparison as JSON.
 
     Raises:
-        SettingsError: the file cannot be written.
+        SettingsError, StoppedError: as ``put_in_place``.
     """
     about = {"model": request.model, "strand": request.strand, "sample": request.sample, "seed": request.seed}
-    text = json.dumps(as_json(comparisons, about), indent=2) + "\n"
-    try:
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise SettingsError(f"--out {path} cannot be written: {error.strerror}.") from error
+    write_text(path, json.dumps(as_json(comparisons, about), indent=2) + "\n")
 
 
 def _sample(request: ComparisonRequest, reference: Reference) -> pa.Table:

@@ -11,7 +11,6 @@ Rejects of the checks come in input order, duplicates after them in table order.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pysam
 
-from raygen.errors import SettingsError, StoppedError
+from raygen.errors import SettingsError
 from raygen.sequence.reference import Reference, reference_name
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS, REJECTS, SCHEMA_VERSION, VARIANTS, Reason, variant_id
 from raygen.variants.alleles import SOURCE_PREFIX, AlleleBatch, AlleleReader
@@ -104,26 +103,21 @@ def ingest(
     if haplotype_column:
         check_column_type(haplotype_column, columns[haplotype_column])
     longest = min(max_allele_length, max_haplotype_span or max_allele_length)
-    try:
-        with scratch_folder(out) as scratch:
-            run = _Ingest(readers, reference, scratch, columns, max_allele_length)
-            run.haplotypes = HaplotypeCollector(haplotype_column, reference, longest) if haplotype_column else None
-            run.warnings += [
-                f"{out / name} is left from an ingest that did not end." for name in abandoned_scratch(out, scratch)
-            ]
-            run.open_tables(row_group_rows, file_rows)
-            try:
-                run.read(on_progress or (lambda num_records: None))
-                run.add_haplotypes()
-                run.write_sorted()
-                run.finish()
-            finally:
-                run.close_tables()
-            publish(scratch, out, {**run.info(), "input_paths": input_paths(inputs)})
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise StoppedError(f"The disk of {out} is full. Make room and run the same command again.") from error
+    with scratch_folder(out) as scratch:
+        run = _Ingest(readers, reference, scratch, columns, max_allele_length)
+        run.haplotypes = HaplotypeCollector(haplotype_column, reference, longest) if haplotype_column else None
+        run.warnings += [
+            f"{out / name} is left from an ingest that did not end." for name in abandoned_scratch(out, scratch)
+        ]
+        run.open_tables(row_group_rows, file_rows)
+        try:
+            run.read(on_progress or (lambda num_records: None))
+            run.add_haplotypes()
+            run.write_sorted()
+            run.finish()
+        finally:
+            run.close_tables()
+        publish(scratch, out, {**run.info(), "input_paths": input_paths(inputs)})
     return run.result(out)
 
 

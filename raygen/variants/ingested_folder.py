@@ -25,6 +25,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from raygen.disk_errors import disk_errors
 from raygen.errors import InputError, SettingsError
 from raygen.tables.folder_kinds import refuse_file_for_output
 
@@ -77,22 +78,18 @@ def scratch_folder(out: Path) -> Iterator[Path]:
     """A folder in ``out`` for unfinished work, gone afterwards; so are ``out`` and what is above it where they were made for this
     and stayed empty.
 
-    SettingsError where ``out`` cannot be written or holds tables that no ingest wrote.
+    SettingsError where ``out`` cannot be written or holds tables that no ingest wrote. StoppedError where its disk is full.
     """
     refuse_file_for_output(out)
     made_here = [at for at in (out, *out.parents) if not at.exists()]
     scratch = out / f"{_SCRATCH_PREFIX}{uuid.uuid4().hex[:12]}"
     try:
-        scratch.mkdir(parents=True)
-    except OSError as error:
-        raise SettingsError(
-            f"The output folder {out} cannot be written: {error.strerror}. Choose another --out."
-        ) from error
-    try:
-        _refuse_foreign_tables(out)
-        for name in _TABLE_FOLDERS:
-            (scratch / name).mkdir()
-        yield scratch
+        with disk_errors(out):
+            scratch.mkdir(parents=True)
+            _refuse_foreign_tables(out)
+            for name in _TABLE_FOLDERS:
+                (scratch / name).mkdir()
+            yield scratch
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         with suppress(OSError):  # the first that is not empty

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raygen.errors import InputError, first_line
+from raygen.tables.place import put_folder_in_place
 from raygen.tables.schemas import PAIRS, REJECTS, Reason
 from raygen.variants.ingest import IngestResult
 
@@ -35,37 +36,35 @@ def ingest_pairs(inputs: Sequence[str], out: Path, context_length: int) -> Inges
     files = [file for path in inputs for file in _parquet_files(Path(path))]
     for file in files:
         _check_columns(file)
-    shutil.rmtree(out, ignore_errors=True)
-    good_folder, bad_folder = out / "variants", out / "rejects"
-    good_folder.mkdir(parents=True)
-    bad_folder.mkdir()
     counts: dict[str, int] = {}
     num_rows = 0
     digest = hashlib.sha256()
-    with (
-        pq.ParquetWriter(
-            good_folder / "part-00000.parquet", PAIRS, compression="zstd", write_page_checksum=True
-        ) as good,
-        pq.ParquetWriter(bad_folder / "part-00000.parquet", REJECTS, compression="zstd") as bad,
-    ):
-        for kept, rejected in _checked(files, context_length):
-            num_rows += len(kept) + len(rejected)
-            for reason in rejected["reason"].to_pylist():
-                counts[reason] = counts.get(reason, 0) + 1
-            for row in kept.to_pylist():
-                digest.update("\t".join(row.values()).encode())
-            good.write_table(kept)
-            bad.write_table(rejected)
+    with put_folder_in_place(out) as scratch:
+        with _part(scratch / "variants", PAIRS) as good, _part(scratch / "rejects", REJECTS) as bad:
+            for kept, rejected in _checked(files, context_length):
+                num_rows += len(kept) + len(rejected)
+                for reason in rejected["reason"].to_pylist():
+                    counts[reason] = counts.get(reason, 0) + 1
+                for row in kept.to_pylist():
+                    digest.update("\t".join(row.values()).encode())
+                good.write_table(kept)
+                bad.write_table(rejected)
+        shutil.rmtree(out, ignore_errors=True)
     return IngestResult(
         num_records=num_rows,
         num_alleles=num_rows,
         num_variants=num_rows - sum(counts.values()),
         rejects=counts,
         warnings=[],
-        variants_dir=good_folder,
-        rejects_dir=bad_folder,
+        variants_dir=out / "variants",
+        rejects_dir=out / "rejects",
         digest=digest.hexdigest(),
     )
+
+
+def _part(folder: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    folder.mkdir()
+    return pq.ParquetWriter(folder / "part-00000.parquet", schema, compression="zstd", write_page_checksum=True)
 
 
 def _parquet_files(path: Path) -> list[Path]:

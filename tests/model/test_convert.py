@@ -408,7 +408,7 @@ def test_a_small_disk_is_seen_beforehand(
 ) -> None:
     file = write_published(tmp_path / "evo2_7b.pt", tensors, 2)
     monkeypatch.setattr(convert.shutil, "disk_usage", lambda _: type("usage", (), {"free": 1000}))
-    with pytest.raises(InputError, match=r"0.0 GB free, and converting evo2_7b takes .* put together first"):
+    with pytest.raises(StoppedError, match=r"0.0 GB free, .* evo2_7b takes .* put together first\)\. Make room"):
         convert_named(str(file), tmp_path / "model")
 
 
@@ -419,22 +419,30 @@ def test_the_room_is_that_of_what_is_written(
     monkeypatch.setattr(convert.shutil, "disk_usage", lambda _: type("usage", (), {"free": 1_000_000}))
     convert_named(str(file), tmp_path / "model")
     monkeypatch.setattr(convert.shutil, "disk_usage", lambda _: type("usage", (), {"free": 50_000}))
-    with pytest.raises(InputError, match=r"0.0 GB free, and converting evo2_7b takes 0.0 GB\."):
+    with pytest.raises(StoppedError, match=r"0.0 GB free, and converting evo2_7b takes 0.0 GB\. Make room"):
         convert_named(str(file), tmp_path / "other")
 
 
 @pytest.mark.parametrize(
-    "error", [OSError(28, "No space left on device"), SafetensorError("I/O error: File too large")]
+    ("error", "words"),
+    [
+        (OSError(28, "No space left on device"), "The disk of TARGET is full. Make room and run"),
+        (SafetensorError("I/O error: No space left (os error 28)"), "The disk of TARGET is full. Make room and run"),
+        (
+            SafetensorError("I/O error: File too large (os error 27)"),
+            "TARGET could not be written: File too large. Run",
+        ),
+    ],
 )
 def test_a_shard_that_cannot_be_written_stops_with_the_name_of_the_target(
-    tmp_path: Path, tensors: dict[str, Any], monkeypatch: pytest.MonkeyPatch, error: Exception
+    tmp_path: Path, tensors: dict[str, Any], monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
 ) -> None:
     def full(*_: Any, **__: Any) -> None:
         raise error
 
     monkeypatch.setattr(convert, "save_file", full)
     file = write_published(tmp_path / "evo2_7b.pt", tensors)
-    with pytest.raises(StoppedError, match=rf"{tmp_path / 'model'} could not be written: (No space|I/O error)"):
+    with pytest.raises(StoppedError, match=words.replace("TARGET", str(tmp_path / "model"))):
         convert_named(str(file), tmp_path / "model")
     assert [path.name for path in tmp_path.iterdir()] == ["evo2_7b.pt"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from functools import partial
 from pathlib import Path
@@ -169,17 +168,6 @@ def test_a_damaged_row_group_is_named_and_the_others_stay(tmp_path, undisturbed)
     part.write_bytes(whole)
     assert score(tmp_path).counts.alleles_in == len(undisturbed)
     assert_all_but(set(), tmp_path / "out", undisturbed)
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of its own with 1 MiB: (its folder, a function that remounts it with options)."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True).returncode:
-        pytest.skip("a small file system needs mount, which this user may not")
-    yield disk, lambda how: subprocess.run(["mount", "-o", f"remount,{how}", disk], check=True)
-    subprocess.run(["umount", "-l", disk], check=True)
 
 
 @pytest.mark.slow

@@ -66,7 +66,14 @@ def test_the_picture_is_svg_or_png(tmp_path, alt):
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("name", ["a.pdf", "a", "nosuch/a.svg"])
-def test_a_picture_that_has_no_place_is_refused_before_the_work(tmp_path, name):
-    with pytest.raises(SettingsError, match="--out"):
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("a.pdf", "--out .* write a name"),
+        ("a", "--out .* write a name"),
+        ("nosuch/a.svg", "a.svg cannot be written: there is no folder"),
+    ],
+)
+def test_a_picture_that_has_no_place_is_refused_before_the_work(tmp_path, name, words):
+    with pytest.raises(SettingsError, match=words):
         refuse_picture(str(tmp_path / name))
