@@ -22,7 +22,7 @@ from raygen.tables.schemas import Reason
 
 DONE, ROLLED_BACK = "done", "rolled back"
 RECLASSIFIED = "reclassified"
-"""``kind`` of a copy with other classes: its rows keep the runs that scored them, which are elsewhere."""
+"""``kind`` in the manifest of a copy with other classes: its rows keep the runs that scored them elsewhere."""
 _SHARD = re.compile(r"([0-9a-f]{12})-(\d{6})")
 _VCF = (".vcf", ".vcf.gz", ".vcf.bgz", ".bcf")
 _FAILED = Reason.SCORING_FAILED.value
@@ -50,54 +50,56 @@ class Account:
 
     @property
     def ended(self) -> bool:
-        """Whether its numbers are its last word, and hold."""
+        """Whether the run or night ended, so that its counts are final."""
         return self.status == DONE
 
     @property
     def is_copy(self) -> bool:
-        """Whether it copied rows and scored none."""
+        """Whether the run copied the rows of another folder and scored none."""
         return self.manifest.get("kind") == RECLASSIFIED
 
     @property
     def digest(self) -> str | None:
-        """Of the input's content."""
+        """The digest of the input's content; None where the manifest does not say it."""
         return (self.manifest.get("input") or {}).get("digest")
 
     @property
     def shards(self) -> tuple[str, int] | None:
-        """The stem of the input's shards and their number, where the manifest says them."""
-        given = self.manifest.get("input") or {}
-        return (given["stem"], given["num_shards"]) if {"stem", "num_shards"} <= given.keys() else None
+        """The stem of the names of the input's shards, and their number; None where the manifest does not say it."""
+        input_entry = self.manifest.get("input") or {}
+        return (
+            (input_entry["stem"], input_entry["num_shards"]) if {"stem", "num_shards"} <= input_entry.keys() else None
+        )
 
     @property
     def vcf_names(self) -> frozenset[str]:
         """Names of the input's files, where all are VCF files: then rejects say which of them they came from."""
-        given = (self.manifest.get("settings") or {}).get("input") or {}
-        paths = given.get("variants") or []
+        input_settings = (self.manifest.get("settings") or {}).get("input") or {}
+        paths = input_settings.get("variants") or []
         names = frozenset(str(path).partition("?")[0].rpartition("/")[2] for path in paths)
         return names if names and all(name.endswith(_VCF) for name in names) else frozenset()
 
     def uneven(self) -> str | None:
-        """The sentence where what came out is not what went in."""
+        """A sentence where the alleles that came out are not as many as went in; None where they are."""
         out = self.scored + self.already_scored + sum(self.rejected.values())
         return None if out == self.alleles_in else f"{self.alleles_in:,} alleles went in, {out:,} came out"
 
 
 def read_account(name: str, content: bytes) -> Account | str:
-    """What a manifest or a night's record says, or what is wrong with it."""
+    """The account that a manifest or a night's record gives, or what is wrong with it as the end of a sentence."""
     try:
-        said = json.loads(content)
+        manifest = json.loads(content)
     except ValueError:
         return "is not JSON"
     try:
-        counts = said["counts"]
+        counts = manifest["counts"]
         alleles_in, scored, already = (int(counts[key]) for key in ("alleles_in", "scored", "already_scored"))
         rejected = {str(reason): int(number) for reason, number in counts["rejected"].items()}
     except (KeyError, TypeError, ValueError, AttributeError):
         return "does not say what came of the input (counts), so nothing can be checked against it"
-    if not all(isinstance(said.get(part) or {}, dict) for part in ("input", "settings")):
+    if not all(isinstance(manifest.get(part) or {}, dict) for part in ("input", "settings")):
         return "does not say what went in (input, settings), so nothing can be checked against it"
-    return Account(name, str(said.get("status", DONE)), alleles_in, scored, already, rejected, said)
+    return Account(name, str(manifest.get("status", DONE)), alleles_in, scored, already, rejected, manifest)
 
 
 @dataclass
@@ -108,7 +110,9 @@ class Shards:
     runs_of_stem: dict[str, set[str]] = field(default_factory=dict)
 
     def add(self, by_run: Mapping[str, Sequence[str]]) -> None:
-        """The shards of a file by the run that wrote them; those without rows under an empty name."""
+        """Take in the shards of one file by the run that wrote them; under an empty name those of which it is not
+        known.
+        """
         for run, names in by_run.items():
             self.names.update(names)
             for name in names:
@@ -117,7 +121,7 @@ class Shards:
 
 
 class Accounts:
-    """The accounts of a table's runs, and what is there to compare them with."""
+    """The accounts of a table's runs, and the rows, shards and rejects in the table to compare them with."""
 
     def __init__(
         self,
@@ -130,23 +134,25 @@ class Accounts:
         self._ended = [run for _, run in sorted(runs.items()) if run.ended]
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        """Where something is missing or too much, and what."""
+        """Each fault of rows, shards or rejects: the run or the shards it is about, and a sentence."""
         for name, run in self._runs.items():
-            yield from ((f"run {name}", what) for what in self._of_run(run))
-        told: set[str | None] = set()
+            yield from ((f"run {name}", fault) for fault in self._of_run(run))
+        reported_digests: set[str | None] = set()
         for run in self._ended:
-            if run.digest not in told and (what := self._missing_rows(run)):
-                told.add(run.digest)
-                yield f"run {run.name}", what
+            if run.digest not in reported_digests and (missing := self._missing_rows(run)):
+                reported_digests.add(run.digest)
+                yield f"run {run.name}", missing
         yield from self._gaps()
 
     def of_night(self, night: Account) -> Iterator[str]:
-        """What a night's record counts and what its files of rejects hold; rows that could not be scored are its run's."""
-        if what := night.uneven():
-            yield what
+        """Sentences where a night's record does not add up or counts more rejects than its files hold; rows that
+        could not be scored are counted by the night's run.
+        """
+        if uneven := night.uneven():
+            yield uneven
         key = night.manifest.get("key")
-        there = self._count(lambda one: key is None or one.file.startswith(f"night-{key}-"))
-        yield from _too_few("its record", {**night.rejected, _FAILED: 0}, there)
+        in_files = self._count(lambda origin: key is None or origin.file.startswith(f"night-{key}-"))
+        yield from _too_few("its record", {**night.rejected, _FAILED: 0}, in_files)
 
     def _of_run(self, run: Account) -> Iterator[str]:
         rows = self._rows_of.get(run.name, 0)
@@ -154,8 +160,8 @@ class Accounts:
             yield f"was rolled back, but {number_of(rows, 'row')} of it are there"
         if not run.ended:
             return  # its manifest was written before its last rows were
-        if what := run.uneven():
-            yield what
+        if uneven := run.uneven():
+            yield uneven
         if run.is_copy:  # a later one may have copied more
             rows = min(sum(self._rows_of.values()), run.scored)
         if rows != run.scored:
@@ -163,33 +169,41 @@ class Accounts:
         yield from self._missing_rejects(run)
 
     def _missing_rows(self, run: Account) -> str | None:
-        """Rows that were there when the run ended. Of another run that ended its own count is taken: where rows of that one are
-        missing it is said there.
+        """A sentence where the table lacks rows that it held when the run ended. Another run that ended is taken at
+        its own count: where rows of that one are missing, its own sentence says it.
         """
         if run.is_copy:
             return None
-        until = [one for name, one in self._runs.items() if _not_after(name, run.name) and one.status != ROLLED_BACK]
+        earlier_runs = [
+            earlier
+            for name, earlier in self._runs.items()
+            if _not_after(name, run.name) and earlier.status != ROLLED_BACK
+        ]
         unknown = [name for name in self._rows_of if name not in self._runs and _not_after(name, run.name)]
-        there = sum(one.scored if one.ended else self._rows_of.get(one.name, 0) for one in until)
-        there += sum(self._rows_of[name] for name in unknown)
+        rows_in_table = sum(
+            earlier.scored if earlier.ended else self._rows_of.get(earlier.name, 0) for earlier in earlier_runs
+        )
+        rows_in_table += sum(self._rows_of[name] for name in unknown)
         expected = run.scored + run.already_scored
-        if there >= expected:
+        if rows_in_table >= expected:
             return None
         return (
             f"when it ended the table held {number_of(expected, 'row')} of its input ({run.scored:,} scored by it, "
-            f"{run.already_scored:,} before it); of all runs until then there are {there:,}"
+            f"{run.already_scored:,} before it); of all runs until then there are {rows_in_table:,}"
         )
 
     def _gaps(self) -> Iterator[tuple[str, str]]:
-        """Of the shards that runs which ended say there are; where they do not say it, up to the last that is there."""
-        said = dict(run.shards for run in self._ended if run.shards and not run.is_copy)
-        for stem in sorted({*said, *filter(self._is_whole, self._shards.runs_of_stem)}):
+        """The numbers that are missing among an input's shards, where a run over it ended: of as many as its manifest
+        says, else up to the last shard in the table.
+        """
+        num_shards_of_stem = dict(run.shards for run in self._ended if run.shards and not run.is_copy)
+        for stem in sorted({*num_shards_of_stem, *filter(self._is_whole, self._shards.runs_of_stem)}):
             numbers = {int(name[-6:]) for name in self._shards.names if name.startswith(f"{stem}-")}
-            most = said.get(stem, max(numbers, default=-1) + 1)
+            most = num_shards_of_stem.get(stem, max(numbers, default=-1) + 1)
             missing = [f"{stem}-{number:06d}" for number in range(most) if number not in numbers]
             if missing:
                 shown = ", ".join(missing[:_SHOWN])
-                least = "" if stem in said else "at least "
+                least = "" if stem in num_shards_of_stem else "at least "
                 yield f"shards {stem}", f"{len(missing):,} of {least}{most:,} are missing ({shown})"
 
     def _is_whole(self, stem: str) -> bool:
@@ -198,7 +212,11 @@ class Accounts:
         if any(run.name in runs for run in self._ended):
             return True
         digests = self._digests(stem)
-        others = [one for one in self._shards.runs_of_stem if one != stem and self._digests(one) & digests]
+        others = [
+            other_stem
+            for other_stem in self._shards.runs_of_stem
+            if other_stem != stem and self._digests(other_stem) & digests
+        ]
         return not others and any(run.digest in digests for run in self._ended)
 
     def _digests(self, stem: str) -> set[str]:
@@ -206,33 +224,35 @@ class Accounts:
         return {run.digest for run in runs if run.digest is not None}
 
     def _missing_rejects(self, run: Account) -> Iterator[str]:
-        """Rejects of the input lie in files of their own, and name its file; rows that failed lie beside its shards."""
+        """Sentences where a run's manifest counts more rejects than files hold. Those of the input lie in files of
+        their own and name its file; rows that could not be scored lie beside its shards.
+        """
         names = run.vcf_names
 
-        def of_input(one: RejectsIn) -> bool:
-            return run.is_copy or not names or (not one.file.startswith("night-") and _base(one.source) in names)
+        def of_input(origin: RejectsIn) -> bool:
+            return run.is_copy or not names or (not origin.file.startswith("night-") and _base(origin.source) in names)
 
-        there = self._count(of_input)
-        there[_FAILED] = self._count(lambda one: not self._of_other_input(one.file, run))[_FAILED]
-        yield from _too_few("its manifest", run.rejected, there)
+        in_files = self._count(of_input)
+        in_files[_FAILED] = self._count(lambda origin: not self._of_other_input(origin.file, run))[_FAILED]
+        yield from _too_few("its manifest", run.rejected, in_files)
 
     def _of_other_input(self, file: str, run: Account) -> bool:
         parts = _SHARD.fullmatch(file)
         digests = self._digests(parts[1]) if parts and parts[1] in self._shards.runs_of_stem else set()
         return run.digest is not None and bool(digests) and run.digest not in digests
 
-    def _count(self, wanted: Callable[[RejectsIn], bool]) -> Counter[str]:
-        found: Counter[str] = Counter()
-        for one, reasons in self._rejects.items():
-            if wanted(one):
-                found.update(reasons)
-        return found
+    def _count(self, is_counted: Callable[[RejectsIn], bool]) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        for origin, reasons in self._rejects.items():
+            if is_counted(origin):
+                counts.update(reasons)
+        return counts
 
 
-def _too_few(who: str, counted: Mapping[str, int], there: Mapping[str, int]) -> Iterator[str]:
+def _too_few(who: str, counted: Mapping[str, int], in_files: Mapping[str, int]) -> Iterator[str]:
     for reason, number in counted.items():
-        if there.get(reason, 0) < number:
-            yield f"{who} counts {number_of(number, 'reject')} {reason}, there are {there.get(reason, 0):,}"
+        if in_files.get(reason, 0) < number:
+            yield f"{who} counts {number_of(number, 'reject')} {reason}, there are {in_files.get(reason, 0):,}"
 
 
 def _base(source: str) -> str:
@@ -240,5 +260,5 @@ def _base(source: str) -> str:
 
 
 def _not_after(run: str, other: str) -> bool:
-    """Runs of one second are taken for one time: what follows the time in a name is chance."""
+    """Whether a run began no later than another, to the second: what follows the second in a name is chance."""
     return run.partition("-")[0] <= other.partition("-")[0]

@@ -1,4 +1,4 @@
-"""Columns that tables are given on their way, made without a Python object for each row."""
+"""Arrow columns, built without a Python object for each row: a constant, and lists of strings."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ def constant(value: str | float, num_rows: int) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(pa.array(np.zeros(num_rows, np.int8)), pa.array([value]))
 
 
-def string_lists(said: dict[str, np.ndarray], num_rows: int) -> pa.ListArray:
-    """Lists of strings: each row has those strings whose (R,) Booleans are true there, in the order of ``said``."""
-    names = list(said)
-    there = np.stack([said[name] for name in names], axis=1) if names else np.zeros((num_rows, 0), bool)
-    _, which = np.nonzero(there)
-    offsets = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
+def string_lists(masks: dict[str, np.ndarray], num_rows: int) -> pa.ListArray:
+    """Lists of strings: each row has those strings whose (R,) Booleans are true there, in the order of ``masks``."""
+    names = list(masks)
+    is_listed = np.stack([masks[name] for name in names], axis=1) if names else np.zeros((num_rows, 0), bool)
+    _, which = np.nonzero(is_listed)
+    offsets = np.concatenate([[0], np.cumsum(is_listed.sum(axis=1))])
     values = pa.array(names, pa.string()).take(pa.array(which))
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values)
 
 
 def has_item(lists: Column, item: str) -> np.ndarray:
-    """(R,) bool: the list of strings holds the item."""
+    """Which rows' lists of strings hold the item: (R,) bool."""
     flat = _flat(lists)
-    found = np.zeros(len(flat), bool)
-    found[pc.list_parent_indices(flat).filter(pc.equal(pc.list_flatten(flat), item)).to_numpy()] = True
-    return found
+    holds_item = np.zeros(len(flat), bool)
+    holds_item[pc.list_parent_indices(flat).filter(pc.equal(pc.list_flatten(flat), item)).to_numpy()] = True
+    return holds_item
 
 
 def with_item(lists: Column, item: str, rows: np.ndarray) -> pa.ListArray:

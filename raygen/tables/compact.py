@@ -40,7 +40,7 @@ _ORDER = [(name, "ascending") for name in ("pos", "ref", "alt", "variant_id")]
 
 @dataclass(frozen=True)
 class Compacted:
-    """What became of a contig's files (None for pairs)."""
+    """A contig whose files were merged (None for pairs): its files before and after, and the rows written again."""
 
     chrom: str | None
     files_before: int
@@ -67,7 +67,7 @@ def compact(path: str, target_rows: int = TARGET_ROWS, full: bool = False) -> li
         if not any(chosen.values()):
             return []
         now = scores_folder(folder.local_root)
-        done = []
+        results = []
         with next_generation(folder.local_root) as new:
             for chrom, files in contigs.items():
                 merged = {file.path for file in chosen[chrom]}
@@ -77,12 +77,12 @@ def compact(path: str, target_rows: int = TARGET_ROWS, full: bool = False) -> li
                 if merged:
                     place = new / Path(chosen[chrom][0].path).parent.name
                     after, rows = _merge(folder, chosen[chrom], place, target_rows)
-                    done.append(Compacted(chrom, len(files), len(files) - len(merged) + after, rows))
-    return done
+                    results.append(Compacted(chrom, len(files), len(files) - len(merged) + after, rows))
+    return results
 
 
 def shards_by_run(path: str) -> dict[str, list[str]]:
-    """``shards_of`` of a file of this machine."""
+    """The shards in a file of this machine by the run that committed them, as ``shards_of`` reads them."""
     with naming_damage(path):
         return shards_of(pq.ParquetFile(path), Path(path).name.removeprefix("part-").removesuffix(".parquet"))
 
@@ -94,8 +94,8 @@ def write_scores(table: pa.Table, path: Path, shards: dict[str, list[str]]) -> N
         StoppedError: what is read is not what was written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    kept = (table.schema.metadata or {}).items()
-    metadata = {key: value for key, value in kept if key.startswith(b"raygen.") and key != RUN_KEY}
+    metadata_items = (table.schema.metadata or {}).items()
+    metadata = {key: value for key, value in metadata_items if key.startswith(b"raygen.") and key != RUN_KEY}
     table = table.replace_schema_metadata({**metadata, SHARDS_KEY: json.dumps(shards).encode()})
     pq.write_table(table, path, compression="zstd", row_group_size=_ROW_GROUP_ROWS, write_page_checksum=True)
     if not read_checked(path).equals(table):
@@ -103,10 +103,10 @@ def write_scores(table: pa.Table, path: Path, shards: dict[str, list[str]]) -> N
 
 
 def _files_by_contig(folder: RunFolder) -> dict[str | None, list[ScoreFile]]:
-    found: dict[str | None, list[ScoreFile]] = {}
+    files_of_contig: dict[str | None, list[ScoreFile]] = {}
     for file in folder.score_files():
-        found.setdefault(file.chrom, []).append(file)
-    return found
+        files_of_contig.setdefault(file.chrom, []).append(file)
+    return files_of_contig
 
 
 def _to_merge(files: Sequence[ScoreFile], target_rows: int, full: bool) -> list[ScoreFile]:
@@ -141,7 +141,9 @@ def _merge(folder: RunFolder, files: Sequence[ScoreFile], place: Path, target_ro
 
 
 def _sorted_tables(folder: RunFolder, files: Sequence[ScoreFile], target_rows: int) -> Iterator[pa.Table]:
-    """At least one table, with the metadata of the first file."""
+    """The rows of some files of one contig in order, in at least one table with the schema and metadata of the first
+    file.
+    """
     paths = [file.path for file in files]
     schema = pq.read_schema(paths[0])
     if files[0].chrom is None:
@@ -157,13 +159,15 @@ def _sorted_tables(folder: RunFolder, files: Sequence[ScoreFile], target_rows: i
 
 
 def _joined(paths: Sequence[str], target_rows: int) -> Iterator[pa.Table]:
-    """Pairs have no positions: their files are put one after the other."""
-    held: list[pa.Table] = []
+    """The rows of files of pairs, which have no positions: one file after the other, in tables of at least
+    ``target_rows``.
+    """
+    pending: list[pa.Table] = []
     for path in paths:
         with naming_damage(path):
-            held.append(read_checked(path))
-        if sum(map(len, held)) >= target_rows:
-            yield pa.concat_tables(held)
-            held = []
-    if sum(map(len, held)):
-        yield pa.concat_tables(held)
+            pending.append(read_checked(path))
+        if sum(map(len, pending)) >= target_rows:
+            yield pa.concat_tables(pending)
+            pending = []
+    if sum(map(len, pending)):
+        yield pa.concat_tables(pending)

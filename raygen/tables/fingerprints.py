@@ -39,7 +39,7 @@ class FingerprintTables:
     """The tables of one output folder.
 
     Raises:
-        SettingsError: it cannot be written, or is the folder of single runs.
+        SettingsError: the folder cannot be written, or is that of single runs.
     """
 
     def __init__(self, path: str) -> None:
@@ -66,9 +66,9 @@ class FingerprintTables:
         return RunFolder(join(self._folder.uri, fingerprint))
 
     def current(self) -> Current | None:
-        """Where the pointer points; None before a first night has ended."""
-        found = self._folder.read_file(_POINTER)
-        return Current(**json.loads(found)) if found else None
+        """The current table, which ``current.json`` names; None before a first night has ended."""
+        pointer = self._folder.read_file(_POINTER)
+        return Current(**json.loads(pointer)) if pointer else None
 
     def point_to(self, fingerprint: str) -> None:
         """Make a table the current one."""
@@ -84,19 +84,19 @@ class FingerprintTables:
 
 
 def table_paths(path: str) -> list[str]:
-    """The folders with scores at ``path``: itself, or those of each fingerprint in it.
+    """The folders with scores at ``path``: this folder itself, or one for each fingerprint in it.
 
     Raises:
-        InputError: there are none, or no such folder.
+        InputError: there is no such folder, or there are no scores in it.
     """
     refuse_no_folder(path)
     folder = RunFolder(path)
     if folder.is_folder("scores"):
         return [folder.uri]
-    found = [join(folder.uri, name) for name in _names_inside(folder)]
-    if not found:
+    tables = [join(folder.uri, name) for name in _names_inside(folder)]
+    if not tables:
         raise InputError(f"{path} holds no scores: there is no scores/ in it, nor in the folders in it.")
-    return found
+    return tables
 
 
 def tables_inside(path: str) -> list[str]:
@@ -107,13 +107,15 @@ def tables_inside(path: str) -> list[str]:
 
 def no_scores(path: str, inside: Sequence[str] | None = None) -> InputError:
     """The error of a command that takes one table and was given ``path``, which is none: it names those ``inside``."""
-    found = tables_inside(path) if inside is None else inside
-    if not found:
+    tables = tables_inside(path) if inside is None else inside
+    if not tables:
         return InputError(f"{path} holds no scores: there are no files {path}/scores/chrom=.../part-*.parquet.")
-    named = ", ".join(found[:_MOST_NAMED]) + (
-        f" and {len(found) - _MOST_NAMED:,} more" if len(found) > _MOST_NAMED else ""
+    shown_tables = ", ".join(tables[:_MOST_NAMED]) + (
+        f" and {len(tables) - _MOST_NAMED:,} more" if len(tables) > _MOST_NAMED else ""
     )
-    return InputError(f"{path} holds no scores itself, but a table for each fingerprint. Name one of them: {named}.")
+    return InputError(
+        f"{path} holds no scores itself, but a table for each fingerprint. Name one of them: {shown_tables}."
+    )
 
 
 def _names_inside(folder: RunFolder) -> list[str]:

@@ -26,25 +26,27 @@ def refuse_file_for_output(path: str | Path) -> None:
     """SettingsError where a file lies at ``path`` or at a folder above it, so that no folder can be made there."""
     if is_remote(str(path)):
         return
-    wanted = Path(path).expanduser().absolute()
-    there = next(at for at in (wanted, *wanted.parents) if _is_there(at))
-    if there.is_dir():
+    target = Path(path).expanduser().absolute()
+    existing = next(folder for folder in (target, *target.parents) if _is_there(folder))
+    if existing.is_dir():
         return
-    if there == wanted:
+    if existing == target:
         raise SettingsError(f"{path} is a file, not a folder. Give another folder for the results.")
-    raise SettingsError(f"The output folder {path} cannot be written: {there} is a file, not a folder.")
+    raise SettingsError(f"The output folder {path} cannot be written: {existing} is a file, not a folder.")
 
 
 def refuse_among_scores(path: str | Path) -> None:
     """SettingsError where a file at ``path`` would lie among the scores or rejects of a run's folder, and be read as such."""
-    given = Path(path).expanduser().absolute()
-    for at in (*given.parents, *given.resolve().parents):
-        if at.name in ("scores", "rejects", "generations") and (at.parent / "runs").is_dir():
+    target = Path(path).expanduser().absolute()
+    for folder in (*target.parents, *target.resolve().parents):
+        if folder.name in ("scores", "rejects", "generations") and (folder.parent / "runs").is_dir():
             raise SettingsError(f"{path} lies among the scores themselves. Give another folder.")
 
 
 def _is_there(path: Path) -> bool:
-    """False, too, where that may not be known: whoever makes the folder says then what is wrong."""
+    """Whether something lies at ``path``; False, too, where that may not be known: whoever makes the folder says what
+    is wrong.
+    """
     try:
         return path.exists()
     except OSError:

@@ -58,7 +58,8 @@ def next_generation(root: Path) -> Iterator[Path]:
     The caller holds the folder's lock.
 
     Raises:
-        SettingsError: the filesystem cannot do it. StoppedError: the disk is full.
+        SettingsError: the filesystem cannot exchange generations.
+        StoppedError: the disk is full.
     """
     now = scores_folder(root)
     _remove_others(root, now)
@@ -97,7 +98,7 @@ def _remove_others(root: Path, now: Path) -> None:
 
 
 def _flush(new: Path) -> None:
-    """A file must be on the disk before its name is found."""
+    """Flush the files and folders of a generation to the disk: they must be there before their names are found."""
     for path in (*new.rglob("*"), new, new.parent):
         handle = os.open(path, os.O_RDONLY)
         try:
@@ -120,19 +121,19 @@ def _lead_to(root: Path, new: Path, number: int) -> None:
     draft.rename(root / _GENERATIONS / f"{number - 1:06d}")
 
 
-def _exchange(one: Path, other: Path) -> None:
+def _exchange(first: Path, second: Path) -> None:
     """Swap two names in one step.
 
     Raises:
-        SettingsError: this system or filesystem cannot.
+        SettingsError: this system or filesystem cannot swap names.
     """
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if rename is not None and rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0:
+    if rename is not None and rename(_HERE, os.fsencode(first), _HERE, os.fsencode(second), _EXCHANGE) == 0:
         return
     number = ctypes.get_errno() if rename is not None else errno.ENOSYS
     if number not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
-        raise OSError(number, os.strerror(number), str(other))
+        raise OSError(number, os.strerror(number), str(second))
     raise SettingsError(
-        f"The filesystem of {other} cannot exchange a folder in one step, so readers would be disturbed. Nothing was "
+        f"The filesystem of {second} cannot exchange a folder in one step, so readers would be disturbed. Nothing was "
         "changed. Tables that `raygen nightly` began there can be compacted; others on a local Linux filesystem."
     )

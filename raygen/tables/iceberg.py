@@ -42,7 +42,7 @@ _PROPERTIES = {
 
 @dataclass(frozen=True)
 class Published:
-    """A transaction: its snapshot, the runs whose rows it added, and their number."""
+    """A transaction: the table and its snapshot, the runs whose rows were added, and the number of rows."""
 
     table: str
     snapshot_id: int
@@ -97,16 +97,16 @@ def open_table(folder: RunFolder, fingerprint: str, catalog: str | None) -> Tabl
 def published_runs(table: Table) -> set[str]:
     """The runs whose rows the current snapshot holds."""
     field = table.schema().find_field("run_id").field_id
-    found: set[str] = set()
+    runs: set[str] = set()
     for task in table.scan().plan_files():
         file = task.file
         low, high = (file.lower_bounds or {}).get(field), (file.upper_bounds or {}).get(field)
         if low is not None and low == high:
-            found.add(low.decode())
+            runs.add(low.decode())
         else:  # several runs in one file: someone rewrote it, or a killed run's rows came with another's
             with table.io.new_input(file.file_path).open() as source:
-                found |= set(pc.unique(pq.read_table(source, columns=["run_id"])["run_id"]).to_pylist())
-    return found
+                runs |= set(pc.unique(pq.read_table(source, columns=["run_id"])["run_id"]).to_pylist())
+    return runs
 
 
 def snapshots_from(table: Table, run_id: str) -> list[Snapshot]:
@@ -128,7 +128,7 @@ def runs_added(snapshot: Snapshot) -> list[str]:
 
 
 def roll_back(table: Table, snapshots: Sequence[Snapshot]) -> None:
-    """Make the snapshot before the first of these the current one; with none before it, the table is emptied."""
+    """Make the snapshot before the first of ``snapshots`` the current one; with none before it, empty the table."""
     before = snapshots[0].parent_snapshot_id
     with disk_errors(table.location()):
         if before is None:
@@ -138,12 +138,12 @@ def roll_back(table: Table, snapshots: Sequence[Snapshot]) -> None:
 
 
 def rows_by_run(table: Table) -> dict[str, int]:
-    """Rows of each run in the current snapshot."""
-    found: dict[str, int] = {}
+    """The number of rows of each run in the table's current snapshot."""
+    rows_of_run: dict[str, int] = {}
     for batch in table.scan(selected_fields=("run_id",)).to_arrow_batch_reader():
         for item in pc.value_counts(batch["run_id"]).to_pylist():
-            found[item["values"]] = found.get(item["values"], 0) + item["counts"]
-    return found
+            rows_of_run[item["values"]] = rows_of_run.get(item["values"], 0) + item["counts"]
+    return rows_of_run
 
 
 def _name(fingerprint: str) -> tuple[str, str]:
@@ -175,14 +175,14 @@ def _catalog(folder: RunFolder, catalog: str | None) -> Catalog:
 
 
 def _create(folder: RunFolder, fingerprint: str, catalog: str | None) -> Table:
-    there = _catalog(folder, catalog)
+    iceberg_catalog = _catalog(folder, catalog)
     with disk_errors(folder.path):
-        there.create_namespace_if_not_exists(_NAMESPACE)
-        return there.create_table(_name(fingerprint), schema=_schema(folder), properties=_PROPERTIES)
+        iceberg_catalog.create_namespace_if_not_exists(_NAMESPACE)
+        return iceberg_catalog.create_table(_name(fingerprint), schema=_schema(folder), properties=_PROPERTIES)
 
 
 def _schema(folder: RunFolder) -> pa.Schema:
-    """Those of SCORES, then source columns; ``chrom`` is a column here and no folder."""
+    """Columns of the Iceberg table: those of SCORES, then source columns; ``chrom`` is a column here and no folder."""
     schema = folder.scores_dataset().schema
     extra = [schema.field(name) for name in schema.names if name not in SCORES.names]
     return pa.schema([*SCORES, *extra])
@@ -205,8 +205,8 @@ def _reader(folder: RunFolder, files: Sequence[str], runs: Sequence[str], schema
     columns = [field.name for field in schema]
 
     def batches() -> Iterator[pa.RecordBatch]:
-        wanted = ds.field("run_id").isin(list(runs))
-        for batch in dataset.to_batches(columns=columns, filter=wanted, batch_readahead=2, fragment_readahead=2):
+        is_of_runs = ds.field("run_id").isin(list(runs))
+        for batch in dataset.to_batches(columns=columns, filter=is_of_runs, batch_readahead=2, fragment_readahead=2):
             if batch.num_rows:
                 yield from pa.Table.from_batches([batch]).cast(schema).to_batches()
 
@@ -214,8 +214,9 @@ def _reader(folder: RunFolder, files: Sequence[str], runs: Sequence[str], schema
 
 
 def _compare(folder: RunFolder, table: Table) -> None:
-    there, here = int(table.scan().count()), int(folder.scores_dataset().count_rows())
-    if there != here:
+    rows_in_table, rows_in_files = int(table.scan().count()), int(folder.scores_dataset().count_rows())
+    if rows_in_table != rows_in_files:
         raise StoppedError(
-            f"The Iceberg table {'.'.join(table.name())} holds {there:,} rows, scores/ {here:,}. `raygen verify` says more."
+            f"The Iceberg table {'.'.join(table.name())} holds {rows_in_table:,} rows, scores/ {rows_in_files:,}. "
+            "`raygen verify` says more."
         )

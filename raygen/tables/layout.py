@@ -40,11 +40,11 @@ from raygen.tables.place import make_folder, put_first, put_in_place
 from raygen.tables.schemas import REJECTS, SCHEMA_VERSION, SCORES
 
 COMPACTED = "compact-"
-"""How the names of files begin that hold several shards."""
+"""How the name of a file begins that holds several shards."""
 SHARDS_KEY = b"raygen.shards"
-"""In the footer of such a file: a JSON object of the shards it holds by the run that wrote them."""
+"""Key in the footer of a file that holds several shards: a JSON object of their names by the run that wrote them."""
 RUN_KEY = b"raygen.run_id"
-"""In the footer of a file of one shard: the run that committed it."""
+"""Key in the footer of a file of one shard: the run that committed it."""
 _MOST_LOOKS = 3
 _WORK = ".work"
 _NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
@@ -57,7 +57,7 @@ _PARTITIONING = ds.partitioning(pa.schema([("chrom", pa.string())]), flavor="hiv
 
 @dataclass(frozen=True)
 class Identity:
-    """What all scores of a folder share. Another one is refused there.
+    """What all scores of a folder share. Scores with another identity are refused there.
 
     ``cuts`` are the cut points of the classes and ``source_columns`` the columns carried along, both as text.
     """
@@ -81,22 +81,23 @@ class RunFolder:
     """The folder of a run, on this machine or on any filesystem that pyarrow or fsspec knows (s3://, gs://).
 
     Attributes:
-        path: as it is shown.
-        uri: as other machines can use it.
+        path: the folder as messages show it, without options and credentials.
+        uri: the folder as other machines can use it.
     """
 
     def __init__(self, path: str) -> None:
-        given = path.rstrip("/") or path
-        self.path = shown(given)
-        self.uri = with_endpoint(given) if is_remote(given) else str(Path(given).expanduser().absolute())
-        self._fs, self._root = resolve(given)
+        location = path.rstrip("/") or path
+        self.path = shown(location)
+        self.uri = with_endpoint(location) if is_remote(location) else str(Path(location).expanduser().absolute())
+        self._fs, self._root = resolve(location)
         self._keeps_folders = keeps_folders(self._fs)
 
     def prepare(self) -> None:
         """Make the folder.
 
         Raises:
-            SettingsError: it cannot be written.
+            SettingsError: the folder cannot be written.
+            StoppedError: its disk is full.
         """
         probe = f"{self._root}/.raygen-{uuid.uuid4().hex}"
         refuse_file_for_output(self.path)
@@ -116,7 +117,7 @@ class RunFolder:
             ) from error
 
     def locked(self) -> AbstractContextManager[None]:
-        """Keep other runs out (see ``run_lock``); a killed run's lock is gone with it or soon after.
+        """Keep other runs out (see ``locks``); a killed run's lock is gone with it or soon after.
 
         Raises:
             StoppedError: another run is at work here.
@@ -135,17 +136,17 @@ class RunFolder:
         Args:
             files: what ``score_files`` gave, so that it need not be listed again.
         """
-        found: set[str] = set()
+        shards: set[str] = set()
         for file in self.score_files() if files is None else files:
-            found |= self._shards_in(file) if file.shard.startswith(COMPACTED) else {file.shard}
-        return found
+            shards |= self._shards_in(file) if file.shard.startswith(COMPACTED) else {file.shard}
+        return shards
 
     def _shards_in(self, compacted: ScoreFile) -> set[str]:
         with naming_damage(compacted.path), self._fs.open_input_file(compacted.path) as file:
-            named = (pq.read_schema(file).metadata or {}).get(SHARDS_KEY)
-        if named is None:  # a copy with other classes: it goes by its own name
+            shards_json = (pq.read_schema(file).metadata or {}).get(SHARDS_KEY)
+        if shards_json is None:  # a copy with other classes: it goes by its own name
             return {compacted.shard}
-        return {shard for shards in json.loads(named).values() for shard in shards}
+        return {shard for shards in json.loads(shards_json).values() for shard in shards}
 
     def scores_dataset(self, files: Sequence[str] | None = None) -> ds.Dataset:
         """Committed scores, all or of these files, to be scanned with columns and filters; ``chrom`` is a string, source
@@ -200,7 +201,7 @@ class RunFolder:
         return None
 
     def shards_by_run(self, file: ScoreFile) -> dict[str, list[str]]:
-        """``shards_of`` a file of scores."""
+        """The shards in a file of scores by the run that committed them, as ``shards_of`` reads them."""
         with naming_damage(file.path), self._fs.open_input_file(file.path) as source:
             return shards_of(pq.ParquetFile(source), file.shard)
 
@@ -271,8 +272,8 @@ class RunFolder:
     def run_ids(self) -> list[str]:
         """Runs that left a manifest here, the oldest first."""
         selector = fs.FileSelector(f"{self._root}/runs", recursive=True, allow_not_found=True)
-        found = [info.path for info in self._fs.get_file_info(selector) if info.base_name == "manifest.json"]
-        return sorted(path.split("/")[-2] for path in found)
+        manifest_paths = [info.path for info in self._fs.get_file_info(selector) if info.base_name == "manifest.json"]
+        return sorted(path.split("/")[-2] for path in manifest_paths)
 
     def read_manifest(self, run_id: str | None = None) -> dict[str, Any] | None:
         """The manifest of a run, or of the last one; None where there is none."""
@@ -286,11 +287,11 @@ class RunFolder:
 
     def manifests(self) -> list[dict[str, Any]]:
         """The manifests of all runs into this folder, oldest first; one that cannot be read is left out."""
-        found = []
+        manifests = []
         for run_id in self.run_ids():
             with suppress(InputError):
-                found.append(self.read_manifest(run_id) or {})
-        return found
+                manifests.append(self.read_manifest(run_id) or {})
+        return manifests
 
     def write_first(self, relative: str, content: bytes) -> bytes:
         """Write a small file unless it is there already, and return what is there: of several writers the first one wins.
@@ -323,11 +324,11 @@ class RunFolder:
         """Contents of the files whose name ends in ``name``, anywhere below a folder, by their path from there, sorted."""
         base = f"{self._root}/{folder}".rstrip("/")
         infos = self._fs.get_file_info(fs.FileSelector(base, recursive=True, allow_not_found=True))
-        found = {}
+        contents = {}
         for path in sorted(info.path for info in infos if info.type == fs.FileType.File and info.path.endswith(name)):
             with self._fs.open_input_file(path) as file:
-                found[path.removeprefix(f"{base}/")] = file.read()
-        return found
+                contents[path.removeprefix(f"{base}/")] = file.read()
+        return contents
 
     def is_folder(self, relative: str) -> bool:
         """Whether a folder of this name is there; without a name, whether this one is."""
@@ -343,12 +344,12 @@ class RunFolder:
         )
 
     def reject_paths(self) -> list[str]:
-        """Every file of rejects."""
+        """The paths of all files of rejects, by listing."""
         return list(self._parquet_under("rejects"))
 
     @property
     def filesystem(self) -> fs.FileSystem:
-        """Where the paths of ``score_files`` and ``reject_paths`` lie."""
+        """The filesystem on which the paths of ``score_files`` and ``reject_paths`` lie."""
         return self._fs
 
     @property
@@ -359,8 +360,8 @@ class RunFolder:
     def upload_once(self, source: Path, relative: str) -> str:
         """Put a file of this machine into the folder, unless one of its size is there; return where it then is."""
         path = f"{self._root}/{relative}"
-        there = self._fs.get_file_info(path)
-        if there.type != fs.FileType.File or there.size != source.stat().st_size:
+        uploaded = self._fs.get_file_info(path)
+        if uploaded.type != fs.FileType.File or uploaded.size != source.stat().st_size:
             with pa.memory_map(str(source)) as content:
                 self._publish(path, content.read_buffer())
         return join(self.uri, relative)
@@ -370,7 +371,7 @@ class RunFolder:
         self._publish(f"{self._root}/{_WORK}/{relative}", content)
 
     def read_work(self, relative: str) -> pa.Buffer:
-        """A file of unfinished work."""
+        """Read a file of unfinished work."""
         with self._fs.open_input_file(f"{self._root}/{_WORK}/{relative}") as file:
             return file.read_buffer()
 
@@ -378,10 +379,10 @@ class RunFolder:
         """Files of unfinished work below a folder of it, as paths from there, sorted; none where there is no such folder."""
         base = f"{self._root}/{_WORK}/{relative}".rstrip("/")
         try:
-            found = self._fs.get_file_info(fs.FileSelector(base, recursive=True, allow_not_found=True))
+            infos = self._fs.get_file_info(fs.FileSelector(base, recursive=True, allow_not_found=True))
         except FileNotFoundError:  # a folder in it was taken away meanwhile
             return self.list_work(relative)
-        files = [info for info in found if info.type == fs.FileType.File and not info.base_name.startswith(".")]
+        files = [info for info in infos if info.type == fs.FileType.File and not info.base_name.startswith(".")]
         return sorted(info.path.removeprefix(f"{base}/") for info in files)
 
     def drop_work(self, relative: str = "") -> None:
@@ -454,7 +455,7 @@ def _read_scores(path: str) -> pa.Table:
 
 @contextmanager
 def naming_damage(path: str) -> Iterator[None]:
-    """What Arrow says of a file that is cut short or holds flipped bits, as a sentence that names it.
+    """Turn what Arrow says of a file that is cut short or holds flipped bits into a sentence that names ``path``.
 
     Raises:
         InputError: in the place of Arrow's errors.
@@ -473,8 +474,8 @@ def naming_damage(path: str) -> Iterator[None]:
 
 def is_damage(error: BaseException) -> bool:
     """Whether Arrow stumbled over what a file of Parquet holds, not over the system."""
-    known = isinstance(error, OSError) and error.errno is not None
-    return isinstance(error, (OSError, pa.ArrowInvalid)) and not known and _DAMAGE.search(str(error)) is not None
+    is_of_system = isinstance(error, OSError) and error.errno is not None
+    return isinstance(error, (OSError, pa.ArrowInvalid)) and not is_of_system and _DAMAGE.search(str(error)) is not None
 
 
 _DAMAGE = re.compile(
@@ -483,15 +484,18 @@ _DAMAGE = re.compile(
 
 
 def read_checked(source: Any, columns: Sequence[str] | None = None) -> pa.Table:
-    """A file of Parquet, every page against its checksum."""
+    """Read a Parquet file, every page against its checksum."""
     return pq.ParquetFile(source, page_checksum_verification=True).read(columns=columns)
 
 
 def parse_manifest(text: bytes, path: str) -> dict[str, Any]:
-    """A run's manifest.
+    """Parse the JSON of a run's manifest.
+
+    Args:
+        path: of the manifest, for the message.
 
     Raises:
-        InputError: it is not what a run wrote.
+        InputError: it is no JSON object.
     """
     try:
         manifest = json.loads(text)
@@ -505,16 +509,17 @@ def parse_manifest(text: bytes, path: str) -> dict[str, Any]:
 
 
 def shards_of(file: pq.ParquetFile, name: str) -> dict[str, list[str]]:
-    """The shards of a file by the run that committed them; one without rows that does not say is under the empty name.
+    """The shards of a file by the run that committed them; under an empty name where a file without rows does not say
+    it.
 
     Args:
-        name: of the file's own shard, where it holds one.
+        name: of the shard, where the file holds a single one.
     """
     metadata = file.schema_arrow.metadata or {}
     if SHARDS_KEY in metadata:
         return dict(json.loads(metadata[SHARDS_KEY]))
-    said = metadata.get(RUN_KEY, b"").decode()
-    runs = file.read_row_group(0, ["run_id"])["run_id"][:1].to_pylist() if file.metadata.num_rows else [said]
+    run_in_footer = metadata.get(RUN_KEY, b"").decode()
+    runs = file.read_row_group(0, ["run_id"])["run_id"][:1].to_pylist() if file.metadata.num_rows else [run_in_footer]
     return {runs[0] or "": [name]}
 
 

@@ -10,7 +10,7 @@ compared with another machine's: who finds a lock watches whether it moves.
 
 A folder that is taken is no wrong setting: it is exit code 4, the same command works later, and a scheduler tries again.
 
-One night at a time: a note in the output folder that says who is at work, and signs of life on it.
+Nights have a lock of their own: a note in the output folder that says who is at work, and signs of life on it.
 
 ``OUT/nightly.lock`` is made by one atomic step, so of two nights that start together one gets it. A lock that a dead night left
 is recognised, and taken over:
@@ -63,7 +63,7 @@ def lock_folder(root: str, shown: str) -> Iterator[None]:
         with disk_errors(shown):
             lock.acquire(timeout=0)
     except Timeout as error:
-        raise StoppedError(_taken(shown)) from error
+        raise StoppedError(_in_use(shown)) from error
     try:
         yield
     finally:
@@ -81,21 +81,21 @@ def lock_prefix(
     Raises:
         StoppedError: another run is at work here, which takes up to ``dead`` seconds to know.
     """
-    own = f"{root}/.lock/{uuid.uuid4().hex}"
+    lock_path = f"{root}/.lock/{uuid.uuid4().hex}"
     with disk_errors(shown):
-        _touch(filesystem, own)
+        _touch(filesystem, lock_path)
     try:
-        with _signs_of_life(lambda: _touch(filesystem, own), renew):
-            _wait_for_the_dead(filesystem, root, own, shown, dead)
+        with _signs_of_life(lambda: _touch(filesystem, lock_path), renew):
+            _wait_for_the_dead(filesystem, root, lock_path, shown, dead)
             yield
     finally:
         with suppress(OSError):  # left behind, it is dead after a minute
-            filesystem.delete_file(own)
+            filesystem.delete_file(lock_path)
 
 
-def _wait_for_the_dead(filesystem: fs.FileSystem, root: str, own: str, shown: str, dead: float) -> None:
+def _wait_for_the_dead(filesystem: fs.FileSystem, root: str, lock_path: str, shown: str, dead: float) -> None:
     """Return when no other lock is left; take away those that do not move."""
-    before = _others(filesystem, root, own)
+    before = _others(filesystem, root, lock_path)
     until = time.monotonic() + dead
     while before:
         if time.monotonic() >= until:
@@ -104,18 +104,18 @@ def _wait_for_the_dead(filesystem: fs.FileSystem, root: str, own: str, shown: st
                     filesystem.delete_file(path)
             return
         time.sleep(min(1.0, dead / 10))
-        now = _others(filesystem, root, own)
+        now = _others(filesystem, root, lock_path)
         if any(now[path] != before.get(path) for path in now):
-            raise StoppedError(_taken(shown))
+            raise StoppedError(_in_use(shown))
         before = now
 
 
-def _others(filesystem: fs.FileSystem, root: str, own: str) -> dict[str, str]:
-    """The locks of other runs and what stands in them."""
-    found = filesystem.get_file_info(fs.FileSelector(f"{root}/.lock", allow_not_found=True))
+def _others(filesystem: fs.FileSystem, root: str, lock_path: str) -> dict[str, str]:
+    """The paths of the locks of other runs, each with the content of its object."""
+    infos = filesystem.get_file_info(fs.FileSelector(f"{root}/.lock", allow_not_found=True))
     locks = {}
-    for info in found:
-        if info.type == fs.FileType.File and info.path != own:
+    for info in infos:
+        if info.type == fs.FileType.File and info.path != lock_path:
             try:
                 with filesystem.open_input_file(info.path) as file:
                     locks[info.path] = file.read().decode()
@@ -128,7 +128,9 @@ def _others(filesystem: fs.FileSystem, root: str, own: str) -> dict[str, str]:
 
 @contextmanager
 def _signs_of_life(give: Callable[[], None], seconds: float) -> Iterator[None]:
-    """Give one now and then. One that fails is made up for by the next: others wait for several before they take this for dead."""
+    """Call ``give`` every ``seconds`` until the block ends. One that fails is made up for by the next: other
+    processes wait for several before they take this one for dead.
+    """
     ended = threading.Event()
 
     def give_all() -> None:
@@ -150,7 +152,7 @@ def _touch(filesystem: fs.FileSystem, path: str) -> None:
         stream.write(uuid.uuid4().hex.encode())
 
 
-def _taken(shown: str) -> str:
+def _in_use(shown: str) -> str:
     return (
         f"Another run is writing into {shown}. Run the same command again when it is done (a killed one is let go of within a "
         "minute or so), or give another folder."
@@ -163,7 +165,9 @@ SIGN_OF_LIFE, PATIENCE = 30.0, 900.0  # seconds
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lock. ``started`` of a process, in the kernel's ticks since boot, tells it from a later one of its number."""
+    """The process that holds a night's lock. ``started``, in the kernel's ticks since boot, tells it from a later
+    process with the same number.
+    """
 
     host: str
     machine: str
@@ -176,7 +180,7 @@ class Holder:
 
     @classmethod
     def of_this_process(cls) -> Holder:
-        """This process, now."""
+        """A holder that stands for this process, with a new token."""
         return cls(
             host=platform.node(),
             machine=_line("/etc/machine-id"),
@@ -188,11 +192,19 @@ class Holder:
             token=uuid.uuid4().hex,
         )
 
-    def is_dead(self, own: Holder, silent: float) -> bool:
-        """Whether it cannot be at work any more, as ``own`` sees it after ``silent`` seconds without a sign of life."""
-        if self.boot and self.started and (self.boot, self.namespace) == (own.boot, own.namespace):
+    def is_dead(self, observer: Holder, silent: float) -> bool:
+        """Whether the holder cannot be at work any more, as ``observer`` sees it after ``silent`` seconds without a
+        sign of life.
+        """
+        if self.boot and self.started and (self.boot, self.namespace) == (observer.boot, observer.namespace):
             return _started(self.pid) != self.started
-        if self.machine and self.machine == own.machine and self.boot and own.boot and self.boot != own.boot:
+        if (
+            self.machine
+            and self.machine == observer.machine
+            and self.boot
+            and observer.boot
+            and self.boot != observer.boot
+        ):
             return True
         return silent > PATIENCE
 
@@ -205,33 +217,33 @@ def night_lock(folder: Path) -> Iterator[str | None]:
         StoppedError: another night is at work there: a scheduler may try again, as with all that exits with 4.
         SettingsError: what lies there is no lock of raygen's.
     """
-    path, own = folder / LOCK_FILE, Holder.of_this_process()
+    path, this_night = folder / LOCK_FILE, Holder.of_this_process()
     with disk_errors(folder):
-        said = _acquire(path, own)
+        notice = _acquire(path, this_night)
     try:
         with _signs_of_life(lambda: os.utime(path), SIGN_OF_LIFE):
-            yield said
+            yield notice
     finally:
-        if (_read(path) or own).token == own.token:
+        if (_read(path) or this_night).token == this_night.token:
             path.unlink(missing_ok=True)
 
 
-def _acquire(path: Path, own: Holder) -> str | None:
-    said = None
+def _acquire(path: Path, this_night: Holder) -> str | None:
+    notice = None
     for _ in range(10):
-        if put_first(path, (json.dumps(asdict(own)) + "\n").encode()):
-            return said
+        if put_first(path, (json.dumps(asdict(this_night)) + "\n").encode()):
+            return notice
         holder, silent = _read(path), _silent(path)
         if holder is None or silent is None:
             continue  # it was taken away in between
-        if not holder.is_dead(own, silent):
+        if not holder.is_dead(this_night, silent):
             raise StoppedError(
                 f"Another night is at work in {path.parent}: process {holder.pid} on {holder.host}, since {holder.since}, "
                 f"last sign of life {silent:,.0f} s ago. Run the same command again when it is done; a dead one is recognised "
                 f"after {PATIENCE / 60:.0f} minutes at most."
             )
         if _take_away(path, holder):
-            said = (
+            notice = (
                 f"A night of {holder.since} (process {holder.pid} on {holder.host}) died here; its lock was taken over."
             )
     raise StoppedError(f"{path} cannot be taken: other nights come and go there. Run the same command again.")
@@ -244,8 +256,8 @@ def _take_away(path: Path, dead: Holder) -> bool:
         path.rename(aside)
     except FileNotFoundError:
         return False
-    taken = _read(aside)
-    if taken is not None and taken.token != dead.token:
+    removed = _read(aside)
+    if removed is not None and removed.token != dead.token:
         os.link(aside, path)
         aside.unlink()
         return False
@@ -263,7 +275,7 @@ def _read(path: Path) -> Holder | None:
 
 
 def _silent(path: Path) -> float | None:
-    """Seconds since the last sign of life, on the filesystem's own clock."""
+    """Seconds since the last sign of life on a lock, by the clock of its filesystem; None where the lock is gone."""
     probe = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         probe.touch()
@@ -275,7 +287,9 @@ def _silent(path: Path) -> float | None:
 
 
 def _started(pid: int) -> str:
-    """Field 22 of /proc/PID/stat; empty where there is no such process, where it only waits to be buried, or no /proc."""
+    """When a process started, in ticks since boot (field 22 of /proc/PID/stat); empty where there is no such process,
+    where it is a zombie, or where there is no /proc.
+    """
     fields = _line(f"/proc/{pid}/stat").rpartition(")")[2].split()  # the first is field 3, the state
     return fields[19] if fields and fields[0] != "Z" else ""
 

@@ -1,8 +1,7 @@
 """What a run writes down about itself: versions, machine, and the one check that every run ends with.
 
-How fast a run went over its time, small enough for a manifest whatever the run's size.
-
-Points are cumulative, ``[seconds since scoring began, variants scored, tokens computed]``, one for each committed shard; when
+``Pace`` keeps how fast a run went over its time, small enough for a manifest whatever the run's size. Its points are
+cumulative, ``[seconds since scoring began, variants scored, tokens computed]``, one for each committed shard; when
 there are too many every other one is dropped, so a run of any length keeps its shape in at most ``MAX_POINTS``.
 """
 
@@ -76,18 +75,18 @@ def new_run_id(now: datetime | None = None) -> str:
 
 
 def versions() -> dict[str, str]:
-    """The versions that numbers can depend on."""
-    found = {"python": platform.python_version()}
+    """The versions of Python and of the packages that scores can depend on, by name."""
+    package_versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            package_versions[package] = version(package)
         except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+            package_versions[package] = "not installed"
+    return package_versions
 
 
 def machine() -> dict[str, Any]:
-    """The machine of the driver; no host name, manifests travel."""
+    """System, architecture and number of CPUs of this machine; no host name, since manifests travel."""
     return {"system": platform.system(), "architecture": platform.machine(), "cpus": os.cpu_count()}
 
 
@@ -97,7 +96,7 @@ Point = tuple[float, int, int]
 
 
 class Pace:
-    """Collects the points of one run."""
+    """How far one run had come after how many seconds, as points for its manifest."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -107,11 +106,17 @@ class Pace:
         self._points: list[Point] = []
 
     def start(self) -> None:
-        """Scoring begins now."""
+        """Count seconds from now on: scoring begins."""
         self._began = time.monotonic()
 
     def add(self, scored: int, tokens: int, seconds: float | None = None) -> None:
-        """A shard was committed; ``seconds`` since the start, by default until now."""
+        """Count a shard that was committed.
+
+        Args:
+            scored: variants of the shard.
+            tokens: computed for the shard.
+            seconds: since scoring began; by default until now.
+        """
         self._scored += scored
         self._tokens += tokens
         self._since += 1
@@ -130,5 +135,5 @@ class Pace:
 
     @property
     def points(self) -> list[Point]:
-        """The points so far; the last is where the run is."""
+        """(seconds since scoring began, variants scored, tokens computed) so far; the last is where the run is."""
         return self._points if not self._since else [*self._points, self._last]

@@ -126,12 +126,18 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
-    """Write JSON that every reader takes: a number that is none is an error of ours."""
+    """Write JSON that every reader takes: NaN or infinity in it is an error of ours (ValueError).
+
+    Raises:
+        SettingsError, StoppedError: as ``put_in_place``.
+    """
     write_text(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
 def keep_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Keep what can be found out again, for the next time; where it cannot be kept nothing is said."""
+    """Write JSON of what can be found out again, to spare that the next time; where it cannot be written nothing is
+    said.
+    """
     with suppress(RaygenError, OSError):
         write_text(path, json.dumps(content))
 

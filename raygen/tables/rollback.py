@@ -61,10 +61,11 @@ def rollback(path: str, run_id: str) -> RolledBack:
 
 
 def _drop(folder: RunFolder, root: Path, runs: Sequence[str]) -> tuple[int, list[str]]:
-    """A generation without these runs; the rows that went and the names of their shards.
+    """Make a generation without the rows of ``runs``; returns how many rows went, and the names of the shards that
+    went.
 
-    A shard whose rows an earlier run had scored already is committed without rows. It leans on that run and goes with its
-    own; where it is not known whose it is, it goes, too, and is looked at again by the next run over its input.
+    A shard whose rows an earlier run had scored already is committed without rows, and goes with the run that
+    committed it. Where that is not known it goes, too: the next run over its input looks at it again.
     """
     files = [(Path(file.path), shards_by_run(file.path)) for file in folder.score_files()]
     if not any(set(by_run) & set(runs) for _, by_run in files):
@@ -99,12 +100,12 @@ def _iceberg(folder: RunFolder, manifest: Mapping[str, Any], run_id: str) -> str
     if not table or not snapshots:
         return None
     roll_back(table, snapshots)
-    taken = sum(len(runs_added(snapshot)) for snapshot in snapshots)
-    return f"{'.'.join(table.name())} is at the snapshot before {snapshots[0].snapshot_id} ({taken} runs taken back)"
+    num_runs = sum(len(runs_added(snapshot)) for snapshot in snapshots)
+    return f"{'.'.join(table.name())} is at the snapshot before {snapshots[0].snapshot_id} ({num_runs} runs taken back)"
 
 
 def _rejects_of_inputs(manifests: Mapping[str, Any], runs: Sequence[str]) -> set[str]:
-    """Files of what only these runs' inputs had rejected before they were scored."""
+    """Names of the files with what was rejected before scoring, of inputs that only ``runs`` had."""
     gone, stay = set[str](), set[str]()
     for run, manifest in manifests.items():
         (gone if run in runs or manifest.get("status") == ROLLED_BACK else stay).update(

@@ -35,7 +35,7 @@ PAIRS = pa.schema(
         pa.field("mut_sequence", pa.string(), nullable=False),
     ]
 )
-"""The other input: sequences as they are, without a reference."""
+"""The input that needs no reference: one row per pair of sequences, as they are."""
 
 SCORES = pa.schema(
     [

@@ -29,7 +29,7 @@ from raygen.tables.schemas import SCORES
 WINDOW_ROWS = 1 << 17
 """Rows that are held at a time where nothing else is said: some tens of megabytes with all columns."""
 LAST_POS = 2**62
-"""Behind every position."""
+"""A position behind those of every contig (1-based)."""
 _SORT_KEYS = ("pos", "ref", "alt", "variant_id")
 _NUMBERED = re.compile(r"(.+/part-[0-9a-f]{12})-[0-9]{6}\.parquet")
 """A shard as ``pipeline.shards`` names it: the hash of its input, and its number there. Of other names no order is taken for granted."""
@@ -37,7 +37,7 @@ _FOOTERS_A_SEARCH = 24  # of bisecting a million files; beyond as many it is che
 
 
 class _RowGroup(NamedTuple):
-    """Its first and last position (1-based, both included), its rows, its file and its number there.
+    """A row group: its first and last position (1-based, both included), its rows, its file and its number in the file.
 
     The file is named, not held open: a footer of a file with scores is some 50 kB in memory, and there may be 100,000 files.
     """
@@ -49,7 +49,7 @@ class _RowGroup(NamedTuple):
     number: int
 
     def fragment(self) -> ds.ParquetFileFragment:
-        """What reads it; the footer it loads goes with it."""
+        """A new fragment that reads this row group only; the footer that it loads is freed with it."""
         return _unread(self.file, [self.number])
 
 
@@ -81,24 +81,24 @@ class ScoreIndex:
 
     @property
     def contigs(self) -> list[str | None]:
-        """Contigs that have files here; None stands for pairs."""
+        """Contigs that have scores in the folder; None stands for pairs."""
         return list(self._series)
 
     def rows_between(self, chrom: str | None, start: int, end: int, columns: Sequence[str]) -> pa.Table:
         """Rows from ``start`` to ``end`` (1-based, both included), sorted by pos, ref, alt.
 
-        For pairs, which have none, all rows, sorted by ``variant_id``.
+        Pairs have no positions: of them all rows, sorted by ``variant_id``.
         """
         inside = (ds.field("pos") >= start) & (ds.field("pos") <= end)
         return self._read(self._groups(chrom, start, end), columns, None if chrom is None else inside)
 
     def rows_at(self, chrom: str, positions: Sequence[int] | np.ndarray, columns: Sequence[str]) -> pa.Table:
         """Rows at any of ``positions`` (1-based, in any order), sorted by pos, ref, alt."""
-        wanted = np.unique(np.asarray(positions, np.int64))
-        if not len(wanted):
+        unique_positions = np.unique(np.asarray(positions, np.int64))
+        if not len(unique_positions):
             return self._read([], columns, None)
-        groups = self._groups_at(chrom, wanted)
-        return self._read(groups, columns, ds.field("pos").isin(pa.array(wanted, pa.int64())))
+        groups = self._groups_at(chrom, unique_positions)
+        return self._read(groups, columns, ds.field("pos").isin(pa.array(unique_positions, pa.int64())))
 
     def rows_named(self, names: Sequence[str], columns: Sequence[str]) -> pa.Table:
         """Pairs by their ids, sorted by them; every row group of pairs is looked at."""
@@ -109,29 +109,35 @@ class ScoreIndex:
     ) -> Iterator[tuple[int, int]]:
         """(first, last) positions that cover ``start`` to ``end`` without a gap, each with about ``rows`` rows or fewer.
 
-        More where many rows share their positions; pairs are one window.
+        A window has more rows where many share their positions. Pairs are one window.
         """
-        at, held = start, 0
+        window_start, rows_in_window = start, 0
         for group in self._groups(chrom, start, end):
-            if held and held + group.num_rows > rows and group.first > at:
-                yield at, group.first - 1
-                at, held = group.first, 0
-            held += group.num_rows
-        yield at, end
+            if rows_in_window and rows_in_window + group.num_rows > rows and group.first > window_start:
+                yield window_start, group.first - 1
+                window_start, rows_in_window = group.first, 0
+            rows_in_window += group.num_rows
+        yield window_start, end
 
     def _groups(self, chrom: str | None, start: int, end: int) -> list[_RowGroup]:
-        series = self._series.get(chrom, {}).values()
-        return sorted((group for one in series for group in one.groups(start, end)), key=lambda group: group[:2])
+        all_series = self._series.get(chrom, {}).values()
+        return sorted(
+            (group for series in all_series for group in series.groups(start, end)), key=lambda group: group[:2]
+        )
 
-    def _groups_at(self, chrom: str, wanted: np.ndarray) -> list[_RowGroup]:
-        """Row groups whose stretch holds one of the positions ``wanted``, which ascend."""
-        num_files = sum(len(one.files) for one in self._series.get(chrom, {}).values())
-        if len(wanted) * _FOOTERS_A_SEARCH < num_files:
-            spread = (group for pos in wanted.tolist() for group in self._groups(chrom, pos, pos))
+    def _groups_at(self, chrom: str, positions: np.ndarray) -> list[_RowGroup]:
+        """Row groups whose stretch holds one of ``positions``, which ascend."""
+        num_files = sum(len(series.files) for series in self._series.get(chrom, {}).values())
+        if len(positions) * _FOOTERS_A_SEARCH < num_files:
+            spread = (group for pos in positions.tolist() for group in self._groups(chrom, pos, pos))
             return list({(group.file.path, group.number): group for group in spread}.values())
-        groups = self._groups(chrom, int(wanted[0]), int(wanted[-1]))
-        after = np.searchsorted(wanted, [group.first for group in groups])
-        return [group for group, at in zip(groups, after, strict=True) if at < len(wanted) and wanted[at] <= group.last]
+        groups = self._groups(chrom, int(positions[0]), int(positions[-1]))
+        after = np.searchsorted(positions, [group.first for group in groups])
+        return [
+            group
+            for group, index in zip(groups, after, strict=True)
+            if index < len(positions) and positions[index] <= group.last
+        ]
 
     def _read(self, groups: Sequence[_RowGroup], columns: Sequence[str], inside: ds.Expression | None) -> pa.Table:
         if not groups:
@@ -152,31 +158,36 @@ class _Series:
     def __init__(self, has_positions: bool) -> None:
         self.files: list[ds.ParquetFileFragment] = []
         self._has_positions = has_positions
-        self._known: dict[int, list[_RowGroup]] = {}
+        self._groups_by_number: dict[int, list[_RowGroup]] = {}
 
     def groups(self, start: int, end: int) -> list[_RowGroup]:
-        """Row groups that reach into ``start`` to ``end``."""
+        """The row groups that reach into ``start`` to ``end`` (1-based, both included)."""
         count = len(self.files)
         low = bisect_left(range(count), start, key=self._last_up_to)
         high = bisect_right(range(count), end, key=self._first_from)
-        found = (group for at in range(low, high) for group in self._of(at))
-        return [group for group in found if group.first <= end and group.last >= start]
+        candidates = (group for number in range(low, high) for group in self._groups_in(number))
+        return [group for group in candidates if group.first <= end and group.last >= start]
 
-    def _of(self, at: int) -> list[_RowGroup]:
-        if at not in self._known:
-            self._known[at] = list(_row_groups(self.files[at], self._has_positions))
-        return self._known[at]
+    def _groups_in(self, number: int) -> list[_RowGroup]:
+        if number not in self._groups_by_number:
+            self._groups_by_number[number] = list(_row_groups(self.files[number], self._has_positions))
+        return self._groups_by_number[number]
 
-    def _last_up_to(self, at: int) -> int:
-        """The last position in the files up to ``at``; a file may be without rows."""
-        return next((self._of(one)[-1].last for one in range(at, -1, -1) if self._of(one)), 0)
+    def _last_up_to(self, number: int) -> int:
+        """The last position in the files up to ``number``, 0 where they have no rows."""
+        return next(
+            (self._groups_in(earlier)[-1].last for earlier in range(number, -1, -1) if self._groups_in(earlier)), 0
+        )
 
-    def _first_from(self, at: int) -> int:
-        return next((self._of(one)[0].first for one in range(at, len(self.files)) if self._of(one)), LAST_POS + 1)
+    def _first_from(self, number: int) -> int:
+        return next(
+            (self._groups_in(later)[0].first for later in range(number, len(self.files)) if self._groups_in(later)),
+            LAST_POS + 1,
+        )
 
 
 def _row_groups(file: ds.ParquetFileFragment, has_positions: bool) -> Iterator[_RowGroup]:
-    """What the footer says of the row groups that hold rows."""
+    """The row groups of a file that hold rows, from its footer."""
     fragment = _unread(file, None)
     try:
         fragment.ensure_complete_metadata()

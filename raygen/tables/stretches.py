@@ -20,10 +20,10 @@ _BINS = 1 << 14
 
 
 class Stretches:
-    """The rows of some files of one contig. Row groups without positions (pairs) are not here.
+    """The rows of some files of one contig. Row groups without positions (pairs) are left out.
 
     Args:
-        max_rows: wanted of a stretch; one position that holds more is still one stretch.
+        max_rows: of a stretch, about; one position that holds more is still one stretch.
     """
 
     def __init__(self, paths: Sequence[str], filesystem: fs.FileSystem, max_rows: int) -> None:
@@ -45,19 +45,19 @@ class Stretches:
         start, end = int(first.min()), int(last.max())
         width = max(-(-(end - start + 1) // _BINS), 1)
         from_bin, to_bin = (first - start) // width, (last - start) // width
-        a_bin = rows / (to_bin - from_bin + 1)
+        rows_a_bin = rows / (to_bin - from_bin + 1)
         change = np.zeros(_BINS + 1)
-        np.add.at(change, from_bin, a_bin)
-        np.add.at(change, to_bin + 1, -a_bin)
-        low, held = start, 0.0
+        np.add.at(change, from_bin, rows_a_bin)
+        np.add.at(change, to_bin + 1, -rows_a_bin)
+        low, rows_in_stretch = start, 0.0
         for number, expected in enumerate(np.cumsum(change[:-1]).tolist()):
-            at = start + number * width
-            if at > end:
+            bin_start = start + number * width
+            if bin_start > end:
                 break
-            if held and held + expected > self._max_rows:
-                yield low, at - 1
-                low, held = at, 0.0
-            held += expected
+            if rows_in_stretch and rows_in_stretch + expected > self._max_rows:
+                yield low, bin_start - 1
+                low, rows_in_stretch = bin_start, 0.0
+            rows_in_stretch += expected
         yield low, end
 
     def _read(self, low: int, high: int, columns: Sequence[str] | None) -> Iterator[pa.Table]:
@@ -72,9 +72,9 @@ class Stretches:
             yield from self._read(low, middle, columns)
             yield from self._read(middle + 1, high, columns)
             return
-        found = self._dataset.to_table(columns=list(columns) if columns else None, filter=here)
-        if len(found):
-            yield found
+        table = self._dataset.to_table(columns=list(columns) if columns else None, filter=here)
+        if len(table):
+            yield table
 
 
 def _row_groups(path: str, filesystem: fs.FileSystem) -> Iterator[tuple[int, int, int]]:

@@ -1,9 +1,10 @@
 """Tables that are written while they come in, as Parquet, CSV or TSV by the file's end.
 
-Text has a header, floats as the shortest text that reads back the same, nothing for null and for an empty list, and a list joined
-by ``&``.
+Text has a header, floats as the shortest text that reads back the same, nothing for null and for an empty list, and a
+list joined by ``&``.
 
-A table on the screen, or whole in a pipe or file: there nobody can widen a window, and what is folded cannot be searched.
+``print_table`` puts a table on the screen, or whole into a pipe or file: there nobody can widen a window, and what is
+folded cannot be searched.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class TableFile:
             self._write_text(schema.empty_table(), header=True)
 
     def write(self, rows: pa.Table) -> None:
-        """Append rows."""
+        """Append rows, which have at least the columns of the schema."""
         if self._parquet is not None:
             self._parquet.write_table(rows.select(self._schema.names).cast(self._schema))
         else:
@@ -83,7 +84,7 @@ _WIDE = 1_000_000  # columns; a table takes no more of them than its text
 
 
 def print_table(table: Table, console: Console) -> None:
-    """On a terminal fitted to its width; elsewhere no cell is cut or folded."""
+    """Print a table: on a terminal fitted to its width, elsewhere with no cell cut or folded."""
     if not console.is_terminal:
         for column in table.columns:
             column.no_wrap = True

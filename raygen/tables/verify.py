@@ -38,7 +38,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class Fault:
-    """Where something is wrong, and what."""
+    """Where in a table something is wrong, and a sentence about it."""
 
     where: str
     what: str
@@ -46,7 +46,9 @@ class Fault:
 
 @dataclass
 class Verification:
-    """What was looked at, and what is wrong with it. Of the ``num_runs`` manifests some may be of runs that were rolled back."""
+    """What was looked at in a table, and its faults. Of the ``num_runs`` manifests some may be of runs that were
+    rolled back.
+    """
 
     path: str
     num_files: int = 0
@@ -67,7 +69,7 @@ class _Check:
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
-        self._found = Verification(folder.path)
+        self._verification = Verification(folder.path)
         self._identity: Identity | None = None
         self._rows_of: Counter[str] = Counter()
         self._reasons: dict[RejectsIn, Counter[str]] = {}
@@ -81,14 +83,14 @@ class _Check:
         for path in self._folder.reject_paths():
             self._rejects(path)
         self._conservation()
-        self._found.num_files = len(files)
-        return self._found
+        self._verification.num_files = len(files)
+        return self._verification
 
-    def _fault(self, where: str, what: str) -> None:
-        self._found.faults.append(Fault(where, what))
+    def _fault(self, where: str, message: str) -> None:
+        self._verification.faults.append(Fault(where, message))
 
     def _file(self, file: ScoreFile) -> bool:
-        """Check one file of scores; whether it could be read."""
+        """Check one file of scores; returns whether it could be read."""
         try:
             with self._folder.filesystem.open_input_file(file.path) as source:
                 opened = pq.ParquetFile(source, page_checksum_verification=True)
@@ -105,22 +107,26 @@ class _Check:
         return True
 
     def _same_identity(self, file: ScoreFile, metadata: Mapping[bytes, bytes]) -> None:
-        names = [one.name for one in fields(Identity)]
+        names = [entry.name for entry in fields(Identity)]
         absent = [name for name in names if f"raygen.{name}".encode() not in metadata]
         if absent:
             return self._fault(file.path, f"was not written by raygen: it does not say {', '.join(absent)}")
-        own = Identity(*(metadata[f"raygen.{name}".encode()].decode() for name in names))
-        self._identity = self._identity or own
-        for name, value in asdict(own).items():
+        identity = Identity(*(metadata[f"raygen.{name}".encode()].decode() for name in names))
+        self._identity = self._identity or identity
+        for name, value in asdict(identity).items():
             if value != (expected := getattr(self._identity, name)):
                 self._fault(file.path, f"its {name} is {value!r}, that of the table {expected!r}")
         return None
 
     def _same_columns(self, file: ScoreFile, schema: pa.Schema) -> bool:
-        """A file without a column cannot be checked further."""
-        wanted = [one for one in SCORES if one.name != "chrom"]
-        absent = [one.name for one in wanted if one.name not in schema.names]
-        other = [one.name for one in wanted if one.name in schema.names and schema.field(one.name).type != one.type]
+        """Check that a file has the columns of SCORES with their types; without them it cannot be checked further."""
+        expected = [column for column in SCORES if column.name != "chrom"]
+        absent = [column.name for column in expected if column.name not in schema.names]
+        other = [
+            column.name
+            for column in expected
+            if column.name in schema.names and schema.field(column.name).type != column.type
+        ]
         if absent:
             self._fault(file.path, f"has no column {', '.join(absent)}")
         if other:
@@ -128,15 +134,15 @@ class _Check:
         return not absent and not other
 
     def _rows(self, file: ScoreFile, rows: pa.Table, last: int | None) -> int | None:
-        """Check a row group that follows position ``last``; returns its own last position."""
+        """Check the rows of a row group that follows position ``last``; returns the last position in it."""
         if not len(rows):
             return last
-        self._found.num_rows += len(rows)
+        self._verification.num_rows += len(rows)
         for run, number in _counted(rows["run_id"]):
             self._rows_of[run] += number
-        for one in SCORES:
-            if not one.nullable and one.name in rows.column_names and rows[one.name].null_count:
-                self._fault(file.path, f"{number_of(rows[one.name].null_count, 'row')} without {one.name}")
+        for column in SCORES:
+            if not column.nullable and column.name in rows.column_names and rows[column.name].null_count:
+                self._fault(file.path, f"{number_of(rows[column.name].null_count, 'row')} without {column.name}")
         for name in _NUMBERS:
             if bad := len(rows) - (pc.sum(pc.is_finite(rows[name])).as_py() or 0) - rows[name].null_count:
                 self._fault(file.path, f"{number_of(bad, 'row')} whose {name} is not finite")
@@ -145,16 +151,16 @@ class _Check:
         if bad := pc.sum(pc.greater(apart, allowed)).as_py():
             self._fault(file.path, f"{number_of(bad, 'row')} whose delta_llr is not ll_mut less ll_wt")
         if self._identity and (
-            other := {one for one, _ in _counted(rows["fingerprint"])} - {self._identity.fingerprint}
+            other := {fingerprint for fingerprint, _ in _counted(rows["fingerprint"])} - {self._identity.fingerprint}
         ):
             self._fault(file.path, f"rows with another fingerprint: {', '.join(sorted(map(str, other)))}")
         return last if file.chrom is None else self._placed(file, rows, last)
 
     def _placed(self, file: ScoreFile, rows: pa.Table, last: int | None) -> int | None:
-        """Names and order of variants."""
+        """Check names and order of the variants in a row group; returns the last position in it."""
         parts = [pa.scalar(file.chrom), rows["pos"].cast(pa.string()), rows["ref"], rows["alt"]]
-        named = pc.fill_null(pc.equal(pc.binary_join_element_wise(*parts, "-"), rows["variant_id"]), False)
-        if wrong := rows.filter(pc.invert(named)):
+        name_matches = pc.fill_null(pc.equal(pc.binary_join_element_wise(*parts, "-"), rows["variant_id"]), False)
+        if wrong := rows.filter(pc.invert(name_matches)):
             first = wrong["variant_id"][0].as_py()
             self._fault(
                 file.path, f"{number_of(len(wrong), 'row')} not named by contig, pos, ref and alt (first: {first})"
@@ -165,15 +171,15 @@ class _Check:
         return int(pos[-1]) if len(pos) else last
 
     def _unique(self, chrom: str | None, paths: Sequence[str]) -> None:
-        """No variant twice within a contig, whichever files it lies in."""
+        """Check that no variant is in a contig twice, whichever files it lies in."""
         where = f"contig {chrom}" if chrom is not None else "pairs"
         for ids in self._ids(chrom, paths):
-            again = ids.group_by("variant_id").len().filter(pl.col("len") > 1).sort("variant_id")
-            if again.height:
-                shown = ", ".join(again["variant_id"].head(_SHOWN))
-                times = int(again["len"].sum()) - again.height
+            repeated = ids.group_by("variant_id").len().filter(pl.col("len") > 1).sort("variant_id")
+            if repeated.height:
+                shown = ", ".join(repeated["variant_id"].head(_SHOWN))
+                times = int(repeated["len"].sum()) - repeated.height
                 self._fault(
-                    where, f"{again.height:,} variants are there more than once, {times:,} rows too many ({shown})"
+                    where, f"{repeated.height:,} variants are there more than once, {times:,} rows too many ({shown})"
                 )
 
     def _ids(self, chrom: str | None, paths: Sequence[str]) -> Iterator[pl.DataFrame]:
@@ -191,7 +197,7 @@ class _Check:
             return self._fault(path, f"cannot be read: {first_line(error)}")
         if table.schema.names != REJECTS.names:
             return self._fault(path, f"has the columns {', '.join(table.schema.names)}")
-        self._found.num_rejects += len(table)
+        self._verification.num_rejects += len(table)
         name = path.rpartition("/")[2].removeprefix("part-").removesuffix(".parquet")
         for source, reason, number in _by_source(table):
             self._reasons.setdefault(RejectsIn(name, source), Counter())[reason] = number
@@ -203,53 +209,53 @@ class _Check:
     def _conservation(self) -> None:
         """Compare what manifests and nights' records say with what is there."""
         runs = self._accounts("runs", "/manifest.json")
-        self._found.num_runs = len(runs)
-        self._found.num_rolled_back = sum(run.status == ROLLED_BACK for run in runs.values())
+        self._verification.num_runs = len(runs)
+        self._verification.num_rolled_back = sum(run.status == ROLLED_BACK for run in runs.values())
         is_copy = any(run.is_copy for run in runs.values())
         for run, rows in self._rows_of.items():
             if run not in runs and not is_copy:
                 self._fault(f"run {run}", f"{number_of(rows, 'row')}, but no manifest")
         accounts = Accounts(runs, self._rows_of, self._shards, self._reasons)
-        for where, what in accounts.faults():
-            self._fault(where, what)
+        for where, message in accounts.faults():
+            self._fault(where, message)
         for name, night in self._accounts("nights", ".json").items():
-            for what in accounts.of_night(night) if night.status != ROLLED_BACK else ():
-                self._fault(f"night {name}", what)
+            for message in accounts.of_night(night) if night.status != ROLLED_BACK else ():
+                self._fault(f"night {name}", message)
         outputs = [(run.manifest.get("settings") or {}).get("output") or {} for _, run in sorted(runs.items())]
-        if self._identity and (iceberg := [one for one in outputs if one.get("table_format") == "iceberg"]):
+        if self._identity and (iceberg := [output for output in outputs if output.get("table_format") == "iceberg"]):
             self._iceberg(self._identity.fingerprint, iceberg[-1].get("catalog"))
 
     def _accounts(self, folder: str, ending: str) -> dict[str, Account]:
-        """What each file of this ending says, by the name before it."""
-        found = {}
+        """The accounts in the files of a folder that end in ``ending``, by the name before it."""
+        accounts = {}
         for name, content in self._folder.read_files(folder, ending).items():
             account = read_account(name.removesuffix(ending), content)
             if isinstance(account, str):
                 self._fault(f"{folder}/{name}", account)
             else:
-                found[account.name] = account
-        return found
+                accounts[account.name] = account
+        return accounts
 
     def _iceberg(self, fingerprint: str, catalog: str | None) -> None:
-        """Rows of each run in the Iceberg table and in the files."""
+        """Check that the Iceberg table holds as many rows of each run as the files."""
         table = open_table(self._folder, fingerprint, catalog)
         if table is None:
             return self._fault("Iceberg", f"there is no table for the fingerprint {fingerprint}")
-        there = rows_by_run(table)
-        for run in sorted({*there, *self._rows_of}):
-            if there.get(run, 0) != self._rows_of[run]:
+        rows_in_table = rows_by_run(table)
+        for run in sorted({*rows_in_table, *self._rows_of}):
+            if rows_in_table.get(run, 0) != self._rows_of[run]:
                 self._fault(
                     f"Iceberg, run {run}",
-                    f"the table has {number_of(there.get(run, 0), 'row')}, scores/ has {self._rows_of[run]:,}",
+                    f"the table has {number_of(rows_in_table.get(run, 0), 'row')}, scores/ has {self._rows_of[run]:,}",
                 )
         return None
 
 
 def _by_source(rejects: pa.Table) -> list[tuple[str, str, int]]:
-    """Rejects by the file they came from (``source`` without the number of the record) and by reason."""
+    """Number of rejects by the file they came from (``source`` without the number of the record) and by reason."""
     files = pc.replace_substring_regex(rejects["source"], pattern=":[^:]*$", replacement="")
-    named = pa.table({"source": pc.fill_null(files, ""), "reason": rejects["reason"]})
-    counted = named.group_by(["source", "reason"]).aggregate([([], "count_all")])
+    sources_and_reasons = pa.table({"source": pc.fill_null(files, ""), "reason": rejects["reason"]})
+    counted = sources_and_reasons.group_by(["source", "reason"]).aggregate([([], "count_all")])
     return [(row["source"], row["reason"], row["count_all"]) for row in counted.to_pylist()]
 
 
