@@ -41,7 +41,9 @@ _FORMAT = 1  # part of the key: raise it when the files below change their meani
 
 @dataclass(frozen=True)
 class Contig:
-    """One sequence of a reference. ``offset`` is where it starts in the shared file; ``m5`` as in SAM's @SQ line."""
+    """One sequence of a reference. ``offset`` is the byte of the shared file where its bases start, ``m5`` the MD5
+    that SAM's @SQ line has.
+    """
 
     name: str
     length: int
@@ -61,8 +63,8 @@ class Reference:
 
     def bases(self, contig: str) -> np.ndarray:
         """All bases of a contig: uint8 (length,), upper-case ASCII, read-only, not copied."""
-        found = self.contigs[contig]
-        return self._bases[found.offset : found.offset + found.length]
+        sequence = self.contigs[contig]
+        return self._bases[sequence.offset : sequence.offset + sequence.length]
 
 
 @lru_cache(maxsize=8)
@@ -116,7 +118,7 @@ def _refuse_plain_gzip(fasta: Path) -> None:
 
 
 def _refuse_other_kinds(fasta: Path) -> None:
-    """What is no FASTA is told by how it begins: to htslib it is all an "error when opening file"."""
+    """InputError for a file that does not begin as a FASTA: htslib says "error when opening file" whatever it is."""
     try:
         with gzip.open(fasta) if _first_bytes(fasta)[:2] == _GZIP else fasta.open("rb") as file:
             start = file.read(_LOOK_AT)
@@ -126,8 +128,8 @@ def _refuse_other_kinds(fasta: Path) -> None:
         raise InputError(f"The reference {fasta} is empty. Give a FASTA, plain or bgzip.")
     kind = next((name for magic, name in _OTHER_KINDS.items() if start.startswith(magic)), None)
     if kind or not start.lstrip().startswith(b">"):
-        what = f"is a {kind} file" if kind else "is no FASTA: it does not begin with '>'"
-        raise InputError(f"The reference {fasta} {what}. Give the FASTA of the variants' assembly, plain or bgzip.")
+        fault = f"is a {kind} file" if kind else "is no FASTA: it does not begin with '>'"
+        raise InputError(f"The reference {fasta} {fault}. Give the FASTA of the variants' assembly, plain or bgzip.")
 
 
 def _lay_down(fasta: Path, folder: Path) -> None:

@@ -28,12 +28,12 @@ def parse_window(text: str) -> Window:
     """A window from ``left+right`` or ``left+right@stride``.
 
     Raises:
-        SettingsError: it is written in another way, or is no window.
+        SettingsError: the text is written in another way, or is no window.
     """
-    found = _WRITTEN.fullmatch(text.strip())
-    if not found:
+    match = _WRITTEN.fullmatch(text.strip())
+    if not match:
         raise SettingsError(f"{text!r} is no window. Write left+right, or left+right@stride for a grid: 4096+256@2048.")
-    left, right, stride = found.groups()
+    left, right, stride = match.groups()
     if stride is None:
         return Window(int(left), int(right))
     return Window(int(left), int(right), "grid", int(stride))
@@ -63,11 +63,10 @@ def fit_window(
     context_length: int,
     model: str,
 ) -> Window:
-    """The window that was asked for: half of the usual length on each side where nothing else is said,
-    less a grid's stride.
+    """The window of these settings; a side that is None gets half of the usual length, less a grid's stride.
 
     Raises:
-        SettingsError: it does not fit the model.
+        SettingsError: the window does not fit the model.
     """
     usual = max((usual_length(context_length) - (stride or 0)) // 2, 1)
     window = Window(usual if left is None else left, usual if right is None else right, anchor, stride)
@@ -83,7 +82,7 @@ def refuse_longer_window(window: Window, context_length: int, model: str, reads:
         reads: how the message begins, where the user wrote the window in another way than in one word.
 
     Raises:
-        SettingsError: it is longer than the model's context.
+        SettingsError: the window is longer than the model's context.
     """
     if window.longest > context_length:
         reads = reads or f"The window {window_text(window)} reads up to"
@@ -94,7 +93,7 @@ def refuse_longer_window(window: Window, context_length: int, model: str, reads:
 
 
 def full_window(context_length: int) -> Window:
-    """Half of the usual length on each side."""
+    """A window with half of the usual length (``usual_length``, in bases) on each side."""
     length = usual_length(context_length)
     return Window(length // 2, length - length // 2)
 
@@ -102,7 +101,7 @@ def full_window(context_length: int) -> Window:
 def grid_window(
     context_length: int, left: int | None = None, right: int | None = None, stride: int | None = None
 ) -> Window:
-    """A window on a grid that the model can read; what is given stays as it is."""
+    """A window on a grid that fits the model's context; a setting that is not None stays as it is."""
     left = usual_length(context_length) // 2 if left is None else left
     right = min(GRID_RIGHT, max(context_length // 4, 1)) if right is None else right
     if stride is None:
@@ -119,10 +118,10 @@ def windows_to_compare(context_length: int) -> list[Window]:
 def cheaper_windows(window: Window, context_length: int) -> list[Window]:
     """Grids that share more, or read less to the right of the variant, than a window does; not all must be cheaper."""
     left = min(window.left, context_length - max(context_length // 4, 1) - 1)
-    own = grid_window(context_length, left, min(window.right, max(context_length // 4, 1)))
-    rights = [right for right in _COMPARED_RIGHTS if right < own.right]
+    grid = grid_window(context_length, left, min(window.right, max(context_length // 4, 1)))
+    rights = [right for right in _COMPARED_RIGHTS if right < grid.right]
     return [
         other
-        for other in [own, *(grid_window(context_length, left, right, own.stride) for right in rights)]
+        for other in [grid, *(grid_window(context_length, left, right, grid.stride) for right in rights)]
         if other != window
     ]

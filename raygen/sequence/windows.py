@@ -44,7 +44,7 @@ class Window:
         left: bases before the variant's first base, at least that many on a grid.
         right: bases from the variant's first base on, at least 1.
         anchor: ``variant``, each variant has a window of its own; ``grid``, windows start at multiples of ``stride``.
-        stride: bases, on a grid only.
+        stride: bases from one window to the next, on a grid only.
     """
 
     left: int
@@ -73,12 +73,12 @@ class Window:
 
     @property
     def length(self) -> int:
-        """Bases in a window that is not cut short; on a grid the fewest."""
+        """Bases of a window that is not cut short; the fewest where it is on a grid."""
         return self.left + self.right
 
     @property
     def longest(self) -> int:
-        """Bases that the model must be able to read."""
+        """Bases of the longest window, which the model must be able to read at once."""
         return self.length + (self.stride or 0)
 
 
@@ -124,9 +124,9 @@ def place_windows(
         left = np.where(short, length * window.left // window.length, window.left)
         start = first - left
         return Placement(start, start + length, np.zeros_like(short), short)
-    wanted = first - window.left
-    start = np.clip(wanted, 0, usable - length)
-    return Placement(start, start + length, (start != wanted) & ~short, short)
+    unclipped_start = first - window.left
+    start = np.clip(unclipped_start, 0, usable - length)
+    return Placement(start, start + length, (start != unclipped_start) & ~short, short)
 
 
 def _place_on_grid(first: np.ndarray, usable: np.ndarray, window: Window, circular: bool) -> Placement:
@@ -171,8 +171,8 @@ class StrandView:
         allele = reverse_complement(encode(alt)) if self._reverse else encode(alt)
         length = end - start
         after = first + len(ref)
-        rest = max(length - (first - start) - len(alt), 0)
-        mut = np.concatenate([self.read(start, first), allele, self.read(after, after + rest)])[:length]
+        num_after = max(length - (first - start) - len(alt), 0)
+        mut = np.concatenate([self.read(start, first), allele, self.read(after, after + num_after)])[:length]
         return self.read(start, end), mut
 
     def _slice(self, start: int, end: int) -> np.ndarray:
