@@ -48,15 +48,15 @@ class AlleleReader(Protocol):
 
     @property
     def kind(self) -> str:
-        """``VCF`` or ``table``: how messages call it."""
+        """``VCF`` or ``table``: how messages call a file of this kind."""
 
     @property
     def name(self) -> str:
-        """Its name in ``source`` and in messages."""
+        """The file's name in ``source`` and in messages."""
 
     @property
     def columns(self) -> Mapping[str, pa.DataType]:
-        """The source columns it could give, with the type each would have."""
+        """The source columns that the file could give, with the type of each."""
 
     @property
     def contig_lengths(self) -> Mapping[str, int]:

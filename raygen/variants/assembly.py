@@ -1,7 +1,7 @@
 """Is the input from the assembly of this reference?
 
 A few REF alleles that differ are rejects. Most of them differing means another assembly, and a table of rejects would only hide
-that: the ingest stops with an InputError. The same where no contig is known at all.
+that: the ingest stops with an InputError. It stops, too, where the reference has none of the input's contigs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MOST_NAMED = 3
 
 
 class AssemblyWatch:
-    """Looks at the checker's tally, once early and once at the end."""
+    """Looks at the tally of an ``AlleleChecker``, once early and once at the end, for the signs of another assembly."""
 
     def __init__(self, checker: AlleleChecker, readers: Sequence[AlleleReader]) -> None:
         self._checker = checker
@@ -36,11 +36,12 @@ class AssemblyWatch:
     def at_end(self, rejects: Mapping[Reason, int]) -> None:
         """InputError where most REF alleles differ, or where no contig of the inputs is in the reference."""
         self._raise_if_mostly_mismatches()
-        seen = self._checker.seen_contigs
-        if rejects.get(Reason.UNKNOWN_CONTIG) and not any(seen.values()):
+        seen_contigs = self._checker.seen_contigs
+        if rejects.get(Reason.UNKNOWN_CONTIG) and not any(seen_contigs.values()):
             raise InputError(
-                f"No contig of the input is in {reference_name(self._checker.reference)}: the input has {_some(list(seen))}, "
-                f"the reference has {_some(list(self._checker.reference.lengths))}. Nothing was written."
+                f"No contig of the input is in {reference_name(self._checker.reference)}: the input has "
+                f"{_some(list(seen_contigs))}, the reference has {_some(list(self._checker.reference.lengths))}. "
+                "Nothing was written."
             )
 
     def length_warnings(self) -> list[str]:

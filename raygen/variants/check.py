@@ -96,12 +96,12 @@ class AlleleChecker:
         if len(chrom) == 0:
             return np.zeros(0, np.int32)
         encoded = _one_chunk(chrom).fill_null("").dictionary_encode()
-        known = []
+        contig_numbers = []
         for name in encoded.dictionary.to_pylist():
             if name not in self.seen_contigs:
                 self.seen_contigs[name] = resolve_contig(name, self.contig_index)
-            known.append(self.contig_index.get(self.seen_contigs[name] or "", -1))
-        return np.array(known, np.int32)[encoded.indices.to_numpy()]
+            contig_numbers.append(self.contig_index.get(self.seen_contigs[name] or "", -1))
+        return np.array(contig_numbers, np.int32)[encoded.indices.to_numpy()]
 
     def _plain_snvs(self, table: pa.Table, contig: np.ndarray, pos: np.ndarray) -> np.ndarray:
         """(N,) bool: a well-formed record of one base for another, both ACGT, REF as in the reference."""
@@ -176,15 +176,17 @@ class AlleleChecker:
 
     def _check_ref(self, pos: int, ref: str, alt: str, chrom: str, name: str, bases: np.ndarray, kind: str) -> None:
         self.num_ref_checked += 1
-        there = bases[pos - 1 : pos - 1 + len(ref)].tobytes().decode("ascii")
-        if there == ref:
+        reference_bases = bases[pos - 1 : pos - 1 + len(ref)].tobytes().decode("ascii")
+        if reference_bases == ref:
             return
         self.num_ref_mismatches += 1
         if not self.first_mismatch:
-            self.first_mismatch = f"{chrom}:{pos}-{_shown(ref)}-{_shown(alt)}, the reference has {_shown(there)!r}"
+            self.first_mismatch = (
+                f"{chrom}:{pos}-{_shown(ref)}-{_shown(alt)}, the reference has {_shown(reference_bases)!r}"
+            )
         raise _Refused(
             Reason.REF_MISMATCH,
-            f"the {kind} says {_shown(ref)!r}, {self._reference_name} has {_shown(there)!r} at {name}:{pos}",
+            f"the {kind} says {_shown(ref)!r}, {self._reference_name} has {_shown(reference_bases)!r} at {name}:{pos}",
         )
 
 

@@ -123,7 +123,9 @@ class ExternalSort:
 
 
 def _sorted(table: pa.Table) -> pa.Table:
-    """Polars orders the keys; Arrow moves the rows, which keeps the types of source columns as they are."""
+    """The rows in order of ``SORT_KEYS``. Polars orders the keys and Arrow moves the rows: source columns keep their
+    types.
+    """
     keys = pl.from_arrow(table.select(SORT_KEYS))
     assert isinstance(keys, pl.DataFrame)
     order = keys.with_row_index("row").sort(SORT_KEYS)["row"].to_numpy()
@@ -131,7 +133,7 @@ def _sorted(table: pa.Table) -> pa.Table:
 
 
 def repeats_of_previous(table: pa.Table) -> np.ndarray:
-    """(N,) bool: the row names the same variant as the row before it. ``table`` is sorted."""
+    """Which rows of a sorted table name the same variant as the row before: (N,) bool."""
     keys = pl.from_arrow(table.select(SORT_KEYS[:-1]))
     assert isinstance(keys, pl.DataFrame)
     same = keys.select(

@@ -63,7 +63,7 @@ class Haplotype:
     @property
     def member_names(self) -> str:
         """Variant ids of the members, by position, joined by ``;``."""
-        return ";".join(member.name for member in sorted(self.members, key=lambda one: (one.pos, one.name)))
+        return ";".join(member.name for member in sorted(self.members, key=lambda member: (member.pos, member.name)))
 
 
 class _CannotJoin(Exception):
@@ -91,12 +91,14 @@ class HaplotypeCollector:
         if name not in batch.table.column_names:
             return
         ids = batch.table[name].combine_chunks().cast(pa.string())
-        named = pc.and_(pc.is_valid(ids), pc.not_equal(pc.fill_null(ids, ""), "")).to_numpy(zero_copy_only=False)
-        if not named.any():
+        has_haplotype = pc.and_(pc.is_valid(ids), pc.not_equal(pc.fill_null(ids, ""), "")).to_numpy(
+            zero_copy_only=False
+        )
+        if not has_haplotype.any():
             return
-        places = np.flatnonzero(named[checked.rows])
+        places = np.flatnonzero(has_haplotype[checked.rows])
         accepted = checked.rows[places]
-        reasons = {row: reason.value for row, reason, _ in checked.refused if named[row]}
+        reasons = {row: reason.value for row, reason, _ in checked.refused if has_haplotype[row]}
         rows = np.concatenate([accepted, np.array(list(reasons), np.int64)])
         missing = len(reasons)
         raw = batch.table.select(["chrom", "pos", "ref", "alt", "record"]).take(pa.array(rows))
@@ -132,7 +134,7 @@ class HaplotypeCollector:
         try:
             contig = _one_contig(members)
             bases = self.reference.bases(list(self.reference.lengths)[contig])
-            pos, ref, alt = join([(one.pos, one.ref, one.alt) for one in members], bases, self.longest)
+            pos, ref, alt = join([(member.pos, member.ref, member.alt) for member in members], bases, self.longest)
         except _CannotJoin as fault:
             return Haplotype(name, members, None, fault.reason, f"{fault.detail}; members: {_shown(members)}")
         return Haplotype(name, members, (pos, ref, alt))
@@ -155,10 +157,10 @@ def join(members: Sequence[tuple[int, str, str]], bases: np.ndarray, longest: in
         raise _CannotJoin(
             Reason.ALLELE_TOO_LONG, f"the haplotype spans {last - first:,} bases; {longest:,} is the most"
         )
-    pieces, at = [], first
+    pieces, previous_end = [], first
     for start, end, alt in edits:
-        pieces += [bases[at:start].tobytes().decode("ascii"), alt]
-        at = end
+        pieces += [bases[previous_end:start].tobytes().decode("ascii"), alt]
+        previous_end = end
     ref, alt = bases[first:last].tobytes().decode("ascii"), "".join(pieces)
     return _as_variant(first, ref, alt, bases, longest)
 
@@ -166,10 +168,10 @@ def join(members: Sequence[tuple[int, str, str]], bases: np.ndarray, longest: in
 def _edit(pos: int, ref: str, alt: str) -> tuple[int, int, str]:
     """What a member replaces, [start, end) 0-based, and by what. The base that VCF puts before an indel is not part of it."""
     shorter = min(len(ref), len(alt))
-    prefix = next((at for at in range(shorter) if ref[at] != alt[at]), shorter)
+    prefix = next((offset for offset in range(shorter) if ref[offset] != alt[offset]), shorter)
     ref, alt = ref[prefix:], alt[prefix:]
     shorter -= prefix
-    suffix = next((at for at in range(shorter) if ref[-1 - at] != alt[-1 - at]), shorter)
+    suffix = next((offset for offset in range(shorter) if ref[-1 - offset] != alt[-1 - offset]), shorter)
     start = pos - 1 + prefix
     return start, start + len(ref) - suffix, alt[: len(alt) - suffix]
 
@@ -193,7 +195,7 @@ def _as_variant(start: int, ref: str, alt: str, bases: np.ndarray, longest: int)
 
 
 def check_column_type(column: str, arrow_type: pa.DataType) -> None:
-    """A haplotype's name is text or a whole number.
+    """Refuse a column that cannot hold names of haplotypes, which are text or whole numbers.
 
     Raises:
         SettingsError: the column holds something else.
@@ -205,7 +207,7 @@ def check_column_type(column: str, arrow_type: pa.DataType) -> None:
 
 def _members(rows: pa.Table, contigs: Sequence[str]) -> tuple[Member, ...]:
     """The members under one name, in input order; the same variant twice is one member."""
-    found: dict[str, Member] = {}
+    member_of_name: dict[str, Member] = {}
     for row in rows.to_pylist():
         if row["refused"] is None:
             name = variant_id(contigs[row["contig"]], row["own_pos"], row["own_ref"], row["own_alt"])
@@ -214,8 +216,8 @@ def _members(rows: pa.Table, contigs: Sequence[str]) -> tuple[Member, ...]:
         refused = Reason(row["refused"]) if row["refused"] else None
         place = (row["file"], row["record"], row["chrom"])
         spelled = ((row["ref"] or "").upper(), (row["alt"] or "").upper())
-        found.setdefault(name, Member(row["contig"], row["pos"] or 0, *spelled, name, *place, refused))
-    return tuple(found.values())
+        member_of_name.setdefault(name, Member(row["contig"], row["pos"] or 0, *spelled, name, *place, refused))
+    return tuple(member_of_name.values())
 
 
 def _one_contig(members: Sequence[Member]) -> int:

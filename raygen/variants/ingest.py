@@ -51,8 +51,8 @@ _INPUT_FIELDS = ["chrom", "pos", "id", "ref", "alt"]
 class IngestResult:
     """What an ingest did. ``num_alleles`` = ``num_variants`` + the sum of ``rejects``.
 
-    ``num_haplotypes`` of the alleles are none of the input's: they span the members of a haplotype. ``reject_names``: of the
-    files of rejects in the folder of the run that took it.
+    ``num_haplotypes`` counts the alleles that are none of the input's: they span the members of a haplotype.
+    ``reject_names`` are the files of rejects in the folder of the run that this ingest was for.
     """
 
     num_records: int
@@ -181,7 +181,7 @@ class _Ingest:
         self.warnings += self._watch.length_warnings()
 
     def add_haplotypes(self) -> None:
-        """Add what spans each haplotype's members to the sort, or why nothing does to the rejects."""
+        """Add the allele that spans each haplotype's members to the sort, or to the rejects why there is none."""
         for haplotype in self.haplotypes.haplotypes() if self.haplotypes else ():
             if haplotype.variant is None:
                 self._refuse_haplotype(haplotype)
@@ -298,9 +298,9 @@ class _Ingest:
             "record": [first.record],
         }
         values |= {f"input.{name}": value for name, value in _shown_haplotype(haplotype, pos, ref, alt).items()}
-        own = {self.haplotypes.column: haplotype.name, HAPLOTYPE_MEMBERS: haplotype.member_names}
+        haplotype_values = {self.haplotypes.column: haplotype.name, HAPLOTYPE_MEMBERS: haplotype.member_names}
         for name, arrow_type in self._written_columns().items():
-            values[SOURCE_PREFIX + name] = pa.array([own.get(name)], pa.string()).cast(arrow_type)
+            values[SOURCE_PREFIX + name] = pa.array([haplotype_values.get(name)], pa.string()).cast(arrow_type)
         return pa.table(values)
 
     def _refuse_haplotype(self, haplotype: Haplotype) -> None:
@@ -331,11 +331,11 @@ class _Ingest:
         if not is_repeat.any():
             return
         first = np.maximum.accumulate(np.where(is_repeat, 0, np.arange(len(is_repeat))))[is_repeat]
-        repeats, kept = table.filter(pa.array(is_repeat)), table.take(pa.array(first))
-        rows = self._as_variants(kept).select(VARIANTS.names[:4]).to_pylist()
+        repeats, originals = table.filter(pa.array(is_repeat)), table.take(pa.array(first))
+        rows = self._as_variants(originals).select(VARIANTS.names[:4]).to_pylist()
         details = [
             f"the same variant as {source}, {variant_id(**row)}"
-            for source, row in zip(self._sources(kept), rows, strict=True)
+            for source, row in zip(self._sources(originals), rows, strict=True)
         ]
         fields = [repeats[f"input.{name}"] for name in _INPUT_FIELDS]
         self._write_rejects(fields, pa.array(self._sources(repeats)), [Reason.DUPLICATE] * len(rows), details)

@@ -2,14 +2,13 @@
 
     OUT/variants/part-*.parquet   OUT/rejects/part-*.parquet   OUT/ingest.json
 
-``ingest.json`` comes last and says ``"complete": true``. While an earlier ingest is being replaced it says false, so that a run
-killed in those few renames is seen as unfinished, and the next one may replace it. A finished ingest is replaced by one of the same
-input only, which is known by its paths. Files of anyone else in OUT stay as they are.
+``ingest.json`` comes last and says ``"complete": true``. While an earlier ingest is being replaced it says false, so
+that a run killed in those few renames is seen as unfinished, and the next one may replace it. A finished ingest is
+replaced by one of the same input only, which is known by its paths. Files of anyone else in OUT stay as they are.
 
-Writes a table as ``part-00000.parquet``, ``part-00001.parquet``, ... while it comes in.
-
-Row groups hold at most ``row_group_rows`` rows and end where ``end_group`` is called (a contig's end: later stages take a row
-group as their unit of work). Files roll at ``file_rows``, always between row groups.
+``PartFiles`` writes a table as ``part-00000.parquet``, ``part-00001.parquet``, ... while it comes in. Row groups hold
+at most ``row_group_rows`` rows and end where ``end_group`` is called (a contig's end: later stages take a row group
+as their unit of work). Files roll at ``file_rows``, always between row groups.
 """
 
 from __future__ import annotations
@@ -58,15 +57,15 @@ def refuse_other_input(out: Path, inputs: Sequence[str | Path], names: Sequence[
     """SettingsError where ``out`` holds a finished ingest of another input. The same input again may have changed.
 
     Args:
-        names: of the files, by which ingests are known that did not write down their paths.
+        names: of the input's files, by which an ingest is known that did not write down its paths.
     """
     info = _info(out)
     if not is_ingested(out):
         return
-    there, given = info.get("input_paths"), input_paths(inputs)
-    if there == given or (there is None and info.get("inputs") == list(names)):
+    earlier_paths, new_paths = info.get("input_paths"), input_paths(inputs)
+    if earlier_paths == new_paths or (earlier_paths is None and info.get("inputs") == list(names)):
         return
-    earlier, ours = (_shown(paths) for paths in (there or info.get("inputs") or ["another input"], given))
+    earlier, ours = (_shown(paths) for paths in (earlier_paths or info.get("inputs") or ["another input"], new_paths))
     raise SettingsError(
         f"{out} holds the ingested variants of {earlier}; they would be lost to those of {ours}. "
         f"Give another --out, or remove {VARIANTS_FOLDER}/, {REJECTS_FOLDER}/ and {INFO_FILE} there first."
@@ -81,7 +80,7 @@ def scratch_folder(out: Path) -> Iterator[Path]:
     SettingsError where ``out`` cannot be written or holds tables that no ingest wrote. StoppedError where its disk is full.
     """
     refuse_file_for_output(out)
-    made_here = [at for at in (out, *out.parents) if not at.exists()]
+    made_here = [folder for folder in (out, *out.parents) if not folder.exists()]
     scratch = out / f"{_SCRATCH_PREFIX}{uuid.uuid4().hex[:12]}"
     try:
         with disk_errors(out):
@@ -97,9 +96,9 @@ def scratch_folder(out: Path) -> Iterator[Path]:
                 folder.rmdir()
 
 
-def abandoned_scratch(out: Path, own: Path) -> list[str]:
-    """Names of scratch folders in ``out`` other than ``own``: a killed ingest left them, or another one is at work."""
-    return sorted(path.name for path in out.glob(f"{_SCRATCH_PREFIX}*") if path != own)
+def abandoned_scratch(out: Path, scratch: Path) -> list[str]:
+    """Names of scratch folders in ``out`` other than ``scratch``: left by a killed ingest, or of another one at work."""
+    return sorted(path.name for path in out.glob(f"{_SCRATCH_PREFIX}*") if path != scratch)
 
 
 def publish(scratch: Path, out: Path, info: Mapping[str, Any]) -> None:
@@ -163,7 +162,7 @@ class PartFiles:
             self._write_groups(keep_remainder=True)
 
     def end_group(self) -> None:
-        """The next row starts a new row group."""
+        """End the row group: the next row starts a new one."""
         self._write_groups(keep_remainder=False)
 
     def close(self, *, at_least_one_file: bool = False) -> None:
@@ -183,8 +182,8 @@ class PartFiles:
         if not self._pending_rows:
             return
         table = pa.concat_tables(self._pending)
-        whole = table.num_rows // self._row_group_rows * self._row_group_rows
-        end = whole if keep_remainder else table.num_rows
+        rows_of_full_groups = table.num_rows // self._row_group_rows * self._row_group_rows
+        end = rows_of_full_groups if keep_remainder else table.num_rows
         for start in range(0, end, self._row_group_rows):
             self._write_group(table.slice(start, min(self._row_group_rows, end - start)))
         self._pending_rows = table.num_rows - end

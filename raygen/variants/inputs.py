@@ -36,8 +36,8 @@ def agree_on_columns(readers: Sequence[AlleleReader], source_columns: Sequence[s
 
     SettingsError for a column that no input has or that the table already has; InputError where two inputs differ in type.
     """
-    taken = {*VARIANTS.names, *SCORES.names, HAPLOTYPE_MEMBERS}
-    if faults := [name for name in source_columns if name in taken]:
+    reserved_names = {*VARIANTS.names, *SCORES.names, HAPLOTYPE_MEMBERS}
+    if faults := [name for name in source_columns if name in reserved_names]:
         raise SettingsError(
             f"source_columns or haplotype_column: {_listed(faults)} is a name of raygen's own tables. Rename the column in the input."
         )

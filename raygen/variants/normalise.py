@@ -10,7 +10,7 @@ left of a pure insertion or deletion is a word that turns as it moves, so moving
 At the start of a contig there is no base before an indel to anchor it: the base after it is kept, as bcftools does
 (``1 GA A`` stays ``1 GA A``).
 
-Symbolic alleles that stand for a known sequence.
+``spell_out`` turns symbolic alleles that stand for a known sequence into bases.
 
 ``<DEL>``, ``<DEL:...>``, ``<DUP>``, ``<DUP:TANDEM>`` and ``<INV>`` say everything once their length is known; it comes from INFO
 END or SVLEN as ``span``, the number of bases after POS that the change covers. All else (``<CN0>``, ``<INS:ME:ALU>``,

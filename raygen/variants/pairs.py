@@ -41,13 +41,13 @@ def ingest_pairs(inputs: Sequence[str], out: Path, context_length: int) -> Inges
     digest = hashlib.sha256()
     with put_folder_in_place(out) as scratch:
         with _part(scratch / "variants", PAIRS) as good, _part(scratch / "rejects", REJECTS) as bad:
-            for kept, rejected in _checked(files, context_length):
-                num_rows += len(kept) + len(rejected)
+            for scorable, rejected in _checked(files, context_length):
+                num_rows += len(scorable) + len(rejected)
                 for reason in rejected["reason"].to_pylist():
                     counts[reason] = counts.get(reason, 0) + 1
-                for row in kept.to_pylist():
+                for row in scorable.to_pylist():
                     digest.update("\t".join(row.values()).encode())
-                good.write_table(kept)
+                good.write_table(scorable)
                 bad.write_table(rejected)
         shutil.rmtree(out, ignore_errors=True)
     return IngestResult(
@@ -117,14 +117,14 @@ def _split(
 ) -> tuple[pa.Table, pa.Table]:
     rejected = []
     keep = []
-    for number, (row, again) in enumerate(zip(table.to_pylist(), is_repeated, strict=True)):
-        fault = (Reason.DUPLICATE, "this pair_id came before") if again else _fault(row, context_length)
+    for number, (row, is_repeat) in enumerate(zip(table.to_pylist(), is_repeated, strict=True)):
+        fault = (Reason.DUPLICATE, "this pair_id came before") if is_repeat else _fault(row, context_length)
         keep.append(fault is None)
         if fault is not None:
             place = {"source": f"{source}:{offset + number + 1}", "id": row["pair_id"]}
             rejected.append({**place, "reason": fault[0].value, "detail": fault[1]})
-    kept = table.filter(pa.array(keep, pa.bool_())).cast(PAIRS)
-    return kept, pa.Table.from_pylist(rejected, schema=REJECTS)
+    scorable = table.filter(pa.array(keep, pa.bool_())).cast(PAIRS)
+    return scorable, pa.Table.from_pylist(rejected, schema=REJECTS)
 
 
 def _fault(row: dict[str, str | None], context_length: int) -> tuple[Reason, str] | None:

@@ -74,10 +74,10 @@ class ParquetReader:
 def _schema_faults(schema: pa.Schema) -> list[str]:
     faults = []
     for name, needed in _REQUIRED.items():
-        found = schema.get_all_field_indices(name)
-        if len(found) != 1:
+        indices = schema.get_all_field_indices(name)
+        if len(indices) != 1:
             faults.append(
-                f"column '{name}' is missing" if not found else f"column '{name}' is there {len(found)} times"
+                f"column '{name}' is missing" if not indices else f"column '{name}' is there {len(indices)} times"
             )
         elif not _fits(_plain(schema.field(name).type), needed):
             faults.append(f"column '{name}' is {schema.field(name).type}, not {needed}")

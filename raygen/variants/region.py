@@ -18,7 +18,7 @@ from raygen.variants.check import AlleleChecker
 from raygen.variants.contig_names import resolve_contig
 
 MAX_REGION = 1_000_000
-"""Bases. Every SNV of a longer region is a job for ``raygen score`` on a table of variants."""
+"""The most bases of a region. Every SNV of a longer one is a job for ``raygen score`` on a table of variants."""
 MAX_POS = 2**40
 """No contig of any organism is near as long; a position past it is a mistake in typing."""
 TOO_FAR = "no contig is that long"
@@ -27,7 +27,7 @@ _WRITTEN = re.compile(r"(.+):([\d,]+)-([\d,]+)")  # a contig's own name may hold
 
 @dataclass(frozen=True)
 class Region:
-    """``chrom`` is the reference's name; ``start`` and ``end`` are 1-based and both included."""
+    """A stretch of a contig: ``chrom`` as the reference names it, ``start`` and ``end`` 1-based and both included."""
 
     chrom: str
     start: int
@@ -35,7 +35,7 @@ class Region:
 
     @property
     def length(self) -> int:
-        """Bases."""
+        """Bases in the region."""
         return self.end - self.start + 1
 
     def __str__(self) -> str:
@@ -43,27 +43,27 @@ class Region:
 
 
 def split_region(text: str) -> tuple[str, int, int]:
-    """Contig as it is written, first and last position of ``chrom:start-end``.
+    """The contig, as it is written, and the first and last position (1-based) of ``chrom:start-end``.
 
     Raises:
-        SettingsError: it is written in another way or ends before it starts.
+        SettingsError: the region is written in another way or ends before it starts.
     """
-    found = _WRITTEN.fullmatch(text.strip())
-    digits = [part.replace(",", "") for part in found.groups()[1:]] if found else []
-    if not found or not all(digits):
+    match = _WRITTEN.fullmatch(text.strip())
+    digits = [part.replace(",", "") for part in match.groups()[1:]] if match else []
+    if not match or not all(digits):
         raise SettingsError(f"--region {text!r}: write it as chrom:start-end, 1-based, e.g. 17:41276000-41276400.")
     start, end = map(int, digits)
     if start < 1 or end < start or end > MAX_POS:
         fault = "the first base is 1" if start < 1 else "it ends before it starts" if end < start else TOO_FAR
         raise SettingsError(f"--region {text}: {fault}.")
-    return found[1], start, end
+    return match[1], start, end
 
 
 def parse_region(text: str, reference: Reference) -> Region:
     """A region of the reference; the contig may be written with or without ``chr``.
 
     Raises:
-        SettingsError: it is written in another way, ends before it starts, or is longer than ``MAX_REGION``.
+        SettingsError: the region is written in another way, ends before it starts, or is longer than ``MAX_REGION``.
         InputError: the reference has no such contig, or the contig ends before the region does.
     """
     name, start, end = split_region(text)
@@ -92,8 +92,8 @@ def parse_variant(text: str, reference: Reference, max_allele_length: int = 1000
     The contig may be written with or without ``chr`` and may itself hold hyphens.
 
     Raises:
-        SettingsError: it is written in another way.
-        InputError: it cannot be scored on this reference; REF is not what it holds there, say.
+        SettingsError: the variant is written in another way.
+        InputError: the variant cannot be scored on this reference; REF is not what the reference has there, say.
     """
     parts = text.rsplit("-", 3)
     if len(parts) != 4 and (spelled := SPELLING.fullmatch(text.strip())):

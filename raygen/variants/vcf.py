@@ -95,7 +95,7 @@ def _answers(handle: Any) -> Iterator[tuple[int, Any]]:
 
 
 class _Rows:
-    """Columns being filled, until ``take_batch``."""
+    """The columns of alleles being filled, until ``take_batch`` empties them."""
 
     def __init__(self, columns: Sequence[InfoColumn]) -> None:
         self.record = 0
@@ -115,7 +115,7 @@ class _Rows:
         self.values: list[list[Any]] = [[] for _ in self._columns]
 
     def add_record(self, record: Any) -> bool:
-        """One row per ALT, or one row without ALT. False, and nothing added, where the text in it is not UTF-8."""
+        """Add a record: one row per ALT, or one row without ALT. False, and no row, where its text is not UTF-8."""
         try:
             chrom, pos, name, ref, alts = record.chrom, record.pos, record.id, record.ref, record.alts
             carried = [column.values(record, len(alts or (None,))) for column in self._columns]
@@ -127,12 +127,12 @@ class _Rows:
                 info = str(record).split("\t", 8)[7].rstrip("\n")  # pysam hides INFO END behind record.stop
                 self.span[len(self.chrom)] = span_from_info(info, pos, allele, len(alts))
             self._add_row(chrom, pos, name, ref, alt)
-        for values, own in zip(self.values, carried, strict=True):
-            values.extend(own)
+        for values, record_values in zip(self.values, carried, strict=True):
+            values.extend(record_values)
         return True
 
     def add_malformed(self, line: str) -> None:
-        """One row with what can be made out of a line that is no record."""
+        """Add one row with what can be made out of a line that is no record."""
         self.record += 1
         fields = line.split("\t")
         chrom, pos_text, name, ref, alt = [field or None for field in (fields + [""] * 5)[:5]]
@@ -151,7 +151,7 @@ class _Rows:
         self.number.append(self.record)
 
     def take_batch(self) -> AlleleBatch:
-        """What was added since the last call, as a batch."""
+        """The alleles added since the last call, as a batch."""
         size = len(self.chrom)
         columns = [self.chrom, self.pos, self.id, self.ref, self.alt, self.number]
         arrays = [pa.array(column, field.type) for column, field in zip(columns, RAW_ALLELES, strict=False)]
@@ -198,7 +198,9 @@ _TYPES = {"Integer": pa.int64(), "Float": pa.float64(), "String": pa.string(), "
 
 @dataclass(frozen=True)
 class InfoColumn:
-    """One column: where its values come from and what type they have. ``number`` is the header's, or ``QUAL``/``FILTER``."""
+    """One column that rides along from a VCF: where its values come from, and their type. ``number`` is the header's
+    Number, or ``QUAL`` or ``FILTER``.
+    """
 
     name: str
     number: str | int

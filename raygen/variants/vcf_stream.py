@@ -27,7 +27,7 @@ _PIPE_CHUNK = 1 << 18
 
 @contextmanager
 def quiet_htslib() -> Iterator[None]:
-    """htslib writes warnings to stderr by itself; what matters of them is said in rejects and errors."""
+    """Keep htslib from writing warnings to stderr; what matters of them is said in rejects and errors."""
     before = pysam.set_verbosity(0)
     try:
         yield
@@ -109,7 +109,9 @@ def _gunzipped(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _pump(path: Path, write_end: int, stop: threading.Event, faults: list[Exception]) -> None:
-    """Never blocks for long: pysam keeps its copy of the other end when it refuses a file, so a broken pipe may never show."""
+    """Unpack a gzip file into a pipe. A write never blocks for long: pysam keeps its copy of the other end when it
+    refuses a file, so a broken pipe may never show.
+    """
     os.set_blocking(write_end, False)
     with os.fdopen(write_end, "wb", buffering=0) as pipe, suppress(BrokenPipeError):
         try:
