@@ -18,13 +18,18 @@ CACHE_ADVICE = "RAYGEN_CACHE can name another folder."
 
 
 def cache_folder(*parts: str) -> Path:
-    """The folder for one kind of cached thing, made when missing."""
-    named = os.environ.get("RAYGEN_CACHE")
-    if named:
-        folder = Path(named).joinpath(*parts)
+    """The cache folder for one kind of thing, made when missing.
+
+    Raises:
+        SettingsError: no cache folder can be written.
+        StoppedError: the disk is full.
+    """
+    configured = os.environ.get("RAYGEN_CACHE")
+    if configured:
+        folder = Path(configured).joinpath(*parts)
         if error := _fault(folder):
             raise full_disk(error, folder, CACHE_ADVICE) or SettingsError(
-                f"RAYGEN_CACHE is {named!r}, which cannot be written. Name a folder that can be."
+                f"RAYGEN_CACHE is {configured!r}, which cannot be written. Name a folder that can be."
             )
         return folder
     full = None
@@ -44,7 +49,7 @@ def _default_roots() -> list[Path]:
 
 
 def _fault(folder: Path) -> OSError | None:
-    """Why nothing can be written there; None where it can be."""
+    """The error with which a folder cannot be written; None where it can be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -38,28 +38,29 @@ _PROBED_BYTES = 1 << 20
 
 @contextmanager
 def disk_errors(path: str | Path, advice: str = "") -> Iterator[None]:
-    """Name ``path`` in what its disk answers.
+    """Turn an error of the disk that ``path`` lies on into one of raygen's that names ``path``.
 
     Args:
         path: the file or folder as its user knows it.
         advice: one more sentence for a full disk.
 
     Raises:
-        StoppedError, SettingsError: by the rule above.
+        StoppedError: the disk is full, over a quota, broken or gone.
+        SettingsError: ``path`` may not be written, or there is no such folder.
     """
     try:
         yield
     except RaygenError:
         raise
     except Exception as error:
-        named = _named(error, path, advice)
-        if named is None:
+        translated = _translated(error, path, advice)
+        if translated is None:
             raise
-        raise named from error
+        raise translated from error
 
 
 def full_disk(error: BaseException, path: str | Path | None = None, advice: str = "") -> StoppedError | None:
-    """The error of a full disk, where ``error`` comes from one."""
+    """The error that says a disk is full, where ``error`` comes from a full one; None where it does not."""
     if _number(error, path) not in _FULL:
         return None
     return _full(_place_elsewhere(error, path) or path, advice)
@@ -70,7 +71,7 @@ def _full(place: str | Path | None, advice: str) -> StoppedError:
     return StoppedError(f"{disk} is full. Make room and run the same command again.{advice and f' {advice}'}")
 
 
-def _named(error: Exception, path: str | Path, advice: str) -> RaygenError | None:
+def _translated(error: Exception, path: str | Path, advice: str) -> RaygenError | None:
     number, elsewhere = _number(error, path), _place_elsewhere(error, path)
     if number in _FULL:
         return _full(elsewhere or path, advice)
@@ -112,14 +113,14 @@ def _answer(path: str | Path) -> int | None:
 
 def _place_elsewhere(error: BaseException, path: str | Path | None) -> Path | None:
     """The folder that an error names, where that is not about ``path``: what is read, or a scratch folder on another disk."""
-    named = _NAME_IN_ARROW.search(str(error))
-    name = getattr(error, "filename", None) or (named[1] if named else None)
+    match = _NAME_IN_ARROW.search(str(error))
+    name = getattr(error, "filename", None) or (match[1] if match else None)
     if not isinstance(name, str | os.PathLike):
         return None
     place = Path(name).absolute()
     if path is None:
         return place.parent
-    wanted = Path(path).expanduser().absolute()
-    below = place.relative_to(wanted.parent).parts if place.is_relative_to(wanted.parent) else ("",)
-    is_here = not below or wanted.name in below[0]  # hidden names hold that of the place
+    target = Path(path).expanduser().absolute()
+    below = place.relative_to(target.parent).parts if place.is_relative_to(target.parent) else ("",)
+    is_here = not below or target.name in below[0]  # hidden names hold that of the place
     return None if is_here else place.parent

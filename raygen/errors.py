@@ -30,7 +30,7 @@ class SettingsError(RaygenError):
 
 
 def first_line(error: BaseException) -> str:
-    """What a library says of an error, or its name where it says nothing; one line, without a full stop."""
+    """The first line of an error's message, without a full stop; the name of its type where it has no message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 

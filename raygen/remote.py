@@ -41,7 +41,7 @@ def with_endpoint(uri: str) -> str:
     """The URI as other machines can use it: an S3 endpoint of this machine's environment is written into it.
 
     Raises:
-        SettingsError: it holds credentials, which would end in manifests and logs.
+        SettingsError: the URI holds credentials, which would end in manifests and logs.
     """
     parts = urlsplit(uri)
     if not parts.scheme:
@@ -74,10 +74,10 @@ def join(uri: str, name: str) -> str:
 
 
 def resolve(path: str) -> tuple[fs.FileSystem, str]:
-    """A filesystem and the path on it.
+    """The filesystem of a path or URI, and the path on it.
 
     Raises:
-        SettingsError: nothing here can reach it.
+        SettingsError: nothing on this machine can reach the filesystem.
     """
     if not is_remote(path):
         return fs.LocalFileSystem(), str(Path(path).expanduser().absolute())
@@ -92,19 +92,19 @@ def _resolve_remote(uri: str) -> tuple[fs.FileSystem, str]:
         try:
             import fsspec
 
-            found, root = fsspec.core.url_to_fs(uri)
+            filesystem, root = fsspec.core.url_to_fs(uri)
         except (ImportError, ValueError, OSError):
             raise SettingsError(f"{shown(uri)} is on no filesystem that can be reached: {error}.") from error
-        return fs.PyFileSystem(fs.FSSpecHandler(found)), root
+        return fs.PyFileSystem(fs.FSSpecHandler(filesystem)), root
 
 
 def keeps_folders(filesystem: fs.FileSystem) -> bool:
-    """Whether folders are made and files renamed there; object storage has neither."""
+    """Whether a filesystem makes folders and renames files; object storage does neither."""
     return isinstance(filesystem, fs.LocalFileSystem)
 
 
 def exists(path: str) -> bool:
-    """Whether a file or folder is there.
+    """Whether there is a file or folder at a path or URI.
 
     Raises:
         SettingsError: the filesystem does not answer.
@@ -115,7 +115,7 @@ def exists(path: str) -> bool:
 
 
 def kind_of(path: str) -> fs.FileType:
-    """Whether a file, a folder or nothing is there.
+    """Whether there is a file, a folder or nothing at a path or URI.
 
     Raises:
         SettingsError: the filesystem does not answer.
@@ -146,10 +146,12 @@ def list_files(uri: str) -> dict[str, tuple[int, int]]:
 
 
 def stage(path: str) -> str:
-    """A local path of a file or folder; a local one is its own.
+    """A path on this machine to a file or folder of any filesystem: fetched into the cache; one of this machine stays
+    as it is.
 
     Raises:
-        InputError: it is not there.
+        InputError: there is no such file or folder.
+        SettingsError: its filesystem cannot be reached.
         StoppedError: it cannot be fetched, or the cache has no room.
     """
     if not is_remote(path):
@@ -178,10 +180,10 @@ def _files(path: str, filesystem: fs.FileSystem, root: str) -> list[fs.FileInfo]
 
 def _below(path: str, filesystem: fs.FileSystem, root: str) -> list[fs.FileInfo]:
     try:
-        found = filesystem.get_file_info(fs.FileSelector(root, recursive=True, allow_not_found=True))
+        infos = filesystem.get_file_info(fs.FileSelector(root, recursive=True, allow_not_found=True))
     except OSError as error:
         raise SettingsError(f"{shown(path)} cannot be reached: {first_line(error)}.") from error
-    return sorted((one for one in found if one.type == fs.FileType.File), key=lambda one: one.path)
+    return sorted((info for info in infos if info.type == fs.FileType.File), key=lambda info: info.path)
 
 
 def _info(path: str) -> fs.FileInfo:
@@ -193,7 +195,7 @@ def _info(path: str) -> fs.FileInfo:
 
 
 def _fetch(filesystem: fs.FileSystem, root: str, files: list[fs.FileInfo], folder: Path, path: str) -> None:
-    """Fetch into a scratch folder beside the place, then put it there in one step."""
+    """Fetch files into a scratch folder beside ``folder``, then rename it in one step."""
     scratch = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}")
     name = root.rpartition("/")[2]
     try:

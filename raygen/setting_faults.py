@@ -1,8 +1,8 @@
 """What is wrong with settings, in one sentence a setting: pydantic's errors in words that name what a setting can be.
 
-In: the ``ValidationError``, the model that was filled, and the tree of values as they were given. Out: lines. The words come from
-the types (``window.left: must be a whole number of at least 0, or null``), so a new setting needs none of its own; where they would
-be unclear, a field says them itself in ``json_schema_extra={"must_be": ...}``.
+In: the ``ValidationError``, the model that was filled, and the tree of values as they were given. Out: lines. The
+words come from the types (``window.left: must be a whole number of at least 0, or null``), so a new setting needs no
+words of its own; where they would be unclear, a field says them itself in ``json_schema_extra={"must_be": ...}``.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def faults_in_words(
         else:
             value = tree[where[0]][where[1]]
             own_words = fault["msg"].removeprefix("Value error, ") if fault["type"] == "value_error" else ""
-            said = own_words or f"must be {must_be(name, settings)}"
-            faults[name] = f"{shown(name)}: {said} (given: {_as_yaml(value)}{_quoting_hint(fault)})"
+            requirement = own_words or f"must be {must_be(name, settings)}"
+            faults[name] = f"{shown(name)}: {requirement} (given: {_as_yaml(value)}{_quoting_hint(fault)})"
     return list(faults.values())
 
 

@@ -33,7 +33,7 @@ _FLAGS = {
 """Settings that commands have a flag for. Not every command has each: see ``load_settings``."""
 
 Text = Annotated[str, Field(min_length=1)]
-"""An empty one is what an unset shell variable leaves, never an answer."""
+"""A text that is not empty: an empty one is what an unset shell variable leaves, never an answer."""
 
 _FOUR_CUTS = "four ascending numbers, e.g. [-7, -3, -1, 1]"
 _ACTORS = "auto, a whole number of at least 1, or a range [min, max] with 1 <= min <= max"
@@ -74,8 +74,8 @@ class InputSettings(_Room):
     @property
     def carried_columns(self) -> list[str]:
         """Columns that go with each score: the ones asked for, and with haplotypes their names and their members."""
-        own = [self.haplotype_column, HAPLOTYPE_MEMBERS] if self.haplotype_column else []
-        return [*self.source_columns, *(name for name in own if name not in self.source_columns)]
+        haplotype_columns = [self.haplotype_column, HAPLOTYPE_MEMBERS] if self.haplotype_column else []
+        return [*self.source_columns, *(name for name in haplotype_columns if name not in self.source_columns)]
 
     @field_validator("variants", "pairs", "circular", "source_columns", mode="before")
     @classmethod
@@ -160,8 +160,8 @@ class ClassSettings(_Room):
 
     @field_validator("calibration")
     @classmethod
-    def _instead_of_cuts(cls, calibration: str | None, given: ValidationInfo) -> str | None:
-        if calibration and given.data.get("cuts", cls.model_fields["cuts"].default) != cls.model_fields["cuts"].default:
+    def _instead_of_cuts(cls, calibration: str | None, info: ValidationInfo) -> str | None:
+        if calibration and info.data.get("cuts", cls.model_fields["cuts"].default) != cls.model_fields["cuts"].default:
             raise ValueError("a calibration brings its own cut points; leave classes.cuts out")
         return calibration
 
@@ -194,7 +194,7 @@ class LandingSettings(_Room):
 
 
 class ClusterSettings(_Room):
-    """What it runs on."""
+    """What a run runs on."""
 
     address: Text | None = Field(
         None, description="of a running Ray cluster; default: RAY_ADDRESS, else Ray on this machine"
@@ -235,8 +235,8 @@ def load_settings(
     """Settings from a YAML file, then ``--set`` overrides, then what flags gave (dotted names to values).
 
     Args:
-        given: None for a flag that was not given; errors name the flags of the settings that stand here.
-        complete: whether they must be enough for a run.
+        given: what flags gave, None for a flag that was left out; errors name the flags of the settings in it.
+        complete: whether the settings must be enough for a run.
 
     Raises:
         SettingsError: with every fault of the file and the overrides, one a line.
@@ -256,8 +256,9 @@ def load_settings(
         settings = Settings.model_validate(tree)
     except ValidationError as error:
         faults += faults_in_words(error, Settings, tree, shown_name)
-    told = {fault.partition(":")[0] for fault in faults}
-    gaps = [gap for gap in gaps if gap.partition(":")[0] not in told]  # a setting that is wrong is not also missing
+    faulty_settings = {fault.partition(":")[0] for fault in faults}
+    # a setting that is wrong is not also missing
+    gaps = [gap for gap in gaps if gap.partition(":")[0] not in faulty_settings]
     if faults or gaps:
         lines = [f"  {fault}" for fault in (*faults, *gaps)]
         raise SettingsError("\n".join([f"{number_of(len(lines), 'error')} in {config or 'the settings'}:", *lines]))
@@ -268,15 +269,20 @@ def refuse_missing_files(settings: Settings) -> None:
     """Look whether the files of the input are there, all of them at once.
 
     Raises:
-        InputError: they are not.
+        InputError: some files are missing.
         SettingsError: a filesystem does not answer.
     """
-    given = settings.input
-    named = {"input.variants": given.variants, "input.pairs": given.pairs, "input.reference": [given.reference or ""]}
+    input_settings = settings.input
+    paths_of_setting = {
+        "input.variants": input_settings.variants,
+        "input.pairs": input_settings.pairs,
+        "input.reference": [input_settings.reference or ""],
+    }
     landing = settings.landing.folder or ""
-    named["landing.folder"] = [] if is_remote(landing) else [landing]  # on object storage an empty folder is none
-    named["classes.calibration"] = [settings.classes.calibration or ""]
-    paths = [(setting, path) for setting, some in named.items() for path in some or [] if path]
+    # on object storage an empty folder is none
+    paths_of_setting["landing.folder"] = [] if is_remote(landing) else [landing]
+    paths_of_setting["classes.calibration"] = [settings.classes.calibration or ""]
+    paths = [(setting, path) for setting, some in paths_of_setting.items() for path in some or [] if path]
     absent = [f"{setting} {shown(path)}" for setting, path in paths if not exists(path)]
     if absent:
         raise InputError(f"No such file or folder: {', '.join(absent)}.")
@@ -358,7 +364,7 @@ def _put(tree: dict[str, Any], name: str, value: Any) -> None:
 def _gaps(tree: Mapping[str, Any], shown_name: Callable[[str], str]) -> list[str]:
     """What a run needs and the settings lack, or have together and must not."""
 
-    def given(name: str) -> Any:
+    def value_of(name: str) -> Any:
         room, _, key = name.partition(".")
         section = tree.get(room)
         return section.get(key) if isinstance(section, dict) else None
@@ -366,25 +372,27 @@ def _gaps(tree: Mapping[str, Any], shown_name: Callable[[str], str]) -> list[str
     faults = []
     inputs = ("input.variants", "input.pairs")
     either = " or ".join(map(shown_name, inputs))
-    if given("landing.folder"):
-        named = [name for name in inputs if given(name)]
-        faults += [f"{shown_name(name)}: the landing folder is the input of a night, leave it out" for name in named]
-    elif not any(map(given, inputs)):
+    if value_of("landing.folder"):
+        superfluous = [name for name in inputs if value_of(name)]
+        faults += [
+            f"{shown_name(name)}: the landing folder is the input of a night, leave it out" for name in superfluous
+        ]
+    elif not any(map(value_of, inputs)):
         faults.append(f"{either}: say what is to be scored")
-    elif all(map(given, inputs)):
+    elif all(map(value_of, inputs)):
         faults.append(f"{either}: give one of them, not both")
-    if (given("input.variants") or given("landing.folder")) and not given("input.reference"):
+    if (value_of("input.variants") or value_of("landing.folder")) and not value_of("input.reference"):
         faults.append(f"{shown_name('input.reference')}: variants need the FASTA of their assembly")
-    if not given("output.path"):
+    if not value_of("output.path"):
         faults.append(f"{shown_name('output.path')}: say where the scores go")
-    if given("input.pairs") and not given("input.variants"):
+    if value_of("input.pairs") and not value_of("input.variants"):
         names = ("input.reference", "input.circular", "input.source_columns", *_WINDOW)
         faults += [
-            f"{shown_name(name)}: pairs bring their own sequences, leave it out" for name in names if given(name)
+            f"{shown_name(name)}: pairs bring their own sequences, leave it out" for name in names if value_of(name)
         ]
-    if given("window.anchor") == "grid" and given("window.stride") is None:
+    if value_of("window.anchor") == "grid" and value_of("window.stride") is None:
         faults.append("window.stride: windows on a grid (window.anchor) need it, the bases from one to the next")
-    if given("window.anchor") in (None, "variant") and given("window.stride") is not None:
+    if value_of("window.anchor") in (None, "variant") and value_of("window.stride") is not None:
         faults.append("window.stride: is of windows on a grid; set window.anchor=grid with it, or leave it out")
     return faults
 
