@@ -1,0 +1,104 @@
+"""Workers for the tests' Ray that are forked from one process which has imported everything already.
+
+A run starts an actor, and an actor is a new process: of its eight seconds of CPU more than seven import torch, transformers
+and Ray. Ray starts a worker by a script (``setup_worker_path``); this file in its place asks a waiting process to fork one,
+which goes on in Ray's own ``default_worker.py``, with the environment, the folder and the files that Ray gave it.
+Only the imports are shared: a worker has a process, an actor and a model of its own, and dies alone.
+
+``with forking_process() as arguments: Cluster(head_node_args={**arguments, ...})``
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SOCKET = "RAYGEN_TESTS_FORKING_PROCESS"
+IMPORTED = ["pandas", "pyarrow.compute", "pyarrow.dataset", "raygen.model.causal_lm", "raygen.model.loading"]
+IMPORTED += ["raygen.scoring.fork", "raygen.scoring.self_test"]  # torch and transformers come with them
+_SET_UP = ("--serialized-runtime-env-context=", "--language=")
+
+
+@contextmanager
+def forking_process() -> Iterator[dict[str, str]]:
+    """Start the process that workers are forked from; what a node of a Ray cluster must be told. It ends with its input."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ[SOCKET] = f"{folder}/socket"
+        command = [sys.executable, "-m", "tests.forked_workers", os.environ[SOCKET]]
+        one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | one_thread
+        )
+        with process:
+            assert process.stdout.readline() == "ready\n"
+            yield {"setup_worker_path": __file__}
+            process.stdin.close()
+        del os.environ[SOCKET]
+
+
+def serve(place: str) -> None:
+    """Import, then fork a worker for each that asks, until standard input ends."""
+    for name in IMPORTED:
+        importlib.import_module(name)
+    assert "ray" not in sys.modules, "Ray reads who a worker is while it is imported"
+    threads = [(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
+    others = [name for name in threads[1:] if name != "jemalloc_bg_thd"]  # which jemalloc starts again in a fork
+    assert not others, f"a process with the threads {others} cannot be forked: they would not live on"
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # workers that have ended are not waited for
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(place)
+        listener.listen()
+        print("ready", flush=True)
+        while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
+            connection, _ = listener.accept()
+            if not os.fork():
+                listener.close()
+                break
+            connection.close()
+        else:
+            return
+    become_worker(connection)
+
+
+def become_worker(connection: socket.socket) -> None:
+    """Be the process that Ray started, and run the script that it named."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    first, files, _, _ = socket.recv_fds(connection, 1 << 20, 3)
+    with connection.makefile("rb") as rest:
+        started = json.loads(first + rest.readline())
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+        os.close(file)
+    os.environ.clear()
+    os.environ.update(started["environment"])
+    os.chdir(started["folder"])
+    sys.argv = started["arguments"]
+    runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+def ask(place: str, arguments: list[str]) -> None:
+    """Have a worker forked, and be there for as long as it is."""
+    started = {"arguments": arguments, "environment": dict(os.environ), "folder": str(Path.cwd())}
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(place)
+        socket.send_fds(connection, [json.dumps(started).encode()[:1]], [0, 1, 2])
+        connection.sendall(json.dumps(started).encode()[1:] + b"\n")
+        connection.recv(1)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 2:
+        serve(sys.argv[1])
+    else:
+        ask(os.environ[SOCKET], [word for word in sys.argv[1:] if not word.startswith(_SET_UP)])
