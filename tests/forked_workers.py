@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 SOCKET = "RAYGEN_TESTS_FORKING_PROCESS"
@@ -55,7 +55,7 @@ def serve(place: str) -> None:
     threads = [(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
     others = [name for name in threads[1:] if name != "jemalloc_bg_thd"]  # which jemalloc starts again in a fork
     assert not others, f"a process with the threads {others} cannot be forked: they would not live on"
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # workers that have ended are not waited for
+    signal.signal(signal.SIGCHLD, _wait_for_the_ended)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(place)
         listener.listen()
@@ -69,6 +69,12 @@ def serve(place: str) -> None:
         else:
             return
     become_worker(connection)
+
+
+def _wait_for_the_ended(*_: object) -> None:
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def become_worker(connection: socket.socket) -> None:
