@@ -2,7 +2,8 @@
 
 A run starts an actor, and an actor is a new process: of its eight seconds of CPU more than seven import torch, transformers
 and Ray. Ray starts a worker by a script (``setup_worker_path``); this file in its place asks a waiting process to fork one,
-which goes on in Ray's own ``default_worker.py``, with the environment, the folder and the files that Ray gave it.
+which goes on in Ray's own ``default_worker.py``, with the environment, the folder and the files that Ray gave it (and without a
+runtime environment, of which runs have none).
 Only the imports are shared: a worker has a process, an actor and a model of its own, and dies alone.
 
 ``with forking_process() as arguments: Cluster(head_node_args={**arguments, ...})``
@@ -35,15 +36,18 @@ def forking_process() -> Iterator[dict[str, str]]:
     """Start the process that workers are forked from; what a node of a Ray cluster must be told. It ends with its input."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ[SOCKET] = f"{folder}/socket"
-        command = [sys.executable, "-m", "tests.forked_workers", os.environ[SOCKET]]
-        one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | one_thread
+            [sys.executable, "-m", "tests.forked_workers", os.environ[SOCKET]],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[1],
+            env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            start_new_session=True,  # Ctrl-C is for the tests, which end this with them
         )
         with process:
             assert process.stdout.readline() == "ready\n"
             yield {"setup_worker_path": __file__}
-            process.stdin.close()
         del os.environ[SOCKET]
 
 
@@ -80,7 +84,8 @@ def _wait_for_the_ended(*_: object) -> None:
 def become_worker(connection: socket.socket) -> None:
     """Be the process that Ray started, and run the script that it named."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    first, files, _, _ = socket.recv_fds(connection, 1 << 20, 3)
+    os.setpgid(0, 0)  # Ray kills the whole group of a worker that has ended
+    first, files, _, _ = socket.recv_fds(connection, 1, 3)
     with connection.makefile("rb") as rest:
         started = json.loads(first + rest.readline())
     for number, file in enumerate(files):
@@ -96,10 +101,11 @@ def become_worker(connection: socket.socket) -> None:
 def ask(place: str, arguments: list[str]) -> None:
     """Have a worker forked, and be there for as long as it is."""
     started = {"arguments": arguments, "environment": dict(os.environ), "folder": str(Path.cwd())}
+    message = json.dumps(started).encode() + b"\n"
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(place)
-        socket.send_fds(connection, [json.dumps(started).encode()[:1]], [0, 1, 2])
-        connection.sendall(json.dumps(started).encode()[1:] + b"\n")
+        socket.send_fds(connection, [message[:1]], [0, 1, 2])
+        connection.sendall(message[1:])
         connection.recv(1)
 
 
