@@ -29,7 +29,7 @@ demo: $(VENV)/installed
 	$(BIN)/raygen demo --out demo-out
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist worksteal
 
 # what takes too long for every change
 test-slow: $(VENV)/installed-dev

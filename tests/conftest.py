@@ -11,6 +11,8 @@ import subprocess
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.forked_workers import forking_process
+
 # A busy machine must not fail a test: no time limits, and the same examples everywhere.
 settings.register_profile(
     "raygen", deadline=None, derandomize=True, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
@@ -21,6 +23,9 @@ settings.load_profile("raygen")
 _UNHEARD = ("FORCE_COLOR", "COLUMNS", "RAYGEN_LOG", "RAY_ADDRESS", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
 for _name in _UNHEARD:
     os.environ.pop(_name, None)
+
+# Tests run side by side, and the models are small: threads of one model would only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 _OWN_KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true"}
 
@@ -47,3 +52,26 @@ def small_disk(tmp_path):
         pytest.skip("a small file system needs mount, which this user may not")
     yield disk, lambda how: subprocess.run(["mount", "-o", f"remount,{how}", disk], check=True)
     subprocess.run(["umount", "-l", disk], check=True)
+
+
+@pytest.fixture(scope="session")
+def local_ray(_own_cache):
+    """One Ray for all tests of a process, with a GPU that is not there: Ray counts it, torch does not see it.
+
+    A run that finds it takes it; without it, every run would start and end one of its own.
+    """
+    from raygen.pipeline.cluster import _quiet_start
+
+    import ray  # isort: skip  (after the import above, which sets what Ray reads when it is imported)
+    from ray.cluster_utils import Cluster  # isort: skip
+
+    os.environ.setdefault("RAY_AUTH_TOKEN", "0" * 64)
+    node = {"num_cpus": 2, "num_gpus": 1, "include_dashboard": False, "object_store_memory": 200 * 2**20}
+    with forking_process() as forked:
+        with _quiet_start():
+            started = Cluster(initialize_head=True, head_node_args={**node, **forked})
+            ray.init(address=started.address, log_to_driver=False, logging_level="ERROR")
+        yield
+        with _quiet_start():
+            ray.shutdown()
+            started.shutdown()

@@ -16,6 +16,7 @@ from ray.cluster_utils import Cluster  # isort: skip
 def cluster(tmp_path):
     """A head without a GPU; ``add(name)`` starts a node with one (that only Ray sees) and with a cache of its own."""
     os.environ.setdefault("RAY_AUTH_TOKEN", "0" * 64)
+    ray.shutdown()  # leaves the Ray of the other tests, where one of them was before
     started = Cluster()
 
     def add(name: str, num_gpus: int = 1):

@@ -20,7 +20,7 @@ from tests.builders import fasta, random_bases, snvs, vcf
 from tests.nights.test_landing import forbid
 from tests.object_storage import s3_server
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 
 BASES = random_bases(300, 1)
 FORMATS = pytest.mark.parametrize("table_format", ["parquet", "iceberg"])

@@ -1,6 +1,8 @@
 """The whole path on small inputs, on a local Ray."""
 
 import json
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 
 import raygen
 from raygen.errors import InputError, SettingsError, StoppedError
-from raygen.pipeline.run import run_score
+from raygen.pipeline.run import RunResult, run_score
 from raygen.sequence.reference import open_reference
 from raygen.settings import load_settings
 from raygen.tables.layout import RunFolder, read_scores
@@ -45,6 +47,31 @@ def score(out: Path, variants: Path, reference: Path, **more):
     return run_score(load_settings(None, given={**given, **more}), say=lambda line: None)
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A run that is done: what it scored, against what, where its tables are, and what it returned."""
+
+    variants: Path
+    reference: Path
+    out: Path
+    result: RunResult
+
+
+@pytest.fixture(scope="module")
+def scored_once(tmp_path_factory) -> Finished:
+    """One run for all tests that only read it."""
+    folder = tmp_path_factory.mktemp("scored_once")
+    variants, reference = write_variants(folder), fasta(folder, CONTIGS)
+    return Finished(variants, reference, folder / "out", score(folder / "out", variants, reference))
+
+
+@pytest.fixture
+def finished(scored_once, tmp_path) -> Finished:
+    """The same run in a folder of the test's own, to go on with."""
+    shutil.copytree(scored_once.out, tmp_path / "out")
+    return replace(scored_once, out=tmp_path / "out")
+
+
 def deltas(out: Path) -> dict[str, float]:
     table = read_scores(str(out))
     return dict(zip(table["variant_id"].to_pylist(), table["delta_llr"].to_pylist(), strict=True))
@@ -55,23 +82,20 @@ def assert_same_scores(one: dict[str, float], other: dict[str, float]) -> None:
     np.testing.assert_allclose([other[name] for name in one], list(one.values()), atol=1e-4)
 
 
-def test_every_allele_is_scored_or_rejected_and_the_tables_hold_them(tmp_path, reference):
-    variants = write_variants(tmp_path)
-    result = score(tmp_path / "out", variants, reference)
-    counts = result.counts
+def test_every_allele_is_scored_or_rejected_and_the_tables_hold_them(scored_once):
+    counts = scored_once.result.counts
     assert counts.rejected == {"non_acgt_allele": 1, "unknown_contig": 1, "star_allele": 1}
     assert counts.alleles_in == counts.scored + 3 == 248 + 2 + 3
-    table = read_scores(str(tmp_path / "out"))
+    table = read_scores(str(scored_once.out))
     assert table.column_names == SCORES.names
     assert len(table) == len(set(table["variant_id"].to_pylist())) == counts.scored
-    rejects = pq.read_table(tmp_path / "out/rejects")
+    rejects = pq.read_table(scored_once.out / "rejects")
     assert sorted(rejects["reason"].to_pylist()) == ["non_acgt_allele", "star_allele", "unknown_contig"]
     assert "variants.vcf:" in rejects["source"][0].as_py()
 
 
-def test_files_are_sorted_and_partitioned_by_contig(tmp_path, reference):
-    score(tmp_path / "out", write_variants(tmp_path), reference)
-    files = RunFolder(str(tmp_path / "out")).score_files()
+def test_files_are_sorted_and_partitioned_by_contig(scored_once):
+    files = RunFolder(str(scored_once.out)).score_files()
     assert {file.chrom for file in files} == set(CONTIGS)
     for file in files:
         positions = pq.ParquetFile(file.path).read()["pos"].to_pylist()
@@ -89,33 +113,29 @@ def test_scores_are_those_of_the_python_interface(tmp_path, reference):
     assert_same_scores(direct, deltas(tmp_path / "out"))
 
 
-def test_scores_do_not_depend_on_actors_or_batch_size(tmp_path, reference):
-    variants = write_variants(tmp_path)
-    score(tmp_path / "one", variants, reference, **{"cluster.actors": 1})
-    score(tmp_path / "two", variants, reference, **{"cluster.actors": 2, "scoring.max_batch_tokens": 200})
-    assert_same_scores(deltas(tmp_path / "one"), deltas(tmp_path / "two"))
+def test_scores_do_not_depend_on_actors_or_batch_size(tmp_path, scored_once):
+    two = {"cluster.actors": 2, "scoring.max_batch_tokens": 200}
+    score(tmp_path / "two", scored_once.variants, scored_once.reference, **two)
+    assert_same_scores(deltas(scored_once.out), deltas(tmp_path / "two"))
 
 
-def test_a_finished_run_started_again_does_nothing(tmp_path, reference):
-    variants = write_variants(tmp_path)
-    first = score(tmp_path / "out", variants, reference)
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out/scores").rglob("*.parquet")}
-    again = score(tmp_path / "out", variants, reference)
+def test_a_finished_run_started_again_does_nothing(finished):
+    first = finished.result
+    before = {path: path.stat().st_mtime_ns for path in (finished.out / "scores").rglob("*.parquet")}
+    again = score(finished.out, finished.variants, finished.reference)
     assert again.counts.already_scored == first.counts.scored
     assert (again.counts.scored, again.counts.rejected) == (0, first.counts.rejected)
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out/scores").rglob("*.parquet")} == before
+    assert {path: path.stat().st_mtime_ns for path in (finished.out / "scores").rglob("*.parquet")} == before
 
 
-def test_a_run_goes_on_where_an_earlier_one_stopped(tmp_path, reference):
-    variants = write_variants(tmp_path)
-    score(tmp_path / "out", variants, reference)
-    whole = deltas(tmp_path / "out")
-    lost = RunFolder(str(tmp_path / "out")).score_files()[1]
+def test_a_run_goes_on_where_an_earlier_one_stopped(finished):
+    whole = deltas(finished.out)
+    lost = RunFolder(str(finished.out)).score_files()[1]
     rows = pq.read_metadata(lost.path).num_rows
     Path(lost.path).unlink()
-    resumed = score(tmp_path / "out", variants, reference)
+    resumed = score(finished.out, finished.variants, finished.reference)
     assert resumed.counts.scored == rows
-    assert_same_scores(whole, deltas(tmp_path / "out"))
+    assert_same_scores(whole, deltas(finished.out))
 
 
 def test_another_input_scores_only_what_is_new(tmp_path, reference):
@@ -145,10 +165,9 @@ def test_a_users_own_parquet_is_checked_first_and_its_columns_are_carried(tmp_pa
     assert read_scores(str(tmp_path / "out"))["AF"].to_pylist() == [0.25]
 
 
-def test_an_input_that_was_scored_before_as_part_of_another_adds_nothing(tmp_path, reference):
-    score(tmp_path / "out", write_variants(tmp_path, "all.vcf"), reference)
+def test_an_input_that_was_scored_before_as_part_of_another_adds_nothing(tmp_path, finished):
     few = vcf(tmp_path, snvs("1", CONTIGS["1"], [1, 6, 11]), "few.vcf", contigs=("1",))
-    again = score(tmp_path / "out", few, reference)
+    again = score(finished.out, few, finished.reference)
     assert (again.counts.scored, again.counts.already_scored) == (0, 3)
 
 
@@ -196,11 +215,9 @@ def test_a_run_that_fails_at_its_start_leaves_no_folder(tmp_path, reference):
         ({"input.source_columns": ["END"]}, "source columns"),
     ],
 )
-def test_a_folder_holds_one_kind_of_table(tmp_path, reference, setting, sentence):
-    variants = write_variants(tmp_path, step=100)
-    score(tmp_path / "out", variants, reference)
+def test_a_folder_holds_one_kind_of_table(finished, setting, sentence):
     with pytest.raises(SettingsError, match=sentence):
-        score(tmp_path / "out", variants, reference, **setting)
+        score(finished.out, finished.variants, finished.reference, **setting)
 
 
 def test_source_columns_may_have_any_name(tmp_path, reference):
@@ -227,10 +244,9 @@ def test_a_model_that_gives_no_number_stops_the_run(tmp_path, reference):
     assert not list((tmp_path / "out").rglob("scores/*/*.parquet"))
 
 
-def test_the_manifest_says_what_was_run(tmp_path, reference):
-    result = score(tmp_path / "out", write_variants(tmp_path), reference)
-    manifest = json.loads(Path(result.manifest).read_text())
-    table = read_scores(str(tmp_path / "out"))
+def test_the_manifest_says_what_was_run(scored_once):
+    manifest = json.loads(Path(scored_once.result.manifest).read_text())
+    table = read_scores(str(scored_once.out))
     assert manifest["status"] == "done"
     assert manifest["fingerprint"] == table["fingerprint"][0].as_py()
     assert manifest["run_id"] == table["run_id"][0].as_py()
@@ -258,19 +274,15 @@ def test_the_manifest_says_what_was_run(tmp_path, reference):
         ({"input.circular": ["tiny"]}, "input.circular is none there and tiny here"),
     ],
 )
-def test_a_folder_holds_one_fingerprint_and_another_is_refused_with_what_differs(tmp_path, reference, setting, words):
-    variants = write_variants(tmp_path, step=100)
-    score(tmp_path / "out", variants, reference)
+def test_a_folder_holds_one_fingerprint_and_another_is_refused_with_what_differs(finished, setting, words):
     with pytest.raises(SettingsError, match=f"holds scores with the fingerprint .*: {words}"):
-        score(tmp_path / "out", variants, reference, **setting)
+        score(finished.out, finished.variants, finished.reference, **setting)
 
 
-def test_a_folder_holds_one_reference(tmp_path, reference):
-    variants = write_variants(tmp_path, step=100)
-    score(tmp_path / "out", variants, reference)
+def test_a_folder_holds_one_reference(tmp_path, finished):
     other = fasta(tmp_path, {**CONTIGS, "2": "ACGT"}, "other.fa")
-    with pytest.raises(SettingsError, match=rf"another reference, {reference}; this run's is {other}"):
-        score(tmp_path / "out", variants, other)
+    with pytest.raises(SettingsError, match=rf"another reference, {finished.reference}; this run's is {other}"):
+        score(finished.out, finished.variants, other)
 
 
 def test_pairs_are_scored_without_a_reference(tmp_path):

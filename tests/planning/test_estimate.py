@@ -31,6 +31,7 @@ def settings(folder: Path, **more):
 
 
 @pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
 @pytest.mark.parametrize("grid", [{}, {"window.anchor": "grid", "window.stride": 64}])
 @pytest.mark.parametrize("method", ["pair", "fork"])
 def test_a_run_computes_what_was_planned_within_a_fifth(tmp_path, grid, method):
@@ -93,6 +94,7 @@ GRID = {"window.anchor": "grid", "window.stride": 128}
 
 
 @pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
 @pytest.mark.parametrize("name", ["brca1", pytest.param("mt", marks=pytest.mark.slow)])
 def test_a_run_on_real_variants_computes_what_was_planned_within_a_fifth(tmp_path, name):
     chosen = real_settings(tmp_path, name, **GRID, **{"cluster.actors": 1})

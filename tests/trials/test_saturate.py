@@ -12,7 +12,7 @@ from raygen.settings import load_settings
 from raygen.trials.saturate import on_a_grid, run_saturation
 from tests.builders import fasta, random_bases
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 
 BASES = random_bases(300, 8)
 WINDOW = ["window.left=60", "window.right=20", "window.stride=64", "model.device=cpu", "cluster.actors=1"]

@@ -153,9 +153,9 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("empty.vcf", b"", "empty"),
-        ("empty.vcf.gz", gzip.compress(b""), "no valid header"),
+        ("empty.vcf.gz", gzip.compress(b"", mtime=0), "no valid header"),
         ("garbage.vcf", bytes(range(256)) * 40, "cannot be read as VCF or BCF"),
-        ("garbage.vcf.gz", gzip.compress(bytes(range(256)) * 40_000), "cannot be read as VCF or BCF"),
+        ("garbage.vcf.gz", gzip.compress(bytes(range(256)) * 40_000, mtime=0), "cannot be read as VCF or BCF"),
         ("words.vcf", b"once upon a time\n", "cannot be read as VCF or BCF"),
         ("table.vcf", b"#CHROM\tPOS\n1\t2\n", "cannot be read as VCF or BCF"),
     ],
