@@ -32,7 +32,7 @@ from raygen.errors import InputError, SettingsError
 
 KIND = "raygen calibration"
 CALIBRATED_COLUMNS = ("probability", "evidence")
-"""Columns that follow those of SCORES where a calibration is used."""
+"""The columns that a calibration adds behind those of SCORES."""
 
 INDETERMINATE = "indeterminate"
 APPLIES_TO = "delta_llr"
@@ -61,7 +61,7 @@ class Curve(_Part):
         return self
 
     def shares_of(self, scores: np.ndarray) -> np.ndarray:
-        """(R,) scores to (R,) shares; NaN stays NaN."""
+        """(R,) scores to (R,) shares of positives among the labelled; NaN stays NaN."""
         if self.method == "isotonic":
             shares = np.interp(scores, self.scores, self.shares)
         else:
@@ -70,7 +70,7 @@ class Curve(_Part):
 
 
 class Strengths(_Part):
-    """The score at which each strength begins, on the way out; None where no score reaches it."""
+    """The score at which each strength of evidence begins, towards the extreme; None where no score reaches it."""
 
     supporting: float | None = None
     moderate: float | None = None
@@ -78,9 +78,9 @@ class Strengths(_Part):
     very_strong: float | None = None
 
     def of(self, strength: str) -> float | None:
-        """By name."""
-        found: float | None = getattr(self, strength)
-        return found
+        """The score at which ``strength``, one of ``STRENGTHS``, begins; None where no score reaches it."""
+        score: float | None = getattr(self, strength)
+        return score
 
 
 class ReliabilityBin(_Part):
@@ -101,7 +101,7 @@ class EvidencePoint(_Part):
 
 
 class LabelSet(_Part):
-    """The labelled variants that were learnt from. Names of files only, no paths."""
+    """The labelled variants that a calibration was learnt from. ``source`` is the name of a file, no path."""
 
     source: str
     label: str
@@ -113,7 +113,7 @@ class LabelSet(_Part):
 
 
 class Quality(_Part):
-    """How well predictions of held-out folds fit, but for ``auroc``, which is of the score itself on all labelled variants.
+    """How well predictions fit on held-out folds, but for ``auroc``, which is of the score itself on all labelled variants.
 
     ``brier_of_share`` is the Brier score of always saying the share of positives.
     """
@@ -127,7 +127,7 @@ class Quality(_Part):
 
 
 class Calibration(_Part):
-    """What a score means. See the head of this file."""
+    """What a score of one fingerprint means: probability, strength of evidence and the cut points of the classes."""
 
     kind: Literal["raygen calibration"] = "raygen calibration"
     version: Literal[1] = 1
@@ -151,7 +151,7 @@ class Calibration(_Part):
 
     @property
     def digest(self) -> str:
-        """16 hexadecimal digits over the content."""
+        """Digest of the calibration: the first 16 hexadecimal digits of the SHA-256 of its JSON."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
     @property
@@ -179,26 +179,26 @@ class Calibration(_Part):
     def evidence(self, scores: np.ndarray) -> list[str]:
         """(R,) scores to ``PP3_<strength>``, ``BP4_<strength>`` or ``indeterminate``, the strongest that is reached."""
         sign = 1.0 if self.higher_is_positive else -1.0
-        found = np.full(len(scores), INDETERMINATE, dtype=object)
+        strongest = np.full(len(scores), INDETERMINATE, dtype=object)
         for strength in STRENGTHS:
             for criterion, side, turned in (("PP3", self.pathogenic, sign), ("BP4", self.benign, -sign)):
                 limit = side.of(strength)
                 if limit is not None:
-                    found[turned * scores >= turned * limit] = f"{criterion}_{strength}"
-        return found.tolist()
+                    strongest[turned * scores >= turned * limit] = f"{criterion}_{strength}"
+        return strongest.tolist()
 
     def append_columns(self, scored: pa.Table) -> pa.Table:
-        """Append ``probability`` and ``evidence`` to rows with ``delta_llr``."""
+        """Append the columns ``probability`` (float64) and ``evidence`` (string) to rows with ``delta_llr``."""
         scores = scored[APPLIES_TO].to_numpy()
         probability = pa.array(self.probability(scores), pa.float64(), from_pandas=True)
         evidence = pa.array(self.evidence(scores), pa.string())
         return scored.append_column(CALIBRATED_COLUMNS[0], probability).append_column(CALIBRATED_COLUMNS[1], evidence)
 
     def refuse_other(self, fingerprint: str, where: str) -> None:
-        """Hold the calibration to the scores it was made with.
+        """Hold the calibration to scores of its own fingerprint; ``where`` names it in the error.
 
         Raises:
-            SettingsError: it is of another fingerprint, or of a score that is not ``delta_llr``.
+            SettingsError: the calibration is of another fingerprint, or of a score that is not ``delta_llr``.
         """
         if self.score_column != APPLIES_TO or self.higher_is_positive:
             turned = ", higher meaning positive" if self.higher_is_positive else ""
@@ -211,10 +211,10 @@ class Calibration(_Part):
 
 
 def parse_calibration(text: str, where: str) -> Calibration:
-    """A calibration from its JSON.
+    """A calibration from its JSON; ``where`` names the source in the error.
 
     Raises:
-        InputError: it is none.
+        InputError: the text is no calibration.
     """
     try:
         return Calibration.model_validate_json(text)
@@ -228,7 +228,7 @@ def load_calibration(path: str) -> Calibration:
     """Read a calibration file.
 
     Raises:
-        InputError: no such file, or it is none.
+        InputError: the file cannot be read, or it is no calibration.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")

@@ -17,7 +17,7 @@ from raygen.tables.columns import has_item
 from raygen.tables.schemas import REJECTS, SCORES, Reason
 
 CLASSES = ("pathogenic", "likely_pathogenic", "vus", "benign", "gain_of_function")
-"""From the most negative delta to the most positive."""
+"""Names of the five classes, from the most negative delta to the most positive."""
 
 GLM_CLINICAL_CUTS = (-7.0, -3.0, -1.0, 1.0)
 
@@ -43,12 +43,12 @@ def cuts_as_json(cuts: Sequence[float]) -> list[float | str]:
 
 
 def cuts_from_json(values: Sequence[float | str]) -> tuple[float, ...]:
-    """The cut points of ``cuts_as_json``."""
+    """Cut points, in nats, from what ``cuts_as_json`` wrote."""
     return tuple(float(value) for value in values)
 
 
 def cuts_from_text(text: str) -> tuple[float, ...]:
-    """The cut points of ``cuts_as_text``."""
+    """Cut points, in nats, from what ``cuts_as_text`` wrote."""
     return tuple(float(word) for word in text.partition(";")[0].split(","))
 
 
@@ -87,17 +87,21 @@ def split_rows(
 
 
 def _failed_rows(bad: pa.Table) -> pa.Table:
-    """Rows that got no score, as REJECTS; a pair, which has no coordinates, is known by its id."""
+    """Classified rows with a ``failure`` as rows of REJECTS; a pair, which has no coordinates, is known by its id."""
     rows = []
     for row in bad.to_pylist():
         name = row.get("id") if row["chrom"] is not None else row["variant_id"]
         place = {key: row[key] for key in ("chrom", "pos", "ref", "alt")}
-        said = {"source": row.get("source", "table"), "reason": Reason.SCORING_FAILED.value, "detail": row["failure"]}
-        rows.append({**place, "id": name, **said})
+        failure = {
+            "source": row.get("source", "table"),
+            "reason": Reason.SCORING_FAILED.value,
+            "detail": row["failure"],
+        }
+        rows.append({**place, "id": name, **failure})
     return pa.Table.from_pylist(rows, schema=REJECTS)
 
 
 def _strands_disagree(scored: pa.Table, cuts: Sequence[float]) -> np.ndarray:
-    both = pc.and_(pc.is_valid(scored["delta_fwd"]), pc.is_valid(scored["delta_rev"])).to_numpy()
+    has_both = pc.and_(pc.is_valid(scored["delta_fwd"]), pc.is_valid(scored["delta_rev"])).to_numpy()
     forward, reverse = (np.nan_to_num(scored[name].to_numpy()) for name in ("delta_fwd", "delta_rev"))
-    return both & (np.abs(class_index(forward, cuts) - class_index(reverse, cuts)) > 1)
+    return has_both & (np.abs(class_index(forward, cuts) - class_index(reverse, cuts)) > 1)

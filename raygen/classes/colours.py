@@ -9,16 +9,16 @@ import numpy as np
 
 _RDBU = ("67001f", "b2182b", "d6604d", "f4a582", "fddbc7", "ffffff", "d1e5f0", "92c5de", "4393c3", "2166ac", "053061")
 _STOPS = np.linspace(-1, 1, len(_RDBU))
-_CHANNELS = np.array([[int(colour[at : at + 2], 16) for at in (0, 2, 4)] for colour in _RDBU], dtype=float)
+_CHANNELS = np.array([[int(colour[start : start + 2], 16) for start in (0, 2, 4)] for colour in _RDBU], dtype=float)
 
 
 def tint(share: float) -> str:
-    """``#rrggbb`` of a share of the limit; beyond -1 and 1 the colour stays."""
+    """The colour ``#rrggbb`` of a number between -1 and 1; beyond them it stays that of the end."""
     red, green, blue = (round(float(np.interp(share, _STOPS, _CHANNELS[:, channel]))) for channel in range(3))
     return f"#{red:02x}{green:02x}{blue:02x}"
 
 
 def text_colour(background: str) -> str:
     """Black or white, whichever is easier to read on a ``#rrggbb``."""
-    red, green, blue = (int(background[at : at + 2], 16) for at in (1, 3, 5))
+    red, green, blue = (int(background[start : start + 2], 16) for start in (1, 3, 5))
     return "#ffffff" if 0.299 * red + 0.587 * green + 0.114 * blue < 140 else "#000000"

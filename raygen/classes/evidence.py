@@ -34,7 +34,7 @@ _CHUNK = 200
 
 @dataclass(frozen=True)
 class LocalEvidence:
-    """(G,) risks ascending, and of each the local likelihood ratio with its one-sided bounds."""
+    """(G,) risks ascending, and (G,) local likelihood ratios at them with their one-sided 95% bounds."""
 
     risk: np.ndarray
     ratio: np.ndarray
@@ -43,7 +43,7 @@ class LocalEvidence:
 
 
 def odds_of_pathogenicity(prior: float) -> dict[str, float]:
-    """The likelihood ratio that each strength stands for; benign evidence needs its inverse."""
+    """The likelihood ratio of each strength at a prior (Tavtigian et al. 2018); benign evidence needs its inverse."""
     very_strong = (_LIKELY_PATHOGENIC_ODDS * (1 - prior) / prior) ** (4 / 3)
     return {name: very_strong**exponent for name, exponent in zip(STRENGTHS, _EXPONENTS, strict=True)}
 
@@ -51,7 +51,7 @@ def odds_of_pathogenicity(prior: float) -> dict[str, float]:
 def local_evidence(
     risk: np.ndarray, positive: np.ndarray, min_window: int, replicates: int, seed: int
 ) -> LocalEvidence:
-    """Local likelihood ratios of (R,) risks with (R,) Boolean labels. R must be at least ``min_window``."""
+    """Local likelihood ratios (Pejaver et al. 2022) of (R,) risks with (R,) Boolean labels; R at least ``min_window``."""
     order = np.argsort(risk, kind="stable")
     risk, positive = risk[order], positive[order]
     centres = np.unique(np.quantile(risk, np.linspace(0, 1, _MOST_CENTRES), method="nearest"))
@@ -64,24 +64,24 @@ def local_evidence(
     drawn = []
     for start in range(0, replicates, _CHUNK):
         size = min(_CHUNK, replicates - start)
-        positives, negatives = (resampled_counts(one, size, generator) for one in counts)
+        positives, negatives = (resampled_counts(count, size, generator) for count in counts)
         drawn.append(_ratios(positives, negatives, places))
     lower, upper = np.quantile(np.concatenate(drawn), [1 - _ONE_SIDED, _ONE_SIDED], axis=0)
     return LocalEvidence(centres, ratio, np.minimum(lower, ratio), np.maximum(upper, ratio))
 
 
 def pathogenic_thresholds(local: LocalEvidence, odds: dict[str, float]) -> dict[str, float | None]:
-    """From which risk on each strength is reached; None where it is not."""
+    """The risk from which on each strength of pathogenic evidence is reached; None where it is not."""
     return {name: _last_of_run(local.risk[::-1], local.lower[::-1] >= needed) for name, needed in odds.items()}
 
 
 def benign_thresholds(local: LocalEvidence, odds: dict[str, float]) -> dict[str, float | None]:
-    """Up to which risk each strength is reached; None where it is not."""
+    """The risk up to which each strength of benign evidence is reached; None where it is not."""
     return {name: _last_of_run(local.risk, local.upper <= 1 / needed) for name, needed in odds.items()}
 
 
 def posterior(ratio: np.ndarray, prior: float) -> np.ndarray:
-    """Probability after evidence of this likelihood ratio."""
+    """Probability of being pathogenic after evidence of these likelihood ratios, at a prior (Bayes' rule on odds)."""
     odds = ratio * prior / (1 - prior)
     return odds / (1 + odds)
 
@@ -106,6 +106,6 @@ def _ratios(positives: np.ndarray, negatives: np.ndarray, places: tuple[np.ndarr
 
 
 def _last_of_run(risk: np.ndarray, reached: np.ndarray) -> float | None:
-    """The last risk of the unbroken run at the beginning."""
+    """The last risk of the unbroken run of ``reached`` at the beginning; None where the first is not reached."""
     length = int(np.argmin(np.append(reached, False)))
     return float(risk[length - 1]) if length else None

@@ -10,7 +10,7 @@ import polars as pl
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How intervals are made. ``replicates`` 0 makes none."""
+    """How bootstrap intervals are made; ``replicates`` 0 makes none."""
 
     replicates: int = 1000
     seed: int = 0
@@ -18,16 +18,19 @@ class Bootstrap:
 
 
 def resampled_counts(counts: np.ndarray, replicates: int, generator: np.random.Generator) -> np.ndarray:
-    """(B, K) counts of as many rows, drawn again with replacement."""
+    """(K,) counts to (B, K) counts of as many rows, drawn again with replacement; B replicates."""
     total = int(counts.sum())
     drawn: np.ndarray = generator.multinomial(total, counts / total, size=replicates)
     return drawn
 
 
-def rank_correlation(one: np.ndarray, other: np.ndarray) -> float | None:
-    """Spearman's correlation over what is finite in both; None for fewer than two values or values that are all equal."""
-    both = np.isfinite(one) & np.isfinite(other)
-    if both.sum() < 2 or np.ptp(one[both]) == 0 or np.ptp(other[both]) == 0:
+def rank_correlation(first: np.ndarray, second: np.ndarray) -> float | None:
+    """Spearman's correlation of (N,) and (N,) values, over what is finite in both.
+
+    None for fewer than two such values, or where those of one side are all equal.
+    """
+    finite = np.isfinite(first) & np.isfinite(second)
+    if finite.sum() < 2 or np.ptp(first[finite]) == 0 or np.ptp(second[finite]) == 0:
         return None
-    frame = pl.DataFrame({"one": one[both], "other": other[both]})
-    return float(frame.select(pl.corr("one", "other", method="spearman")).item())
+    frame = pl.DataFrame({"first": first[finite], "second": second[finite]})
+    return float(frame.select(pl.corr("first", "second", method="spearman")).item())

@@ -17,7 +17,7 @@ MINUS = "\N{MINUS SIGN}"
 
 @dataclass(frozen=True)
 class ClassWords:
-    """One class. ``light`` and ``dark`` are its colours on a page of that kind."""
+    """A class for people: its title, its meaning, and its colours on a light and on a dark page."""
 
     name: str
     title: str
@@ -83,21 +83,21 @@ def class_words(name: str) -> ClassWords:
 
 
 def all_class_words() -> tuple[ClassWords, ...]:
-    """From the most negative delta to the most positive."""
+    """The words of all classes, from the most negative delta to the most positive."""
     return _WORDS
 
 
 def class_range(name: str, cuts: Sequence[float]) -> str:
     """Which deltas fall in a class, e.g. ``-7 to below -3``; a calibration may leave some without any."""
-    at = CLASSES.index(name)
-    low, high = [-math.inf, *cuts, math.inf][at : at + 2]
+    index = CLASSES.index(name)
+    low, high = [-math.inf, *cuts, math.inf][index : index + 2]
     if low == high:
         return "not given"
     from_low, to_high = (f"{cut:g}".replace("-", MINUS) for cut in (low, high))
-    last = at == len(CLASSES) - 1
+    last = index == len(CLASSES) - 1
     if math.isinf(low):
         return "any" if math.isinf(high) else f"below {to_high}"
     if math.isinf(high):
         return f"above {from_low}" if last else f"{from_low} and above"
-    below = "" if at == len(CLASSES) - 2 else "below "
+    below = "" if index == len(CLASSES) - 2 else "below "
     return f"{from_low} to {below}{to_high}"

@@ -46,8 +46,15 @@ _MOST_POINTS = 200
 
 @dataclass(frozen=True)
 class FitPlan:
-    """How to fit. ``prior``: probability of being pathogenic before the score; 0.0441 is that of Pejaver et al. 2022 for rare
-    missense variants in disease genes, 0.1 that of Tavtigian et al. 2018. ``min_window``: labelled variants around a score."""
+    """How to fit a calibration.
+
+    Attributes:
+        prior: probability of being pathogenic before the score; 0.0441 is that of Pejaver et al. 2022 for rare missense
+            variants in disease genes, 0.1 that of Tavtigian et al. 2018.
+        folds, seed: of the folds that are left out of the fit for the quality and the reliability table.
+        min_window: labelled variants around a score that its local likelihood ratio is made of.
+        replicates: bootstrap replicates behind the bounds of the ratios.
+    """
 
     method: Literal["isotonic", "logistic"] = "isotonic"
     prior: float = 0.0441
@@ -58,7 +65,7 @@ class FitPlan:
 
 
 def fit_calibration(labelled: LabelledScores, request: LabelRequest, plan: FitPlan) -> Calibration:
-    """Fit a calibration.
+    """Fit a calibration to labelled scores; ``request`` says where they came from.
 
     Raises:
         InputError: too few labelled variants for the folds or for a window.
@@ -110,7 +117,7 @@ def _refuse_too_few(labelled: LabelledScores, plan: FitPlan) -> None:
 
 
 def _fit(scores: np.ndarray, positive: np.ndarray, higher_is_positive: bool, method: str) -> Curve:
-    """The curve of R labelled scores. No share is more extreme than half a variant in all."""
+    """The curve fitted to (R,) scores with (R,) labels. No share is more extreme than half a variant in all."""
     least = 0.5 / (len(scores) + 1)
     if method == "isotonic":
         isotonic = IsotonicRegression(increasing=higher_is_positive, out_of_bounds="clip").fit(scores, positive)
@@ -124,24 +131,24 @@ def _fit(scores: np.ndarray, positive: np.ndarray, higher_is_positive: bool, met
 
 
 def _predicted_unseen(scores: np.ndarray, positive: np.ndarray, higher: bool, plan: FitPlan) -> np.ndarray:
-    """(R,) shares, each by a curve that was fitted without the row's fold."""
+    """(R,) predicted shares of positives, each by a curve that was fitted without the row's fold."""
     predicted = np.empty(len(scores))
-    for kept, held in StratifiedKFold(plan.folds, shuffle=True, random_state=plan.seed).split(scores, positive):
-        predicted[held] = _fit(scores[kept], positive[kept], higher, plan.method).shares_of(scores[held])
+    for train, test in StratifiedKFold(plan.folds, shuffle=True, random_state=plan.seed).split(scores, positive):
+        predicted[test] = _fit(scores[train], positive[train], higher, plan.method).shares_of(scores[test])
     return predicted
 
 
 def _reliability(predicted: np.ndarray, positive: np.ndarray) -> tuple[ReliabilityBin, ...]:
-    """Bins of about equal numbers, equal predictions never parted."""
+    """The reliability table: bins of predictions of about equal numbers, equal predictions never parted."""
     edges = np.unique(np.quantile(predicted, np.linspace(0, 1, _BINS + 1)))
-    place = np.clip(np.searchsorted(edges, predicted, side="right") - 1, 0, max(len(edges) - 2, 0))
+    bin_of_row = np.clip(np.searchsorted(edges, predicted, side="right") - 1, 0, max(len(edges) - 2, 0))
     return tuple(
         ReliabilityBin(
-            predicted=float(predicted[place == at].mean()),
-            observed=float(positive[place == at].mean()),
-            num_variants=int((place == at).sum()),
+            predicted=float(predicted[bin_of_row == bin_index].mean()),
+            observed=float(positive[bin_of_row == bin_index].mean()),
+            num_variants=int((bin_of_row == bin_index).sum()),
         )
-        for at in np.unique(place)
+        for bin_index in np.unique(bin_of_row)
     )
 
 
@@ -150,9 +157,11 @@ def _turned(thresholds: dict[str, float | None], sign: float) -> Strengths:
 
 
 def _points(local: LocalEvidence, sign: float) -> tuple[EvidencePoint, ...]:
-    kept = np.unique(np.linspace(0, len(local.risk) - 1, min(_MOST_POINTS, len(local.risk))).astype(int))
-    rows = zip(sign * local.risk[kept] + 0.0, local.ratio[kept], local.lower[kept], local.upper[kept], strict=True)
-    points = [EvidencePoint(score=s, ratio=r, lower=low, upper=high) for s, r, low, high in rows]
+    indices = np.unique(np.linspace(0, len(local.risk) - 1, min(_MOST_POINTS, len(local.risk))).astype(int))
+    rows = zip(
+        sign * local.risk[indices] + 0.0, local.ratio[indices], local.lower[indices], local.upper[indices], strict=True
+    )
+    points = [EvidencePoint(score=score, ratio=ratio, lower=lower, upper=upper) for score, ratio, lower, upper in rows]
     return tuple(sorted(points, key=lambda point: point.score))
 
 
@@ -169,7 +178,7 @@ def _label_set(labelled: LabelledScores, request: LabelRequest) -> LabelSet:
 
 
 def print_calibration(calibration: Calibration, console: Console) -> None:
-    """Reliability, strengths of evidence and the classes they make."""
+    """Print a calibration: quality of the fit, reliability, strengths of evidence, and what it can be used for."""
     quality = calibration.quality
     _say(
         console,
@@ -186,8 +195,10 @@ def _reliability_table(bins: Sequence[ReliabilityBin]) -> Table:
     table = Table("predicted", "observed", "variants", box=None, pad_edge=False)
     for column in table.columns:
         column.justify = "right"
-    for one in bins:
-        table.add_row(f"{one.predicted:.3f}", f"{one.observed:.3f}", f"{one.num_variants:,}")
+    for reliability_bin in bins:
+        table.add_row(
+            f"{reliability_bin.predicted:.3f}", f"{reliability_bin.observed:.3f}", f"{reliability_bin.num_variants:,}"
+        )
     return table
 
 

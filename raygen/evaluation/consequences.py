@@ -16,11 +16,11 @@ from raygen.classes.statistics import Bootstrap
 from raygen.evaluation.discrimination import Discrimination, discriminate
 
 SHORT_NAMES = ("P", "LP", "VUS", "B", "GOF")
-"""Of the classes, in their order, for a table that fits 80 columns."""
+"""Short names of ``CLASSES``, in their order, for a table that fits 80 columns."""
 
 
 def consequence_table(scores: pa.Table, column: str = "consequence") -> Table:
-    """One row a consequence, lowest median delta first: variants, median delta (nats), share of each class."""
+    """A table of one row a consequence, lowest median delta first: variants, median delta (nats), share of each class."""
     frame = pl.from_arrow(scores.select([column, "delta_llr", "classification"]))
     assert isinstance(frame, pl.DataFrame)
     shares = [(pl.col("classification") == name).mean().alias(name) for name in CLASSES]

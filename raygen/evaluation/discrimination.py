@@ -27,11 +27,11 @@ _CHUNK = 100  # replicates at a time: 2 x 100 x 4,096 counts
 
 @dataclass(frozen=True)
 class Discrimination:
-    """Areas of one group of rows.
+    """How well a score tells the positives of one group of rows from its negatives.
 
     Attributes:
-        auroc, auprc: None where the group lacks a class.
-        auroc_interval, auprc_interval: (low, high), None where there is no area or no bootstrap was asked for.
+        auroc, auprc: areas under the ROC and the precision-recall curve; None where the group lacks a class.
+        auroc_interval, auprc_interval: (low, high); None where there is no area or no bootstrap was asked for.
         note: what a reader of the numbers must know, in words; None for nothing.
     """
 
@@ -50,7 +50,7 @@ class Discrimination:
 
 
 def discriminate(risk: np.ndarray, positive: np.ndarray, bootstrap: Bootstrap) -> Discrimination:
-    """Areas and intervals of (R,) risks with (R,) Boolean labels."""
+    """Areas under the ROC and precision-recall curves, with intervals, of (R,) risks with (R,) Boolean labels."""
     num_positive = int(positive.sum())
     num_negative = len(positive) - num_positive
     if not num_positive or not num_negative:
@@ -93,9 +93,9 @@ def auroc_of_counts(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
 
 def auprc_of_counts(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
     """Average precision of counts (..., K): precision at each threshold, weighted by the positives it adds."""
-    found = np.cumsum(positives[..., ::-1], axis=-1)
-    called = found + np.cumsum(negatives[..., ::-1], axis=-1)
-    precision = found / np.maximum(called, 1)
+    true_positives = np.cumsum(positives[..., ::-1], axis=-1)
+    called = true_positives + np.cumsum(negatives[..., ::-1], axis=-1)
+    precision = true_positives / np.maximum(called, 1)
     area: np.ndarray = (positives[..., ::-1] * precision).sum(axis=-1) / positives.sum(axis=-1)
     return area
 
@@ -110,9 +110,9 @@ def _intervals(
     drawn: list[list[np.ndarray]] = [[], []]
     for start in range(0, bootstrap.replicates, _CHUNK):
         size = min(_CHUNK, bootstrap.replicates - start)
-        again = [resampled_counts(count, size, generator) for count in counts]
+        resampled = [resampled_counts(count, size, generator) for count in counts]
         for into, area in zip(drawn, areas, strict=True):
-            into.append(area(*again))
+            into.append(area(*resampled))
     tail = (1 - bootstrap.confidence) / 2
     low_high = []
     for values, shift in zip(drawn, shifts, strict=True):

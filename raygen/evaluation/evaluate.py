@@ -29,7 +29,7 @@ _WIDTHS = (7, 5, 5, 5, 12, 5, 16)  # never cut short; names of groups are, on a 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What ``evaluate`` found. ``by`` is column to value to areas."""
+    """A score measured against labels: overall, and in ``by`` the areas of each value of each column to group by."""
 
     labelled: LabelledScores
     request: LabelRequest
@@ -47,22 +47,23 @@ class Evaluation:
         auroc, interval = self.overall.auroc, self.overall.auroc_interval
         if auroc is None or auroc >= 0.5:
             return None
-        said = f"on these labels the score points the other way (AUROC {auroc:.3f}, below 0.5)"
+        sentence = f"on these labels the score points the other way (AUROC {auroc:.3f}, below 0.5)"
         if interval and interval[1] >= 0.5:
-            return f"{said}, though no more than chance can make it."
+            return f"{sentence}, though no more than chance can make it."
         other = "without" if self.labelled.higher_is_positive else "with"
-        return f"{said}; run it {other} --higher-is-positive if that is what it means."
+        return f"{sentence}; run it {other} --higher-is-positive if that is what it means."
 
     def shown(self, column: str, most: int) -> list[tuple[str, Discrimination]]:
-        """Groups to show where there is room for so many: of too many those that are worse come first."""
+        """Groups of a column to show where there is room for ``most``: of too many those that are worse come first."""
         groups = list(self.by[column].items())
         return groups if len(groups) <= most else sorted(groups, key=lambda group: not self.is_worse(group[1]))[:most]
 
 
 def evaluate(request: LabelRequest, bootstrap: Bootstrap | None = None, cut: float | None = None) -> Evaluation:
-    """Join, and measure.
+    """Join scores and labels, and measure how well the score tells the labels apart.
 
     Args:
+        bootstrap: how the intervals are made.
         cut: where calls are made for the risk-coverage curve, in the score's unit; None: what tells these labels apart best.
 
     Raises:
@@ -92,17 +93,17 @@ def _by_value(
 ) -> dict[str, Discrimination]:
     counts = column.value_counts().sort(["count", column.name], descending=[True, False])
     order = np.argsort(column.cast(pl.Categorical).to_physical().to_numpy(), kind="stable")
-    found = {}
+    by_value = {}
     values = column.to_numpy()[order]
     starts = np.flatnonzero(np.append(True, values[1:] != values[:-1]))
     for start, end in zip(starts, [*starts[1:], len(values)], strict=True):
         rows = order[start:end]
-        found[str(values[start])] = discriminate(risk[rows], positive[rows], bootstrap)
-    return {value: found[value] for value in in_order(column.name, counts[column.name].to_list())}
+        by_value[str(values[start])] = discriminate(risk[rows], positive[rows], bootstrap)
+    return {value: by_value[value] for value in in_order(column.name, counts[column.name].to_list())}
 
 
 def as_json(evaluation: Evaluation) -> dict[str, Any]:
-    """What ``--json`` writes. Areas are null, with a note, where a group lacks a class."""
+    """An evaluation as ``--json`` writes it. Areas are null, with a note, where a group lacks a class."""
     labelled, request = evaluation.labelled, evaluation.request
     return {
         "kind": "raygen evaluation",
@@ -132,7 +133,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def print_evaluation(evaluation: Evaluation, console: Console) -> None:
-    """What was joined, the areas overall and by group, and what abstaining does."""
+    """Print an evaluation: what was joined, the areas overall and by group, and what abstaining does."""
     print_join(evaluation.labelled, console)
     console.print(_area_table(evaluation))
     _say(console, f"AUPRC of a useless score is the share of positives, {evaluation.overall.prevalence:.3f} overall.")
@@ -154,25 +155,25 @@ def _area_table(evaluation: Evaluation) -> Table:
     for name, groups in evaluation.by.items():
         table.add_row(f"by {name}")
         for value, group in evaluation.shown(name, _MOST_ROWS):
-            said = group.note or ("below overall" if evaluation.is_worse(group) else "")
-            table.add_row(f"  {_shortened(value)}", *_cells(group), said)
+            note = group.note or ("below overall" if evaluation.is_worse(group) else "")
+            table.add_row(f"  {_shortened(value)}", *_cells(group), note)
         if len(groups) > _MOST_ROWS:
             table.add_row(f"  {len(groups) - _MOST_ROWS:,} more, see --json")
     return table
 
 
 def print_join(labelled: LabelledScores, console: Console) -> None:
-    """How many rows there were, which labels count as what, and what was left out."""
+    """Print how scores and labels were joined: numbers of rows, which labels count as what, and what was left out."""
     _say(console, ", ".join(f"{name}: {count:,}" for name, count in labelled.counts.items()))
-    said = labelled.labels
+    labels = labelled.labels
     for meaning, values, number in (
-        ("positive", said.positive, labelled.num_positive),
-        ("negative", said.negative, labelled.num_negative),
+        ("positive", labels.positive, labelled.num_positive),
+        ("negative", labels.negative, labelled.num_negative),
     ):
         _say(console, f"{meaning} ({number:,} with a score): {', '.join(values)}")
-    if said.left_out:
-        some = [f"{value} ({count:,})" for value, count in list(said.left_out.items())[:_MOST_ROWS]]
-        _say(console, f"left out ({sum(said.left_out.values()):,}): {', '.join(some)}")
+    if labels.left_out:
+        some = [f"{value} ({count:,})" for value, count in list(labels.left_out.items())[:_MOST_ROWS]]
+        _say(console, f"left out ({sum(labels.left_out.values()):,}): {', '.join(some)}")
     turned = "higher" if labelled.higher_is_positive else "lower"
     of = f" of model {labelled.model}, fingerprint {labelled.fingerprint}" if labelled.fingerprint else ""
     _say(console, f"score: {labelled.score_column}{of}; {turned} means positive")
@@ -182,27 +183,29 @@ def print_join(labelled: LabelledScores, console: Console) -> None:
         _say(console, f"warning: {warning}")
 
 
-def describe_risk(found: RiskCoverage) -> list[str]:
-    """The risk-coverage curve in words."""
-    whose = "the cut given" if found.cut_given else "the best cut for these labels"
-    lines = [f"risk and coverage, called at {found.cut:.3g} ({whose}): {found.error:.1%} wrong of all"]
-    for points, what in ((found.by_margin, "farthest from the cut"), (found.by_strands, "whose strands agree best")):
+def describe_risk(curve: RiskCoverage) -> list[str]:
+    """A risk-coverage curve in sentences, one a line."""
+    whose = "the cut given" if curve.cut_given else "the best cut for these labels"
+    lines = [f"risk and coverage, called at {curve.cut:.3g} ({whose}): {curve.error:.1%} wrong of all"]
+    for points, which in ((curve.by_margin, "farthest from the cut"), (curve.by_strands, "whose strands agree best")):
         if points:
             half = min(points, key=lambda point: abs(point.coverage - 0.5))
-            lines.append(f"  {half.error:.1%} wrong of the {half.coverage:.0%} {what}")
-    if found.abstained and found.abstained.num_abstained:
-        rest = "none is left" if found.abstained.error is None else f"{found.abstained.error:.1%} wrong of the rest"
-        lines.append(f"  abstained on {found.abstained.num_abstained:,}: {rest} ({found.abstained.coverage:.0%})")
+            lines.append(f"  {half.error:.1%} wrong of the {half.coverage:.0%} {which}")
+    if curve.abstained and curve.abstained.num_abstained:
+        remainder = (
+            "none is left" if curve.abstained.error is None else f"{curve.abstained.error:.1%} wrong of the rest"
+        )
+        lines.append(f"  abstained on {curve.abstained.num_abstained:,}: {remainder} ({curve.abstained.coverage:.0%})")
     return lines
 
 
-def _cells(found: Discrimination) -> list[str]:
+def _cells(group: Discrimination) -> list[str]:
     return [
-        f"{found.num_positive:,}",
-        f"{found.num_negative:,}",
-        _shown(found.auroc),
-        _interval(found.auroc_interval),
-        _shown(found.auprc),
+        f"{group.num_positive:,}",
+        f"{group.num_negative:,}",
+        _shown(group.auroc),
+        _interval(group.auroc_interval),
+        _shown(group.auprc),
     ]
 
 

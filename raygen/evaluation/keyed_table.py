@@ -52,11 +52,12 @@ _WITHOUT_COORDINATES = "no usable chrom, pos, ref or alt"
 
 @dataclass
 class KeyedTable:
-    """Rows that have a key, and how many have none.
+    """The rows of a table that have a key, and how many have none.
 
     Attributes:
         frame: ``key`` string, ``variant_type`` (null where there are no coordinates), then the columns asked for.
-        num_rows: of the table, before anything was left out.
+        name: the file's name without its folders.
+        num_rows: rows of the table before anything was left out.
         unusable: rows without a key, by reason.
         num_indels: rows whose key can depend on the alignment.
     """
@@ -69,10 +70,10 @@ class KeyedTable:
 
 
 class TableSource:
-    """One table, looked at and not read yet.
+    """One table of variants, looked at and not read yet: its columns, and what its rows can be joined by.
 
     Raises:
-        InputError: there is no such file, it is none of the kinds that can be read, or a run's folder without scores.
+        InputError: ``path`` does not exist, is none of the kinds that can be read, or is a run's folder without scores.
     """
 
     def __init__(self, path: str) -> None:
@@ -98,7 +99,7 @@ class TableSource:
 
     @property
     def columns(self) -> list[str]:
-        """What can be asked for."""
+        """Names of the columns that can be read."""
         if self._vcf is not None:
             return list(self._vcf.columns)
         if self._text is not None:
@@ -108,10 +109,10 @@ class TableSource:
 
     @property
     def known_by(self) -> list[KnownBy]:
-        """What its rows can be joined by, the better one first.
+        """What the table's rows can be joined by, the better way first.
 
         Raises:
-            InputError: nothing.
+            InputError: the table has neither coordinates nor ids.
         """
         ways: list[KnownBy] = []
         if self._vcf is not None or all(self._find(names) for names in _COORDINATES.values()):
@@ -131,7 +132,7 @@ class TableSource:
         reference: Reference | None = None,
         only: pl.Series | None = None,
     ) -> KeyedTable:
-        """Read the columns with a key.
+        """Read these columns of the table, with a key for each row.
 
         Args:
             reference: to check REF and to left-align by; not used for a run's folder, whose variants are normalised.
@@ -159,14 +160,14 @@ class TableSource:
         return next((name for name in self.columns if name.lower() in names), None)
 
     def _batches(self, columns: Sequence[str], known_by: KnownBy) -> Iterator[pa.Table]:
-        """Rows in the form of ``RAW_ALLELES`` with ``source.NAME`` columns; known by id, ``id`` holds it."""
+        """The table's rows in the form of ``RAW_ALLELES`` with ``source.NAME`` columns; known by id, ``id`` holds it."""
         if self._vcf is not None:
             yield from (batch.table for batch in self._vcf.batches(columns))
             return
-        own = self._own_names(known_by)
-        wanted = list(dict.fromkeys([*own.values(), *columns]))
-        for rows in self._raw_batches(wanted):
-            yield _as_alleles(rows, own, columns, self.path)
+        key_columns = self._own_names(known_by)
+        names = list(dict.fromkeys([*key_columns.values(), *columns]))
+        for rows in self._raw_batches(names):
+            yield _as_alleles(rows, key_columns, columns, self.path)
 
     def _own_names(self, known_by: KnownBy) -> dict[str, str]:
         if known_by == "id":
@@ -174,7 +175,7 @@ class TableSource:
         return {name: self._find(names) or "" for name, names in _COORDINATES.items()}
 
     def _raw_batches(self, columns: list[str]) -> Iterator[pa.Table]:
-        """The rows, some at a time; of a table without rows its columns."""
+        """The table's rows, ``_BATCH_ROWS`` at a time; of a table without rows one batch, which has its columns."""
         try:
             if self._text is not None:
                 chosen = self._text.select(columns)
@@ -191,7 +192,7 @@ class TableSource:
 
 
 def _is_run_folder(path: str) -> bool:
-    """A run of which all rows were rejected has no scores/, and its rejects are no scores."""
+    """Whether a path is a run's folder. A run of which all rows were rejected has no scores/, and its rejects are none."""
     if "://" in path:
         return not path.endswith(".parquet")
     return any((Path(path) / part).is_dir() for part in ("scores", "rejects", "runs"))
@@ -203,7 +204,7 @@ def _separator(path: str) -> str | None:
 
 
 def _read_text(path: str, separator: str) -> pl.DataFrame:
-    """A CSV or TSV; coordinates and alleles stay text, whatever they look like."""
+    """Read a CSV or TSV; names of contigs, alleles and ids stay text, whatever they look like."""
     try:
         head = pl.read_csv(path, separator=separator, n_rows=1, infer_schema=False, comment_prefix="##")
         as_text = [*_COORDINATES["chrom"], *_COORDINATES["ref"], *_COORDINATES["alt"], *_IDS]
@@ -229,17 +230,17 @@ def _parquet(path: str) -> ds.Dataset:
         ) from error
 
 
-def _as_alleles(rows: pa.Table, own: dict[str, str], columns: Sequence[str], path: str) -> pa.Table:
-    made = {}
+def _as_alleles(rows: pa.Table, key_columns: dict[str, str], columns: Sequence[str], path: str) -> pa.Table:
+    arrays = {}
     for name in ("chrom", "pos", "id", "ref", "alt"):
         arrow_type = RAW_ALLELES.field(name).type
-        made[name] = (
-            _cast(rows[own[name]], arrow_type, f"{path}: the column {own[name]}")
-            if name in own
+        arrays[name] = (
+            _cast(rows[key_columns[name]], arrow_type, f"{path}: the column {key_columns[name]}")
+            if name in key_columns
             else pa.nulls(len(rows), arrow_type)
         )
-    made |= {name: pa.nulls(len(rows), RAW_ALLELES.field(name).type) for name in ("record", "span", "fault")}
-    table = pa.table({name: made[name] for name in RAW_ALLELES.names})
+    arrays |= {name: pa.nulls(len(rows), RAW_ALLELES.field(name).type) for name in ("record", "span", "fault")}
+    table = pa.table({name: arrays[name] for name in RAW_ALLELES.names})
     for name in columns:
         table = table.append_column(SOURCE_PREFIX + name, rows[name])
     return table
@@ -251,12 +252,12 @@ def _cast(column: pa.ChunkedArray, arrow_type: pa.DataType, where: str) -> pa.Ch
     try:
         return column.cast(arrow_type)
     except pa.ArrowException as error:
-        wanted = "whole numbers" if pa.types.is_integer(arrow_type) else "text"
-        raise InputError(f"{where} has to hold {wanted} and holds {_first_other(column, arrow_type)!r}.") from error
+        expected = "whole numbers" if pa.types.is_integer(arrow_type) else "text"
+        raise InputError(f"{where} has to hold {expected} and holds {_first_other(column, arrow_type)!r}.") from error
 
 
 def _first_other(column: pa.ChunkedArray, arrow_type: pa.DataType) -> object:
-    """The first value that cannot be cast."""
+    """The first value of a column that cannot be cast to this type."""
     for value in column:
         try:
             value.cast(arrow_type)
@@ -272,7 +273,7 @@ def _by_id(rows: pa.Table) -> pl.DataFrame:
 
 
 def _by_variant(rows: pa.Table, checker: AlleleChecker | None, table: KeyedTable) -> pl.DataFrame:
-    """Rows with a key; the others are counted in ``table.unusable``."""
+    """The rows that have coordinates and alleles, with their key; the others are counted in ``table.unusable``."""
     if checker:
         checked = checker.check(AlleleBatch(rows, rows.num_rows), "table")
         table.unusable.update(reason.value for _, reason, _ in checked.refused)
@@ -284,39 +285,39 @@ def _by_variant(rows: pa.Table, checker: AlleleChecker | None, table: KeyedTable
         num_rows, rows = rows.num_rows, rows.filter(usable)
         table.unusable.update({_WITHOUT_COORDINATES: num_rows - rows.num_rows})
         alleles = rows.select(["chrom", "pos", "ref", "alt"])
-    named = _named(pl.DataFrame(alleles))
-    table.num_indels += int((named["variant_type"] != "snv").sum())
-    return pl.concat([named, _sources(rows)], how="horizontal")
+    keyed = _named(pl.DataFrame(alleles))
+    table.num_indels += int((keyed["variant_type"] != "snv").sum())
+    return pl.concat([keyed, _sources(rows)], how="horizontal")
 
 
 def _usable(rows: pa.Table) -> pa.ChunkedArray:
-    """Rows that can have a key without a reference: well-formed, alleles spelled in bases, REF and ALT not the same."""
+    """(R,) Boolean: rows that can have a key without a reference: well-formed, alleles in bases, REF unlike ALT."""
     if not len(rows):
         return pa.chunked_array([pa.array([], pa.bool_())])
-    said = pc.and_(pc.is_null(rows["fault"]), pc.and_(pc.is_valid(rows["chrom"]), pc.is_valid(rows["pos"])))
+    usable = pc.and_(pc.is_null(rows["fault"]), pc.and_(pc.is_valid(rows["chrom"]), pc.is_valid(rows["pos"])))
     for name in ("ref", "alt"):
-        said = pc.and_(said, pc.fill_null(pc.match_substring_regex(rows[name], "^[ACGTNacgtn]+$"), False))
-    return pc.and_(said, pc.fill_null(pc.not_equal(pc.utf8_upper(rows["ref"]), pc.utf8_upper(rows["alt"])), False))
+        usable = pc.and_(usable, pc.fill_null(pc.match_substring_regex(rows[name], "^[ACGTNacgtn]+$"), False))
+    return pc.and_(usable, pc.fill_null(pc.not_equal(pc.utf8_upper(rows["ref"]), pc.utf8_upper(rows["alt"])), False))
 
 
 def _named(alleles: pl.DataFrame) -> pl.DataFrame:
-    """``key`` and ``variant_type`` of each row; single bases all at once, the others one by one."""
+    """``key`` and ``variant_type`` of each row of alleles; single bases all at once, the others one by one."""
     toggled = pl.col("chrom").str.strip_prefix("chr")
     chrom = (
         pl.when(pl.col("chrom").is_in(list(MITOCHONDRIAL_NAMES))).then(pl.lit("MT")).otherwise(toggled).alias("chrom")
     )
     plain = alleles.select(chrom, "pos", pl.col("ref", "alt").str.to_uppercase())
     is_snv = (plain["ref"].str.len_bytes() == 1) & (plain["alt"].str.len_bytes() == 1)
-    named = plain.select(
+    keyed = plain.select(
         pl.format("{}-{}-{}-{}", "chrom", "pos", "ref", "alt").alias("key"),
         pl.lit("snv").alias("variant_type"),
     )
     others = (~is_snv).arg_true()
     if not len(others):
-        return named
+        return keyed
     pairs = [_trimmed_name(*row) for row in plain[others].iter_rows()]
     keys, kinds = zip(*pairs, strict=True)
-    return named.with_columns(named["key"].scatter(others, keys), named["variant_type"].scatter(others, kinds))
+    return keyed.with_columns(keyed["key"].scatter(others, keys), keyed["variant_type"].scatter(others, kinds))
 
 
 def _trimmed_name(chrom: str, pos: int, ref: str, alt: str) -> tuple[str, str]:
@@ -337,7 +338,11 @@ def _sources(rows: pa.Table) -> pl.DataFrame:
 
 
 def refuse_missing_columns(source: TableSource, columns: Sequence[str], setting: str) -> None:
-    """SettingsError where a table lacks a column, with those it has."""
+    """Refuse columns that a table lacks; ``setting`` is the option that names them.
+
+    Raises:
+        SettingsError: the table lacks a column; the message lists those it has.
+    """
     if missing := [name for name in columns if name not in source.columns]:
         shown = ", ".join(source.columns[:40])
         raise SettingsError(f"{setting}: {source.path} has no column {', '.join(missing)}. It has: {shown}.")

@@ -35,7 +35,7 @@ _LABEL = "label value"
 
 @dataclass(frozen=True)
 class LabelRequest:
-    """What a user asks for; the names are those of the options.
+    """Which scores and labels to join, and how to group them; the names are those of the options.
 
     ``label`` is the name of the INFO field or column. ``by`` are columns of either table; ``variant_type`` and ``af_bin``
     (frequencies of ``af_column``) can be derived.
@@ -63,8 +63,9 @@ class LabelledScores:
     """R rows with a score and a label.
 
     Attributes:
-        counts: rows of each table and what became of them, in words to numbers.
-        fingerprint, model: of the scores where all rows share one, else None.
+        frame: ``score``, ``positive`` and the columns to group by; see the head of this file.
+        counts: numbers of rows of each table and of what became of them, by what they are in words.
+        fingerprint, model: those of the scores where all rows share one, else None.
         remarks, warnings: sentences that a user should read.
     """
 
@@ -98,7 +99,7 @@ def gather(request: LabelRequest) -> LabelledScores:
     """Read scores and labels and join them.
 
     Raises:
-        SettingsError: a column is not there, or the labels are not told apart.
+        SettingsError: a table lacks a column, or the labels are not told apart.
         InputError: a table cannot be read, or no labelled variant has a score.
     """
     if AF_BIN in request.by and not request.af_column:
@@ -113,9 +114,9 @@ def gather(request: LabelRequest) -> LabelledScores:
 
 def _from_one_table(request: LabelRequest, scores: TableSource, score_column: str) -> LabelledScores:
     known_by = scores.known_by[0]
-    wanted = _columns_of(scores, request)
-    refuse_missing_columns(scores, wanted, "--by")
-    columns = _without_repeats([score_column, request.label, *wanted, *_run_columns(scores)])
+    group_columns = _columns_of(scores, request)
+    refuse_missing_columns(scores, group_columns, "--by")
+    columns = _without_repeats([score_column, request.label, *group_columns, *_run_columns(scores)])
     table = scores.read(columns, known_by, _reference(request, scores))
     _refuse_unusable(table)
     frame, repeats = _first_of_each(table.frame)
@@ -140,14 +141,16 @@ def _from_two_tables(
     every = label_table.frame.with_columns(pl.col(request.label).alias(_LABEL))
     meant = assign_labels(every[_LABEL], request.positive, request.negative).is_positive
     one_each, num_unclear = _one_label_each(every, meant)
-    said = assign_labels(one_each[_LABEL], request.positive, request.negative)
-    labelled = one_each.with_columns(said.is_positive.alias("positive")).drop_nulls("positive")
+    assigned = assign_labels(one_each[_LABEL], request.positive, request.negative)
+    labelled = one_each.with_columns(assigned.is_positive.alias("positive")).drop_nulls("positive")
 
     columns = _without_repeats([score_column, *from_scores, *_run_columns(scores)])
     score_table = scores.read(columns, known_by, reference, only=labelled["key"])
     _refuse_without_rows(score_table)
-    found, repeats = _first_of_each(score_table.frame)
-    joined = found.join(labelled.drop("variant_type"), on="key", how="inner", suffix=" (labels)", maintain_order="left")
+    scored, repeats = _first_of_each(score_table.frame)
+    joined = scored.join(
+        labelled.drop("variant_type"), on="key", how="inner", suffix=" (labels)", maintain_order="left"
+    )
     counts = {
         "rows with labels": label_table.num_rows,
         **_unusable(label_table),
@@ -156,7 +159,7 @@ def _from_two_tables(
         "without a score": len(labelled) - len(joined),
         "repeated scores": repeats,
     }
-    return _finished(request, joined, score_column, said, counts, score_table, label_table, reference)
+    return _finished(request, joined, score_column, assigned, counts, score_table, label_table, reference)
 
 
 def _finished(
@@ -190,7 +193,7 @@ def _finished(
             )
     for name in request.groups:
         frame = frame.with_columns(as_group(frame[name]))
-    one = {name: _only_value(frame, name) for name in _ONE_VALUE}
+    shared = {name: _only_value(frame, name) for name in _ONE_VALUE}
     counts = {
         name: count for name, count in counts.items() if count or name in ("rows with labels", "rows", "labelled")
     }
@@ -198,8 +201,8 @@ def _finished(
         frame,
         score_column,
         request.higher_is_positive,
-        one["fingerprint"],
-        one["model"],
+        shared["fingerprint"],
+        shared["model"],
         labels,
         counts,
         remarks,
@@ -208,13 +211,13 @@ def _finished(
 
 
 def _refuse_without_rows(table: KeyedTable) -> None:
-    """InputError where a table is nothing but its header."""
+    """Refuse a table that is nothing but its header, with an InputError."""
     if not table.num_rows:
         raise InputError(f"{table.name} has no rows.")
 
 
 def _refuse_unusable(table: KeyedTable) -> None:
-    """InputError where no row is of a variant that could have a score, with the reasons."""
+    """Refuse a table in which no row is of a variant that could have a score: an InputError with the reasons."""
     _refuse_without_rows(table)
     if table.frame.is_empty():
         reasons = ", ".join(f"{reason.replace('_', ' ')}: {count:,}" for reason, count in table.unusable.most_common())
@@ -224,8 +227,8 @@ def _refuse_unusable(table: KeyedTable) -> None:
         )
 
 
-def _remarks(said: Labels, scores: KeyedTable, labels: KeyedTable | None, reference: Reference | None) -> list[str]:
-    remarks = [f"no row has the label {value}." for value in said.unknown]
+def _remarks(assigned: Labels, scores: KeyedTable, labels: KeyedTable | None, reference: Reference | None) -> list[str]:
+    remarks = [f"no row has the label {value}." for value in assigned.unknown]
     if labels and not reference and labels.num_indels and scores.frame["variant_type"].null_count() == 0:
         remarks.append(
             f"{labels.num_indels:,} indels and other longer changes among the labels were joined as they are written: "
@@ -235,27 +238,27 @@ def _remarks(said: Labels, scores: KeyedTable, labels: KeyedTable | None, refere
 
 
 def _warnings(counts: dict[str, int], labels: KeyedTable) -> list[str]:
-    """What makes a join doubtful: most rows of the labels found nothing to be joined to."""
-    found = []
+    """Sentences on what makes a join doubtful: most rows of the labels cannot be used, or have no score to be joined to."""
+    warnings = []
     num_unusable = labels.unusable.total()
     if 2 * num_unusable > labels.num_rows:
-        found.append(f"most rows of {labels.name} cannot be used: {num_unusable:,} of {labels.num_rows:,}.")
+        warnings.append(f"most rows of {labels.name} cannot be used: {num_unusable:,} of {labels.num_rows:,}.")
     without, labelled = counts.get("without a score", 0), counts["labelled"]
     if 2 * without > labelled:
-        found.append(
+        warnings.append(
             f"most labels match no score: {without:,} of {labelled:,}. Are both of one assembly, with positions counted from 1?"
         )
-    return found
+    return warnings
 
 
-def _score_column(scores: TableSource, asked: str | None) -> str:
-    name = asked or DEFAULT_SCORE
+def _score_column(scores: TableSource, requested: str | None) -> str:
+    name = requested or DEFAULT_SCORE
     refuse_missing_columns(scores, [name], "--score-column")
     return name
 
 
 def _columns_of(source: TableSource, request: LabelRequest) -> list[str]:
-    """Columns to group by that a table must give: those that it has, or that nothing else can make."""
+    """Columns to group by that a table must give: those that it has, or that cannot be derived."""
     names = [name for name in request.groups if name in source.columns or name not in (VARIANT_TYPE, AF_BIN)]
     return _without_repeats([*names, *([request.af_column] if request.af_column else [])])
 
@@ -265,7 +268,7 @@ def _run_columns(scores: TableSource) -> list[str]:
 
 
 def _without_repeats(names: Sequence[str]) -> list[str]:
-    """Names once each; ``variant_type`` comes with every table and is not asked for."""
+    """Names of columns to read, once each; ``variant_type`` comes with every table and is not asked for."""
     return [name for name in dict.fromkeys(names) if name != VARIANT_TYPE]
 
 
@@ -280,7 +283,7 @@ def _shared_way(scores: TableSource, labels: TableSource) -> KnownBy:
 
 
 def _reference(request: LabelRequest, scores: TableSource) -> Reference | None:
-    """The reference that was given, else the one the run was made with where it is still there and unchanged."""
+    """The reference that the request names, else the one the run was made with where it is still there and unchanged."""
     if request.reference:
         return open_reference(request.reference)
     if not scores.is_run:
@@ -290,18 +293,21 @@ def _reference(request: LabelRequest, scores: TableSource) -> Reference | None:
     path = (manifest or {}).get("resolved", {}).get("reference")
     if not path or identity is None or not Path(path).is_file():
         return None
-    found = open_reference(path)
-    return found if found.digest == identity.reference_digest else None
+    reference = open_reference(path)
+    return reference if reference.digest == identity.reference_digest else None
 
 
 def _first_of_each(frame: pl.DataFrame) -> tuple[pl.DataFrame, int]:
-    """One row a variant, the first, and how many more there were."""
-    kept = frame.unique("key", keep="first", maintain_order=True)
-    return kept, len(frame) - len(kept)
+    """The first row of each variant of a frame, and how many more rows there were."""
+    first_rows = frame.unique("key", keep="first", maintain_order=True)
+    return first_rows, len(frame) - len(first_rows)
 
 
 def _one_label_each(frame: pl.DataFrame, meant: pl.Series) -> tuple[pl.DataFrame, int]:
-    """One row a variant; those whose labels do not mean the same are left out, and counted. No label contradicts none."""
+    """One row a variant, and the number of variants left out because their labels mean different things.
+
+    A row without a label contradicts no other.
+    """
     meaning = meant.cast(pl.String).fill_null("neither").alias("meaning")
     is_label = ~frame[_LABEL].cast(pl.String).str.strip_chars().fill_null("").is_in(["", "."])
     labelled = frame.select("key", meaning).filter(is_label)
@@ -316,10 +322,10 @@ def _unusable(table: KeyedTable) -> dict[str, int]:
 
 
 def _only_value(frame: pl.DataFrame, name: str) -> str | None:
-    """The value that all rows share.
+    """The value of a column that all rows share; None where there is none.
 
     Raises:
-        SettingsError: the scores are of several models.
+        SettingsError: the column has several values, so the scores are of several models.
     """
     if name not in frame.columns:
         return None

@@ -1,4 +1,6 @@
-"""Which labels count as positive (pathogenic), which as negative, and what is left out, by value and number.
+"""Columns of a table of variants made usable: labels as positive and negative, groups as text, numbers as float64.
+
+Labels are positive (pathogenic), negative or left out, by value and number.
 
 Without ``positive`` and ``negative`` the values are read as ClinVar's ``CLNSIG``: the aggregate terms, joined by ``/``, ``|`` or
 ``,``. A value is positive where it names Pathogenic or Likely_pathogenic and neither a benign term nor doubt (uncertain,
@@ -6,11 +8,10 @@ conflicting), negative the other way round. ``Pathogenic/Likely_pathogenic``, ``
 ``Likely_pathogenic,_low_penetrance`` are positive; ``Conflicting_interpretations_of_pathogenicity`` and a bare
 ``risk_factor`` are left out.
 
-Columns to look at a score by: variant type, allele-frequency bin, or any column of few values, as text.
+A score is looked at by groups: variant type, allele-frequency bin, or any column of few values, as text.
 
-A column as numbers, whatever the table keeps it as: scores of other tools and columns that rode along are often text.
-
-In: a column. Out: float64. Null, empty and ``.`` are missing and stay null; anything else that is no number is refused by name.
+A column becomes numbers whatever the table keeps it as: scores of other tools and columns that rode along are often text.
+Null, empty and ``.`` are missing and stay null; anything else that is no number is refused by name.
 """
 
 from __future__ import annotations
@@ -32,8 +33,14 @@ _MOST_SHOWN = 12
 
 @dataclass(frozen=True)
 class Labels:
-    """``is_positive`` (R,) Boolean, null where a row is left out; the values that are there of each kind; ``left_out`` rows by
-    value; ``unknown`` values that were named and that no row has."""
+    """What the R rows of a label column mean.
+
+    Attributes:
+        is_positive: (R,) Boolean, null where a row is left out.
+        positive, negative: the values that rows have, of each kind.
+        left_out: rows that are neither, by value.
+        unknown: values that were named and that no row has.
+    """
 
     is_positive: pl.Series
     positive: list[str]
@@ -58,7 +65,7 @@ def assign_labels(values: pl.Series, positive: Sequence[str] = (), negative: Seq
         _check_named(positive, negative, counts)
         meaning = {**dict.fromkeys(positive, True), **dict.fromkeys(negative, False)}
     else:
-        meaning = {value: said for value in counts if (said := clinvar_meaning(value)) is not None}
+        meaning = {value: is_pathogenic for value in counts if (is_pathogenic := clinvar_meaning(value)) is not None}
         if not meaning:
             raise InputError(
                 f"No label is one of ClinVar's terms for pathogenic or benign; there are {_shown(counts)}. "
@@ -68,13 +75,16 @@ def assign_labels(values: pl.Series, positive: Sequence[str] = (), negative: Seq
     left_out = {value: count for value, count in counts.items() if value not in meaning}
     if num_null := texts.null_count():
         left_out[UNLABELLED] = num_null
-    by_meaning = {said: [value for value in counts if meaning.get(value) is said] for said in (True, False)}
+    by_meaning = {verdict: [value for value in counts if meaning.get(value) is verdict] for verdict in (True, False)}
     unknown = [value for value in meaning if value not in counts]
     return Labels(is_positive, by_meaning[True], by_meaning[False], left_out, unknown)
 
 
 def clinvar_meaning(significance: str) -> bool | None:
-    """True for (likely) pathogenic, False for (likely) benign, None for all else; case and blanks do not matter."""
+    """What a ClinVar significance means: True for (likely) pathogenic, False for (likely) benign, None for all else.
+
+    Case and blanks do not matter.
+    """
     terms = {term.strip("_ ").lower().replace(" ", "_") for term in re.split(r"[/|,;]", significance)}
     if any(term.startswith(("uncertain", "conflicting")) for term in terms):
         return None
@@ -85,8 +95,8 @@ def clinvar_meaning(significance: str) -> bool | None:
 def _check_named(positive: Sequence[str], negative: Sequence[str], counts: dict[str, int]) -> None:
     if not positive or not negative:
         raise SettingsError(f"--positive and --negative go together. The labels are {_shown(counts)}.")
-    if both := sorted(set(positive) & set(negative)):
-        raise SettingsError(f"{', '.join(both)} cannot be positive and negative.")
+    if overlap := sorted(set(positive) & set(negative)):
+        raise SettingsError(f"{', '.join(overlap)} cannot be positive and negative.")
     for values in (positive, negative):
         if not any(value in counts for value in values):
             raise SettingsError(f"No row has the label {' or '.join(values)}. The labels are {_shown(counts)}.")
@@ -116,10 +126,10 @@ _MOST_GROUPS = 5_000
 
 
 def as_group(column: pl.Series) -> pl.Series:
-    """A column as text; null and empty become ``(none)``.
+    """A column to group by as text; null and empty become ``(none)``.
 
     Raises:
-        SettingsError: it holds more values than make groups.
+        SettingsError: the column holds more values than make groups.
     """
     num_values = column.n_unique()
     if column.dtype.is_float() and num_values > _MOST_NUMBERS:
@@ -137,25 +147,28 @@ def add_af_bin(frame: pl.DataFrame, af_column: str) -> pl.DataFrame:
     """Append ``af_bin``: the allele frequency in steps of ten, the upper edge included.
 
     Raises:
-        SettingsError: it holds something that is no number; ``.`` and empty are missing.
-        InputError: a frequency below 0 or above 1.
+        SettingsError: ``af_column`` holds something that is no number; ``.`` and empty are missing.
+        InputError: a frequency lies below 0 or above 1.
     """
     frequency = as_numbers(frame[af_column], "--af-column").fill_nan(None)
-    known = frequency.drop_nulls().to_numpy()
-    if ((known < 0) | (known > 1)).any():
+    frequencies = frequency.drop_nulls().to_numpy()
+    if ((frequencies < 0) | (frequencies > 1)).any():
         raise InputError(
-            f"--af-column {af_column}: {float(known.min()):g} to {float(known.max()):g}; a frequency lies between 0 and 1."
+            f"--af-column {af_column}: {float(frequencies.min()):g} to {float(frequencies.max()):g}; a frequency lies between 0 and 1."
         )
     values = frequency.fill_null(0.0).to_numpy()
     bins = np.array(_AF_LABELS, dtype=object)[np.searchsorted(AF_EDGES, values, side="left")]
-    named = pl.DataFrame({AF_BIN: pl.Series(bins.tolist(), dtype=pl.String), "known": frequency.is_not_null()})
-    return frame.with_columns(named.select(pl.when("known").then(AF_BIN).alias(AF_BIN)).to_series())
+    binned = pl.DataFrame({AF_BIN: pl.Series(bins.tolist(), dtype=pl.String), "known": frequency.is_not_null()})
+    return frame.with_columns(binned.select(pl.when("known").then(AF_BIN).alias(AF_BIN)).to_series())
 
 
 def in_order(column: str, values: list[str]) -> list[str]:
-    """Frequencies by size; other values as they come, the unknown last."""
+    """Values of a column in the order to show groups: frequency bins by size, others as they come, the unknown last."""
     if column == AF_BIN:
-        return [*(label for label in _AF_LABELS if label in values), *(v for v in values if v not in _AF_LABELS)]
+        return [
+            *(label for label in _AF_LABELS if label in values),
+            *(value for value in values if value not in _AF_LABELS),
+        ]
     return sorted(values, key=lambda value: value == NO_VALUE)
 
 
@@ -164,7 +177,7 @@ _LIST = r"^[0-9.eE+-]+(,[0-9.eE+-]+)+$"
 
 
 def as_numbers(column: pl.Series, setting: str) -> pl.Series:
-    """(R,) float64 of a column of numbers, or of text that spells them.
+    """(R,) float64 of a column of R numbers, or of text that spells them; missing values are null.
 
     Raises:
         SettingsError: a value is no number; ``setting`` is the option that named the column.
@@ -183,7 +196,7 @@ def as_numbers(column: pl.Series, setting: str) -> pl.Series:
 
 
 def without_lists(column: pl.Series) -> tuple[pl.Series, int]:
-    """Null in place of text that lists several numbers by commas, and how many there were.
+    """A column with null in place of text that lists several numbers by commas, and the number of such rows.
 
     An INFO field that its header does not declare as one value for each ALT comes as such a list, the same for every allele of
     the record, and nothing in it says which number is the allele's own.
@@ -195,6 +208,6 @@ def without_lists(column: pl.Series) -> tuple[pl.Series, int]:
 
 
 def _text(column: pl.Series) -> pl.Series:
-    """Without blanks around; what stands for a missing value is null."""
+    """A column as text without blanks around it; what stands for a missing value is null."""
     text = column.cast(pl.String).str.strip_chars()
     return text.set(text.is_in(list(_MISSING)), None)

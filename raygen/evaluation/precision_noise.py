@@ -20,11 +20,13 @@ REFERENCE_MODE = "float32"
 
 @dataclass(frozen=True)
 class ModeNoise:
-    """A mode against float32. Errors of ``delta_llr`` in nats.
+    """How far the ``delta_llr`` of a mode lie from those of float32.
 
     Attributes:
-        num_variants: scored in both. num_lost: scored in float32 and not in this mode.
-        rms, mean, largest: of the errors; ``largest`` without its sign.
+        mode: a dtype by name.
+        num_variants: variants scored in both.
+        num_lost: variants scored in float32 and not in this mode.
+        rms, mean, largest: root mean square, mean and largest size of mode minus float32, in nats.
         changed_classes: share of the variants whose class is another one.
     """
 
@@ -40,31 +42,31 @@ class ModeNoise:
 def measure_noise(
     score: Callable[[str], pa.Table], modes: Sequence[str], cuts: Sequence[float] = GLM_CLINICAL_CUTS
 ) -> list[ModeNoise]:
-    """The noise of each mode.
+    """How far the scores of each mode lie from those of float32, in the order of ``modes``.
 
     Args:
-        score: a mode to a SCORES table of the variants; asked once for float32 and once for each mode.
+        score: a mode to a SCORES table of the variants; called once for float32 and once for each mode.
         modes: dtypes by name.
-        cuts: of the classes, nats.
+        cuts: cut points of the classes, nats.
     """
     reference = score(REFERENCE_MODE)
     return [noise_of(mode, score(mode), reference, cuts) for mode in modes]
 
 
 def noise_of(mode: str, scores: pa.Table, reference: pa.Table, cuts: Sequence[float] = GLM_CLINICAL_CUTS) -> ModeNoise:
-    """Compare two SCORES tables by ``variant_id``; their rows may be in any order."""
-    there = dict(zip(scores["variant_id"].to_pylist(), scores["delta_llr"].to_pylist(), strict=True))
+    """Compare the SCORES of a mode with those of float32 by ``variant_id``, rows in any order. ``cuts`` are in nats."""
+    delta_by_id = dict(zip(scores["variant_id"].to_pylist(), scores["delta_llr"].to_pylist(), strict=True))
     ids, deltas = reference["variant_id"].to_pylist(), reference["delta_llr"].to_pylist()
-    both = [(there[name], delta) for name, delta in zip(ids, deltas, strict=True) if name in there]
-    found, expected = np.array(both, dtype=float).reshape(-1, 2).T
-    if not len(found):
+    pairs = [(delta_by_id[name], delta) for name, delta in zip(ids, deltas, strict=True) if name in delta_by_id]
+    measured, expected = np.array(pairs, dtype=float).reshape(-1, 2).T
+    if not len(measured):
         return ModeNoise(mode, 0, len(ids), *[float("nan")] * 4)
-    errors = found - expected
-    changed = class_index(found, cuts) != class_index(expected, cuts)
+    errors = measured - expected
+    changed = class_index(measured, cuts) != class_index(expected, cuts)
     return ModeNoise(
         mode=mode,
-        num_variants=len(found),
-        num_lost=len(ids) - len(found),
+        num_variants=len(measured),
+        num_lost=len(ids) - len(measured),
         rms=float(np.sqrt(np.mean(errors**2))),
         mean=float(errors.mean()),
         largest=float(np.abs(errors).max()),
@@ -73,7 +75,7 @@ def noise_of(mode: str, scores: pa.Table, reference: pa.Table, cuts: Sequence[fl
 
 
 def noise_table(noises: Sequence[ModeNoise]) -> Table:
-    """For a terminal."""
+    """The noise of each mode as a table for a terminal, errors in nats."""
     table = Table("mode", "variants", "RMS", "mean", "largest", "other class", box=None, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"

@@ -19,8 +19,13 @@ _MOST_POINTS = 100
 
 @dataclass(frozen=True)
 class CoveragePoint:
-    """``coverage`` share of variants that are called, ``error`` share of those that are called wrong, ``least`` the limit
-    that leaves these: nats from the cut at least, or nats between the strands at most."""
+    """One point of a risk-coverage curve.
+
+    Attributes:
+        coverage: share of the variants that are called.
+        error: share of the calls that are wrong.
+        limit: what leaves these variants: nats from the cut at least, or nats between the strands at most.
+    """
 
     coverage: float
     error: float
@@ -29,7 +34,12 @@ class CoveragePoint:
 
 @dataclass(frozen=True)
 class Abstention:
-    """What leaving out the rows that a run abstained on does. ``error`` is that of the others; None where none is left."""
+    """What leaving out the rows that a run abstained on does.
+
+    Attributes:
+        coverage: share of the rows that are left.
+        error: share of wrong calls among those; None where none is left.
+    """
 
     num_abstained: int
     coverage: float
@@ -38,10 +48,14 @@ class Abstention:
 
 @dataclass(frozen=True)
 class RiskCoverage:
-    """Attributes:
-    cut: in the score's own unit; ``cut_given`` tells whether a user named it or these labels chose it.
-    error: share of calls that are wrong when everything is called.
-    by_margin, by_strands: from few calls to all; ``by_strands`` is empty where one strand was scored.
+    """How often calls are wrong, and how that changes when the least certain variants are not called.
+
+    Attributes:
+        cut: in the score's own unit; ``cut_given`` tells whether a user named it or these labels chose it.
+        error: share of calls that are wrong when everything is called.
+        by_margin, by_strands: curves by distance from the cut and by agreement of the strands, from few calls to all;
+            ``by_strands`` is empty where one strand was scored.
+        abstained: what leaving out the rows that the run abstained on does; None where the scores do not say.
     """
 
     cut: float
@@ -53,9 +67,9 @@ class RiskCoverage:
 
 
 def risk_coverage(frame: pl.DataFrame, higher_is_positive: bool, cut: float | None = None) -> RiskCoverage:
-    """Curves of R rows with ``score``, ``positive`` and perhaps ``delta_fwd``, ``delta_rev`` and ``abstained``.
+    """Risk-coverage curves of R rows with ``score``, ``positive`` and perhaps ``delta_fwd``, ``delta_rev`` and ``abstained``.
 
-    Both classes must be there.
+    Positives and negatives must both be there. ``cut`` is in the score's own unit; None: the best one for these labels.
     """
     sign = 1.0 if higher_is_positive else -1.0
     risk, positive = sign * frame["score"].to_numpy(), frame["positive"].to_numpy()
@@ -84,8 +98,8 @@ def _by_strands(frame: pl.DataFrame, wrong: np.ndarray) -> list[CoveragePoint]:
     if not all(frame[name].dtype.is_numeric() for name in ("delta_fwd", "delta_rev")):
         return []  # an empty column of text: scores of one strand
     apart = (frame["delta_fwd"] - frame["delta_rev"]).abs()
-    known = apart.is_not_null() & apart.is_finite()
-    if not known.all():
+    is_known = apart.is_not_null() & apart.is_finite()
+    if not is_known.all():
         return []
     return _curve(wrong, apart.to_numpy(), largest_first=False)
 
@@ -99,13 +113,14 @@ def _abstention(frame: pl.DataFrame, wrong: np.ndarray) -> Abstention | None:
 
 
 def _curve(wrong: np.ndarray, certainty: np.ndarray, largest_first: bool) -> list[CoveragePoint]:
-    """Points after the end of a tie of certainty only: rows that cannot be told apart are called together."""
+    """The points of a curve, only where a tie of certainty ends: rows that cannot be told apart are called together."""
     order = np.argsort(-certainty if largest_first else certainty, kind="stable")
     limits, mistakes = certainty[order], np.cumsum(wrong[order])
     ends = np.flatnonzero(np.append(limits[1:] != limits[:-1], True))
     size = len(wrong)
-    wanted = np.unique(np.ceil(np.linspace(0, 1, _MOST_POINTS + 1)[1:] * size).astype(int) - 1)
-    kept = np.unique(ends[np.searchsorted(ends, wanted)])
+    targets = np.unique(np.ceil(np.linspace(0, 1, _MOST_POINTS + 1)[1:] * size).astype(int) - 1)
+    last_rows = np.unique(ends[np.searchsorted(ends, targets)])
     return [
-        CoveragePoint(float((at + 1) / size), float(mistakes[at] / (at + 1)), float(limits[at])) for at in kept.tolist()
+        CoveragePoint(float((row + 1) / size), float(mistakes[row] / (row + 1)), float(limits[row]))
+        for row in last_rows.tolist()
     ]

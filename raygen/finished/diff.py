@@ -5,10 +5,8 @@ most classes first, what only one of them has, and Spearman's correlation. A win
 variants that changed only the largest are kept, so memory does not grow with the folders; all of them go to a file when one is
 asked for.
 
-Two folders of scores side by side, a window of positions at a time.
-
-In: two folders. Out: for each window a full join of their rows, so that what only one has is there too. Contigs are matched by the
-same rule as everywhere (``chr1`` is ``1``), variants by pos, ref and alt; pairs by their ids, all at once.
+The join is a full one, so that what only one folder has is there too. Contigs are matched by the same rule as everywhere
+(``chr1`` is ``1``), variants by pos, ref and alt; pairs by their ids, all at once.
 """
 
 from __future__ import annotations
@@ -42,16 +40,17 @@ _DIFFERING = ("model", "fingerprint", "window", "strand", "cuts", "raygen_versio
 
 @dataclass(frozen=True)
 class Diff:
-    """What changed from OLD to NEW.
+    """What changed from the scores of run OLD to those of run NEW.
 
     Attributes:
         classes: C names, of the rows (old) and columns (new) of ``transitions``, (C, C) int64 counts.
+        num_only_old, num_only_new: variants that only one of the runs scored.
         num_crossed: variants that went from (likely) pathogenic to benign or gain of function, or back.
-        newly_abstained, no_longer_abstained: variants, whatever their class.
-        mean_change, mean_absolute_change: of ``delta_llr`` over all variants in both, nats.
-        spearman: over ``num_ranked`` of them; None where it is not defined.
-        by_contig: for each contig the variants in both and those that changed class.
-        largest: the CHANGES over most classes, of these the largest in nats, else in genome order.
+        newly_abstained, no_longer_abstained: variants on which only the new, or only the old run abstained.
+        mean_change, mean_absolute_change: new minus old ``delta_llr`` over all variants in both runs, nats.
+        spearman: Spearman's correlation of ``delta_llr`` over ``num_ranked`` variants; None where it is not defined.
+        by_contig: for each contig the variants in both runs and those that changed class.
+        largest: rows of CHANGES, those over most classes first, of these the largest in nats, else in genome order.
     """
 
     old: RunFacts
@@ -78,56 +77,58 @@ class Diff:
 
     @property
     def num_changed(self) -> int:
-        """Variants in another class."""
+        """Variants in both runs whose class is another one in the new."""
         return self.num_both - int(np.trace(self.transitions))
 
     @property
     def num_to_pathogenic(self) -> int:
-        """Those of them that moved to a class nearer to ``pathogenic``: below the matrix's diagonal."""
+        """Variants that moved to a class nearer to ``pathogenic``: below the diagonal of ``transitions``."""
         return int(np.tril(self.transitions, -1).sum())
 
     def sentence(self) -> str:
         """What changed, in one or two sentences."""
         if not self.num_changed:
-            said = f"No variant changed class: all {self.num_both:,} that are in both runs kept theirs."
+            text = f"No variant changed class: all {self.num_both:,} that are in both runs kept theirs."
         else:
             away = self.num_changed - self.num_to_pathogenic
-            said = (
+            text = (
                 f"{self.num_changed:,} of {self.num_both:,} variants ({_percent(self.num_changed, self.num_both)}) changed class: "
                 f"{self.num_to_pathogenic:,} towards pathogenic, {away:,} away from it"
                 f"{f'; {self.num_crossed:,} crossed between (likely) pathogenic and benign or beyond' if self.num_crossed else ''}."
             )
         if self.num_only_old or self.num_only_new:
-            said += f" Only in the old run: {self.num_only_old:,}; only in the new: {self.num_only_new:,}."
-        return said
+            text += f" Only in the old run: {self.num_only_old:,}; only in the new: {self.num_only_new:,}."
+        return text
 
     def numbers(self) -> list[str]:
         """How the scores moved, a sentence a number."""
         sample = f" (of a sample of {self.num_ranked:,})" if self.num_ranked < self.num_both else ""
-        found = [] if self.spearman is None else [f"Spearman's correlation of delta_llr: {self.spearman:.4f}{sample}"]
+        sentences = (
+            [] if self.spearman is None else [f"Spearman's correlation of delta_llr: {self.spearman:.4f}{sample}"]
+        )
         moved = f"{self.mean_change:+.3f} nats on average, {self.mean_absolute_change:.3f} without the sign"
-        found.append(f"delta_llr moved by {moved}")
+        sentences.append(f"delta_llr moved by {moved}")
         if self.newly_abstained or self.no_longer_abstained:
-            found.append(f"newly abstained on: {self.newly_abstained:,}; no longer: {self.no_longer_abstained:,}")
-        return found
+            sentences.append(f"newly abstained on: {self.newly_abstained:,}; no longer: {self.no_longer_abstained:,}")
+        return sentences
 
     def differing_facts(self) -> list[tuple[str, str, str]]:
-        """(name, old, new) of what the runs do not share."""
+        """(name, old value, new value) of each fact about the runs that they do not share."""
         facts = [(name.replace("_", " "), getattr(self.old, name), getattr(self.new, name)) for name in _DIFFERING]
         return [(name, old or "unknown", new or "unknown") for name, old, new in facts if old != new]
 
     def remarks(self) -> list[str]:
-        """What a reader has to know before the numbers."""
-        found = []
+        """Sentences about the two runs that a reader has to know before the numbers."""
+        remarks = []
         if not self.same_reference:
-            found.append(
+            remarks.append(
                 "The two runs were made on different references, so the same coordinates may mean different variants."
             )
         if self.old.cuts != self.new.cuts:
-            found.append("The cut points of the classes differ, so classes change without a change of score.")
+            remarks.append("The cut points of the classes differ, so classes change without a change of score.")
         if not self.differing_facts():
-            found.append("The runs share model, window, strand and cut points.")
-        return found
+            remarks.append("The runs share model, window, strand and cut points.")
+        return remarks
 
 
 def compare_scores(
@@ -146,7 +147,7 @@ def compare_scores(
         on_progress: called with the number of variants compared so far.
 
     Raises:
-        InputError: one of them holds no scores, or they have no variant in common.
+        InputError: one of the folders holds no scores, or they have no variant in common.
         SettingsError: one holds pairs and the other variants, or ``changes_to`` cannot be written.
     """
     if changes_to:
@@ -162,11 +163,11 @@ def compare_scores(
             tally.scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="raygen-diff-")))
             partial = stack.enter_context(put_in_place(changes_to))
             table = stack.enter_context(open_table(partial, CHANGES))
-        done = 0
+        num_compared = 0
         for contig, joined in joined_windows(*indexes):
             tally.add(contig, joined)
-            done += joined.height
-            on_progress(done)
+            num_compared += joined.height
+            on_progress(num_compared)
         if not tally.counts:
             raise InputError(
                 f"No variant is in both runs, so there is nothing to compare: {tally.only_old:,} only in {indexes[0].path}, "
@@ -179,7 +180,7 @@ def compare_scores(
 
 
 def print_diff(diff: Diff, console: Console, most: int = 20) -> None:
-    """The sentence, what differs between the runs, the matrix and the largest changes."""
+    """Print a comparison: what changed, what differs between the runs, the transition matrix and the largest changes."""
     console.print(diff.sentence(), soft_wrap=True, markup=False)
     for remark in diff.remarks():
         console.print(remark, soft_wrap=True, markup=False)
@@ -208,10 +209,12 @@ def print_diff(diff: Diff, console: Console, most: int = 20) -> None:
 
 def _diff(tally: Tally, old: ScoreIndex, new: ScoreIndex) -> Diff:
     classes = (*CLASSES, *sorted({name for pair in tally.counts for name in pair} - set(CLASSES)))
-    transitions = np.array([[tally.counts.get((one, other), 0) for other in classes] for one in classes], np.int64)
+    transitions = np.array(
+        [[tally.counts.get((old_class, new_class), 0) for new_class in classes] for old_class in classes], np.int64
+    )
     num_both = int(transitions.sum())
     before, after = tally.sample()
-    ends = {(one, other) for one in _PATHOGENIC for other in _BENIGN}
+    ends = {(pathogenic, benign) for pathogenic in _PATHOGENIC for benign in _BENIGN}
     return Diff(
         old=run_facts(old),
         new=run_facts(new),
@@ -247,25 +250,26 @@ def _largest_table(diff: Diff, most: int) -> Table:
         column.justify = "right"
     for row in diff.largest.slice(0, most).to_pylist():
         deltas = (f"{row[name]:+.2f}" for name in ("old_delta_llr", "new_delta_llr", "change"))
-        named = (escape(row[name]) for name in ("variant_id", "old_classification", "new_classification"))
-        table.add_row(*named, *deltas)
+        texts = (escape(row[name]) for name in ("variant_id", "old_classification", "new_classification"))
+        table.add_row(*texts, *deltas)
     return table
 
 
-def _percent(part: int, whole: int) -> str:
-    share = part / whole
+def _percent(part: int, total: int) -> str:
+    share = part / total
     return f"{share:.1%}" if share >= 0.001 else "less than 0.1%"
 
 
 WINDOW_ROWS = 1 << 17
-"""Rows of one side that are held at a time."""
+"""Rows of one run that are in memory at a time."""
 _VALUES = ("delta_llr", "classification", "abstained")
 
 
 def joined_windows(old: ScoreIndex, new: ScoreIndex) -> Iterator[tuple[str, pl.DataFrame]]:
-    """(contig by NEW's name, or ``pairs``; rows). The rows have ``variant_id`` (NEW's where it has one) and ``delta_llr``,
-    ``classification`` and ``abstained`` with the prefixes ``old_`` and ``new_``, null where that side has no such variant.
-    They come in genome order; pairs by their ids.
+    """Two folders of scores joined, a window of positions at a time: (contig by NEW's name, or ``pairs``; rows).
+
+    The rows have ``variant_id`` (NEW's where it has one) and ``delta_llr``, ``classification`` and ``abstained`` with the
+    prefixes ``old_`` and ``new_``, null where that run has no such variant. They come in genome order; pairs by their ids.
     """
     for contig, old_name, new_name in _contigs(old, new):
         for first, last in _windows(old, old_name, new, new_name):
@@ -281,19 +285,19 @@ def _contigs(old: ScoreIndex, new: ScoreIndex) -> Iterator[tuple[str | None, str
     if None in old.contigs:
         yield None, None, None
         return
-    there = [name for name in new.contigs if name is not None]
-    taken = set()
+    new_names = [name for name in new.contigs if name is not None]
+    matched = set()
     for name in sorted(map(str, old.contigs), key=contig_order):
-        match = resolve_contig(name, there)
-        taken.add(match)
+        match = resolve_contig(name, new_names)
+        matched.add(match)
         yield match or name, name, match or ""
-    for name in sorted(there, key=contig_order):
-        if name not in taken:
+    for name in sorted(new_names, key=contig_order):
+        if name not in matched:
             yield name, "", name
 
 
 def _windows(old: ScoreIndex, old_name: str | None, new: ScoreIndex, new_name: str | None) -> Iterator[tuple[int, int]]:
-    """Windows in which neither has many rows."""
+    """Windows of positions, first to last, in which neither run has many more than ``WINDOW_ROWS`` rows."""
     for first, last in old.windows(old_name, WINDOW_ROWS):
         yield from new.windows(new_name, WINDOW_ROWS, first, last)
 
@@ -305,11 +309,11 @@ def _side(index: ScoreIndex, chrom: str | None, first: int, last: int) -> pl.Dat
 
 
 def _joined(old: pl.DataFrame, new: pl.DataFrame, *, by_name: bool) -> pl.DataFrame:
-    """A full join. ``variant_id`` is NEW's where it has the row; ``key`` is what both call it."""
+    """A full join of the rows of two runs; ``variant_id`` is NEW's where it has the row."""
     keys = ["variant_id"] if by_name else ["pos", "ref", "alt"]
     sides = []
     for prefix, side in (("old_", old), ("new_", new)):
-        own = [pl.col(name).alias(prefix + name) for name in _VALUES]
-        sides.append(side.select(*keys, pl.col("variant_id").alias(f"{prefix}variant_id"), *own))
+        values = [pl.col(name).alias(prefix + name) for name in _VALUES]
+        sides.append(side.select(*keys, pl.col("variant_id").alias(f"{prefix}variant_id"), *values))
     joined = sides[0].join(sides[1], on=keys, how="full", coalesce=True)
     return joined.with_columns(variant_id=pl.coalesce("new_variant_id", "old_variant_id")).sort(keys)

@@ -32,15 +32,19 @@ CHANGES = pa.schema(
         ("new_abstained", pa.bool_()),
     ]
 )
-"""One row a variant that changed class. They are ordered by how many classes lie between, then by the size of ``change``, then
-as they come, which is genome order: where only cut points differ no score changes. ``change`` is new minus old ``delta_llr`` in nats; the id is NEW's."""
+"""Columns of the variants that changed class, one row each, ordered by how many classes lie between, then by the size of
+``change``, then as they come, which is genome order: where only cut points differ no score changes. ``change`` is new minus old
+``delta_llr`` in nats; the id is NEW's."""
 
 _SAMPLE = pa.schema([("old", pa.float64()), ("new", pa.float64()), ("hash", pa.uint64())])
 
 
 @dataclass
 class Tally:
-    """What is counted while windows come in, in genome order. Changes spill to files by size, to be sorted part by part."""
+    """Counts of what changed between two runs while joined windows come in, in genome order.
+
+    Changes spill to files by their size, to be sorted part by part.
+    """
 
     most: int
     scratch: Path | None = None
@@ -58,44 +62,44 @@ class Tally:
     _num_spilled: int = 0
 
     def add(self, contig: str, joined: pl.DataFrame) -> None:
-        """A window: rows of both, columns ``old_*`` and ``new_*``, null where one has none."""
-        both = joined.filter(pl.col("old_delta_llr").is_not_null() & pl.col("new_delta_llr").is_not_null())
+        """Count one window of joined rows: columns ``old_*`` and ``new_*``, null where one run has no such variant."""
+        in_both = joined.filter(pl.col("old_delta_llr").is_not_null() & pl.col("new_delta_llr").is_not_null())
         self.only_old += joined["new_delta_llr"].null_count()
         self.only_new += joined["old_delta_llr"].null_count()
-        both = both.with_columns(change=pl.col("new_delta_llr") - pl.col("old_delta_llr"))
-        self._count(both)
-        changed = both.filter(pl.col("old_classification") != pl.col("new_classification")).select(CHANGES.names)
-        seen, moved = self.by_contig.get(contig, (0, 0))
-        self.by_contig[contig] = (seen + both.height, moved + changed.height)
+        in_both = in_both.with_columns(change=pl.col("new_delta_llr") - pl.col("old_delta_llr"))
+        self._count(in_both)
+        changed = in_both.filter(pl.col("old_classification") != pl.col("new_classification")).select(CHANGES.names)
+        num_both, num_changed = self.by_contig.get(contig, (0, 0))
+        self.by_contig[contig] = (num_both + in_both.height, num_changed + changed.height)
         largest = _largest_first(pl.concat([self.largest, _largest_first(changed).head(self.most)])).head(self.most)
         self.largest = _from_arrow(
             largest.to_arrow().cast(CHANGES)
         )  # a copy: text of a polars frame keeps its window alive
         self._spill(changed)
-        self._add_to_sample(both)
+        self._add_to_sample(in_both)
 
-    def _count(self, both: pl.DataFrame) -> None:
-        pairs = both.group_by("old_classification", "new_classification").len()
+    def _count(self, in_both: pl.DataFrame) -> None:
+        pairs = in_both.group_by("old_classification", "new_classification").len()
         for before, after, number in pairs.iter_rows():
             self.counts[before, after] = self.counts.get((before, after), 0) + number
-        self.newly_abstained += int((both["new_abstained"] & ~both["old_abstained"]).sum())
-        self.no_longer_abstained += int((both["old_abstained"] & ~both["new_abstained"]).sum())
-        self.sum_change += float(both["change"].sum())
-        self.sum_absolute += float(both["change"].abs().sum())
+        self.newly_abstained += int((in_both["new_abstained"] & ~in_both["old_abstained"]).sum())
+        self.no_longer_abstained += int((in_both["old_abstained"] & ~in_both["new_abstained"]).sum())
+        self.sum_change += float(in_both["change"].sum())
+        self.sum_absolute += float(in_both["change"].abs().sum())
 
     def sorted_changes(self) -> Iterator[pa.Table]:
-        """All changes in the order of ``largest``: one size at a time is in memory."""
+        """All rows of CHANGES in the order of ``largest``; the changes of one size are in memory at a time."""
         assert self.scratch is not None
         for folder in sorted(self.scratch.glob("steps-*"), reverse=True):
             rows = _largest_first(pl.read_parquet(folder / "*.parquet"))
             yield rows.select(CHANGES.names).to_arrow().cast(CHANGES)
 
     def sample(self) -> tuple[np.ndarray, np.ndarray]:
-        """(N,) old and (N,) new ``delta_llr`` of all variants in both, or of ``SPEARMAN_ROWS`` of them."""
+        """(N,) old and (N,) new ``delta_llr``, nats, of all variants in both runs, or of ``SPEARMAN_ROWS`` of them."""
         return self._sample["old"].to_numpy(), self._sample["new"].to_numpy()
 
     def _spill(self, changed: pl.DataFrame) -> None:
-        """Sizes are quarters of an octave of nats: each holds a part of the changes, and they are in order."""
+        """Write changes to files by their size, in quarters of an octave of nats, so that they can be sorted part by part."""
         if self.scratch is None or changed.is_empty():
             return
         size = (pl.col("change").abs().clip(2.0**-20, 2.0**20).log(2) * 4).floor().cast(pl.Int64) + 100
@@ -106,9 +110,9 @@ class Tally:
                 rows.write_parquet(folder / f"{self._num_spilled:06d}.parquet")
         self._num_spilled += 1
 
-    def _add_to_sample(self, both: pl.DataFrame) -> None:
-        own = both.select(old="old_delta_llr", new="new_delta_llr", hash=pl.col("variant_id").hash(seed=0))
-        self._sample = pl.concat([self._sample, own.filter(pl.col("hash") <= self._largest_hash)])
+    def _add_to_sample(self, in_both: pl.DataFrame) -> None:
+        hashed = in_both.select(old="old_delta_llr", new="new_delta_llr", hash=pl.col("variant_id").hash(seed=0))
+        self._sample = pl.concat([self._sample, hashed.filter(pl.col("hash") <= self._largest_hash)])
         if self._sample.height > SPEARMAN_ROWS:
             self._sample = self._sample.bottom_k(SPEARMAN_ROWS, by="hash").rechunk()
             self._largest_hash = int(self._sample["hash"].max())  # type: ignore[arg-type]
@@ -119,10 +123,10 @@ def _largest_first(changes: pl.DataFrame) -> pl.DataFrame:
 
 
 def _steps() -> pl.Expr:
-    """How many classes a variant moved; 0 where one of the two is no class of raygen's."""
-    place = {name: at for at, name in enumerate(CLASSES)}
+    """How many classes a variant moved; 0 where its old or its new class is none of ``CLASSES``."""
+    index_of = {name: index for index, name in enumerate(CLASSES)}
     before, after = (
-        pl.col(f"{side}_classification").replace_strict(place, default=None, return_dtype=pl.Int64)
+        pl.col(f"{side}_classification").replace_strict(index_of, default=None, return_dtype=pl.Int64)
         for side in ("old", "new")
     )
     return (after - before).abs().fill_null(0).alias("steps")

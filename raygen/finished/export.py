@@ -31,9 +31,14 @@ TSV_SUFFIXES = (".tsv.gz", ".tsv.bgz")
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written. With a VCF: ``num_alleles`` = ``num_scored`` + the sum of ``missing``.
+    """What ``raygen export`` wrote.
 
-    ``index`` is None where the file has none; ``remarks`` are sentences for the user.
+    Attributes:
+        index: path of the file's index; None where it has none.
+        num_rows: records or rows in the file.
+        num_alleles: with an input VCF its alleles: ``num_scored`` + the sum of ``missing``; else None.
+        missing: alleles without a score, by reason.
+        remarks: sentences for the user.
     """
 
     path: str
@@ -58,10 +63,10 @@ def export_scores(
     """Write the scores of the folder ``out`` to the file ``to``.
 
     Args:
-        vcf: whose records are annotated, in their order; for a VCF or BCF only.
+        vcf: the file whose records are annotated, in their order; for a VCF or BCF only.
         reference: the FASTA of the scores, where the run's manifest does not say where it is.
         fields: columns of the scores; for tables all, else ``DEFAULT_FIELDS``.
-        prefix: of the names in INFO.
+        prefix: what the names in INFO begin with.
 
     Raises:
         SettingsError: what is asked for does not go together or cannot be written.
@@ -81,40 +86,40 @@ def export_scores(
             vcf,
             reference_for(index, facts, reference),
             facts.max_allele_length,
-            [one.column for one in chosen],
+            [info_field.column for info_field in chosen],
         )
         if matcher.reader.kind != "VCF":
             raise SettingsError(f"--vcf {vcf} is a table. Leave --vcf out: then each score is a record.")
-        counts, at = annotate_vcf(matcher, vcf, to, chosen, prefix, facts, on_progress)
-        remarks = _remarks(to, at, counts.num_left_out, counts.first_left_out, vcf)
+        counts, index_path = annotate_vcf(matcher, vcf, to, chosen, prefix, facts, on_progress)
+        remarks = _remarks(to, index_path, counts.num_left_out, counts.first_left_out, vcf)
         num_written = counts.num_records - counts.num_left_out
-        return Exported(to, at, num_written, counts.num_alleles, counts.num_scored, counts.missing, remarks)
+        return Exported(to, index_path, num_written, counts.num_alleles, counts.num_scored, counts.missing, remarks)
     contigs, lengths, remarks = _contig_order(index, facts, reference)
     if kind == "tsv":
         rows, tsv_index = write_tsv(index, contigs, to, chosen, prefix, facts, on_progress)
-        names = ",".join(["CHROM", "POS", "REF", "ALT", *(one.id for one in chosen)])
+        names = ",".join(["CHROM", "POS", "REF", "ALT", *(info_field.id for info_field in chosen)])
         hint = f"for example: bcftools annotate -a {to} -h {to}{HEADER_END} -c {names} IN.vcf.gz"
         return Exported(to, tsv_index, rows, remarks=[*remarks, hint])
-    rows, at = write_sites(index, contigs, lengths, to, chosen, prefix, facts, on_progress)
-    return Exported(to, at, rows, remarks=remarks)
+    rows, index_path = write_sites(index, contigs, lengths, to, chosen, prefix, facts, on_progress)
+    return Exported(to, index_path, rows, remarks=remarks)
 
 
-def print_export(done: Exported, console: Console) -> None:
-    """Counts, what is missing and why, and where the files are."""
-    if done.num_alleles is None:
-        console.print(number_of(done.num_rows, "score"))
+def print_export(exported: Exported, console: Console) -> None:
+    """Print what was exported: counts, what is missing and why, and where the files are."""
+    if exported.num_alleles is None:
+        console.print(number_of(exported.num_rows, "score"))
     else:
         missing = "".join(
-            f" + {number:,} {reason}" for reason, number in sorted(done.missing.items(), key=lambda one: -one[1])
+            f" + {number:,} {reason}" for reason, number in sorted(exported.missing.items(), key=lambda item: -item[1])
         )
         console.print(
-            f"{number_of(done.num_rows, 'record')}, {number_of(done.num_alleles, 'allele')} = {done.num_scored:,} with a score{missing}",
+            f"{number_of(exported.num_rows, 'record')}, {number_of(exported.num_alleles, 'allele')} = {exported.num_scored:,} with a score{missing}",
             soft_wrap=True,
             markup=False,
         )
-    for remark in done.remarks:
+    for remark in exported.remarks:
         console.print(remark, soft_wrap=True, markup=False)
-    for name, path in (("file", done.path), ("index", done.index)):
+    for name, path in (("file", exported.path), ("index", exported.index)):
         if path:
             console.print(f"{name}: {path}", soft_wrap=True, markup=False)
 
@@ -123,8 +128,8 @@ def _kind(to: str, vcf: str | None) -> str:
     suffixes = {"vcf": VCF_SUFFIXES, "tsv": TSV_SUFFIXES, "table": TABLE_SUFFIXES}
     kind = next((name for name, ends in suffixes.items() if to.endswith(ends)), None)
     if kind is None:
-        known = ", ".join(end for ends in suffixes.values() for end in ends)
-        raise SettingsError(f"--to {to}: the file's end says what is written. It can be {known}.")
+        suffix_list = ", ".join(end for ends in suffixes.values() for end in ends)
+        raise SettingsError(f"--to {to}: the file's end says what is written. It can be {suffix_list}.")
     if vcf and kind != "vcf":
         raise SettingsError(
             f"--vcf goes with a VCF or BCF as --to, and {to} is none: it takes every score of the folder."
@@ -141,8 +146,8 @@ def _table(
 ) -> Exported:
     columns = list(dict.fromkeys(["variant_id", *fields])) if fields else index.schema.names
     if unknown := [name for name in columns if name not in index.schema.names]:
-        there = ", ".join(index.schema.names)
-        raise SettingsError(f"--fields: the scores have no column {', '.join(unknown)}. There are: {there}.")
+        column_names = ", ".join(index.schema.names)
+        raise SettingsError(f"--fields: the scores have no column {', '.join(unknown)}. There are: {column_names}.")
     contigs, _, remarks = _contig_order(index, run_facts(index), reference)
     pairs = [None] if None in index.contigs else []
     return Exported(to, None, write_table(index, [*contigs, *pairs], to, columns, on_progress), remarks=remarks)
@@ -151,7 +156,7 @@ def _table(
 def _contig_order(
     index: ScoreIndex, facts: RunFacts, reference: str | None
 ) -> tuple[list[str], Mapping[str, int], list[str]]:
-    """Contigs with scores in the order of the reference, its lengths, and a remark where the order is another one."""
+    """Contigs with scores in the reference's order, its lengths in bases, and a remark where the order is another one."""
     scored = [chrom for chrom in index.contigs if chrom is not None]
     lengths = reference_for(index, facts, reference).lengths if reference else reference_lengths(facts)
     if set(scored) <= set(lengths):
@@ -160,13 +165,13 @@ def _contig_order(
     return sorted(scored, key=contig_order), {}, [remark] if len(scored) > 1 else []
 
 
-def _remarks(to: str, at: str | None, num_left_out: int, first: int, vcf: str) -> list[str]:
+def _remarks(to: str, index_path: str | None, num_left_out: int, first: int, vcf: str) -> list[str]:
     remarks = []
     if num_left_out:
         remarks.append(
             f"warning: {num_left_out:,} lines of {vcf} are no VCF records and were left out (the first is record {first:,})."
         )
-    if at is None and not to.endswith(".vcf"):
+    if index_path is None and not to.endswith(".vcf"):
         remarks.append(
             f"The records of {vcf} are not sorted by contig and position, so {to} has no index (bcftools sort)."
         )

@@ -29,7 +29,7 @@ Progress = Callable[[int], None]
 def write_table(
     index: ScoreIndex, contigs: Sequence[str | None], to: str, columns: Sequence[str], on_progress: Progress
 ) -> int:
-    """Write Parquet or CSV, by the name's end; returns the number of rows."""
+    """Write scores to ``to`` as Parquet, CSV or TSV, by the name's end; returns the number of rows."""
     schema = pa.schema([index.schema.field(name) for name in columns])
     with put_in_place(to) as partial, open_table(partial, schema) as table:
         for rows in _in_order(index, contigs, columns):
@@ -47,7 +47,7 @@ def write_tsv(
     facts: RunFacts,
     on_progress: Progress,
 ) -> tuple[int, str]:
-    """Write the TSV, its index and its ``.hdr``; returns the number of rows and the index's path."""
+    """Write scores as bgzipped TSV with its tabix index and ``.hdr``; returns the number of rows and the index's path."""
     columns = ["chrom", "pos", "ref", "alt", *(field.column for field in fields)]
     written = last_pos = 0
     with put_in_place(to, beside=(".tbi", ".csi", HEADER_END)) as partial:
@@ -72,7 +72,7 @@ def write_tsv(
 
 
 def _in_order(index: ScoreIndex, contigs: Sequence[str | None], columns: Sequence[str]) -> Iterator[pa.Table]:
-    """All rows, some at a time."""
+    """All rows of the contigs, in their order, a window of positions at a time."""
     for chrom in contigs:
         for first, last in index.windows(chrom):
             rows = index.rows_between(chrom, first, last, columns)

@@ -34,7 +34,7 @@ from raygen.variants.contig_names import resolve_contig
 from raygen.variants.vcf_stream import quiet_htslib
 
 TBI_LIMIT = 2**29
-"""Bases. A ``.tbi`` index cannot name a position behind it; a ``.csi`` can."""
+"""Bases from the start of a contig: a ``.tbi`` index cannot name a position behind this one, a ``.csi`` can."""
 _EOF_BLOCK = 28  # bytes of the empty block that ends a bgzip file
 _DECLARED = re.compile(rb"##contig=<(?:.*,)?ID=([^,>]+)")
 _INFO_ID = re.compile(rb"##INFO=<(?:.*,)?ID=([^,>]+)")
@@ -44,7 +44,12 @@ _COLUMNS = b"#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
 
 @dataclass
 class VcfCounts:
-    """What went into an annotated VCF. ``num_alleles`` = ``num_scored`` + the sum of ``missing``."""
+    """What went into an annotated VCF.
+
+    Attributes:
+        num_alleles: alleles of the records: ``num_scored`` + the sum of ``missing``, which is by reason.
+        num_left_out: lines that htslib refuses; ``first_left_out`` is the number of the first one's record.
+    """
 
     num_records: int = 0
     num_alleles: int = 0
@@ -56,21 +61,21 @@ class VcfCounts:
 
 @dataclass
 class _Body:
-    """What is known of the records once they are written."""
+    """What is known of a VCF's records once they are written: contigs in order, whether sorted, the highest position."""
 
     contigs: dict[bytes, None] = field(default_factory=dict)
     is_sorted: bool = True
     last_pos: int = 0
-    _at: tuple[bytes, int] = (b"", 0)
+    _previous: tuple[bytes, int] = (b"", 0)
 
     def note(self, chrom: bytes, pos: int) -> None:
-        at_chrom, at_pos = self._at
-        if chrom != at_chrom:
+        previous_chrom, previous_pos = self._previous
+        if chrom != previous_chrom:
             self.is_sorted &= chrom not in self.contigs
             self.contigs[chrom] = None
-        elif pos < at_pos:
+        elif pos < previous_pos:
             self.is_sorted = False
-        self._at = (chrom, pos)
+        self._previous = (chrom, pos)
         self.last_pos = max(self.last_pos, pos)
 
 
@@ -89,7 +94,7 @@ def annotate_vcf(
 
     Raises:
         SettingsError: the VCF has a field of that name already, or ``to`` is the VCF.
-        InputError: it cannot be read, or has more in it than BCF can hold.
+        InputError: the VCF cannot be read, or has more in it than BCF can hold.
     """
     if Path(to).exists() and Path(to).samefile(vcf):
         raise SettingsError(f"--to {to} is the VCF that is read. Give another name.")
@@ -108,11 +113,11 @@ def annotate_vcf(
             counts.missing = {reason: number for reason, number in counts.missing.items() if number}
 
     def header(body: _Body) -> list[bytes]:
-        declared = {found[1] for line in source.header if (found := _DECLARED.match(line))}
+        declared = {match[1] for line in source.header if (match := _DECLARED.match(line))}
         missing = [name for name in body.contigs if name not in declared]
-        own = [line.encode() for line in header_lines(fields, prefix, facts)]
+        score_lines = [line.encode() for line in header_lines(fields, prefix, facts)]
         *meta, columns = source.header
-        return [*meta, *_contig_lines(missing, matcher.checker.reference.lengths), *own, columns]
+        return [*meta, *_contig_lines(missing, matcher.checker.reference.lengths), *score_lines, columns]
 
     return counts, _write_vcf(to, lines, header)
 
@@ -127,14 +132,19 @@ def write_sites(
     facts: RunFacts,
     on_progress: Callable[[int], None] = lambda num_rows: None,
 ) -> tuple[int, str | None]:
-    """Write one record for each score, in the order of ``contigs``, to ``to``. Returns their number and the index's path."""
+    """Write a VCF or BCF to ``to``, one record for each score, in the order of ``contigs``.
+
+    Returns the number of records and the index's path, None where the file has none.
+    """
     written = 0
 
     def lines(body: _Body) -> Iterator[bytes]:
         nonlocal written
         for chrom in contigs:
             for first, last in index.windows(chrom):
-                rows = index.rows_between(chrom, first, last, ["pos", "ref", "alt", *(one.column for one in fields)])
+                rows = index.rows_between(
+                    chrom, first, last, ["pos", "ref", "alt", *(info_field.column for info_field in fields)]
+                )
                 infos = _infos(rows, fields)
                 for pos, ref, alt, info in zip(
                     *(rows[name].to_pylist() for name in ("pos", "ref", "alt")), infos, strict=True
@@ -145,11 +155,11 @@ def write_sites(
                 on_progress(written)
 
     def header(body: _Body) -> list[bytes]:
-        own = [line.encode() for line in header_lines(fields, prefix, facts)]
-        return [_FIRST_LINE, *_contig_lines([name.encode() for name in contigs], lengths), *own, _COLUMNS]
+        score_lines = [line.encode() for line in header_lines(fields, prefix, facts)]
+        return [_FIRST_LINE, *_contig_lines([name.encode() for name in contigs], lengths), *score_lines, _COLUMNS]
 
-    at = _write_vcf(to, lines, header)
-    return written, at
+    index_path = _write_vcf(to, lines, header)
+    return written, index_path
 
 
 def _annotated(
@@ -160,7 +170,7 @@ def _annotated(
     counts: VcfCounts,
     body: _Body,
 ) -> Iterator[bytes]:
-    """The batch's lines with their fields. The alleles of a record stand together, in the order of its ALTs."""
+    """Lines of a batch with the scores' fields in INFO. The alleles of a record stand together, in the order of its ALTs."""
     names = [field.id for field in fields]
     texts = [as_text(batch.scores[field.column], single=True).to_pylist() for field in fields]
     numbers, alts, faults = (batch.alleles[name].to_pylist() for name in ("record", "alt", "fault"))
@@ -175,15 +185,15 @@ def _annotated(
             counts.first_left_out = counts.first_left_out or numbers[start]
             counts.num_left_out += 1
         else:
-            own = "" if alts[start] is None else _record_info(batch, names, texts, prefix, start, end)
+            score_info = "" if alts[start] is None else _record_info(batch, names, texts, prefix, start, end)
             counts.num_alleles += end - start
             counts.num_scored += sum(reason is None for reason in batch.missing[start:end])
-            yield _with_info(line, own, body)
+            yield _with_info(line, score_info, body)
         start = end
 
 
 def _is_other_encoding(line: bytes) -> bool:
-    """A record that is refused for nothing but bytes that are no UTF-8: htslib reads it, so it stays."""
+    """Whether a record is refused for nothing but bytes that are no UTF-8: htslib reads it, so it stays."""
     columns = line.split(b"\t", 8)
     if len(columns) < 8 or not columns[1].isdigit():
         return False
@@ -197,29 +207,29 @@ def _is_other_encoding(line: bytes) -> bool:
 def _record_info(
     batch: MatchedBatch, names: Sequence[str], texts: Sequence[Sequence[str]], prefix: str, start: int, end: int
 ) -> str:
-    """What INFO gets for the alleles ``start`` to ``end``."""
+    """The text that INFO gets for the alleles ``start`` to ``end`` of a batch, which are those of one record."""
     missing = batch.missing[start:end]
     if batch.alleles["fault"][start].is_valid:  # a refused line is one row, however many ALTs it has
         missing = missing * (batch.alleles["alt"][start].as_py().count(",") + 1)
-    found = []
+    entries = []
     if not all(missing):
-        found = [f"{name}={','.join(values[start:end])}" for name, values in zip(names, texts, strict=True)]
+        entries = [f"{name}={','.join(values[start:end])}" for name, values in zip(names, texts, strict=True)]
     if any(missing):
-        found.append(f"{prefix}{MISSING}={','.join(reason or '.' for reason in missing)}")
-    return ";".join(found)
+        entries.append(f"{prefix}{MISSING}={','.join(reason or '.' for reason in missing)}")
+    return ";".join(entries)
 
 
-def _with_info(line: bytes, own: str, body: _Body) -> bytes:
+def _with_info(line: bytes, score_info: str, body: _Body) -> bytes:
     columns = line.split(b"\t", 8)
     body.note(columns[0], int(columns[1]))
-    if own:
+    if score_info:
         info = columns[7]
-        columns[7] = own.encode() if info in (b".", b"") else info.rstrip(b";") + b";" + own.encode()
+        columns[7] = score_info.encode() if info in (b".", b"") else info.rstrip(b";") + b";" + score_info.encode()
     return b"\t".join(columns)
 
 
 def _infos(rows: pa.Table, fields: Sequence[InfoField]) -> list[str]:
-    """INFO of each row."""
+    """The text of INFO for each row of scores."""
     texts = [as_text(rows[field.column], single=True).to_pylist() for field in fields]
     names = [field.id for field in fields]
     return [
@@ -229,41 +239,47 @@ def _infos(rows: pa.Table, fields: Sequence[InfoField]) -> list[str]:
 
 
 def _refuse_taken_ids(header: Sequence[bytes], fields: Sequence[InfoField], prefix: str, vcf: str) -> None:
-    there = {found[1].decode(errors="replace") for line in header if (found := _INFO_ID.match(line))}
-    taken = sorted(there & {*(field.id for field in fields), prefix + MISSING})
-    if taken:
+    present_ids = {match[1].decode(errors="replace") for line in header if (match := _INFO_ID.match(line))}
+    taken_ids = sorted(present_ids & {*(field.id for field in fields), prefix + MISSING})
+    if taken_ids:
         raise SettingsError(
-            f"{vcf} has {', '.join(taken)} in INFO already. Take another --prefix, so that both stay, or take the old ones "
-            f"off: bcftools annotate -x {','.join(f'INFO/{name}' for name in taken)}."
+            f"{vcf} has {', '.join(taken_ids)} in INFO already. Take another --prefix, so that both stay, or take the old ones "
+            f"off: bcftools annotate -x {','.join(f'INFO/{name}' for name in taken_ids)}."
         )
 
 
 def _contig_lines(names: Sequence[bytes], lengths: Mapping[str, int]) -> list[bytes]:
-    """``##contig`` of names as the file writes them, in the reference's order, with the reference's lengths where it has them."""
+    """``##contig`` lines of names as the file has them, in the reference's order, with its lengths where it has them."""
     order = {name: place for place, name in enumerate(lengths)}
     resolved = [(resolve_contig(name.decode(errors="replace"), order), name) for name in names]
-    resolved.sort(key=lambda one: order.get(one[0] or "", len(order)))
-    return [b"##contig=<ID=%b%b>" % (name, b",length=%d" % lengths[own] if own else b"") for own, name in resolved]
+    resolved.sort(key=lambda pair: order.get(pair[0] or "", len(order)))
+    return [
+        b"##contig=<ID=%b%b>" % (name, b",length=%d" % lengths[reference_name] if reference_name else b"")
+        for reference_name, name in resolved
+    ]
 
 
 def _write_vcf(
     to: str, lines: Callable[[_Body], Iterator[bytes]], header: Callable[[_Body], list[bytes]]
 ) -> str | None:
-    """Body, then header before it, then the index; the name's end says which kind of file. Returns the index's path."""
+    """Write the body, then the header before it, then the index; the end of ``to`` says which kind of file.
+
+    Returns the index's path, None where the file has none.
+    """
     body = _Body()
     with quiet_htslib(), put_in_place(to, beside=(".tbi", ".csi")) as partial:
         packed = partial.with_name(partial.name + ".vcf.gz") if to.endswith(".bcf") else partial
-        rest = packed.with_name(packed.name + ".body")
+        body_path = packed.with_name(packed.name + ".body")
         try:
             with disk_errors(to):  # asked of the disk while all that was written is on it
-                _write_lines(rest, lines(body), packed=not to.endswith(".vcf"))
+                _write_lines(body_path, lines(body), packed=not to.endswith(".vcf"))
                 _write_lines(packed, header(body), packed=not to.endswith(".vcf"))
-                _append(packed, rest, packed=not to.endswith(".vcf"))
+                _append(packed, body_path, packed=not to.endswith(".vcf"))
                 if to.endswith(".bcf"):
                     _to_bcf(packed, partial, to)
                 end = _index(partial, body) if not to.endswith(".vcf") and body.is_sorted else None
         finally:
-            rest.unlink(missing_ok=True)
+            body_path.unlink(missing_ok=True)
             if packed != partial:
                 packed.unlink(missing_ok=True)
     return f"{to}{end}" if end else None
@@ -272,36 +288,39 @@ def _write_vcf(
 def _write_lines(path: Path, lines: Iterator[bytes] | Sequence[bytes], *, packed: bool, chunk: int = 1 << 20) -> None:
     sink: IO[bytes] | Any = pysam.BGZFile(str(path), "wb") if packed else path.open("wb")
     with sink:
-        held, size = [], 0
+        pending, size = [], 0
         for line in lines:
-            held.append(line)
+            pending.append(line)
             size += len(line)
             if size >= chunk:
-                sink.write(b"\n".join([*held, b""]))
-                held, size = [], 0
-        sink.write(b"\n".join([*held, b""]))
+                sink.write(b"\n".join([*pending, b""]))
+                pending, size = [], 0
+        sink.write(b"\n".join([*pending, b""]))
 
 
-def _append(path: Path, rest: Path, *, packed: bool) -> None:
-    with path.open("r+b") as file, rest.open("rb") as more:
+def _append(path: Path, body_path: Path, *, packed: bool) -> None:
+    with path.open("r+b") as file, body_path.open("rb") as more:
         file.seek(-_EOF_BLOCK if packed else 0, 2)
         file.truncate()
         shutil.copyfileobj(more, file, 1 << 20)
 
 
 def _to_bcf(packed: Path, partial: Path, to: str) -> None:
-    """Through the bcftools inside pysam: writing a pysam record adds an END to symbolic alleles, which a header may not declare."""
+    """Convert a bgzipped VCF to BCF by the bcftools inside pysam.
+
+    Writing a pysam record would add an END to symbolic alleles, which a header may not declare.
+    """
     try:
         bcftools.view("--no-version", "-O", "b", "-o", str(partial), str(packed), catch_stdout=False)
     except pysam.SamtoolsError as error:
-        said = " ".join(str(error).split()[-30:])
+        message = " ".join(str(error).split()[-30:])
         raise full_disk(error, to) or InputError(
-            f"{to}: the records cannot be written as BCF; their header may lack what they use. Write .vcf.gz instead. ({said})"
+            f"{to}: the records cannot be written as BCF; their header may lack what they use. Write .vcf.gz instead. ({message})"
         ) from error
 
 
 def _index(path: Path, body: _Body) -> str:
-    """Index a finished file; returns the end of the index's name."""
+    """Index a finished VCF or BCF; returns the end of the index's name."""
     csi = path.name.endswith(".bcf") or body.last_pos >= TBI_LIMIT
     pysam.tabix_index(str(path), preset="bcf" if path.name.endswith(".bcf") else "vcf", force=True, csi=csi)
     return ".csi" if csi else ".tbi"

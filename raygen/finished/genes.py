@@ -38,23 +38,23 @@ class _Line:
 
 
 def find_genes(path: str, names: Sequence[str]) -> dict[str, list[Stretch]]:
-    """The stretches of each of ``names``, in file order.
+    """The stretches of contigs of each gene of ``names``, in the order of the file.
 
     Raises:
-        InputError: there is no such file, nothing in it is BED, GFF or GTF, or a name is not in it.
+        InputError: there is no file ``path``, nothing in it is BED, GFF or GTF, or a name is not in it.
     """
-    wanted = set(names)
-    found: dict[str, list[_Line]] = {name: [] for name in names}
+    requested = set(names)
+    lines_by_name: dict[str, list[_Line]] = {name: [] for name in names}
     num_lines = 0
     for line in _lines(path):
         num_lines += 1
-        for name in wanted & line.names:
-            found[name].append(line)
+        for name in requested & line.names:
+            lines_by_name[name].append(line)
     if not num_lines:
         raise InputError(f"{path}: no line of it is BED, GFF3 or GTF.")
-    if absent := [name for name, lines in found.items() if not lines]:
+    if absent := [name for name, lines in lines_by_name.items() if not lines]:
         raise InputError(_not_there(path, absent))
-    return {name: _stretches(lines) for name, lines in found.items()}
+    return {name: _stretches(lines) for name, lines in lines_by_name.items()}
 
 
 def _stretches(lines: Sequence[_Line]) -> list[Stretch]:
@@ -96,7 +96,7 @@ def _parsed(line: str) -> _Line | None:
 
 
 def _not_there(path: str, absent: Sequence[str]) -> str:
-    known = {name for line in _lines(path) for name in line.names}
-    close = [near for name in absent for near in difflib.get_close_matches(name, known, 3)]
+    all_names = {name for line in _lines(path) for name in line.names}
+    close = [near for name in absent for near in difflib.get_close_matches(name, all_names, 3)]
     hint = f" Did you mean {', '.join(close[:_MOST_NAMED])}?" if close else ""
-    return f"{path} has no gene {', '.join(absent)} among its {len(known):,} names.{hint}"
+    return f"{path} has no gene {', '.join(absent)} among its {len(all_names):,} names.{hint}"

@@ -21,7 +21,7 @@ from raygen.version import __version__
 DEFAULT_FIELDS = ("delta_llr", "classification", "abstained", "flags")
 DEFAULT_PREFIX = "raygen_"
 MISSING = "missing"
-"""Behind the prefix: the field that says why an allele has no score."""
+"""Name, after the prefix, of the INFO field that says why an allele has no score."""
 _RESERVED = re.compile(r"[%:;=,&\s\x00-\x1f\x7f]")
 _TO_ENCODE = re.compile(r"%(?![0-9A-Fa-f]{2})|[:;=,&\s\x00-\x1f\x7f]")
 _NOT_IN_AN_ID = re.compile(r"[^0-9A-Za-z_.]")
@@ -49,12 +49,12 @@ _CALIBRATED = {
     "probability": "probability of being positive at a prior of {prior:g}, of calibration {digest} from {labels}",
     "evidence": "strength of evidence (PP3 or BP4) at a prior of {prior:g}, of calibration {digest} from {labels}",
 }
-"""Columns of a calibration; without one, columns of these names come from the input."""
+"""What the columns of a calibration mean; in scores without one, columns of these names come from the input."""
 
 
 @dataclass(frozen=True)
 class InfoField:
-    """One column under its name in INFO."""
+    """One column of the scores as a field of INFO: its name there, VCF type and meaning."""
 
     column: str
     id: str
@@ -62,16 +62,16 @@ class InfoField:
     meaning: str
 
     def header_line(self, facts: RunFacts) -> str:
-        """``##INFO=<...>`` that says which model and fingerprint made the values."""
-        said = _quoted(f"{self.meaning} (model {facts.model}, fingerprint {facts.fingerprint})")
-        return f'##INFO=<ID={self.id},Number=A,Type={self.type},Description="{said}",Source="raygen",Version="{__version__}">'
+        """The header line ``##INFO=<...>``, which says which model and fingerprint made the values."""
+        description = _quoted(f"{self.meaning} (model {facts.model}, fingerprint {facts.fingerprint})")
+        return f'##INFO=<ID={self.id},Number=A,Type={self.type},Description="{description}",Source="raygen",Version="{__version__}">'
 
 
 def info_fields(schema: pa.Schema, columns: Sequence[str], prefix: str, facts: RunFacts) -> list[InfoField]:
-    """The fields of these columns of the scores that ``facts`` tell of.
+    """The INFO fields for these columns of scores of this schema; ``facts`` say what made the scores.
 
     Raises:
-        SettingsError: a column is not there or has no place in INFO, or a prefix cannot start a name there.
+        SettingsError: the scores lack a column, it has no place in INFO, or a prefix cannot start a name there.
     """
     if not _VALID_ID.fullmatch(f"{prefix}x"):
         raise SettingsError(f"--prefix {prefix!r}: INFO names hold letters, digits, _ and ., and start with no digit.")
@@ -88,7 +88,7 @@ def info_fields(schema: pa.Schema, columns: Sequence[str], prefix: str, facts: R
 
 
 def header_lines(fields: Sequence[InfoField], prefix: str, facts: RunFacts) -> list[str]:
-    """What an exported VCF says of the scores: one line for the run, one for each field, one for what is missing."""
+    """Header lines of an exported VCF about the scores: one for the run, one for each field, one for what is missing."""
     run = {"Model": facts.model, "Window": facts.window, "Strand": facts.strand, "Cuts": facts.cuts}
     described = ",".join(f'{name}="{_quoted(value)}"' for name, value in run.items() if value)
     return [
@@ -100,7 +100,10 @@ def header_lines(fields: Sequence[InfoField], prefix: str, facts: RunFacts) -> l
 
 
 def as_text(column: pa.ChunkedArray, *, single: bool) -> pa.Array:
-    """(R,) strings without nulls. ``single``: floats as the shortest text of a float32, which is what htslib holds."""
+    """A column of R values as (R,) strings for INFO, without nulls.
+
+    ``single``: floats are the shortest text of a float32, which is what htslib holds.
+    """
     values = column.combine_chunks()
     values = values.chunk(0) if isinstance(values, pa.ChunkedArray) and values.num_chunks else values
     if isinstance(values, pa.ChunkedArray):
@@ -114,7 +117,8 @@ def as_text(column: pa.ChunkedArray, *, single: bool) -> pa.Array:
         texts = values.cast(pa.string())
     elif _is_list(kind):
         texts = pa.array(
-            [None if one is None else "&".join(map(encode, map(str, one))) for one in values.to_pylist()], pa.string()
+            [None if items is None else "&".join(map(encode, map(str, items))) for items in values.to_pylist()],
+            pa.string(),
         )
     else:
         texts = _encoded(values.cast(pa.string()))
@@ -122,12 +126,12 @@ def as_text(column: pa.ChunkedArray, *, single: bool) -> pa.Array:
 
 
 def encode(text: str) -> str:
-    """Percent-encoded where INFO reserves a character; what a VCF brought is encoded already and stays."""
-    return _TO_ENCODE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), text)
+    """Text with the characters that INFO reserves percent-encoded; what a VCF brought is encoded already and stays."""
+    return _TO_ENCODE.sub(lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode()), text)
 
 
 def _encoded(texts: pa.Array) -> pa.Array:
-    """Only values that need it are touched; among classes and names there are none."""
+    """(R,) strings percent-encoded for INFO. Only values that need it are touched; among classes and names there are none."""
     if not pc.any(pc.match_substring_regex(texts, _RESERVED.pattern)).as_py():
         return texts
     return pa.array([None if text is None else encode(text) for text in texts.to_pylist()], pa.string())
@@ -142,10 +146,10 @@ def _field(field: pa.Field, prefix: str, facts: RunFacts) -> InfoField:
 
 
 def _meaning(column: str, facts: RunFacts) -> str:
-    said = facts.calibration
-    if said and column in _CALIBRATED:
-        labels = f"{said['labels']['label']} of {said['labels']['source']}"
-        return _CALIBRATED[column].format(prior=said["prior"], digest=said["digest"], labels=labels)
+    calibration = facts.calibration
+    if calibration and column in _CALIBRATED:
+        labels = f"{calibration['labels']['label']} of {calibration['labels']['source']}"
+        return _CALIBRATED[column].format(prior=calibration["prior"], digest=calibration["digest"], labels=labels)
     return _MEANING.get(column, f"{column}, as the input had it")
 
 
@@ -154,5 +158,5 @@ def _is_list(kind: pa.DataType) -> bool:
 
 
 def _quoted(text: str) -> str:
-    """For a quoted value of a header line: backslash and quote are escaped, and a line stays a line."""
+    """Text as the quoted value of a header line: backslash and quote are escaped, and a line stays a line."""
     return " ".join(text.split()).replace("\\", "\\\\").replace('"', '\\"')

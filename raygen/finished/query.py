@@ -29,7 +29,15 @@ _MOST_NAMED = 5
 
 @dataclass(frozen=True)
 class Asked:
-    """What a query asks for: ``genes`` is a file and names in it, ``regions`` are ``chrom:start-end``."""
+    """What a query asks for.
+
+    Attributes:
+        variants: ``chrom-pos-ref-alt``, or the ids of pairs.
+        regions: ``chrom:start-end``, 1-based and both ends included.
+        genes: a BED, GFF3 or GTF file and names in it.
+        vcf: a VCF or BCF, whose alleles are looked up.
+        reference: the FASTA of the scores, where the run's manifest does not say where it is.
+    """
 
     variants: Sequence[str] = ()
     regions: Sequence[str] = ()
@@ -40,7 +48,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class _Variant:
-    asked: str
+    text: str
     chrom: str
     pos: int
     ref: str
@@ -76,11 +84,11 @@ class Query:
 
     @property
     def schema(self) -> pa.Schema:
-        """Of the tables: SCORES and the columns that were carried along."""
+        """Columns of the tables: those of SCORES and those that were carried along from the input."""
         return self.index.schema
 
     def tables(self) -> Iterator[pa.Table]:
-        """The rows found: of the variants in the order asked, then of the regions and genes, of a VCF in its order."""
+        """The scored rows: of the variants in the order asked, then of the regions and genes, of a VCF in its order."""
         if self.asked.vcf:
             yield from self._of_vcf(self.asked.vcf)
             return
@@ -92,50 +100,50 @@ class Query:
     def _of_variants(self) -> pa.Table:
         if self.index.contigs == [None]:
             names = list(dict.fromkeys(self.asked.variants))
-            found = self.index.rows_named(names, self.schema.names)
-            there = set(found["variant_id"].to_pylist())
-            self.remarks += [f"{name}: not scored here" for name in names if name not in there]
-            return found
+            pair_rows = self.index.rows_named(names, self.schema.names)
+            scored_ids = set(pair_rows["variant_id"].to_pylist())
+            self.remarks += [f"{name}: not scored here" for name in names if name not in scored_ids]
+            return pair_rows
         variants = [self._parsed(text) for text in self.asked.variants]
-        found = self._rows_of(variants)
-        absent = set(variants) - {one for one in variants if one.id in found}
-        retried = {one: self._normalised(one) for one in absent}
-        found |= self._rows_of([one for one in retried.values() if one])
+        row_by_id = self._rows_of(variants)
+        absent = set(variants) - {variant for variant in variants if variant.id in row_by_id}
+        retried = {variant: self._normalised(variant) for variant in absent}
+        row_by_id |= self._rows_of([variant for variant in retried.values() if variant])
         rows = []
-        for one in dict.fromkeys(variants):
-            row = found.get(one.id) or found.get(spelled.id if (spelled := retried.get(one)) else "")
+        for variant in dict.fromkeys(variants):
+            row = row_by_id.get(variant.id) or row_by_id.get(spelled.id if (spelled := retried.get(variant)) else "")
             if row is None:
-                self.remarks.append(f"{one.asked}: not scored here{self._why(one)}")
+                self.remarks.append(f"{variant.text}: not scored here{self._why(variant)}")
             else:
                 rows.append(row)
         return pa.concat_tables([self.schema.empty_table(), *rows])
 
     def _rows_of(self, variants: Sequence[_Variant]) -> dict[str, pa.Table]:
-        """One row a variant that is scored, by its id."""
-        found: dict[str, pa.Table] = {}
-        for chrom in dict.fromkeys(one.chrom for one in variants):
-            mine = [one for one in variants if one.chrom == chrom]
-            rows = self.index.rows_at(chrom, [one.pos for one in mine], self.schema.names)
-            rows = rows.filter(pc.is_in(rows["variant_id"], pa.array([one.id for one in mine])))
-            found |= {name: rows.slice(at, 1) for at, name in enumerate(rows["variant_id"].to_pylist())}
-        return found
+        """The row of each of ``variants`` that is scored, by its id."""
+        row_by_id: dict[str, pa.Table] = {}
+        for chrom in dict.fromkeys(variant.chrom for variant in variants):
+            variants_of_contig = [variant for variant in variants if variant.chrom == chrom]
+            rows = self.index.rows_at(chrom, [variant.pos for variant in variants_of_contig], self.schema.names)
+            rows = rows.filter(pc.is_in(rows["variant_id"], pa.array([variant.id for variant in variants_of_contig])))
+            row_by_id |= {name: rows.slice(row, 1) for row, name in enumerate(rows["variant_id"].to_pylist())}
+        return row_by_id
 
     def _of_stretches(self) -> Iterator[pa.Table]:
-        wanted = [(text, *split_region(text)) for text in self.asked.regions]
+        stretches = [(text, *split_region(text)) for text in self.asked.regions]
         if self.asked.genes:
             path, names = self.asked.genes
             for name, parts in find_genes(path, names).items():
-                wanted += [(name, part.chrom, part.start, part.end) for part in parts]
+                stretches += [(name, part.chrom, part.start, part.end) for part in parts]
         refuse_pairs(self.index, "a region")
-        done: dict[str, list[tuple[int, int]]] = {}
-        for text, name, start, end in wanted:
+        earlier: dict[str, list[tuple[int, int]]] = {}
+        for text, name, start, end in stretches:
             chrom = self._contig(name, text)
             num_rows = 0
             for first, last in self.index.windows(chrom, start=start, end=end):
                 rows = self.index.rows_between(chrom, first, last, self.schema.names)
                 num_rows += rows.num_rows
-                yield _without(rows, done.get(chrom, []))
-            done.setdefault(chrom, []).append((start, end))
+                yield _without(rows, earlier.get(chrom, []))
+            earlier.setdefault(chrom, []).append((start, end))
             if not num_rows:
                 self.remarks.append(f"{text}: not scored here ({self._no_score_in(chrom, start, end)})")
 
@@ -159,62 +167,68 @@ class Query:
             because = "" if reason == NOT_SCORED else f" ({reason})"
             self.remarks.append(f"{number:,} allele{'' if number == 1 else 's'}: not scored here{because}")
 
-    def _contig(self, name: str, asked: str) -> str:
-        found = resolve_contig(name, self._contigs)
-        if found is None:
+    def _contig(self, name: str, text: str) -> str:
+        contig = resolve_contig(name, self._contigs)
+        if contig is None:
             more = f" and {len(self._contigs) - _MOST_NAMED:,} more" if len(self._contigs) > _MOST_NAMED else ""
-            there = ", ".join(self._contigs[:_MOST_NAMED]) + more
+            some_contigs = ", ".join(self._contigs[:_MOST_NAMED]) + more
             raise InputError(
-                f"{asked}: neither the scores nor their reference have a contig {name!r}. There are {there}."
+                f"{text}: neither the scores nor their reference have a contig {name!r}. There are {some_contigs}."
             )
-        return found
+        return contig
 
     def _parsed(self, text: str) -> _Variant:
-        found = SPELLING.fullmatch(text.strip())
-        if not found:
+        match = SPELLING.fullmatch(text.strip())
+        if not match:
             raise SettingsError(f"{text!r} is no variant: write it as chrom-pos-ref-alt, e.g. 17-41276135-T-G.")
-        chrom, pos, ref, alt = found.groups()
+        chrom, pos, ref, alt = match.groups()
         if int(pos) > MAX_POS:
             raise SettingsError(f"{text!r}: {TOO_FAR}.")
         return _Variant(text, self._contig(chrom, text), int(pos), ref.upper(), alt.upper())
 
-    def _bases(self, one: _Variant) -> str | None:
-        """The reference's bases in the place of REF, where the run's reference is at hand."""
+    def _bases(self, variant: _Variant) -> str | None:
+        """The reference's bases in the place of the variant's REF; None where the run's reference is not at hand."""
         path = self.asked.reference or self.facts.reference
         if not path or not Path(path).is_file():
             return None
         from raygen.finished.score_lookup import reference_for
 
-        bases = reference_for(self.index, self.facts, self.asked.reference).bases(one.chrom)
-        return bases[one.pos - 1 : one.pos - 1 + len(one.ref)].tobytes().decode() if one.pos >= 1 else ""
+        bases = reference_for(self.index, self.facts, self.asked.reference).bases(variant.chrom)
+        return (
+            bases[variant.pos - 1 : variant.pos - 1 + len(variant.ref)].tobytes().decode() if variant.pos >= 1 else ""
+        )
 
-    def _normalised(self, one: _Variant) -> _Variant | None:
-        """The same variant as ingest spells it; None where that is no other spelling, or cannot be known."""
-        if len(one.ref) == len(one.alt) == 1 or one.ref == one.alt or self._bases(one) != one.ref:
+    def _normalised(self, variant: _Variant) -> _Variant | None:
+        """A variant as ingest spells it, normalised; None where that is no other spelling, or cannot be known."""
+        if (
+            len(variant.ref) == len(variant.alt) == 1
+            or variant.ref == variant.alt
+            or self._bases(variant) != variant.ref
+        ):
             return None
         from raygen.finished.score_lookup import reference_for
         from raygen.variants.normalise import normalise
 
-        bases = reference_for(self.index, self.facts, self.asked.reference).bases(one.chrom)
-        pos, ref, alt = normalise(one.pos, one.ref, one.alt, bases)
-        return _Variant(one.asked, one.chrom, pos, ref, alt)
+        bases = reference_for(self.index, self.facts, self.asked.reference).bases(variant.chrom)
+        pos, ref, alt = normalise(variant.pos, variant.ref, variant.alt, bases)
+        return _Variant(variant.text, variant.chrom, pos, ref, alt)
 
-    def _why(self, one: _Variant) -> str:
-        """Why there is no score, as far as the rejects and the reference say."""
+    def _why(self, variant: _Variant) -> str:
+        """Why a variant has no score, as far as the rejects and the reference say."""
         rejects = self.index.folder.rejects_dataset()
-        place = (ds.field("pos") == one.pos) & (ds.field("ref") == one.ref) & (ds.field("alt") == one.alt)
+        place = (ds.field("pos") == variant.pos) & (ds.field("ref") == variant.ref) & (ds.field("alt") == variant.alt)
         for row in rejects.to_table(filter=place).to_pylist():
-            if row["reason"] != "duplicate" and resolve_contig(row["chrom"] or "", [one.chrom]):
+            if row["reason"] != "duplicate" and resolve_contig(row["chrom"] or "", [variant.chrom]):
                 return f" (rejected as {row['reason']}: {row['detail']})"
-        there = self._bases(one)
-        if there is not None and there != one.ref:
-            return f" (the reference has {there[:20] or 'no base'} there, not {one.ref[:20]})"
+        bases = self._bases(variant)
+        if bases is not None and bases != variant.ref:
+            return f" (the reference has {bases[:20] or 'no base'} there, not {variant.ref[:20]})"
         return ""
 
 
-def _without(rows: pa.Table, done: Sequence[tuple[int, int]]) -> pa.Table:
-    """Rows that no earlier stretch gave."""
-    for start, end in done:
+def _without(rows: pa.Table, earlier: Sequence[tuple[int, int]]) -> pa.Table:
+    """The rows that lie in none of the ``earlier`` stretches (first, last position)."""
+    for start, end in earlier:
         inside = pc.and_(pc.greater_equal(rows["pos"], start), pc.less_equal(rows["pos"], end))
         rows = rows.filter(pc.invert(inside))
     return rows

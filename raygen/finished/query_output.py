@@ -1,4 +1,4 @@
-"""What a query found: on a terminal, as TSV or JSON for a pipe, or into a file. Rows are written as they come."""
+"""Rows of a query: on a terminal, as TSV or JSON for a pipe, or into a file. They are written as they come."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOST_SHOWN = 50
 
 
 def show(query: Query, console: Console, most: int = _MOST_SHOWN) -> int:
-    """The main columns of the first rows as a table, then how many there are; returns their number."""
+    """Print the main columns of a query's first rows as a table, then how many rows there are; returns their number."""
     carried = [name for name in query.schema.names if name not in SCORES.names]
     columns = [*_SHOWN, *carried]
     table = Table(*map(escape, columns), box=None, pad_edge=False)
@@ -45,7 +45,10 @@ def show(query: Query, console: Console, most: int = _MOST_SHOWN) -> int:
 
 
 def write_tsv(query: Query, stream: TextIO) -> int:
-    """A header and a line a row, all columns; null is empty, a list is joined by ``&``. Returns the number of rows."""
+    """Write a query's rows as TSV: a header and a line a row, all columns; null is empty, a list is joined by ``&``.
+
+    Returns the number of rows.
+    """
     stream.write("\t".join(query.schema.names) + "\n")
     num_rows = 0
     for rows in query.tables():
@@ -56,7 +59,7 @@ def write_tsv(query: Query, stream: TextIO) -> int:
 
 
 def write_json(query: Query, stream: TextIO) -> int:
-    """One array of objects, all columns, an object a line. Returns the number of rows."""
+    """Write a query's rows as JSON: one array of objects, all columns, an object a line. Returns the number of rows."""
     num_rows = 0
     stream.write("[")
     for row in _dicts(query):
@@ -68,7 +71,7 @@ def write_json(query: Query, stream: TextIO) -> int:
 
 
 def write_file(query: Query, path: str) -> int:
-    """Parquet, CSV or TSV by the name's end; returns the number of rows."""
+    """Write a query's rows as Parquet, CSV or TSV, by the name's end; returns the number of rows."""
     from raygen.tables.place import put_in_place
     from raygen.tables.table_files import open_table  # polars, for this alone
 
@@ -94,7 +97,7 @@ def _cell(value: object) -> str:
 
 
 def _texts(column: pa.ChunkedArray) -> list[str]:
-    """Text of every value, without tabs or line ends of its own."""
+    """Text of every value of a column, without tabs or line ends in it."""
     if pa.types.is_list(column.type):
         column = pc.binary_join(column, "&")
     texts = column.cast(pa.string()).fill_null("").to_pylist()

@@ -33,7 +33,14 @@ from raygen.tables.schemas import SCORES
 
 @dataclass
 class Reclassified:
-    """What came of it. ``changed`` counts rows by (class before, class after); ``already`` rows that were there before."""
+    """What ``reclassify`` did.
+
+    Attributes:
+        out, manifest: paths of the new folder and of its manifest.
+        classes: rows by class; ``changed`` rows by (class before, class after).
+        rejects: rejected alleles by reason, which are taken along.
+        already: rows that the new folder held before.
+    """
 
     out: str
     manifest: str
@@ -46,7 +53,7 @@ class Reclassified:
 
     @property
     def rejected(self) -> int:
-        """Rejected alleles, which are taken along."""
+        """Rejected alleles of all reasons."""
         return sum(self.rejects.values())
 
 
@@ -61,32 +68,37 @@ def reclassify(
     """Write the scores of ``folder`` into ``out`` with other classes.
 
     Args:
-        cuts: four ascending cut points, in nats; or ``calibration``, which ``where`` names in errors.
+        cuts: four ascending cut points, in nats; None where a calibration gives them.
+        calibration: gives the cut points and its columns; ``where`` is its name in errors.
 
     Raises:
         SettingsError: the calibration is of another fingerprint, or ``out`` holds other scores.
-        InputError: ``folder`` holds no scores, or is none.
+        InputError: ``folder`` holds no scores, or there is no such folder.
     """
     refuse_no_folder(folder)
     source, target = RunFolder(folder), RunFolder(out)
-    found = source.identity()
-    if found is None:
+    old_identity = source.identity()
+    if old_identity is None:
         raise no_scores(folder)
     if calibration:
-        calibration.refuse_other(found.fingerprint, where)
+        calibration.refuse_other(old_identity.fingerprint, where)
         cuts = calibration.cuts
     assert cuts is not None
     original = source.read_manifest() or {}  # before anything is written
     if f"{target.path}/".startswith(f"{source.path}/"):
         raise SettingsError(f"{out} is the folder of the scores themselves. Give another folder for --out.")
-    identity = replace(found, cuts=cuts_as_text(cuts, calibration.digest if calibration else None))
+    identity = replace(old_identity, cuts=cuts_as_text(cuts, calibration.digest if calibration else None))
     target.prepare()
     started = datetime.now(UTC)
     with target.locked():
         _check_target(target, identity)
-        done = _rewrite(source, target, identity, found, cuts, calibration, on_progress or (lambda count: None))
-        done.manifest = _write_manifest(source, target, original, done, found, identity, cuts, calibration, started)
-    return done
+        result = _rewrite(
+            source, target, identity, old_identity, cuts, calibration, on_progress or (lambda count: None)
+        )
+        result.manifest = _write_manifest(
+            source, target, original, result, old_identity, identity, cuts, calibration, started
+        )
+    return result
 
 
 def reclassify_rows(
@@ -94,30 +106,34 @@ def reclassify_rows(
 ) -> pa.Table:
     """Rows of SCORES with other classes; columns that follow stay, those of a calibration come last.
 
+    Cut points are in nats.
+
     What a row was abstained on for beside its strands (too many N in the window, WT and MUT the same) is not in the table by
     itself: where the strands do not explain it, or the window holds an N, it stays.
     """
     forward, reverse = (scores[name].fill_null(math.nan).to_numpy() for name in ("delta_fwd", "delta_rev"))
-    both = ~np.isnan(forward) & ~np.isnan(reverse)
+    has_both = ~np.isnan(forward) & ~np.isnan(reverse)
     apart = np.abs(class_index(np.nan_to_num(forward), old_cuts) - class_index(np.nan_to_num(reverse), old_cuts)) > 1
     holds_n = np.array(["n_in_window" in flags for flags in scores["flags"].to_pylist()], dtype=bool)
-    stays = scores["abstained"].to_numpy(zero_copy_only=False) & (~(both & apart) | holds_n)
+    stays = scores["abstained"].to_numpy(zero_copy_only=False) & (~(has_both & apart) | holds_n)
     bare = scores.drop_columns([name for name in (*_MADE, *CALIBRATED_COLUMNS) if name in scores.column_names])
-    made = classify(bare.append_column("too_many_n", pa.array(stays, pa.bool_())), cuts).drop_columns(["too_many_n"])
+    classified = classify(bare.append_column("too_many_n", pa.array(stays, pa.bool_())), cuts).drop_columns(
+        ["too_many_n"]
+    )
     order = [name for name in scores.column_names if name not in CALIBRATED_COLUMNS]
-    fields = [SCORES.field(name) if name in SCORES.names else made.schema.field(name) for name in order]
-    made = made.select(order).cast(pa.schema(fields))  # appending forgets that a column has no nulls
-    return calibration.append_columns(made) if calibration else made
+    fields = [SCORES.field(name) if name in SCORES.names else classified.schema.field(name) for name in order]
+    classified = classified.select(order).cast(pa.schema(fields))  # appending forgets that a column has no nulls
+    return calibration.append_columns(classified) if calibration else classified
 
 
 _MADE = ("classification", "abstained")
 
 
 def _check_target(target: RunFolder, identity: Identity) -> None:
-    there = target.identity()
-    if there is not None and there != identity:
+    existing = target.identity()
+    if existing is not None and existing != identity:
         raise SettingsError(
-            f"{target.path} holds scores of the fingerprint {there.fingerprint} with the cut points {there.cuts}; these would be "
+            f"{target.path} holds scores of the fingerprint {existing.fingerprint} with the cut points {existing.cuts}; these would be "
             f"{identity.fingerprint} with {identity.cuts}. Give another folder for --out."
         )
 
@@ -131,43 +147,43 @@ def _rewrite(
     calibration: Calibration | None,
     on_progress: Callable[[int], None],
 ) -> Reclassified:
-    done = Reclassified(target.path, "", dict.fromkeys(CLASSES, 0), {})
-    there = target.score_files()
-    committed = {file.shard for file in there} | target.committed_shards(there)
+    result = Reclassified(target.path, "", dict.fromkeys(CLASSES, 0), {})
+    target_files = target.score_files()
+    committed = {file.shard for file in target_files} | target.committed_shards(target_files)
     paths: dict[str | None, list[str]] = {}
-    for file in there:
+    for file in target_files:
         paths.setdefault(file.chrom, []).append(file.path)
     for name, rejects in source.reject_files():
         target.commit_rejects(name, rejects)
         for reason in rejects["reason"].to_pylist():
-            done.rejects[reason] = done.rejects.get(reason, 0) + 1
+            result.rejects[reason] = result.rejects.get(reason, 0) + 1
     for file in source.score_files():
         scores = source.read_score_file(file)
-        made = reclassify_rows(scores, cuts_from_text(old.cuts), cuts, calibration)
+        rows = reclassify_rows(scores, cuts_from_text(old.cuts), cuts, calibration)
         shards = source.shards_by_run(file)
-        held = {file.shard, *(name for of_run in shards.values() for name in of_run)}
-        new = _not_among(made, target, paths.get(file.chrom, [])) if held & committed else made
-        done.already += len(made) - len(new)
-        if len(new) or not held & committed:
+        shard_names = {file.shard, *(name for of_run in shards.values() for name in of_run)}
+        new = _not_among(rows, target, paths.get(file.chrom, [])) if shard_names & committed else rows
+        result.already += len(rows) - len(new)
+        if len(new) or not shard_names & committed:
             target.commit_shard(file.shard, file.chrom, new, pa.table({}), identity, shards=shards)
-        _count(done, scores, made)
-        on_progress(done.rows)
-    return done
+        _count(result, scores, rows)
+        on_progress(result.rows)
+    return result
 
 
 def _not_among(rows: pa.Table, target: RunFolder, paths: Sequence[str]) -> pa.Table:
-    """The rows of one contig that these files of it do not hold."""
+    """The rows of one contig that none of these score files of it in ``target`` holds."""
     limits = pc.min_max(rows["pos"]).as_py()
     near = None if limits["min"] is None else (limits["min"], limits["max"])
     ids = target.scored_ids(paths, near=near)["variant_id"].combine_chunks()
     return rows.filter(pc.invert(pc.is_in(rows["variant_id"], value_set=ids)))
 
 
-def _count(done: Reclassified, before: pa.Table, after: pa.Table) -> None:
-    done.rows += len(after)
-    done.abstained += pc.sum(after["abstained"]).as_py() or 0
+def _count(result: Reclassified, before: pa.Table, after: pa.Table) -> None:
+    result.rows += len(after)
+    result.abstained += pc.sum(after["abstained"]).as_py() or 0
     for name in after["classification"].to_pylist():
-        done.classes[name] += 1
+        result.classes[name] += 1
     moved = pc.not_equal(before["classification"], after["classification"])
     pairs = zip(
         before["classification"].filter(moved).to_pylist(),
@@ -175,23 +191,23 @@ def _count(done: Reclassified, before: pa.Table, after: pa.Table) -> None:
         strict=True,
     )
     for pair in pairs:
-        done.changed[pair] = done.changed.get(pair, 0) + 1
+        result.changed[pair] = result.changed.get(pair, 0) + 1
 
 
 def _write_manifest(
     source: RunFolder,
     target: RunFolder,
     original: Mapping[str, Any],
-    done: Reclassified,
+    result: Reclassified,
     old: Identity,
     identity: Identity,
     cuts: Sequence[float],
     calibration: Calibration | None,
     started: datetime,
 ) -> str:
-    """The manifest of the run the scores are of, with what was done to them since."""
+    """Write the manifest of the run the scores are of, with what was done to them since; returns its path."""
     run_id = new_run_id()
-    kept: dict[str, Any] = {
+    carried: dict[str, Any] = {
         name: original[name]
         for name in ("fingerprint", "model", "input", "settings", "resolved", "warnings")
         if name in original
@@ -199,7 +215,7 @@ def _write_manifest(
     return target.write_manifest(
         run_id,
         {
-            **kept,
+            **carried,
             "run_id": run_id,
             "status": "done",
             "kind": RECLASSIFIED,
@@ -209,14 +225,14 @@ def _write_manifest(
             "resolved": {**original.get("resolved", {}), "cuts": cuts_as_json(cuts)},
             "calibration": summary(calibration.model_dump_json()) if calibration else None,
             "counts": {
-                "alleles_in": done.rows + done.rejected,
-                "scored": done.rows,
-                "rejected": done.rejects,
-                "num_rejected": done.rejected,
+                "alleles_in": result.rows + result.rejected,
+                "scored": result.rows,
+                "rejected": result.rejects,
+                "num_rejected": result.rejected,
                 "already_scored": 0,
-                "abstained": done.abstained,
-                "classes": done.classes,
-                "changed": {f"{before} to {after}": count for (before, after), count in done.changed.items()},
+                "abstained": result.abstained,
+                "classes": result.classes,
+                "changed": {f"{before} to {after}": count for (before, after), count in result.changed.items()},
             },
             "started": started.isoformat(timespec="seconds"),
             "versions": versions(),
@@ -225,21 +241,21 @@ def _write_manifest(
     )
 
 
-def print_reclassified(done: Reclassified, console: Console) -> None:
-    """Classes now, and which rows moved."""
+def print_reclassified(result: Reclassified, console: Console) -> None:
+    """Print how many rows each class has now, and which rows moved."""
     table = Table("class", "variants", "share", box=None, pad_edge=False)
     table.columns[1].justify = table.columns[2].justify = "right"
-    for name, count in done.classes.items():
-        table.add_row(name, f"{count:,}", f"{count / max(done.rows, 1):.1%}")
+    for name, count in result.classes.items():
+        table.add_row(name, f"{count:,}", f"{count / max(result.rows, 1):.1%}")
     console.print(table)
-    moved = sum(done.changed.values())
+    moved = sum(result.changed.values())
     lines = [
-        f"abstained on: {number_of(done.abstained, 'row')}",
-        f"{moved:,} of {number_of(done.rows, 'row')} changed class",
+        f"abstained on: {number_of(result.abstained, 'row')}",
+        f"{moved:,} of {number_of(result.rows, 'row')} changed class",
     ]
-    for (before, after), count in sorted(done.changed.items(), key=lambda item: -item[1]):
+    for (before, after), count in sorted(result.changed.items(), key=lambda item: -item[1]):
         lines.append(f"  {count:,} from {before} to {after}")
-    if done.already:
-        lines.append(f"{done.already:,} rows were there already")
-    for line in [*lines, f"scores: {done.out}/scores", f"manifest: {done.manifest}"]:
+    if result.already:
+        lines.append(f"{result.already:,} rows were there already")
+    for line in [*lines, f"scores: {result.out}/scores", f"manifest: {result.manifest}"]:
         console.print(line, soft_wrap=True, markup=False)

@@ -23,7 +23,8 @@ class RunFacts:
 
     Attributes:
         window: ``left+right``, or ``left+right@stride`` on a grid; empty for pairs.
-        cuts: of the classes, in nats, as text.
+        cuts: cut points of the classes, in nats, as text.
+        runs: ids of the runs with this fingerprint, the latest last.
         reference: where the last run found the FASTA; empty where that is not known.
         calibration: what the newest manifest keeps of the calibration of the classes; empty where there is none.
         max_allele_length: the most bases that any run into the folder took for an allele.
@@ -43,9 +44,11 @@ class RunFacts:
 
 
 def run_facts(index: ScoreIndex) -> RunFacts:
-    """The facts of one folder."""
-    own = [one for one in index.folder.manifests() if one.get("fingerprint") == index.identity.fingerprint]
-    newest = own[-1] if own else {}
+    """What made the scores of a folder, from the newest manifest of their fingerprint and from the scores themselves."""
+    manifests = [
+        manifest for manifest in index.folder.manifests() if manifest.get("fingerprint") == index.identity.fingerprint
+    ]
+    newest = manifests[-1] if manifests else {}
     resolved = newest.get("resolved") or {}
     return RunFacts(
         path=index.path,
@@ -54,16 +57,16 @@ def run_facts(index: ScoreIndex) -> RunFacts:
         window=_window(resolved.get("window")),
         strand=resolved.get("strand") or "",
         cuts=index.identity.cuts,
-        runs=tuple(str(one["run_id"]) for one in own if "run_id" in one),
+        runs=tuple(str(manifest["run_id"]) for manifest in manifests if "run_id" in manifest),
         reference=resolved.get("reference") or "",
-        max_allele_length=max([1000, *(_longest(one) for one in own)]),
+        max_allele_length=max([1000, *(_longest(manifest) for manifest in manifests)]),
         raygen_version=(newest.get("versions") or {}).get("raygen") or "",
         calibration=newest.get("calibration") or {},
     )
 
 
 def reference_lengths(facts: RunFacts) -> dict[str, int]:
-    """Bases of each contig in the reference's order, from its index (``.fai``); empty where that cannot be read."""
+    """Bases of each contig, in the reference's order, from its index (``.fai``); empty where that cannot be read."""
     try:
         lines = Path(f"{facts.reference}.fai").read_text(encoding="utf-8").splitlines() if facts.reference else []
         return {name: int(length) for name, length, *_ in (line.split("\t") for line in lines)}
@@ -72,15 +75,15 @@ def reference_lengths(facts: RunFacts) -> dict[str, int]:
 
 
 def known_contigs(index: ScoreIndex, facts: RunFacts) -> list[str]:
-    """Contigs of the reference, in its order, where its index can be read, and those that are scored."""
-    there = reference_lengths(facts)
-    return [*there, *(chrom for chrom in index.contigs if chrom is not None and chrom not in there)]
+    """Contigs of the reference in its order, where its index can be read, then others that are scored."""
+    lengths = reference_lengths(facts)
+    return [*lengths, *(chrom for chrom in index.contigs if chrom is not None and chrom not in lengths)]
 
 
-def refuse_pairs(index: ScoreIndex, what: str) -> None:
-    """InputError where the folder holds scores of pairs, which have no coordinates; ``what`` needs them."""
+def refuse_pairs(index: ScoreIndex, request: str) -> None:
+    """InputError where the folder holds scores of pairs, which have no coordinates; ``request`` needs them."""
     if index.contigs == [None]:
-        raise InputError(f"{index.path} holds scores of pairs, which have no coordinates: {what} needs them.")
+        raise InputError(f"{index.path} holds scores of pairs, which have no coordinates: {request} needs them.")
 
 
 def _window(window: dict[str, Any] | None) -> str:
@@ -95,7 +98,7 @@ def _longest(manifest: dict[str, Any]) -> int:
 
 
 def _first(index: ScoreIndex, column: str) -> str:
-    """One row's value; every row of a fingerprint has the same model."""
+    """The value of a column in one row, for a column in which all rows of a fingerprint are the same."""
     for chrom in index.contigs:
         first, last = next(index.windows(chrom, rows=1))
         rows: pa.Table = index.rows_between(chrom, first, last, [column])

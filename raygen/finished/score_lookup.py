@@ -25,7 +25,7 @@ from raygen.variants.inputs import open_readers
 from raygen.variants.vcf_stream import quiet_htslib
 
 NOT_SCORED = "not_scored"
-"""Why an allele that could be scored has no score here."""
+"""The reason given for an allele that could be scored and has no score in the folder."""
 _KEYS = ("pos", "ref", "alt")
 
 
@@ -33,7 +33,11 @@ _KEYS = ("pos", "ref", "alt")
 class MatchedBatch:
     """A alleles of a VCF in input order, and their scores.
 
-    ``scores`` has A rows, null where there is no score; ``missing`` says why there is none, None where there is one.
+    Attributes:
+        alleles: A rows of RAW_ALLELES.
+        num_records: records of the VCF that the alleles are of.
+        scores: A rows, null where there is no score.
+        missing: (A,) why there is no score; None where there is one.
     """
 
     alleles: pa.Table
@@ -43,10 +47,12 @@ class MatchedBatch:
 
 
 class AlleleMatcher:
-    """Looks up the alleles of one file.
+    """Looks up the scores of the alleles of one file.
+
+    ``missing`` counts the alleles without a score by reason as batches are read.
 
     Raises:
-        InputError: the file cannot be read, or it is from another assembly than the reference.
+        InputError: the file is a folder, it cannot be read, or it is from another assembly than the reference.
     """
 
     def __init__(
@@ -64,7 +70,7 @@ class AlleleMatcher:
         self._watch = AssemblyWatch(self.checker, readers)
 
     def batches(self) -> Iterator[MatchedBatch]:
-        """All alleles in file order."""
+        """The file's alleles with their scores, in file order, a batch at a time."""
         with quiet_htslib():
             for batch in self.reader.batches([]):
                 checked = self.checker.check(batch, self.reader.kind)
@@ -79,23 +85,23 @@ class AlleleMatcher:
             missing[row] = reason.value
         row_of = np.full(size, -1, np.int64)
         parts: list[pa.Table] = []
-        found = 0
+        row_offset = 0
         for contig in np.unique(checked.contig).tolist():
-            mine = np.flatnonzero(checked.contig == contig)
-            scores = self._index.rows_at(self._names[contig], checked.pos[mine], [*_KEYS, *self._extra()])
-            place = {
-                key: found + row
+            rows_of_contig = np.flatnonzero(checked.contig == contig)
+            scores = self._index.rows_at(self._names[contig], checked.pos[rows_of_contig], [*_KEYS, *self._extra()])
+            row_of_key = {
+                key: row_offset + row
                 for row, key in enumerate(zip(*(scores[name].to_pylist() for name in _KEYS), strict=True))
             }
-            own = zip(
-                checked.pos[mine].tolist(),
-                checked.ref.take(mine).to_pylist(),
-                checked.alt.take(mine).to_pylist(),
+            keys = zip(
+                checked.pos[rows_of_contig].tolist(),
+                checked.ref.take(rows_of_contig).to_pylist(),
+                checked.alt.take(rows_of_contig).to_pylist(),
                 strict=True,
             )
-            row_of[checked.rows[mine]] = [place.get(key, -1) for key in own]
+            row_of[checked.rows[rows_of_contig]] = [row_of_key.get(key, -1) for key in keys]
             parts.append(scores)
-            found += scores.num_rows
+            row_offset += scores.num_rows
         for row in np.flatnonzero(row_of >= 0).tolist():
             missing[row] = None
         self.missing.update(reason for reason in missing if reason)
@@ -111,18 +117,18 @@ class AlleleMatcher:
         return table.take(pa.array(row_of, mask=row_of < 0))
 
 
-def reference_for(index: ScoreIndex, facts: RunFacts, given: str | None) -> Reference:
-    """The FASTA that the scores were made on: the one given, or where the last run found it.
+def reference_for(index: ScoreIndex, facts: RunFacts, user_path: str | None) -> Reference:
+    """The FASTA that the scores were made on: at ``user_path``, or by default where the last run read it.
 
     Raises:
-        InputError: it is not there, or it is another one.
+        InputError: the file is not there, or it is another reference.
     """
-    path = given or facts.reference
+    path = user_path or facts.reference
     if not path:
         raise InputError(
             f"No manifest in {index.path}/runs names the reference of the scores. Give it with --reference."
         )
-    if not given and not Path(path).is_file():
+    if not user_path and not Path(path).is_file():
         raise InputError(
             f"The reference of the scores, {path}, is not there any more. Say with --reference where it is."
         )

@@ -21,7 +21,11 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 class VcfLines:
-    """One file, to be read once, forwards. InputError where it is no VCF or BCF."""
+    """The lines of one VCF or BCF, to be read once, forwards. ``header`` has its lines without their ends.
+
+    Raises:
+        InputError: the file is no VCF or BCF.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -30,7 +34,11 @@ class VcfLines:
         self.header = self._text_header() if self._is_text else self._binary_header()
 
     def records(self) -> Iterator[bytes]:
-        """Each record's line without its end. InputError where the file breaks off."""
+        """Each record's line without its end.
+
+        Raises:
+            InputError: the file breaks off.
+        """
         return self._text_records() if self._is_text else self._binary_records()
 
     def _text_header(self) -> list[bytes]:

@@ -4,10 +4,8 @@ From the manifest, from the folder's scores (its latest run may have found nothi
 ``evaluate --json`` and ``calibrate`` wrote, where they are of the same fingerprint. What is not known is said to be unknown: an
 empty section would read as if there were nothing to say.
 
-What a folder of scores holds, counted in one pass over a few columns: rows, classes, abstentions, flags, rejects.
-
-A run's manifest counts what that run did. Where the same command is run again it did nothing, so what is said of a folder is
-counted there.
+What the folder holds is counted in one pass over a few columns: a run's manifest counts what that run did, and where the same
+command is run again it did nothing.
 """
 
 from __future__ import annotations
@@ -40,14 +38,15 @@ _MOST_GROUPS = 12
 
 
 def make_card(folder: str, run_id: str | None = None, checks: Sequence[str] = ()) -> str:
-    """The card of a run, the last one where none is named.
+    """The card of a run as Markdown, of the last one where none is named.
 
     Args:
+        run_id: the run whose manifest the card describes.
         checks: files of ``raygen evaluate --json`` and ``raygen calibrate``.
 
     Raises:
-        InputError: there is no such folder or run, or a file is neither of the two.
-        SettingsError: a file is of another fingerprint.
+        InputError: there is no such folder or run, or a file of ``checks`` is neither of the two.
+        SettingsError: a file of ``checks`` is of another fingerprint.
     """
     refuse_no_folder(folder)
     run = RunFolder(folder)
@@ -55,11 +54,11 @@ def make_card(folder: str, run_id: str | None = None, checks: Sequence[str] = ()
     if manifest is None:
         if not run.run_ids() and tables_inside(folder):
             raise no_scores(folder)
-        there = ", ".join(run.run_ids()) or "none"
-        raise InputError(f"{folder} has no manifest of {run_id or 'a finished run'}. Its runs: {there}.")
+        run_ids = ", ".join(run.run_ids()) or "none"
+        raise InputError(f"{folder} has no manifest of {run_id or 'a finished run'}. Its runs: {run_ids}.")
     evaluations, calibrations = _read_checks(checks, str(manifest.get("fingerprint")))
     recorded = manifest.get("calibration")
-    if recorded and all(one["digest"] != recorded["digest"] for one in calibrations):
+    if recorded and all(calibration["digest"] != recorded["digest"] for calibration in calibrations):
         calibrations.append(recorded)
     card = find_card(_of(manifest, "model", "name"))
     return "\n".join(_page(manifest, card, count_folder(run), evaluations, calibrations)) + "\n"
@@ -160,8 +159,8 @@ def _trained_on(manifest: Mapping[str, Any], card: ModelCard | None) -> Iterator
     if declared is None:
         yield "the domain of the input was not declared, so nothing was flagged as off-label (`input.domain`)"
     else:
-        known = "one that the model was trained on" if domains and declared in domains else "NOT known to the model"
-        yield f"the input is declared to be {declared}: {known if domains is not None else 'not to be compared'}"
+        relation = "one that the model was trained on" if domains and declared in domains else "NOT known to the model"
+        yield f"the input is declared to be {declared}: {relation if domains is not None else 'not to be compared'}"
 
 
 def _scored(manifest: Mapping[str, Any], counts: FolderCounts) -> Iterator[str]:
@@ -185,23 +184,23 @@ def _strands(manifest: Mapping[str, Any]) -> str:
 def _checked_on(evaluations: Sequence[Mapping[str, Any]], calibrations: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if not evaluations and not calibrations:
         yield "nothing: no evaluation and no calibration of this fingerprint was given (`--check FILE`)"
-    for found in evaluations:
-        overall = found["overall"]
+    for evaluation in evaluations:
+        overall = evaluation["overall"]
         yield (
-            f"{Path(found['labels_from']).name}, {found['label']}: AUROC {_area(overall, 'auroc')}, AUPRC {_area(overall, 'auprc')}, "
-            f"{overall['num_positive']:,} positive ({', '.join(found['positive'])}), "
-            f"{overall['num_negative']:,} negative ({', '.join(found['negative'])})"
+            f"{Path(evaluation['labels_from']).name}, {evaluation['label']}: AUROC {_area(overall, 'auroc')}, AUPRC {_area(overall, 'auprc')}, "
+            f"{overall['num_positive']:,} positive ({', '.join(evaluation['positive'])}), "
+            f"{overall['num_negative']:,} negative ({', '.join(evaluation['negative'])})"
         )
-        for column, groups in found["by"].items():
+        for column, groups in evaluation["by"].items():
             yield f"by {column}: " + _groups(groups)
-    for found in calibrations:
-        labels, quality = found["labels"], found["quality"]
+    for calibration in calibrations:
+        labels, quality = calibration["labels"], calibration["quality"]
         yield (
-            f"calibration {found['digest']} ({found['method']}) on {labels['source']}: {labels['num_positive']:,} positive, "
+            f"calibration {calibration['digest']} ({calibration['method']}) on {labels['source']}: {labels['num_positive']:,} positive, "
             f"{labels['num_negative']:,} negative; AUROC of the score itself {quality['auroc']:.3f}, on all of them; Brier score {quality['brier']:.4f} on "
             f"{quality['folds']} held-out folds (share of positives alone: {quality['brier_of_share']:.4f}); "
-            f"strongest evidence at a prior of {found['prior']:g}: PP3 {_strongest(found['pathogenic'])}, "
-            f"BP4 {_strongest(found['benign'])}"
+            f"strongest evidence at a prior of {calibration['prior']:g}: PP3 {_strongest(calibration['pathogenic'])}, "
+            f"BP4 {_strongest(calibration['benign'])}"
         )
 
 
@@ -212,11 +211,11 @@ def _groups(groups: Mapping[str, Mapping[str, Any]]) -> str:
     return f"{'; '.join(shown)}{more}. Lower than overall: {', '.join(worse) or 'none'}"
 
 
-def _area(found: Mapping[str, Any], name: str) -> str:
-    if found[name] is None:
-        return f"- ({found['note']})"
-    interval = found[f"{name}_interval"]
-    return f"{found[name]:.3f}" + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")
+def _area(areas: Mapping[str, Any], name: str) -> str:
+    if areas[name] is None:
+        return f"- ({areas['note']})"
+    interval = areas[f"{name}_interval"]
+    return f"{areas[name]:.3f}" + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")
 
 
 def _strongest(strengths: Mapping[str, float | None]) -> str:
@@ -225,16 +224,16 @@ def _strongest(strengths: Mapping[str, float | None]) -> str:
 
 
 def _populations(evaluations: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    found = [
+    by_population = [
         (column, groups)
         for evaluation in evaluations
         for column, groups in evaluation["by"].items()
         if any(word in column.lower() for word in _POPULATION_WORDS)
     ]
-    for column, groups in found:
+    for column, groups in by_population:
         numbers = [f"{name} {group['num_positive'] + group['num_negative']:,}" for name, group in groups.items()]
         yield f"{column} (labelled variants): {', '.join(numbers)}"
-    if not found:
+    if not by_population:
         yield (
             "not recorded. Most public labels come from people of European ancestry who were tested; nothing is known here of how "
             "well these scores do for any group (`raygen evaluate --by COLUMN` looks)"
@@ -261,15 +260,15 @@ def _limits(
 
 
 def _of(tree: Mapping[str, Any], *names: str) -> Any:
-    found: Any = tree
+    value: Any = tree
     for name in names:
-        found = (found or {}).get(name)
-    return found
+        value = (value or {}).get(name)
+    return value
 
 
 @dataclass
 class FolderCounts:
-    """Of all runs into a folder. ``classes`` are those that have rows, in the order of ``CLASSES``."""
+    """Rows of all runs into a folder; ``classes`` are those that have rows, in the order of ``CLASSES``."""
 
     scored: int = 0
     rejected: int = 0
@@ -292,4 +291,4 @@ def count_folder(folder: RunFolder) -> FolderCounts:
 
 
 def _counted(values: pa.Array) -> dict[str, int]:
-    return {one["values"]: one["counts"] for one in pc.value_counts(values).to_pylist()}
+    return {entry["values"]: entry["counts"] for entry in pc.value_counts(values).to_pylist()}

@@ -31,7 +31,7 @@ from raygen.pages.tally import BIN
 VEGALITE = "6.4"
 COLOURS = alt.Scale(domain=list(CLASSES), range=[f"var(--{css_class(name)})" for name in CLASSES])
 TITLES = {words.name: words.title for words in all_class_words()}
-PLACES = {name: at for at, name in enumerate(CLASSES)}
+PLACES = {name: index for index, name in enumerate(CLASSES)}
 _FONT = "system-ui, sans-serif"
 _STILL_WIDTH = 400  # of a phone with its margins: text keeps its size there, and is a little larger where there is room
 _FONT_SLACK = 20  # the reader's font may be wider than the one that text was measured with
@@ -64,26 +64,26 @@ class StillFigure:
 
 
 def quantile(counts: pl.DataFrame, share: float, width: float = BIN) -> float:
-    """A quantile of counted deltas: the middle of the bin that holds it."""
+    """A quantile, in nats, of deltas counted in bins of ``width`` nats: the middle of the bin that holds it."""
     summed = counts.group_by("bin").agg(pl.col("rows").sum()).sort("bin").with_columns(pl.col("rows").cum_sum())
     if summed.is_empty():
         return 0.0
-    at = int(summed["rows"].search_sorted(max(share * summed["rows"][-1], 1)))
-    return float(summed["bin"][min(at, len(summed) - 1)] * width + width / 2)
+    row = int(summed["rows"].search_sorted(max(share * summed["rows"][-1], 1)))
+    return float(summed["bin"][min(row, len(summed) - 1)] * width + width / 2)
 
 
 def spreads(counts: pl.DataFrame, keys: list[str], width: float) -> pl.DataFrame:
-    """Rows, and the quantiles 5, 25, 50, 75 and 95 of 100 (the middles of their bins), for each group."""
+    """Rows and the quantiles p05, p25, p50, p75 and p95, nats (the middles of their bins), of each group of deltas."""
     summed = counts.group_by(*keys, "bin").agg(pl.col("rows").sum()).sort(*keys, "bin")
     upto = summed.with_columns(
         pl.col("rows").cum_sum().over(keys).alias("upto"), pl.col("rows").sum().over(keys).alias("all")
     )
-    at = lambda percent: (  # noqa: E731
+    percentile = lambda percent: (  # noqa: E731
         (pl.col("bin").filter(pl.col("upto") >= percent / 100 * pl.col("all")).first() * width + width / 2)
         .round(3)
         .alias(f"p{percent:02d}")
     )
-    return upto.group_by(keys).agg(pl.col("rows").sum(), *(at(percent) for percent in (5, 25, 50, 75, 95)))
+    return upto.group_by(keys).agg(pl.col("rows").sum(), *(percentile(percent) for percent in (5, 25, 50, 75, 95)))
 
 
 def zero_line(axis: str = "y") -> alt.Chart:
@@ -96,13 +96,13 @@ def name_axis() -> alt.Axis:
 
 
 def tip(field: str, title: str, number_format: str | None, kind: str = "Q") -> alt.Tooltip:
-    """A line of what is shown under the pointer."""
+    """One line of the tooltip under the pointer: a field of the chart's data with its title and number format."""
     shown = alt.Tooltip(f"{field}:{kind}", title=title)
     return shown if number_format is None else shown.format(number_format)
 
 
 def vega(chart: alt.Chart | alt.LayerChart | alt.FacetChart, height: int, words: str) -> dict[str, Any]:
-    """As Vega-Lite, as wide as its place on the page."""
+    """A chart as a Vega-Lite specification, as wide as its place on the page and ``height`` pixels high."""
     sized = chart.properties(
         width="container",
         height=height,
@@ -118,7 +118,7 @@ def vega(chart: alt.Chart | alt.LayerChart | alt.FacetChart, height: int, words:
 
 
 def still_svg(chart: alt.Chart | alt.LayerChart | alt.FacetChart, height: int) -> Markup:
-    """As SVG that its page scales to the width there is; a mark's ``description`` is shown under the pointer."""
+    """A chart as SVG that its page scales to the width there is; a mark's ``description`` is shown under the pointer."""
     spec = (
         chart.properties(
             width=_STILL_WIDTH,
@@ -139,7 +139,7 @@ def still_svg(chart: alt.Chart | alt.LayerChart | alt.FacetChart, height: int) -
 
 
 def axis_style(text: str, line: str) -> dict[str, Any]:
-    """The look of axes in these colours."""
+    """The look of axes, for Altair's ``configure_axis``, with text and lines in these colours."""
     return {
         "labelColor": text,
         "titleColor": text,
@@ -162,7 +162,7 @@ def vega_script() -> str:
 
 
 def _tidy(element: ElementTree.Element) -> None:
-    """Leave out what draws nothing, and turn the labels of marks into tooltips: the whole is one image to a screen reader."""
+    """Drop from an SVG what draws nothing, and make the labels of marks tooltips: it is one image to a screen reader."""
     for child in list(element):
         if child.get("display") == "none" or (child.get("class") == "background" and child.get("stroke") is None):
             element.remove(child)

@@ -31,7 +31,7 @@ _MAY_DIFFER = ("folder", "last run")
 
 
 def as_page(diff: Diff) -> str:
-    """The page as text."""
+    """The page about a comparison, as HTML."""
     sections = [("runs", "The two runs"), ("classes", "Classes")]
     sections += [("changes", "Largest changes")] * bool(diff.num_changed)
     sections += [("contigs", "By contig")] * (len(diff.by_contig) > 1)
@@ -57,7 +57,7 @@ def as_page(diff: Diff) -> str:
 
 
 def _facts(diff: Diff) -> Iterator[dict[str, Any]]:
-    """What is known of both runs: a name, the old value, the new one, and whether a reader should mind that they differ."""
+    """Facts about both runs: a name, the old value, the new one, and whether a reader should mind that they differ."""
     for name, old, new in _described(diff.old, diff.new):
         values = (old or "unknown", new or "unknown")
         yield {"name": name, "values": values, "differs": old != new and name not in _MAY_DIFFER, "is_code": True}
@@ -119,20 +119,20 @@ def _changes(diff: Diff) -> Iterator[dict[str, Any]]:
 
 
 def _contigs(diff: Diff) -> Iterator[tuple[str, ...]]:
-    for name, (seen, changed) in diff.by_contig.items():
-        yield name, f"{seen:,}", f"{changed:,}", f"{changed / seen:.1%}" if seen else ""
+    for name, (num_both, changed) in diff.by_contig.items():
+        yield name, f"{num_both:,}", f"{changed:,}", f"{changed / num_both:.1%}" if num_both else ""
 
 
 def _dot(class_name: str) -> str:
-    """The class of CSS of a class's colour; a name that another version gave has none."""
+    """The class of CSS of the colour of a class of variants; a name that another version gave has none."""
     return css_class(class_name) if class_name in CLASSES else ""
 
 
 def write_diff_page(diff: Diff, path: str) -> str:
-    """Write the page and return its path.
+    """Write the page about a comparison to ``path``, and return it.
 
     Raises:
-        SettingsError: it cannot be written.
+        SettingsError: the page cannot be written.
     """
     with put_in_place(path) as partial:
         partial.write_text(as_page(diff), encoding="utf-8")

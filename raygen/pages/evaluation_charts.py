@@ -28,7 +28,7 @@ _SERIES = ("series-1", "series-2", "series-3")
 
 @dataclass(frozen=True)
 class _Line:
-    """A named line through (x, y) points, in order. ``is_reference`` is for what the others are compared with."""
+    """A named line through (x, y) points, in order; ``is_reference`` for a line that others are compared with."""
 
     name: str
     x: Sequence[float]
@@ -38,7 +38,7 @@ class _Line:
 
 @dataclass(frozen=True)
 class _Axes:
-    """Titles and ranges, low to high."""
+    """Titles of the two axes of a chart and their ranges, low to high."""
 
     x_title: str
     y_title: str
@@ -46,12 +46,12 @@ class _Axes:
     y_range: tuple[float, float] = (0.0, 1.0)
 
     def x(self, field: str) -> alt.X:
-        """The channel across, for a field."""
+        """The channel of the axis across, for a field of the data."""
         scale = alt.Scale(domain=list(self.x_range), nice=False)
         return alt.X(f"{field}:Q", title=self.x_title, scale=scale, axis=alt.Axis(tickCount=5))
 
     def y(self, field: str) -> alt.Y:
-        """The channel upwards, for a field."""
+        """The channel of the axis upwards, for a field of the data."""
         scale = alt.Scale(domain=list(self.y_range), nice=False)
         return alt.Y(f"{field}:Q", title=self.y_title, scale=scale, axis=alt.Axis(tickCount=5))
 
@@ -62,7 +62,7 @@ def overall_figures(evaluation: Evaluation) -> list[StillFigure]:
 
 
 def groups_figure(evaluation: Evaluation, name: str, shown: Sequence[tuple[str, Discrimination]]) -> StillFigure | None:
-    """The area of each group with its interval, beside the overall one; None where no group has both."""
+    """The AUROC of each group with its interval, beside the overall one; None where no group has both."""
     rows = [
         (value, *group.auroc_interval, group.auroc, evaluation.is_worse(group))
         for value, group in shown
@@ -71,7 +71,9 @@ def groups_figure(evaluation: Evaluation, name: str, shown: Sequence[tuple[str, 
     if not rows:
         return None
     frame = pl.DataFrame(rows, schema=["group", "low", "high", "auroc", "is_worse"], orient="row").with_columns(
-        pl.format("{}: {} ({} to {})", "group", *(pl.col(c).round(3) for c in ("auroc", "low", "high"))).alias("words")
+        pl.format(
+            "{}: {} ({} to {})", "group", *(pl.col(column).round(3) for column in ("auroc", "low", "high"))
+        ).alias("words")
     )
     colour = alt.condition("datum.is_worse", alt.value("var(--series-2)"), alt.value("var(--series-1)"))
     base = alt.Chart(frame).encode(
@@ -130,7 +132,7 @@ def _positive_and_risk(evaluation: Evaluation) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _distribution(evaluation: Evaluation) -> StillFigure:
-    """Histograms over the same bins, one over the other and see-through."""
+    """The score's histograms of positives and negatives over the same bins, one over the other and see-through."""
     frame = evaluation.labelled.frame
     scores, positive = frame["score"].to_numpy(), frame["positive"].to_numpy()
     low, high = _not_empty(*np.percentile(scores, [1, 99]).tolist())
@@ -190,7 +192,7 @@ def _risk(risk: RiskCoverage) -> StillFigure:
 def _line_figure(
     title: str, lines: Sequence[_Line], axes: _Axes, words: str, abstained: tuple[float, float] | None = None
 ) -> StillFigure:
-    """Lines in order; ``abstained`` is a point of its own, that of all variants but those abstained on."""
+    """A chart of lines in order; ``abstained`` is a point of its own, that of all variants but those abstained on."""
     layers: list[alt.Chart] = []
     legend = []
     colours = iter(_SERIES)
@@ -224,15 +226,15 @@ def _columns(points: Sequence[CoveragePoint]) -> tuple[list[float], list[float]]
 
 
 def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[list[float], list[float]]:
-    """At most so many points, evenly along the curve, both ends kept."""
+    """A curve of (N,) x and (N,) y by at most about ``_MOST_POINTS`` points, evenly along it, both ends included."""
     if len(x) <= _MOST_POINTS:
         return x.tolist(), y.tolist()
     along = np.cumsum(np.abs(np.diff(x, prepend=x[0])) + np.abs(np.diff(y, prepend=y[0])))
-    kept = np.unique(np.searchsorted(along, np.linspace(0, along[-1], _MOST_POINTS)))
-    kept = np.unique(np.clip([0, *kept.tolist(), len(x) - 1], 0, len(x) - 1))
-    return x[kept].tolist(), y[kept].tolist()
+    indices = np.unique(np.searchsorted(along, np.linspace(0, along[-1], _MOST_POINTS)))
+    indices = np.unique(np.clip([0, *indices.tolist(), len(x) - 1], 0, len(x) - 1))
+    return x[indices].tolist(), y[indices].tolist()
 
 
 def _not_empty(low: float, high: float) -> tuple[float, float]:
-    """A range that has a width."""
+    """A range that has a width, around the two values where they are the same."""
     return (low, high) if high > low else (low - 0.5, high + 0.5)

@@ -15,7 +15,7 @@ _MOST_ROWS = 60
 
 
 def as_page(evaluation: Evaluation) -> str:
-    """The page as HTML."""
+    """The page about an evaluation, as HTML."""
     groups = [
         _groups(evaluation, number, name, values)
         for number, (name, values) in enumerate(evaluation.by.items(), start=1)

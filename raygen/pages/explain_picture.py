@@ -42,10 +42,10 @@ def refuse_picture(path: str) -> None:
 
 
 def write_picture(explanation: Explanation, cuts: Sequence[float], about: str, path: str) -> None:
-    """Draw into a file; ``about`` is the line under the title.
+    """Draw an explanation into a file, SVG or PNG by its name's end; ``about`` is the line under the title.
 
     Raises:
-        SettingsError, StoppedError: as ``put_in_place``.
+        SettingsError, StoppedError: the file cannot be written, see ``put_in_place``.
     """
     spec = picture(explanation, cuts, about)
     is_png = Path(path).suffix.lower() == ".png"
@@ -57,7 +57,7 @@ def write_picture(explanation: Explanation, cuts: Sequence[float], about: str, p
 
 
 def picture(explanation: Explanation, cuts: Sequence[float], about: str) -> dict[str, Any]:
-    """The picture as a Vega-Lite specification."""
+    """The picture of an explanation as a Vega-Lite specification."""
     panels: list[Any] = []
     for strand in explanation.strands:
         panels += [_along(strand), _around(strand)]
@@ -71,9 +71,9 @@ def picture(explanation: Explanation, cuts: Sequence[float], about: str) -> dict
         subtitleColor=light("muted"),
         offset=16,
     )
-    whole = alt.vconcat(*panels, spacing=26).resolve_scale(color="independent", x="independent", y="independent")
+    chart = alt.vconcat(*panels, spacing=26).resolve_scale(color="independent", x="independent", y="independent")
     return (
-        whole.properties(title=title, background=light("card"), padding=20)
+        chart.properties(title=title, background=light("card"), padding=20)
         .configure(font="sans-serif")
         .configure_view(stroke=None)
         .configure_axis(**axis_style(light("muted"), light("line")))
@@ -91,9 +91,9 @@ def _along(strand: StrandExplanation) -> alt.Chart:
     towards = 1 if strand.strand == "forward" else -1
     bars = pl.DataFrame(
         {
-            "from": [towards * at for at in starts],
-            "to": [towards * (at + size) for at in starts],
-            "difference": [round(float(after[at : at + size].sum()), 4) for at in starts],
+            "from": [towards * start for start in starts],
+            "to": [towards * (start + size) for start in starts],
+            "difference": [round(float(after[start : start + size].sum()), 4) for start in starts],
         }
     )
     ends = sorted((towards * len(after), -towards * len(after) * 0.03))
@@ -125,10 +125,10 @@ def _around(strand: StrandExplanation) -> alt.LayerChart | alt.FacetChart:
     frame = pl.DataFrame(
         {
             "order": list(shown),
-            "wt": [strand.wt[at] or "-" for at in shown],
-            "mut": [strand.mut[at] or "-" for at in shown],
-            "difference": [round(float(strand.difference[at]), 4) for at in shown],
-            "differs": [strand.wt[at] != strand.mut[at] for at in shown],
+            "wt": [strand.wt[index] or "-" for index in shown],
+            "mut": [strand.mut[index] or "-" for index in shown],
+            "difference": [round(float(strand.difference[index]), 4) for index in shown],
+            "differs": [strand.wt[index] != strand.mut[index] for index in shown],
         }
     )
     base = alt.Chart(frame).encode(x=alt.X("order:O", axis=None, scale=alt.Scale(paddingInner=0.1)))

@@ -31,8 +31,8 @@ class Page:
     """What every page has around its own sections.
 
     Attributes:
-        command: of raygen, that makes such pages; above the heading.
-        title: on the browser's tab.
+        command: the command of raygen that makes such pages; above the heading.
+        title: the title on the browser's tab.
         under: the line below the heading.
         sections: (id, title) of each in order, for the list of links; the first is where the skip link leads.
         notices: what to know before any number is read, the gravest first.
@@ -56,7 +56,7 @@ def render(
     data: Sequence[Mapping[str, Any]] = (),
     **values: Any,
 ) -> str:
-    """The page as HTML.
+    """A page as HTML, its parts filled into a template.
 
     Args:
         template: a file of ``page_parts``.
@@ -85,7 +85,7 @@ def page_part(name: str) -> str:
 
 @cache
 def _environment() -> Environment:
-    """Values escape themselves, and a value that is missing is an error of ours."""
+    """Jinja's environment: values are escaped, and a value that is missing is an error of ours."""
     return Environment(
         loader=FunctionLoader(page_part),
         autoescape=True,
@@ -105,5 +105,5 @@ def _policy(scripts: Sequence[str]) -> str:
 
 
 def _json(values: Sequence[Mapping[str, Any]]) -> str:
-    """JSON that cannot end the script element it stands in."""
+    """Values as JSON that cannot end the script element it stands in."""
     return json.dumps(values, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")

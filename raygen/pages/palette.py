@@ -37,12 +37,12 @@ def css_class(class_name: str) -> str:
 
 
 def light(name: str) -> str:
-    """``#rrggbb`` on a light ground."""
+    """The colour ``#rrggbb`` of a name of the palette on a light ground."""
     return _LIGHT_AND_DARK[name][0]
 
 
 def css_variables() -> str:
-    """All colours as variables for light and dark, and for classes and series a background in each."""
+    """The palette as CSS: all colours as variables, light and dark, and for classes and series a background in each."""
     light_mode, dark_mode = (
         "".join(f"--{name}: {pair[mode]}; " for name, pair in _LIGHT_AND_DARK.items()) for mode in (0, 1)
     )

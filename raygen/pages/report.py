@@ -39,7 +39,7 @@ _COLUMNS_SHOWN = ("gene", "consequence")
 class _FigureSection:
     id: str
     title: str
-    said: str
+    note: str
     figures: Sequence[Figure]
     strips: bool = False
     legend: bool = False
@@ -48,12 +48,12 @@ class _FigureSection:
 def render_page(
     manifest: Mapping[str, Any], tally: Tally, examples: Mapping[str, str], price_per_hour: float | None = None
 ) -> str:
-    """The page of a run.
+    """The report of a run and its folder's scores, as HTML.
 
     Args:
-        manifest: as the run wrote it.
+        manifest: the manifest as the run wrote it.
         examples: for each reason of rejection one rejected allele in words.
-        price_per_hour: of all that the run held, in any currency.
+        price_per_hour: price of an hour of all that the run held, in any currency.
     """
     cuts = cuts_from_json(manifest["resolved"]["cuts"])
     sections = _figure_sections(manifest, tally, cuts)
@@ -67,7 +67,7 @@ def render_page(
         classes=_classes(tally, cuts) if tally.rows else [],
         conservation=_conservation(manifest, tally),
         figure_sections=numbered,
-        variants_said=_variants_said(tally),
+        variants_note=_variants_note(tally),
         **_table(tally, cuts),
         rejects=_accounts(manifest["counts"]["rejected"], REASON_WORDS, examples),
         flags=_accounts(tally.flags, FLAG_WORDS, {}, first="off_label_domain"),
@@ -99,47 +99,49 @@ def _frame(manifest: Mapping[str, Any], tally: Tally, sections: Sequence[_Figure
 
 
 def _figure_sections(manifest: Mapping[str, Any], tally: Tally, cuts: Sequence[float]) -> list[_FigureSection]:
-    """The charts that there are data for, in the order of the page."""
-    found: list[_FigureSection] = []
+    """The sections of charts that there are data for, in the order of the page."""
+    sections: list[_FigureSection] = []
     if tally.rows:
-        found.append(
+        sections.append(
             _FigureSection("distribution", "Distribution of delta_llr", "", [charts.distribution(tally, cuts)])
         )
         by_consequence = charts.by_consequence(tally)
-        said = (
+        note = (
             "Where an annotator joined several consequences, the first one counts."
             if by_consequence
             else "The scores carry no column consequence. Scored with input.source_columns: [consequence], they are shown by it here."
         )
-        found.append(_FigureSection("consequence", "By consequence", said, by_consequence, legend=bool(by_consequence)))
+        sections.append(
+            _FigureSection("consequence", "By consequence", note, by_consequence, legend=bool(by_consequence))
+        )
     along = along_contigs(tally) if tally.rows else []
     if along:
-        found.append(
+        sections.append(
             _FigureSection(
-                "along", "Along the chromosomes", _along_said(tally), along, strips=True, legend=tally.dots is not None
+                "along", "Along the chromosomes", _along_note(tally), along, strips=True, legend=tally.dots is not None
             )
         )
     if by_contig := charts.classes_by_contig(tally):
-        found.append(_FigureSection("contigs", "Classes by chromosome", "", [by_contig], legend=True))
+        sections.append(_FigureSection("contigs", "Classes by chromosome", "", [by_contig], legend=True))
     if agreement := charts.strands(tally):
-        found.append(_FigureSection("strands", "Strand agreement", "", [agreement]))
+        sections.append(_FigureSection("strands", "Strand agreement", "", [agreement]))
     if pace := charts.throughput(manifest.get("pace", [])):
-        found.append(_FigureSection("throughput", "Throughput over time", "", [pace]))
-    return found
+        sections.append(_FigureSection("throughput", "Throughput over time", "", [pace]))
+    return sections
 
 
-def _along_said(tally: Tally) -> str:
+def _along_note(tally: Tally) -> str:
     if tally.dots is not None:
-        said = "Each dot is a variant at its position, coloured by its class; what lies beyond 99.8% of all is drawn at the edge."
+        note = "Each dot is a variant at its position, coloured by its class; what lies beyond 99.8% of all is drawn at the edge."
     else:
-        said = "The line is the median of a stretch, the bands hold its middle half and its middle 90%, the dots are its lowest score."
+        note = "The line is the median of a stretch, the bands hold its middle half and its middle 90%, the dots are its lowest score."
     if tally.other_contigs:
-        said += f" {tally.other_contigs:,} contigs with fewer variants are not drawn; they are in all other numbers."
-    return said
+        note += f" {tally.other_contigs:,} contigs with fewer variants are not drawn; they are in all other numbers."
+    return note
 
 
 def _numbered(sections: Sequence[_FigureSection]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Sections for the template, whose figures know their place in the list of specifications."""
+    """Sections for the template, whose figures know their place in the list of Vega-Lite specifications; and the list."""
     specs: list[dict[str, Any]] = []
     numbered = []
     for section in sections:
@@ -177,27 +179,27 @@ def _conservation(manifest: Mapping[str, Any], tally: Tally) -> str:
             f"All {counts['scored']:,} scores and {counts['num_rejected']:,} rejects of run {manifest['from']['run_id']} are here; "
             f"{sum(counts['changed'].values()):,} have another class."
         )
-    said = (
+    text = (
         f"This run: {counts['alleles_in']:,} alleles in = {counts['scored']:,} scored + {counts['num_rejected']:,} rejected + "
         f"{counts['already_scored']:,} already scored."
     )
     if tally.runs.get(manifest["run_id"], 0) != tally.rows:
-        said += (
+        text += (
             f" The scores on this page are all {tally.rows:,} of the folder, from {len(tally.runs):,} runs with one fingerprint; "
             "rejects, throughput and cost are this run's."
         )
-    return said
+    return text
 
 
-def _variants_said(tally: Tally) -> str:
+def _variants_note(tally: Tally) -> str:
     if tally.rows == len(tally.worst):
-        said = f"All {tally.rows:,} of them, most negative first."
+        note = f"All {tally.rows:,} of them, most negative first."
     else:
-        said = (
+        note = (
             f"{len(tally.worst):,} of {tally.rows:,}: at most {MAX_SUBSTITUTIONS} substitutions and, since their deltas spread wider, "
             f"at most {MAX_INDELS} insertions and deletions beside them."
         )
-    return f"{said} A variant opens in words."
+    return f"{note} A variant opens in words."
 
 
 def _table(tally: Tally, cuts: Sequence[float]) -> dict[str, Any]:
@@ -206,13 +208,13 @@ def _table(tally: Tally, cuts: Sequence[float]) -> dict[str, Any]:
         return {"heads": [], "variants": [], "types": []}
     rows = tally.worst.to_dicts()
     shown = [name for name in _COLUMNS_SHOWN if name in tally.worst.columns]
-    both = tally.worst["delta_fwd"].is_not_null().any() and tally.worst["delta_rev"].is_not_null().any()
+    both_strands = tally.worst["delta_fwd"].is_not_null().any() and tally.worst["delta_rev"].is_not_null().any()
     carried = [name for name in tally.worst.columns if name not in SCORES.names and name not in shown]
     places = sorted(
         {(row["chrom"] or "", row["pos"] or 0, row["variant_id"]) for row in rows},
-        key=lambda one: (contig_order(one[0]), one[1:]),
+        key=lambda place: (contig_order(place[0]), place[1:]),
     )
-    place_of = {place: at for at, place in enumerate(places)}
+    place_of = {place: index for index, place in enumerate(places)}
     on_all = {flag for flag, count in tally.flags.items() if count == tally.rows}
     heads = [
         ("variant", "yes", ""),
@@ -220,7 +222,7 @@ def _table(tally: Tally, cuts: Sequence[float]) -> dict[str, Any]:
         *((name, "no", "side") for name in shown),
         ("delta_llr", "yes", "n"),
     ]
-    heads += [("forward", "yes", "n side"), ("reverse", "yes", "n side")] * both
+    heads += [("forward", "yes", "n side"), ("reverse", "yes", "n side")] * both_strands
     heads += [("class", "yes", ""), ("notes", "no", "side")]
     return {
         "heads": [
@@ -234,7 +236,7 @@ def _table(tally: Tally, cuts: Sequence[float]) -> dict[str, Any]:
                 "place": place_of[row["chrom"] or "", row["pos"] or 0, row["variant_id"]],
                 "class_name": row["classification"],
                 "kind": kind(row),
-                "cells": _cells(row, shown, bool(both), on_all),
+                "cells": _cells(row, shown, bool(both_strands), on_all),
                 "words": variant_words(row, cuts),
                 "carried": [(name, row[name]) for name in carried if row[name] is not None],
             }
@@ -244,8 +246,10 @@ def _table(tally: Tally, cuts: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def _cells(row: Mapping[str, Any], shown: Sequence[str], both: bool, on_all: Collection[str]) -> list[dict[str, Any]]:
-    """The cells after the first; ``value`` is what the script sorts by where it is not the text.
+def _cells(
+    row: Mapping[str, Any], shown: Sequence[str], both_strands: bool, on_all: Collection[str]
+) -> list[dict[str, Any]]:
+    """The cells of a variant's row after the first; ``value`` is what the script sorts by where it is not the text.
 
     A flag that every row of the folder has would only be noise in each line; it is in the words.
     """
@@ -256,7 +260,7 @@ def _cells(row: Mapping[str, Any], shown: Sequence[str], both: bool, on_all: Col
         *(_cell("" if row[name] is None else str(row[name]), css="side") for name in shown),
     ]
     cells.append(_cell(number(row["delta_llr"]), row["delta_llr"], "n"))
-    if both:
+    if both_strands:
         for name in ("delta_fwd", "delta_rev"):
             cells.append(
                 _cell("" if row[name] is None else number(row[name]), "" if row[name] is None else row[name], "n side")
@@ -270,7 +274,7 @@ def _cell(text: str, value: Any = None, css: str = "", dot: str = "") -> dict[st
 
 
 def _label(row: Mapping[str, Any]) -> str:
-    """The id, with long alleles cut short."""
+    """The id of a row's variant, with long alleles cut short."""
     if row["chrom"] is None:
         return str(row["variant_id"])
     return f"{row['chrom']}-{row['pos']}-{allele(row['ref'])}-{allele(row['alt'])}"
@@ -279,7 +283,7 @@ def _label(row: Mapping[str, Any]) -> str:
 def _accounts(
     counts: Mapping[str, int], words: Mapping[str, str], examples: Mapping[str, str], first: str = ""
 ) -> list[dict[str, str]]:
-    """Counts by name, the largest first, or ``first`` before all."""
+    """Counts by name for a table of rejects or flags, the largest first, or ``first`` before all."""
     order = sorted(counts, key=lambda name: (name != first, -counts[name], name))
     return [
         {"name": name, "words": words.get(name, ""), "count": f"{counts[name]:,}", "example": examples.get(name, "")}
@@ -292,11 +296,11 @@ def write_report(out: str, run_id: str | None = None, price_per_hour: float | No
 
     Args:
         out: the folder of one or more runs.
-        run_id: whose manifest is told; by default the latest run's.
-        price_per_hour: of all that the run held, in any currency; without it no money is mentioned.
+        run_id: the run that the page describes; by default the latest.
+        price_per_hour: price of an hour of all that the run held, in any currency; without it no money is mentioned.
 
     Raises:
-        InputError: there is no such folder or run, or its manifest cannot be read.
+        InputError: there is no such folder or run, or the run's manifest cannot be read.
         SettingsError: the page cannot be written.
     """
     refuse_no_folder(out)
@@ -309,16 +313,18 @@ def write_report(out: str, run_id: str | None = None, price_per_hour: float | No
 
 
 def _manifest(folder: RunFolder, run_id: str | None) -> dict[str, Any]:
-    found = folder.run_ids()
-    if not found:
+    run_ids = folder.run_ids()
+    if not run_ids:
         if tables := tables_inside(folder.path):
             raise no_scores(folder.path, tables)
         raise InputError(
             f"{folder.path} holds no run: there is no runs/<run_id>/manifest.json. `raygen score` makes one."
         )
-    if run_id is not None and run_id not in found:
-        raise InputError(f"{folder.path} holds no run {run_id}. It holds {len(found):,}; the latest is {found[-1]}.")
-    name = run_id or found[-1]
+    if run_id is not None and run_id not in run_ids:
+        raise InputError(
+            f"{folder.path} holds no run {run_id}. It holds {len(run_ids):,}; the latest is {run_ids[-1]}."
+        )
+    name = run_id or run_ids[-1]
     try:
         manifest = folder.read_manifest(name) or {}
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -334,12 +340,12 @@ def _manifest(folder: RunFolder, run_id: str | None) -> dict[str, Any]:
 
 def _examples(rejects: ds.Dataset, reasons: Collection[str]) -> dict[str, str]:
     """One rejected allele for each reason, in words; reading stops when every reason has one."""
-    found: dict[str, str] = {}
+    examples: dict[str, str] = {}
     for batch in rejects.to_batches(columns=["reason", "source", "detail"]):
         for reason, source, detail in zip(
             *(batch[name].to_pylist() for name in ("reason", "source", "detail")), strict=True
         ):
-            found.setdefault(reason, f"{source}: {detail}")
-        if set(reasons) <= set(found):
+            examples.setdefault(reason, f"{source}: {detail}")
+        if set(reasons) <= set(examples):
             break
-    return found
+    return examples

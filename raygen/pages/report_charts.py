@@ -88,15 +88,15 @@ def distribution(tally: Tally, cuts: Sequence[float]) -> Figure:
 
 
 def by_consequence(tally: Tally) -> list[Figure]:
-    """Spread of the delta and share of each class for the most frequent consequences."""
-    named = tally.consequences
-    if named.is_empty():
+    """Spread of the delta and share of each class for the most frequent consequences; empty where there are none."""
+    counts = tally.consequences
+    if counts.is_empty():
         return []
     sizes = (
-        named.group_by("consequence").agg(pl.col("rows").sum()).sort("rows", "consequence", descending=[True, False])
+        counts.group_by("consequence").agg(pl.col("rows").sum()).sort("rows", "consequence", descending=[True, False])
     )
     shown = sizes.head(_SHOWN_CONSEQUENCES)["consequence"].to_list()
-    spread = spreads(named.filter(pl.col("consequence").is_in(shown)), ["consequence"], BIN).sort("p50")
+    spread = spreads(counts.filter(pl.col("consequence").is_in(shown)), ["consequence"], BIN).sort("p50")
     order = spread["consequence"].to_list()
     lowest = spread.row(0, named=True)
     left_out = f" The {len(sizes) - len(shown):,} rarer ones are left out." if len(sizes) > len(shown) else ""
@@ -106,7 +106,7 @@ def by_consequence(tally: Tally) -> list[Figure]:
         f"variants.{left_out}"
     )
     mix = (
-        named.filter(pl.col("consequence").is_in(shown))
+        counts.filter(pl.col("consequence").is_in(shown))
         .group_by("consequence", "classification")
         .agg(pl.col("rows").sum())
     )
@@ -121,16 +121,16 @@ def by_consequence(tally: Tally) -> list[Figure]:
 
 
 def classes_by_contig(tally: Tally) -> Figure | None:
-    """The share of each class on each contig."""
-    named = tally.classes.filter(pl.col("chrom").is_in(list(tally.spans)))
-    if named.is_empty():
+    """The share of each class on each contig; None where no row has a contig."""
+    counts = tally.classes.filter(pl.col("chrom").is_in(list(tally.spans)))
+    if counts.is_empty():
         return None
-    order = sorted(set(named["chrom"]), key=contig_order)
-    return _mix_figure("Classes by chromosome", named, "chrom", order)
+    order = sorted(set(counts["chrom"]), key=contig_order)
+    return _mix_figure("Classes by chromosome", counts, "chrom", order)
 
 
 def strands(tally: Tally) -> Figure | None:
-    """How often the delta of one strand goes with which delta of the other."""
+    """How often which deltas of the two strands go together; None where no row has both."""
     pairs = tally.strands
     if pairs.is_empty():
         return None
@@ -190,7 +190,7 @@ def strands(tally: Tally) -> Figure | None:
 
 
 def throughput(points: Sequence[Point]) -> Figure | None:
-    """Variants a second over the time of the run."""
+    """Variants a second over the time of the run, from the pace in its manifest; None for fewer than three points."""
     if len(points) < 3 or points[-1][0] <= 0:
         return None
     seconds, unit = next((size, name) for size, name in _CLOCK if points[-1][0] >= 3 * size or size == 1)
@@ -243,7 +243,7 @@ def _intervals(spread: pl.DataFrame, key: str, order: list[str]) -> alt.LayerCha
 
 
 def _mix_figure(title: str, rows: pl.DataFrame, key: str, order: list[str]) -> Figure:
-    """Horizontal bars that all have one length, cut by the share of each class."""
+    """A chart of horizontal bars of one length, cut by the share of each class."""
     total = pl.col("rows").sum().over(key)
     shares = rows.select(
         key,
@@ -283,7 +283,7 @@ def _mix_figure(title: str, rows: pl.DataFrame, key: str, order: list[str]) -> F
 
 
 def _rates(points: Sequence[Point]) -> pl.DataFrame:
-    """Rates between points, joined to at most about 100 stretches of time: shards are finished in bursts."""
+    """Variants and tokens a second in at most about 100 stretches of time: shards are finished in bursts."""
     stretch = points[-1][0] / min(100, max(len(points) // 3, 1))
     rows, before = [], (0.0, 0, 0)
     for point in points:
@@ -319,17 +319,17 @@ def along_contigs(tally: Tally) -> list[Figure]:
     limits = (low * 1.1 - 0.5, high * 1.1 + 0.5)
     for chrom in sorted(tally.spans, key=contig_order):
         if dots is not None:
-            own = dots.filter(pl.col("chrom") == chrom)
-            if len(own):
-                figures.append(_dots(chrom, own, limits))
+            dots_of_contig = dots.filter(pl.col("chrom") == chrom)
+            if len(dots_of_contig):
+                figures.append(_dots(chrom, dots_of_contig, limits))
         else:
             figures.append(_band(tally, chrom, limits))
     return figures
 
 
-def _dots(chrom: str, own: pl.DataFrame, limits: tuple[float, float]) -> Figure:
-    positions, deltas = own["pos"].to_list(), own["delta_llr"].to_list()
-    shown = own.with_columns(
+def _dots(chrom: str, dots: pl.DataFrame, limits: tuple[float, float]) -> Figure:
+    positions, deltas = dots["pos"].to_list(), dots["delta_llr"].to_list()
+    shown = dots.with_columns(
         pl.concat_str(["chrom", "pos", "ref", "alt"], separator="-").alias("variant"),
         pl.col("delta_llr").clip(*limits).round(3),
     ).select("pos", "delta_llr", "classification", "variant")
@@ -344,7 +344,7 @@ def _dots(chrom: str, own: pl.DataFrame, limits: tuple[float, float]) -> Figure:
         )
     )
     words = (
-        f"{chrom}: each of {len(own):,} variants at its position, {min(positions):,} to {max(positions):,}; delta_llr from "
+        f"{chrom}: each of {len(dots):,} variants at its position, {min(positions):,} to {max(positions):,}; delta_llr from "
         f"{number(min(deltas))} to {number(max(deltas))} nats, coloured by class."
     )
     return Figure(chrom, vega(alt.layer(zero_line(), chart), 220, words), words)
@@ -352,14 +352,14 @@ def _dots(chrom: str, own: pl.DataFrame, limits: tuple[float, float]) -> Figure:
 
 def _band(tally: Tally, chrom: str, limits: tuple[float, float]) -> Figure:
     first, width = tally.spans[chrom]
-    own = tally.along.filter(pl.col("chrom") == chrom)
-    rows, last = int(own["rows"].sum()), first + width * COLUMNS
+    bins = tally.along.filter(pl.col("chrom") == chrom)
+    rows, last = int(bins["rows"].sum()), first + width * COLUMNS
     joined = -(-_ROWS_A_COLUMN * COLUMNS // max(rows, 1))
     width *= joined  # where rows are few, a stretch is wider
-    own = own.with_columns(pl.col("column") // joined)
-    spread = spreads(own, ["column"], ALONG_BIN).with_columns((pl.col("column") * width + first).alias("pos"))
+    bins = bins.with_columns(pl.col("column") // joined)
+    spread = spreads(bins, ["column"], ALONG_BIN).with_columns((pl.col("column") * width + first).alias("pos"))
     lowest = (
-        own.group_by("column")
+        bins.group_by("column")
         .agg(pl.col("lowest").min().round(2))
         .with_columns((pl.col("column") * width + first).alias("pos"))
     )
@@ -382,7 +382,7 @@ def _band(tally: Tally, chrom: str, limits: tuple[float, float]) -> Figure:
     )
     words = (
         f"{chrom}: {rows:,} variants in {len(spread)} stretches of {width:,} bases; the median of each (line), its middle half and middle 90% "
-        f"(bands), and its lowest delta_llr (dots; the lowest of all is {number(min(own['lowest'].to_list()))} nats)."
+        f"(bands), and its lowest delta_llr (dots; the lowest of all is {number(min(bins['lowest'].to_list()))} nats)."
     )
     return Figure(chrom, vega(alt.layer(zero_line(), outer, inner, median, points), 120, words), words)
 
@@ -395,6 +395,6 @@ def _position(last: int) -> alt.X:
 
 
 def _nats(field: str, limits: tuple[float, float]) -> alt.Y:
-    """The same limits for every contig, so that they can be compared; what lies beyond is drawn at the edge."""
+    """The axis of deltas, the same for every contig so that they can be compared; what lies beyond is drawn at the edge."""
     scale = alt.Scale(domain=[round(limit, 2) for limit in limits], nice=False, clamp=True)
     return alt.Y(f"{field}:Q", title="nats", scale=scale, axis=alt.Axis(tickCount=4))

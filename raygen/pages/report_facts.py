@@ -28,7 +28,7 @@ class Tile:
     """A number that is shown large, with what it counts and a remark."""
 
     value: str
-    what: str
+    label: str
     remark: str = ""
 
 
@@ -38,12 +38,12 @@ def is_reclassified(manifest: Mapping[str, Any]) -> bool:
 
 
 def headline(manifest: Mapping[str, Any], tally: Tally) -> list[Tile]:
-    """The few numbers to see first."""
+    """The few numbers of a report to see first."""
     counts = manifest["counts"]
-    here = tally.runs.get(manifest["run_id"], 0)
-    own = "all by this run" if here == tally.rows else f"{here:,} by this run"
+    num_rows = tally.runs.get(manifest["run_id"], 0)
+    by_this_run = "all by this run" if num_rows == tally.rows else f"{num_rows:,} by this run"
     tiles = [
-        Tile(f"{tally.rows:,}", "variants scored", "classified again" if is_reclassified(manifest) else own),
+        Tile(f"{tally.rows:,}", "variants scored", "classified again" if is_reclassified(manifest) else by_this_run),
         Tile(f"{counts['num_rejected']:,}", "alleles rejected", f"of {counts['alleles_in']:,} that went in"),
         Tile(f"{tally.abstained:,}", "abstained on", share(tally.abstained, tally.rows)),
     ]
@@ -65,22 +65,22 @@ def headline(manifest: Mapping[str, Any], tally: Tally) -> list[Tile]:
 
 def notices(manifest: Mapping[str, Any]) -> list[str]:
     """What to know before any number is read, the gravest first: off-label domain, then how the run ended, then its warnings."""
-    said, model = [], manifest["model"]
+    sentences, model = [], manifest["model"]
     warnings = list(manifest["warnings"])
     if manifest["resolved"]["off_label"]:
-        said += [warning for warning in warnings if "off_label_domain" in warning]
+        sentences += [warning for warning in warnings if "off_label_domain" in warning]
         warnings = [warning for warning in warnings if "off_label_domain" not in warning]
     if model["domains"] == []:
-        said.append(
+        sentences.append(
             f"The model {model['name']} was trained on nothing: it shows how the software runs, and its scores mean nothing."
         )
     if manifest["status"] in ENDED:
-        said.append(ENDED[manifest["status"]])
-    return [*said, *warnings, *model["remarks"]]
+        sentences.append(ENDED[manifest["status"]])
+    return [*sentences, *warnings, *model["remarks"]]
 
 
 def what_was_run(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """Model, window, input and machine."""
+    """The facts of a run by name: model, window, input, reference and machine."""
     model, resolved, settings = manifest["model"], manifest["resolved"], manifest["settings"]
     machine, actors, versions = manifest["machine"], manifest.get("actors"), manifest["versions"]
     inputs = settings["input"]["variants"] or settings["input"]["pairs"] or []
@@ -148,11 +148,12 @@ def cost(manifest: Mapping[str, Any], price_per_hour: float | None) -> dict[str,
 def _of_an_actor(tokens: Mapping[str, int], metrics: Mapping[str, Any]) -> dict[str, str]:
     """How fast an actor is once its model is there, and the memory it needs; older manifests do not say all of it."""
     facts = {}
-    own, seconds = tokens["computed"] - tokens.get("by_earlier_tries", 0), metrics.get("raygen_stage_seconds", {})
-    if own and seconds.get("score"):
-        facts["tokens a second"] = f"{rate(own / seconds['score'])} by an actor at work"
-    held = {of: metrics.get(name, 0) for of, name in _MEMORY.items()}
-    amounts = [f"{gigabytes(size)} of {of}" for of, size in held.items() if size]
+    num_tokens = tokens["computed"] - tokens.get("by_earlier_tries", 0)
+    seconds = metrics.get("raygen_stage_seconds", {})
+    if num_tokens and seconds.get("score"):
+        facts["tokens a second"] = f"{rate(num_tokens / seconds['score'])} by an actor at work"
+    memory = {of: metrics.get(name, 0) for of, name in _MEMORY.items()}
+    amounts = [f"{gigabytes(size)} of {of}" for of, size in memory.items() if size]
     if amounts:
         facts["memory of an actor"] = f"at most {' and '.join(amounts)}"
     return facts
@@ -166,15 +167,15 @@ def window_words(window: Mapping[str, Any] | None) -> str:
     return f"{window['left']:,} bases before the variant, {window['right']:,} from it on{grid}"
 
 
-def share(part: int, whole: int) -> str:
-    """A percentage of the scored rows."""
-    if not whole:
+def share(part: int, total: int) -> str:
+    """Which percentage of the ``total`` scored rows a part is, in words."""
+    if not total:
         return "none were scored"
-    return f"{part / whole:.1%} of them" if part else "none of them"
+    return f"{part / total:.1%} of them" if part else "none of them"
 
 
 def duration(seconds: float) -> str:
-    """``86,400`` seconds as ``24 h 0 min``."""
+    """Seconds in words, e.g. 86,400 as ``24 h 0 min``."""
     if seconds < 120:
         return f"{seconds:,.1f} s"
     minutes = round(seconds / 60)
@@ -182,12 +183,12 @@ def duration(seconds: float) -> str:
 
 
 def _origin(manifest: Mapping[str, Any]) -> str:
-    """Where the cut points come from."""
-    again = f"given again to the scores of run {manifest['from']['run_id']}, " if is_reclassified(manifest) else ""
+    """Where the cut points of a run come from, in words."""
+    prefix = f"given again to the scores of run {manifest['from']['run_id']}, " if is_reclassified(manifest) else ""
     calibration = manifest.get("calibration")
     if not calibration:
-        return f"{again}by cut points of the settings, not learnt from labels"
-    return f"{again}by a calibration at a prior of {calibration['prior']:g}, digest {calibration['digest']}"
+        return f"{prefix}by cut points of the settings, not learnt from labels"
+    return f"{prefix}by a calibration at a prior of {calibration['prior']:g}, digest {calibration['digest']}"
 
 
 def _cut(cut: float) -> str:
@@ -201,7 +202,7 @@ def _large(count: int) -> str:
 
 
 def _names(paths: list[str]) -> str:
-    """File names only: folders of a machine are nobody else's business."""
+    """The first file names of paths: folders of a machine are nobody else's business."""
     names = [PurePosixPath(path.rstrip("/")).name for path in paths]
     return ", ".join(names[:4]) + (f" and {len(names) - 4:,} more" if len(names) > 4 else "")
 

@@ -31,7 +31,10 @@ _FONT = "font-family='DejaVu Sans Mono, Menlo, Consolas, monospace'"
 
 @dataclass(frozen=True)
 class _Columns:
-    """What is drawn: ``delta`` (columns, changes), the first position of each column, its letter ('' where it holds several)."""
+    """The columns of the heat map: ``delta`` (columns, changes) in nats, and of each its first position and its letter.
+
+    A column stands for ``width`` positions; its letter is '' where they are several.
+    """
 
     delta: np.ndarray
     first: list[int]
@@ -40,9 +43,9 @@ class _Columns:
 
 
 def as_svg(saturation: Saturation) -> str:
-    """The picture alone."""
+    """The heat map of a region's changes as SVG, without a page around it."""
     columns = _columns(saturation)
-    changes = [at for at in range(len(CHANGES)) if at < 4 or np.isfinite(saturation.delta[:, at]).any()]
+    changes = [change for change in range(len(CHANGES)) if change < 4 or np.isfinite(saturation.delta[:, change]).any()]
     line_height = _LETTERS + len(changes) * _CELL_HEIGHT + _TICKS + _GAP
     starts = range(0, len(columns.first), _COLUMNS_A_LINE)
     width = _LEFT + min(len(columns.first), _COLUMNS_A_LINE) * _CELL_WIDTH + 40
@@ -60,7 +63,7 @@ def as_svg(saturation: Saturation) -> str:
 
 
 def as_page(saturation: Saturation, facts: Mapping[str, str]) -> str:
-    """The picture with what there is to know about it. ``facts`` are shown as names and values, in order."""
+    """The page about a region's changes, as HTML. ``facts`` are shown as names and values, in order."""
     where = _where(saturation)
     page = Page(
         command="saturate",
@@ -85,7 +88,7 @@ def _where(saturation: Saturation) -> str:
 
 
 def _columns(saturation: Saturation) -> _Columns:
-    """One column a position, or the most negative of several where there are too many."""
+    """The columns to draw: one a position, or the most negative of several where there are too many."""
     size = len(saturation.reference)
     width = -(-size // MAX_COLUMNS)
     if width == 1:
@@ -95,7 +98,7 @@ def _columns(saturation: Saturation) -> _Columns:
     starts = range(0, size, width)
     filled = np.where(np.isfinite(saturation.delta), saturation.delta, np.inf)
     lowest = np.minimum.reduceat(filled, np.array(starts), axis=0)
-    first = [saturation.start + at for at in starts]
+    first = [saturation.start + offset for offset in starts]
     return _Columns(np.where(np.isfinite(lowest), lowest, np.nan), first, [""] * len(first), width)
 
 
@@ -107,14 +110,14 @@ def _legend(limit: float, width: int) -> Iterator[str]:
         yield f"<rect x='{step * step_width}' y='0' width='{step_width + 0.5}' height='12' fill='{tint(share)}'/>"
     end = steps * step_width
     yield f"<rect x='0' y='0' width='{end}' height='12' fill='none' stroke='#888888' stroke-width='0.5'/>"
-    for at, text in ((0, f"≤ {-limit:.2g}"), (end / 2, "0"), (end, f"≥ {limit:.2g}")):
-        yield f"<text x='{at}' y='26' font-size='11' fill='#333333' text-anchor='middle'>{text}</text>"
-    said = "delta_llr, nats" + (f"; a column is the lowest of {width:,} positions" if width > 1 else "")
-    yield f"<text x='{end + 28}' y='11' font-size='11' fill='#333333'>{said}</text></g>"
+    for x, text in ((0, f"≤ {-limit:.2g}"), (end / 2, "0"), (end, f"≥ {limit:.2g}")):
+        yield f"<text x='{x}' y='26' font-size='11' fill='#333333' text-anchor='middle'>{text}</text>"
+    caption = "delta_llr, nats" + (f"; a column is the lowest of {width:,} positions" if width > 1 else "")
+    yield f"<text x='{end + 28}' y='11' font-size='11' fill='#333333'>{caption}</text></g>"
 
 
 def _line(saturation: Saturation, columns: _Columns, changes: list[int], start: int, top: int) -> Iterator[str]:
-    """One line of the picture: letters of the reference, a row of cells a change, positions below."""
+    """One line of the heat map as SVG: letters of the reference, a row of cells a change, positions below."""
     end = min(start + _COLUMNS_A_LINE, len(columns.first))
     yield f"<g transform='translate({_LEFT},{top})'>"
     for row, change in enumerate(changes):
@@ -142,10 +145,10 @@ def _cell(saturation: Saturation, columns: _Columns, column: int, change: int, x
         return f"<rect {box} fill='#ffffff' stroke='#dddddd' stroke-width='0.5'/>{dot}"
     if np.isnan(delta):
         return f"<rect {box} fill='{_NO_SCORE}'/>"
-    what = "deleted" if CHANGES[change] == "deletion" else f"to {CHANGES[change]}"
+    change_words = "deleted" if CHANGES[change] == "deletion" else f"to {CHANGES[change]}"
     where = f"{pos} {letter}" if letter else f"{pos}-{min(pos + columns.width - 1, saturation.end)}, lowest"
-    said = f"{saturation.chrom}:{where} {what}: {delta:+.3f}"
-    return f"<rect {box} fill='{tint(delta / saturation.limit)}'><title>{escape(said)}</title></rect>"
+    tooltip = f"{saturation.chrom}:{where} {change_words}: {delta:+.3f}"
+    return f"<rect {box} fill='{tint(delta / saturation.limit)}'><title>{escape(tooltip)}</title></rect>"
 
 
 def _tick(position: int, x: int, y: int) -> Iterator[str]:
@@ -161,10 +164,10 @@ def _worst_rows(saturation: Saturation, count: int = 20) -> Iterator[tuple[str, 
 
 
 def write_saturation(out: Path, saturation: Saturation, facts: Mapping[str, str]) -> Path:
-    """``saturation.html``, ``.svg`` and ``.tsv`` in a folder of scores; the path of the page.
+    """Write ``saturation.html``, ``.svg`` and ``.tsv`` into a folder of scores; returns the path of the page.
 
     Raises:
-        SettingsError, StoppedError: as ``put_in_place``.
+        SettingsError, StoppedError: a file cannot be written, see ``put_in_place``.
     """
     page = out / "saturation.html"
     write_text(page, as_page(saturation, facts))

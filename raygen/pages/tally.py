@@ -19,18 +19,18 @@ import pyarrow.parquet as pq
 from raygen.classes.classify import class_index
 
 BIN = 0.05
-"""Nats. Quantiles and histograms are exact to this."""
+"""Width in nats of the bins of deltas: quantiles and histograms are exact to this."""
 ALONG_BIN = 0.25
-"""Nats, for what is counted at each place of a contig."""
+"""Width in nats of the bins of deltas that are counted along a contig, and by strand."""
 COLUMNS = 240
 MAX_CONTIGS = 26
 MAX_DOTS = 3000
-"""Up to so many scores are drawn one by one."""
+"""Scores up to which every one is drawn along its contig; above, the spread of each stretch is."""
 MAX_SUBSTITUTIONS, MAX_INDELS = 300, 150
-"""Rows of the table of the most negative variants. Indels move what follows them, so their deltas spread wider: in one list
-they would leave no room for substitutions."""
+"""Most rows of each kind in the table of the most negative variants. Indels move what follows them, so their deltas spread
+wider: in one list they would leave no room for substitutions."""
 MAX_CONSEQUENCES = 200
-"""Values of the column that are counted apart; a column of other text must not grow the page."""
+"""Values of the column ``consequence`` that are counted apart; a column of other text must not grow the page."""
 OTHER = "other values"
 
 _ROWS_AT_ONCE = 100_000
@@ -53,17 +53,17 @@ _FILE = "__filename"
 
 @dataclass
 class StrandAgreement:
-    """How the two strands of the rows that have both agree."""
+    """How well the deltas of the two strands agree, over the rows that have both."""
 
     rows: int = 0
     same_class: int = 0
     one_step_apart: int = 0
     sums: np.ndarray = field(default_factory=lambda: np.zeros(5))
-    """Of forward, reverse, their squares and their product."""
+    """Sums of the forward and reverse deltas, of their squares and of their product."""
 
     @property
     def correlation(self) -> float | None:
-        """Pearson's; None where it is not defined."""
+        """Pearson's correlation of the forward and reverse deltas; None where it is not defined."""
         forward, reverse, forward2, reverse2, product = self.sums / max(self.rows, 1)
         spread = (forward2 - forward**2) * (reverse2 - reverse**2)
         return float((product - forward * reverse) / np.sqrt(spread)) if self.rows > 1 and spread > 1e-12 else None
@@ -71,10 +71,10 @@ class StrandAgreement:
 
 @dataclass
 class Tally:
-    """What a folder of scores holds.
+    """What a folder of scores holds, as counts; the frames have these columns.
 
     Attributes:
-        rows, abstained: scored rows.
+        rows, abstained: scored rows, and those of them that are abstained on.
         runs, flags: rows by run and by flag.
         classes: chrom, classification, rows.
         deltas: classification, bin, rows; a bin is ``floor(delta / BIN)``.
@@ -82,7 +82,7 @@ class Tally:
         along: chrom, column, bin (of ALONG_BIN), rows, lowest; the contigs with the most rows.
         spans: chrom to (first position, positions a column).
         other_contigs: contigs that ``along`` leaves out.
-        strands, agreement: forward, reverse (bins of ALONG_BIN), rows.
+        strands: forward, reverse (bins of ALONG_BIN), rows; ``agreement`` how well the two agree.
         dots: chrom, pos, ref, alt, delta_llr, classification of every row, or None where there are too many.
         worst: the most negative rows with all their columns, most negative first.
     """
@@ -104,7 +104,7 @@ class Tally:
 
 
 def tally_scores(scores: ds.Dataset, cuts: Sequence[float]) -> Tally:
-    """Count a dataset of scores. ``cuts`` are the cut points of its classes."""
+    """Count a dataset of SCORES, of any size. ``cuts`` are the cut points of its classes, in nats."""
     has_consequence = "consequence" in scores.schema.names
     spans, other_contigs = _spans(scores)
     counting = _Counting(spans, cuts, has_consequence)
@@ -138,7 +138,7 @@ class _Groups:
 
 
 class _Counting:
-    """The counts as they grow."""
+    """The counts behind a ``Tally`` while frames of scores are added."""
 
     def __init__(self, spans: dict[str, tuple[int, int]], cuts: Sequence[float], has_consequence: bool) -> None:
         self._spans, self._cuts, self._has_consequence = spans, cuts, has_consequence
@@ -177,9 +177,9 @@ class _Counting:
             name for name in frame["consequence"].unique(maintain_order=True) if name not in self._known_consequences
         ]
         self._known_consequences.update(new[: MAX_CONSEQUENCES - len(self._known_consequences)])
-        known = pl.col("consequence").is_in(list(self._known_consequences))
+        is_known = pl.col("consequence").is_in(list(self._known_consequences))
         self._consequences.add(
-            frame.with_columns(pl.when(known).then("consequence").otherwise(pl.lit(OTHER)).alias("consequence"))
+            frame.with_columns(pl.when(is_known).then("consequence").otherwise(pl.lit(OTHER)).alias("consequence"))
         )
 
     def _add_along(self, frame: pl.DataFrame) -> None:
@@ -187,17 +187,17 @@ class _Counting:
         column = ((pl.col("pos") - pl.col("first")) // pl.col("width")).cast(pl.Int32)
         self._along.add(placed.with_columns(column.alias("column"), _binned("delta_llr", ALONG_BIN).alias("bin")))
 
-    def _add_strands(self, both: pl.DataFrame) -> None:
-        if both.is_empty():
+    def _add_strands(self, both_strands: pl.DataFrame) -> None:
+        if both_strands.is_empty():
             return
         self._strands.add(
-            both.with_columns(
+            both_strands.with_columns(
                 _binned("delta_fwd", ALONG_BIN).alias("forward"), _binned("delta_rev", ALONG_BIN).alias("reverse")
             )
         )
-        forward, reverse = both["delta_fwd"].to_numpy(), both["delta_rev"].to_numpy()
+        forward, reverse = both_strands["delta_fwd"].to_numpy(), both_strands["delta_rev"].to_numpy()
         apart = np.abs(class_index(forward, self._cuts) - class_index(reverse, self._cuts))
-        self._agreement.rows += len(both)
+        self._agreement.rows += len(both_strands)
         self._agreement.same_class += int((apart == 0).sum())
         self._agreement.one_step_apart += int((apart == 1).sum())
         parts = (forward, reverse, forward**2, reverse**2, forward * reverse)
@@ -214,9 +214,9 @@ class _Counting:
     def _keep_worst(self, frame: pl.DataFrame) -> None:
         light = frame.select(pl.col("chrom", "pos", "ref", "alt", "delta_llr", _FILE), _is_indel().alias("indel"))
         for indel, limit in ((False, MAX_SUBSTITUTIONS), (True, MAX_INDELS)):
-            own = light.filter(pl.col("indel") == indel).bottom_k(limit, by="delta_llr")
-            both = pl.concat([self._worst[indel], own]) if indel in self._worst else own
-            self._worst[indel] = both.bottom_k(limit, by="delta_llr")
+            lowest = light.filter(pl.col("indel") == indel).bottom_k(limit, by="delta_llr")
+            candidates = pl.concat([self._worst[indel], lowest]) if indel in self._worst else lowest
+            self._worst[indel] = candidates.bottom_k(limit, by="delta_llr")
 
     def tally(self, scores: ds.Dataset, other_contigs: int) -> Tally:
         return Tally(
@@ -238,7 +238,7 @@ class _Counting:
 
 
 def _frames(scores: ds.Dataset, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-    """The rows, some ten or hundred thousand at a time: files are as small as shards are."""
+    """Columns of all scores, some ten or hundred thousand rows at a time: files are as small as shards are."""
     for part in _parts(scores):
         batches: list[pa.RecordBatch] = []
         for batch in part.to_batches(columns=list(columns), batch_size=_ROWS_AT_ONCE, cache_metadata=False):
@@ -251,13 +251,13 @@ def _frames(scores: ds.Dataset, columns: Sequence[str]) -> Iterator[pl.DataFrame
 
 
 def _parts(scores: ds.Dataset) -> Iterator[ds.Dataset]:
-    """A few files at a time: a scan of all runs ahead of a reader that is slower than it."""
+    """The dataset in parts of a few files: a scan of all of them would run ahead of a reader that is slower than it."""
     if not isinstance(scores, ds.FileSystemDataset):
         yield scores
         return
     fragments = list(scores.get_fragments())
-    for at in range(0, len(fragments), _FILES_AT_ONCE):
-        some = fragments[at : at + _FILES_AT_ONCE]
+    for start in range(0, len(fragments), _FILES_AT_ONCE):
+        some = fragments[start : start + _FILES_AT_ONCE]
         yield ds.FileSystemDataset(some, scores.schema, scores.format, scores.filesystem)
 
 
@@ -272,14 +272,14 @@ def _file_column(scores: ds.Dataset) -> list[str]:
 
 
 def _spans(scores: ds.Dataset) -> tuple[dict[str, tuple[int, int]], int]:
-    """First position and width of a column for the contigs with the most rows, from the files' footers; how many are left out."""
-    found: dict[str, tuple[int, int, int]] = {}
+    """(first position, positions a column) of the contigs with the most rows, by the files' footers; how many are left out."""
+    extents: dict[str, tuple[int, int, int]] = {}
     for chrom, rows, first, last in _row_groups(scores) if isinstance(scores, ds.FileSystemDataset) else ():
-        before = found.get(chrom, (0, first, last))
-        found[chrom] = (before[0] + rows, min(before[1], first), max(before[2], last))
-    most = sorted(found, key=lambda chrom: -found[chrom][0])[:MAX_CONTIGS]
-    spans = {chrom: (found[chrom][1], -(-(found[chrom][2] - found[chrom][1] + 1) // COLUMNS)) for chrom in most}
-    return spans, len(found) - len(most)
+        before = extents.get(chrom, (0, first, last))
+        extents[chrom] = (before[0] + rows, min(before[1], first), max(before[2], last))
+    most = sorted(extents, key=lambda chrom: -extents[chrom][0])[:MAX_CONTIGS]
+    spans = {chrom: (extents[chrom][1], -(-(extents[chrom][2] - extents[chrom][1] + 1) // COLUMNS)) for chrom in most}
+    return spans, len(extents) - len(most)
 
 
 def _row_groups(scores: ds.FileSystemDataset) -> Iterator[tuple[str, int, int, int]]:
@@ -299,15 +299,15 @@ def _row_groups(scores: ds.FileSystemDataset) -> Iterator[tuple[str, int, int, i
                 yield chrom, group.num_rows, statistics.min, statistics.max
 
 
-def _whole_rows(scores: ds.Dataset, wanted: pl.DataFrame) -> pl.DataFrame:
-    """All columns of the rows found, read from the files that hold them, most negative first."""
-    files, keys = set(wanted[_FILE]), ["chrom", "pos", "ref", "alt", "delta_llr"]
-    limit = ds.field("delta_llr") <= wanted["delta_llr"].max()
+def _whole_rows(scores: ds.Dataset, lowest: pl.DataFrame) -> pl.DataFrame:
+    """All columns of the ``lowest`` rows, read from the files that hold them, most negative first."""
+    files, keys = set(lowest[_FILE]), ["chrom", "pos", "ref", "alt", "delta_llr"]
+    limit = ds.field("delta_llr") <= lowest["delta_llr"].max()
     parts = []
     for fragment in scores.get_fragments():
         if fragment.path in files:
             rows = _frame(fragment.to_table(schema=scores.schema, filter=limit).to_batches())
-            parts.append(rows.join(wanted.select(keys), on=keys, how="semi", nulls_equal=True))
+            parts.append(rows.join(lowest.select(keys), on=keys, how="semi", nulls_equal=True))
     return pl.concat(parts).sort("delta_llr", "chrom", "pos", "ref", "alt", nulls_last=True)
 
 
@@ -320,7 +320,7 @@ def _is_indel() -> pl.Expr:
 
 
 def _first_consequence() -> pl.Expr:
-    """Annotators join several with & or a comma, the most severe first."""
+    """The first consequence of a row: annotators join several with & or a comma, the most severe first."""
     first = pl.col("consequence").cast(pl.String).str.split("&").list.first().str.split(",").list.first()
     return first.fill_null("not given").alias("consequence")
 

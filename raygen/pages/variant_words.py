@@ -40,36 +40,38 @@ _SHOWN_BASES = 24
 def variant_words(row: Mapping[str, Any], cuts: Sequence[float]) -> list[str]:
     """A row of SCORES as a few sentences: the change, the likelihoods, the class and what it means, and what to beware of."""
     words = class_words(row["classification"])
-    said = [
+    sentences = [
         _change(row),
         _likelihoods(row),
         f"{number(row['delta_llr'])} is {class_range(row['classification'], cuts)} nats, which this run's cut points call "
         f"{words.title}: {words.meaning}",
     ]
     if row["delta_fwd"] is not None and row["delta_rev"] is not None:
-        said.append(_both_strands(row, cuts))
-    said += [FLAG_WORDS.get(flag, f"Flag: {flag}.") for flag in row["flags"]]
+        sentences.append(_both_strands(row, cuts))
+    sentences += [FLAG_WORDS.get(flag, f"Flag: {flag}.") for flag in row["flags"]]
     if row["ref"] is not None and len(row["ref"]) != len(row["alt"]):
-        said.append(INDEL_CAVEAT)
+        sentences.append(INDEL_CAVEAT)
     if row["abstained"]:
-        said.append("The run abstains here: the evidence disagrees with itself or is thin. Do not go by the class.")
-    return said
+        sentences.append(
+            "The run abstains here: the evidence disagrees with itself or is thin. Do not go by the class."
+        )
+    return sentences
 
 
 def number(value: float, digits: int = 2) -> str:
-    """With a real minus sign."""
+    """A number as text with a real minus sign."""
     return f"{value:,.{digits}f}".replace("-", MINUS)
 
 
 def allele(bases: str | None) -> str:
-    """Bases, cut short where there are many."""
+    """The bases of an allele, cut short where there are many; empty for None."""
     if bases is None:
         return ""
     return bases if len(bases) <= _SHOWN_BASES else f"{bases[:_SHOWN_BASES]}… ({len(bases):,} bases)"
 
 
 def kind(row: Mapping[str, Any]) -> str:
-    """SNV, MNV, insertion, deletion, or pair for a row without coordinates."""
+    """The kind of a row's variant: SNV, MNV, insertion, deletion, or pair for a row without coordinates."""
     if row["ref"] is None:
         return "pair"
     ref, alt = len(row["ref"]), len(row["alt"])
@@ -82,13 +84,13 @@ def _change(row: Mapping[str, Any]) -> str:
     if row["ref"] is None:
         return f"The pair {row['variant_id']}: two sequences of up to {row['num_tokens']:,} tokens."
     ref, alt, where = row["ref"], row["alt"], f"{row['chrom']}:{row['pos']:,}"
-    what = {
+    change = {
         "SNV": f"{alt} in the place of {ref}",
         "MNV": f"{allele(alt)} in the place of {allele(ref)}",
         "insertion": f"{len(alt) - len(ref):,} more bases, {allele(alt)} for {allele(ref)}",
         "deletion": f"{len(ref) - len(alt):,} fewer bases, {allele(alt)} for {allele(ref)}",
     }[kind(row)]
-    return f"At {where}: {what}."
+    return f"At {where}: {change}."
 
 
 def _likelihoods(row: Mapping[str, Any]) -> str:
