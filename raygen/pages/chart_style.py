@@ -83,7 +83,8 @@ def spreads(counts: pl.DataFrame, keys: list[str], width: float) -> pl.DataFrame
         .round(3)
         .alias(f"p{percent:02d}")
     )
-    return upto.group_by(keys).agg(pl.col("rows").sum(), *(percentile(percent) for percent in (5, 25, 50, 75, 95)))
+    quantiles = (percentile(percent) for percent in (5, 25, 50, 75, 95))
+    return upto.group_by(keys).agg(pl.col("rows").sum(), *quantiles).sort(keys)
 
 
 def zero_line(axis: str = "y") -> alt.Chart:

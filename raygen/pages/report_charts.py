@@ -109,6 +109,7 @@ def by_consequence(tally: Tally) -> list[Figure]:
         counts.filter(pl.col("consequence").is_in(shown))
         .group_by("consequence", "classification")
         .agg(pl.col("rows").sum())
+        .sort("consequence", "classification")  # the same run makes the same page
     )
     return [
         Figure(
@@ -359,7 +360,7 @@ def _band(tally: Tally, chrom: str, limits: tuple[float, float]) -> Figure:
     bins = bins.with_columns(pl.col("column") // joined)
     spread = spreads(bins, ["column"], ALONG_BIN).with_columns((pl.col("column") * width + first).alias("pos"))
     lowest = (
-        bins.group_by("column")
+        bins.group_by("column", maintain_order=True)
         .agg(pl.col("lowest").min().round(2))
         .with_columns((pl.col("column") * width + first).alias("pos"))
     )
