@@ -101,7 +101,7 @@ def score_variants(
     with tempfile.TemporaryDirectory() as scratch:
         source, extra = _as_file(variants, Path(scratch), haplotype_column)
         with _named_as_given(source, extra):
-            taken = ingest(
+            ingested = ingest(
                 [source],
                 opened,
                 Path(scratch) / "ingested",
@@ -109,18 +109,18 @@ def score_variants(
                 haplotype_column=haplotype_column,
                 max_haplotype_span=window.right,
             )
-        normalised = pq.read_table(taken.variants_dir)
-    if taken.rejects:
-        counts = ", ".join(f"{count:,} {reason}" for reason, count in taken.rejects.items())
+        normalised = pq.read_table(ingested.variants_dir)
+    if ingested.rejects:
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in ingested.rejects.items())
         warnings.warn(
-            f"{sum(taken.rejects.values()):,} of {number_of(taken.num_alleles, 'allele')} left out: {counts}",
+            f"{sum(ingested.rejects.values()):,} of {number_of(ingested.num_alleles, 'allele')} left out: {counts}",
             stacklevel=2,
         )
     if _INPUT_ROW in normalised.column_names:
         normalised = normalised.sort_by(_INPUT_ROW)
-    named = normalised.append_column("variant_id", variant_ids(normalised))
+    identified = normalised.append_column("variant_id", variant_ids(normalised))
     # Some thousand at a time: their windows are in memory as sequences while they are scored.
-    pieces = [named.slice(at, _ROWS_AT_ONCE) for at in range(0, max(len(named), 1), _ROWS_AT_ONCE)]
+    pieces = [identified.slice(start, _ROWS_AT_ONCE) for start in range(0, max(len(identified), 1), _ROWS_AT_ONCE)]
     scored = pa.concat_tables([scorer.score(plan_windows(piece, opened, window, strand, circular)) for piece in pieces])
     carried = [haplotype_column, HAPLOTYPE_MEMBERS] if haplotype_column else []
     return _finished(scored, model, fingerprint(model.loaded.facts, window, strand, circular), carried)
@@ -185,8 +185,8 @@ def _named_as_given(source: Path, extra: Collection[str]) -> Iterator[None]:
     except (InputError, SettingsError) as error:
         if not extra:
             raise
-        said = str(error).replace(str(source), "the table").replace(source.name, "the table")
-        raise type(error)(said.replace("the table", "The table", said.startswith("the table"))) from None
+        message = str(error).replace(str(source), "the table").replace(source.name, "the table")
+        raise type(error)(message.replace("the table", "The table", message.startswith("the table"))) from None
 
 
 # Tables -------------------------------------------------------------------------------------------------------------
@@ -198,7 +198,7 @@ def _is_table(value: Any) -> bool:
     )
 
 
-def _arrow(table: Any, what: str, needed: Sequence[str], others: Sequence[str] = ()) -> pa.Table:
+def _arrow(table: Any, noun: str, needed: Sequence[str], others: Sequence[str] = ()) -> pa.Table:
     """The columns ``needed``, and those of ``others`` that are there, of an Arrow table, a polars or a pandas frame.
 
     Raises:
@@ -206,21 +206,21 @@ def _arrow(table: Any, what: str, needed: Sequence[str], others: Sequence[str] =
         InputError: a column is missing, is there twice, or holds what Arrow cannot hold.
     """
     is_pandas = hasattr(table, "iloc") and hasattr(table, "columns")
-    whole = table if is_pandas else _whole(table)
-    names = [str(name) for name in whole.columns] if is_pandas else whole.column_names
+    frame = table if is_pandas else _whole(table)
+    names = [str(name) for name in frame.columns] if is_pandas else frame.column_names
     missing = [name for name in needed if name not in names]
     if missing:
-        raise InputError(f"The {what} lack the columns {', '.join(missing)}; they have {', '.join(names) or 'none'}.")
-    kept = [name for name in dict.fromkeys([*needed, *others]) if name in names]
-    repeated = [name for name in kept if names.count(name) > 1]
+        raise InputError(f"The {noun} lack the columns {', '.join(missing)}; they have {', '.join(names) or 'none'}.")
+    columns = [name for name in dict.fromkeys([*needed, *others]) if name in names]
+    repeated = [name for name in columns if names.count(name) > 1]
     if repeated:
-        raise InputError(f"The {what} have the columns {', '.join(repeated)} more than once.")
+        raise InputError(f"The {noun} have the columns {', '.join(repeated)} more than once.")
     if not is_pandas:
-        return whole.select(kept)
+        return frame.select(columns)
     try:  # pandas columns can hold anything
-        return pa.Table.from_pandas(table[kept], preserve_index=False)
+        return pa.Table.from_pandas(table[columns], preserve_index=False)
     except (pa.ArrowException, TypeError, ValueError) as error:
-        raise InputError(f"The {what} cannot be read: {': '.join(map(str, error.args))}.") from None
+        raise InputError(f"The {noun} cannot be read: {': '.join(map(str, error.args))}.") from None
 
 
 def _whole(table: Any) -> pa.Table:
@@ -228,15 +228,15 @@ def _whole(table: Any) -> pa.Table:
         raise SettingsError(f"A {type(table).__name__} has not been read yet: give what its collect() returns.")
     if isinstance(table, pa.RecordBatch):
         return pa.Table.from_batches([table])
-    found = table.to_arrow() if hasattr(table, "to_arrow") else table
-    if not isinstance(found, pa.Table) and hasattr(found, "__arrow_c_stream__"):
+    arrow_table = table.to_arrow() if hasattr(table, "to_arrow") else table
+    if not isinstance(arrow_table, pa.Table) and hasattr(arrow_table, "__arrow_c_stream__"):
         try:
-            found = pa.table(found)
+            arrow_table = pa.table(arrow_table)
         except (pa.ArrowException, TypeError, ValueError):
-            found = None  # a stream of one column
-    if not isinstance(found, pa.Table):
+            arrow_table = None  # a stream of one column
+    if not isinstance(arrow_table, pa.Table):
         raise SettingsError(f"Give an Arrow table, a polars or a pandas frame, not {type(table).__name__}.")
-    return found
+    return arrow_table
 
 
 def _plain(arrow_type: pa.DataType) -> pa.DataType:
@@ -274,10 +274,12 @@ def _check_pair(number: int, pair: Any) -> None:
     is_tuple = isinstance(pair, tuple | list)
     if is_tuple and len(pair) == 2 and all(isinstance(sequence, str) for sequence in pair):
         return
-    held = f"a {type(pair).__name__}"
+    description = f"a {type(pair).__name__}"
     if is_tuple:
-        held = f"({', '.join(type(one).__name__ for one in pair)})"
-    raise SettingsError(f"Pair {number} is {held}, not a tuple of two sequences (str). One pair alone is [(wt, mut)].")
+        description = f"({', '.join(type(item).__name__ for item in pair)})"
+    raise SettingsError(
+        f"Pair {number} is {description}, not a tuple of two sequences (str). One pair alone is [(wt, mut)]."
+    )
 
 
 def _pairs_of_table(table: pa.Table) -> pa.Table:

@@ -12,10 +12,12 @@ from raygen.errors import InputError, RaygenError, SettingsError
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's. ``exit_code`` is what a run would end with: 2 where what was asked for is wrong, else 3."""
+    """The outcome of one ``check``, by its name, in a sentence. ``exit_code`` is what a run would end with: 2 where
+    what was asked for is wrong, else 3.
+    """
 
     good: bool
-    what: str
+    check: str
     says: str
     exit_code: int = 0
 
@@ -30,15 +32,15 @@ def examine(model: str, device: str, allow_unvalidated: bool = False) -> list[Fi
         "ray": _ray,
         "model": lambda: try_model(model, device, allow_unvalidated),
     }
-    return [_finding(what, check) for what, check in checks.items()]
+    return [_finding(name, check) for name, check in checks.items()]
 
 
-def _finding(what: str, check: Callable[[], str]) -> Finding:
+def _finding(name: str, check: Callable[[], str]) -> Finding:
     try:
-        return Finding(True, what, check())
+        return Finding(True, name, check())
     except (RaygenError, ImportError, OSError, RuntimeError) as error:
         exit_code = SettingsError.exit_code if isinstance(error, SettingsError) else InputError.exit_code
-        return Finding(False, what, " ".join(str(error).split()) or type(error).__name__, exit_code)
+        return Finding(False, name, " ".join(str(error).split()) or type(error).__name__, exit_code)
 
 
 def _versions() -> str:
@@ -64,16 +66,18 @@ def _devices() -> str:
 
     if not torch.cuda.is_available():
         return "no GPU that torch can use: models run on the CPU, in float32"
-    names = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
-    return ", ".join(f"{one.name} ({one.total_memory / 2**30:.0f} GiB)" for one in names)
+    devices = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    return ", ".join(f"{device.name} ({device.total_memory / 2**30:.0f} GiB)" for device in devices)
 
 
 def _ray() -> str:
     from raygen.pipeline.cluster import resources, session
 
     with session(None):
-        there = resources()
-        return f"started, sees {there.cpus} CPUs, {there.gpus:g} GPUs and {there.memory / 2**30:.1f} GiB of memory"
+        cluster = resources()
+        return (
+            f"started, sees {cluster.cpus} CPUs, {cluster.gpus:g} GPUs and {cluster.memory / 2**30:.1f} GiB of memory"
+        )
 
 
 def try_model(name: str, device: str, allow_unvalidated: bool = False) -> str:
@@ -86,10 +90,10 @@ def try_model(name: str, device: str, allow_unvalidated: bool = False) -> str:
     from raygen.scoring.self_test import run_self_test
 
     model = load_model(name, device=device, allow_unvalidated=allow_unvalidated)
-    found = run_self_test(model)
-    if not math.isfinite(found.log_likelihood + found.delta):
+    self_test = run_self_test(model)
+    if not math.isfinite(self_test.log_likelihood + self_test.delta):
         raise InputError(f"{name} loads, but its scores are not finite: its weights, or this machine, are broken")
     return (
         f"{name} loads ({model.loaded.facts.dtype} on {model.loaded.device}) "
-        f"and scores a pair: delta_llr {found.delta:+.4f} nats"
+        f"and scores a pair: delta_llr {self_test.delta:+.4f} nats"
     )

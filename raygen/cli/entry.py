@@ -58,7 +58,7 @@ ORDER = [
     "convert",
     "guide",
 ]
-"""Of the commands in the help: as a user meets them."""
+"""The order of the commands in the help: as a user meets them."""
 app.registered_commands.sort(
     key=lambda command: ORDER.index(str(command.name or getattr(command.callback, "__name__", "")))
 )
@@ -97,8 +97,8 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001 - a fault of ours ends the process here, and is told from those a user can put right
         if isinstance(error, SystemError) and _was_interrupted(error):
             _fail(RunInterrupted(_STOPPED), debug)
-        if known := full_disk(error) or _damage(error):
-            _fail(known, debug)
+        if known_error := full_disk(error) or _damage(error):
+            _fail(known_error, debug)
         _fail_by_fault(error, debug)
 
 
@@ -122,8 +122,8 @@ def _damage(error: Exception) -> InputError | None:
 
 def _in_words(error: OSError) -> str:
     """An error of the system that no one met where it came up. Arrow's name no file but say it in words, and then again in numbers."""
-    said = str(error.strerror or error).partition(" Detail: ")[0].rstrip(".")
-    return f"{error.filename}: {said}." if error.filename else f"{said}."
+    message = str(error.strerror or error).partition(" Detail: ")[0].rstrip(".")
+    return f"{error.filename}: {message}." if error.filename else f"{message}."
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -151,15 +151,15 @@ def _fail(error: RaygenError, debug: bool) -> NoReturn:
 
 def _fail_by_fault(error: Exception, debug: bool) -> NoReturn:
     """End with a sentence about what no one thought of, and its traceback where a report can take it from."""
-    what = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".: ")
-    at = None if debug else _write_traceback()
-    if at is None:
+    message = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".: ")
+    traceback_path = None if debug else _write_traceback()
+    if traceback_path is None:
         traceback.print_exc()
-    where = f"The traceback is in {at}" if at else "The traceback stands above"
+    where = f"The traceback is in {traceback_path}" if traceback_path else "The traceback stands above"
     _say_error(
-        f"{what}. This is a fault of raygen, not of your input. {where}; please report it.",
+        f"{message}. This is a fault of raygen, not of your input. {where}; please report it.",
         FAULT_OF_RAYGEN,
-        traceback=at,
+        traceback=traceback_path,
     )
     sys.exit(FAULT_OF_RAYGEN)
 
@@ -175,7 +175,9 @@ def _write_traceback() -> str | None:
 
 
 def _say_error(message: str, exit_code: int, **facts: str | None) -> None:
-    """On standard error; a log of JSON gets the facts, too, because what looks like a variant is taken out of a message."""
+    """Print an error on standard error; a log of JSON gets the facts, too, because what looks like a variant is taken
+    out of a message.
+    """
     if os.environ.get(events.VARIABLE) == "json":
         events.EventLog(None).write("error", message=message, exit_code=exit_code, **facts)
     else:

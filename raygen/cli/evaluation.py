@@ -124,13 +124,13 @@ def evaluate(
     )
     if cut is not None and not math.isfinite(cut):
         raise SettingsError(f"--cut {cut:g} is no score.")
-    found = run_evaluation(request, Bootstrap(bootstrap, seed), cut)
-    print_evaluation(found, screen)
+    evaluation = run_evaluation(request, Bootstrap(bootstrap, seed), cut)
+    print_evaluation(evaluation, screen)
     if json_file:
-        write_json(json_file, as_json(found))
+        write_json(json_file, as_json(evaluation))
         say(f"numbers: {json_file}")
     if page:
-        write_text(page, as_page(found))
+        write_text(page, as_page(evaluation))
         say(f"page: {page}")
 
 
@@ -190,14 +190,14 @@ def calibrate(
     )
     labelled = gather(request)
     print_join(labelled, screen)
-    found = fit_calibration(labelled, request, FitPlan(method, prior, folds, seed, min_window, bootstrap))
-    print_calibration(found, screen)
-    write_json(out, found.model_dump(mode="json"))
-    say(f"calibration {found.digest}: {out}")
+    calibration = fit_calibration(labelled, request, FitPlan(method, prior, folds, seed, min_window, bootstrap))
+    print_calibration(calibration, screen)
+    write_json(out, calibration.model_dump(mode="json"))
+    say(f"calibration {calibration.digest}: {out}")
 
 
 def _label_name(label_field: str | None, label_column: str | None) -> str:
-    named = [name for name in (label_field, label_column) if name]
-    if len(named) != 1:
+    names = [name for name in (label_field, label_column) if name]
+    if len(names) != 1:
         raise SettingsError("Name the labels once: --label-field for a VCF (e.g. CLNSIG), --label-column for a table.")
-    return named[0]
+    return names[0]

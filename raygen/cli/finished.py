@@ -51,7 +51,7 @@ def export(
 
     chosen = by_commas(fields) if fields else None
     with stderr.status("writing") as status:
-        done = export_scores(
+        exported = export_scores(
             out,
             to,
             vcf=vcf,
@@ -60,7 +60,7 @@ def export(
             prefix=prefix,
             on_progress=lambda count: status.update(f"writing: {count:,} rows"),
         )
-    print_export(done, screen)
+    print_export(exported, screen)
 
 
 @command("raygen query scores 17-43094464-T-C --region 17:43093000-43094000")
@@ -110,15 +110,15 @@ def query(
 
         refuse_other_kinds(to, "--out")
         refuse_unwritable(to)
-    named = (genes[0], by_commas(genes[1])) if genes else None
-    found = Query(out, Asked(variants or (), region or (), named, vcf, reference))
+    chosen_genes = (genes[0], by_commas(genes[1])) if genes else None
+    lookup = Query(out, Asked(variants or (), region or (), chosen_genes, vcf, reference))
     if tsv or as_json:
-        (write_tsv if tsv else write_json)(found, sys.stdout)
+        (write_tsv if tsv else write_json)(lookup, sys.stdout)
     elif to:
-        say(f"{number_of(write_file(found, to), 'score')}: {to}")
+        say(f"{number_of(write_file(lookup, to), 'score')}: {to}")
     else:
-        show(found, screen)
-    for remark in found.remarks:
+        show(lookup, screen)
+    for remark in lookup.remarks:
         (stderr if tsv or as_json else screen).print(remark, soft_wrap=True, markup=False)
 
 
@@ -152,19 +152,19 @@ def diff(
     if page:
         refuse_unwritable(page)
     with stderr.status("comparing") as status:
-        found = compare_scores(
+        comparison = compare_scores(
             old,
             new,
             changes_to=to,
             most=max(most, 200),
             on_progress=lambda count: status.update(f"comparing: {count:,} variants"),
         )
-    print_diff(found, screen, most)
+    print_diff(comparison, screen, most)
     if to:
         say(f"changes: {to}")
     if page:
-        say(f"page: {write_diff_page(found, page)}")
-    if fail_on is not None and found.num_changed >= fail_on:
+        say(f"page: {write_diff_page(comparison, page)}")
+    if fail_on is not None and comparison.num_changed >= fail_on:
         raise typer.Exit(1)
 
 
@@ -190,7 +190,7 @@ def reclassify(
 
     loaded = load_calibration(calibration) if calibration else None
     with stderr.status("reclassifying") as status:
-        done = run_reclassify(
+        reclassified = run_reclassify(
             run,
             out,
             points,
@@ -198,7 +198,7 @@ def reclassify(
             calibration or "",
             on_progress=lambda count: status.update(f"reclassifying: {count:,} rows"),
         )
-    print_reclassified(done, screen)
+    print_reclassified(reclassified, screen)
 
 
 def _cut_points(text: str) -> tuple[float, ...]:

@@ -30,21 +30,21 @@ def run_job(command: str, on_output: Sequence[str] | None = None) -> None:
     arguments = sys.argv[1:]
     if on_output is not None and arguments and arguments[0].endswith((".yaml", ".yml")):
         settings = _settings(arguments[0])
-        given = arguments[1:]
-        arguments = [*on_output, str(settings.output.path), *given]
+        options = arguments[1:]
+        arguments = [*on_output, str(settings.output.path), *options]
         if command == "calibrate":
-            arguments += _for_calibration(settings, given)
+            arguments += _for_calibration(settings, options)
     sys.argv[1:] = [command, *arguments]
     main()
 
 
-def _for_calibration(settings: Settings, given: Sequence[str]) -> list[str]:
+def _for_calibration(settings: Settings, options: Sequence[str]) -> list[str]:
     """Options of ``raygen calibrate`` that are not given and that the settings answer."""
-    named = {argument.partition("=")[0] for argument in given}
+    option_names = {argument.partition("=")[0] for argument in options}
     more = []
-    if "--out" not in named and not is_remote(str(settings.output.path)):
+    if "--out" not in option_names and not is_remote(str(settings.output.path)):
         more += ["--out", f"{settings.output.path}/calibration.json"]
-    if not named & {"--labels", "--label-field", "--label-column"} and _CLINVAR in settings.input.source_columns:
+    if not option_names & {"--labels", "--label-field", "--label-column"} and _CLINVAR in settings.input.source_columns:
         more += ["--label-column", _CLINVAR]
     return more
 

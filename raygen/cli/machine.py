@@ -37,7 +37,7 @@ def doctor(
     findings = examine(model, device, allow_unvalidated)
     for finding in findings:
         mark = "[green]ok[/]  " if finding.good else "[red]FAIL[/]"
-        screen.print(f"{mark} {finding.what}: {escape(finding.says)}", soft_wrap=True)
+        screen.print(f"{mark} {finding.check}: {escape(finding.says)}", soft_wrap=True)
     if worst := max(finding.exit_code for finding in findings):
         raise typer.Exit(worst)
 
@@ -98,10 +98,14 @@ def convert(
     from raygen.model.convert import convert_named
 
     with stderr.status(f"converting {checkpoint}"):
-        made = convert_named(checkpoint, Path(to), model=model, like=like, config_file=config, revision=revision)
-    files = number_of(made.num_files, "file")
-    size = f"{made.num_bytes / 1e9:.1f} GB" if made.num_bytes >= 1e9 else f"{made.num_bytes / 1e6:.1f} MB"
-    say(f"{number_of(made.num_tensors, 'tensor')}, {size} in {files}: {made.folder}")
-    for remark in made.remarks:
+        conversion = convert_named(checkpoint, Path(to), model=model, like=like, config_file=config, revision=revision)
+    files = number_of(conversion.num_files, "file")
+    size = (
+        f"{conversion.num_bytes / 1e9:.1f} GB"
+        if conversion.num_bytes >= 1e9
+        else f"{conversion.num_bytes / 1e6:.1f} MB"
+    )
+    say(f"{number_of(conversion.num_tensors, 'tensor')}, {size} in {files}: {conversion.folder}")
+    for remark in conversion.remarks:
         say(remark)
-    say(f"Next: raygen score --model {shlex.quote(str(made.folder))} ...")
+    say(f"Next: raygen score --model {shlex.quote(str(conversion.folder))} ...")

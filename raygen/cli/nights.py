@@ -35,10 +35,10 @@ def nightly(
     debug: Debug = False,
 ) -> None:
     """Score what is new in a landing folder, into a table that grows night by night."""
-    given = {"landing.folder": landing, "input.reference": reference, "model.name": model, "output.path": out}
-    if not load_settings(config, overrides or [], given, complete=False).landing.folder:
+    flags = {"landing.folder": landing, "input.reference": reference, "model.name": model, "output.path": out}
+    if not load_settings(config, overrides or [], flags, complete=False).landing.folder:
         raise SettingsError("A night needs landing.folder (or --landing): the folder into which new files are put.")
-    settings = load_settings(config, overrides or [], given)
+    settings = load_settings(config, overrides or [], flags)
     refuse_missing_files(settings)
     refuse_unknown_model(settings)
     from raygen.nights.night_summary import print_night

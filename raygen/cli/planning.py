@@ -42,14 +42,14 @@ def plan(
     debug: Debug = False,
 ) -> None:
     """Say what a run would cost before it is run: tokens, memory, hours, money, and what cheaper windows would save."""
-    given = {
+    flags = {
         "input.variants": variants or None,
         "input.reference": reference,
         "model.name": model,
         "output.path": out or (None if config else "not-written"),
         **({"landing.folder": ""} if variants else {}),  # a night's settings, but for these variants
     }
-    settings = load_settings(config, overrides or [], given)
+    settings = load_settings(config, overrides or [], flags)
     refuse_missing_files(settings)
     refuse_unknown_model(settings)
     if folder := settings.landing.folder:
@@ -70,5 +70,5 @@ def plan(
 
 def _of_landing(settings: Settings) -> Settings:
     """A night's settings as those of a run over its landing folder."""
-    given = settings.input.model_copy(update={"variants": [str(settings.landing.folder)]})
-    return settings.model_copy(update={"input": given, "landing": LandingSettings()})
+    input_settings = settings.input.model_copy(update={"variants": [str(settings.landing.folder)]})
+    return settings.model_copy(update={"input": input_settings, "landing": LandingSettings()})

@@ -47,12 +47,12 @@ def demo(
     print_summary(result, screen)
     scores = read_scores(out)
     screen.print(consequence_table(scores))
-    found = tell_apart(scores)
-    if found.auroc is not None and found.auroc_interval is not None:
-        low, high = found.auroc_interval
+    separation = tell_apart(scores)
+    if separation.auroc is not None and separation.auroc_interval is not None:
+        low, high = separation.auroc_interval
         say(
-            f"stop_gained against synonymous_variant: AUROC {found.auroc:.3f} ({low:.3f} to {high:.3f}), "
-            f"{found.num_positive:,} against {number_of(found.num_negative, 'variant')}"
+            f"stop_gained against synonymous_variant: AUROC {separation.auroc:.3f} ({low:.3f} to {high:.3f}), "
+            f"{separation.num_positive:,} against {number_of(separation.num_negative, 'variant')}"
         )
     write_run_page(result.output, result.run_id)
     program = (
@@ -154,14 +154,14 @@ def score(
 ) -> None:
     """Score variants, or pairs of sequences, and write a classified table."""
     _refuse_variants_as_config(config)
-    given = {
+    flags = {
         "input.variants": variants or None,
         "input.pairs": pairs or None,
         "input.reference": reference,
         "model.name": model,
         "output.path": out,
     }
-    run(load_settings(config, overrides or [], given))
+    run(load_settings(config, overrides or [], flags))
 
 
 def run(settings: Settings) -> None:

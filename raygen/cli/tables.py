@@ -27,14 +27,17 @@ def compact(
     from raygen.tables.fingerprints import table_paths
 
     for path in table_paths(out):
-        done = run_compact(path, rows, full)
-        if not done:
+        contigs = run_compact(path, rows, full)
+        if not contigs:
             say(f"{path}: nothing to merge")
             continue
-        before, after = sum(one.files_before for one in done), sum(one.files_after for one in done)
-        rewritten = sum(one.rows_rewritten for one in done)
+        before, after = (
+            sum(contig.files_before for contig in contigs),
+            sum(contig.files_after for contig in contigs),
+        )
+        rewritten = sum(contig.rows_rewritten for contig in contigs)
         say(
-            f"{path}: {number_of(rewritten, 'row')} rewritten in {number_of(len(done), 'contig')}; "
+            f"{path}: {number_of(rewritten, 'row')} rewritten in {number_of(len(contigs), 'contig')}; "
             f"files: {before:,} before, {after:,} now"
         )
 
@@ -50,15 +53,15 @@ def verify(
 
     faults = 0
     for path in table_paths(out):
-        found = run_verify(path)
-        faults += len(found.faults)
-        for fault in found.faults:
+        verification = run_verify(path)
+        faults += len(verification.faults)
+        for fault in verification.faults:
             say(f"{fault.where}: {fault.what}")
-        back = f", of which {found.num_rolled_back:,} rolled back" if found.num_rolled_back else ""
+        back = f", of which {verification.num_rolled_back:,} rolled back" if verification.num_rolled_back else ""
         say(
-            f"{path}: {number_of(found.num_files, 'file')}, {number_of(found.num_rows, 'row')}, "
-            f"{number_of(found.num_rejects, 'reject')}, {number_of(found.num_runs, 'run')}{back}; "
-            f"{number_of(len(found.faults), 'fault')}"
+            f"{path}: {number_of(verification.num_files, 'file')}, {number_of(verification.num_rows, 'row')}, "
+            f"{number_of(verification.num_rejects, 'reject')}, {number_of(verification.num_runs, 'run')}{back}; "
+            f"{number_of(len(verification.faults), 'fault')}"
         )
     if faults:
         raise InputError(f"{number_of(faults, 'fault')} in {out}, listed above.")
@@ -84,11 +87,13 @@ def rollback(
     paths = table_paths(out)
     if len(paths) > 1:
         raise SettingsError(f"{out} holds {len(paths)} tables. Name one: {', '.join(paths)}.")
-    done = run_rollback(paths[0], run)
-    taken = f"{number_of(done.num_rows, 'row')} of {number_of(len(done.runs), 'run')}"
-    say(f"Taken back: {taken}: {', '.join(done.runs)}")
+    rolled_back = run_rollback(paths[0], run)
+    amount = f"{number_of(rolled_back.num_rows, 'row')} of {number_of(len(rolled_back.runs), 'run')}"
+    say(f"Taken back: {amount}: {', '.join(rolled_back.runs)}")
     say("Their manifests stay as the table's history and say so.")
-    if done.snapshot:
-        say(f"Iceberg: {done.snapshot}")
-    if done.files:
-        say(f"The next night takes these landing files again, unless you take them away: {', '.join(done.files)}")
+    if rolled_back.snapshot:
+        say(f"Iceberg: {rolled_back.snapshot}")
+    if rolled_back.files:
+        say(
+            f"The next night takes these landing files again, unless you take them away: {', '.join(rolled_back.files)}"
+        )

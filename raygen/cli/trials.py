@@ -48,12 +48,12 @@ def saturate(
     from raygen.trials.saturate import run_saturation
     from raygen.trials.saturation import print_most_negative
 
-    given = {"input.reference": reference, "model.name": model}
-    done = run_saturation(region, deletions, overrides or [], given, out, say=say)
-    print_summary(done.run, screen)
-    write_run_page(done.run.output, done.run.run_id)
-    print_most_negative(done.saturation, screen)
-    say(f"picture: {write_saturation(Path(out), done.saturation, done.facts)}")
+    flags = {"input.reference": reference, "model.name": model}
+    saturated = run_saturation(region, deletions, overrides or [], flags, out, say=say)
+    print_summary(saturated.run, screen)
+    write_run_page(saturated.run.output, saturated.run.run_id)
+    print_most_negative(saturated.saturation, screen)
+    say(f"picture: {write_saturation(Path(out), saturated.saturation, saturated.facts)}")
 
 
 @command(
@@ -143,13 +143,13 @@ def precision_noise(
     debug: Debug = False,
 ) -> None:
     """Score a sample in half precision and in float32: how far scores lie apart, and how many classes change."""
-    given = {
+    flags = {
         "input.variants": variants or None,
         "input.reference": reference,
         "model.name": model,
         "output.path": "not-written",
     }
-    settings = load_settings(config, overrides or [], given)
+    settings = load_settings(config, overrides or [], flags)
     refuse_missing_files(settings)
     refuse_unknown_model(settings)
     names = [name.strip() for name in modes.split(",") if name.strip()]
@@ -186,9 +186,9 @@ def explain(
     from raygen.trials.explain_request import ExplainRequest, run_explanation
     from raygen.trials.explain_text import print_explanation
 
-    given = {"input.reference": reference, "model.name": model}
-    done = run_explanation(ExplainRequest(variant, overrides or [], given, like), say=say)
-    print_explanation(done.explanation, done.cuts, screen)
+    flags = {"input.reference": reference, "model.name": model}
+    explained = run_explanation(ExplainRequest(variant, overrides or [], flags, like), say=say)
+    print_explanation(explained.explanation, explained.cuts, screen)
     if out:
-        write_picture(done.explanation, done.cuts, done.about, out)
+        write_picture(explained.explanation, explained.cuts, explained.about, out)
         say(f"picture: {out}")

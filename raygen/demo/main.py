@@ -54,7 +54,7 @@ def run_demo(out: Path, say: Callable[[str], None] = print, last: int = LAST) ->
     header = f"##fileformat=VCFv4.2\n{contig}{INFO}#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
     write_text(variants, header + "".join(records))
     say(f"{len(records):,} variants of the human mitochondrion, MT:{FIRST}-{last}: {variants}")
-    given = {
+    values = {
         "input.variants": [str(variants)],
         "input.reference": str(reference),
         "input.circular": ["MT"],
@@ -66,7 +66,7 @@ def run_demo(out: Path, say: Callable[[str], None] = print, last: int = LAST) ->
         "window.strand": "both",
         "output.path": str(out),
     }
-    return run_score(load_settings(None, given=given), say=say)
+    return run_score(load_settings(None, given=values), say=say)
 
 
 def _records(bases: str, last: int) -> Iterator[str]:

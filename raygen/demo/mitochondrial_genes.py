@@ -18,10 +18,10 @@ STANDARD_CODE = "FFLLSSSSYY**CC*WLLLLPPPPHHQQRRRRIIIMTTTTNNKKSSRRVVVVAAAADDEEGGG
 """Amino acids of the 64 codons, bases in the order T, C, A, G (NCBI translation table 1)."""
 VERTEBRATE_MITOCHONDRIAL = {"AGA": "*", "AGG": "*", "ATA": "M", "TGA": "W"}
 CODE = {
-    first + second + third: STANDARD_CODE[16 * i + 4 * j + k]
-    for i, first in enumerate("TCAG")
-    for j, second in enumerate("TCAG")
-    for k, third in enumerate("TCAG")
+    first + second + third: STANDARD_CODE[16 * first_rank + 4 * second_rank + third_rank]
+    for first_rank, first in enumerate("TCAG")
+    for second_rank, second in enumerate("TCAG")
+    for third_rank, third in enumerate("TCAG")
 } | VERTEBRATE_MITOCHONDRIAL
 
 
@@ -99,8 +99,8 @@ def genes_at(pos: int) -> list[Gene]:
 
 def consequence(bases: str, pos: int, alt: str) -> str:
     """The most severe consequence of an SNV at the 1-based ``pos`` of NC_012920.1, whose plus strand is ``bases``."""
-    found = [_in_gene(gene, bases, pos, alt) for gene in genes_at(pos)]
-    return min(found, key=SEVERITY.index, default="intergenic_variant")
+    consequences = [_in_gene(gene, bases, pos, alt) for gene in genes_at(pos)]
+    return min(consequences, key=SEVERITY.index, default="intergenic_variant")
 
 
 def coding_sequence(gene: Gene, bases: str) -> str:
@@ -114,8 +114,8 @@ def _in_gene(gene: Gene, bases: str, pos: int, alt: str) -> str:
         return "non_coding_transcript_exon_variant"
     before = coding_sequence(gene, bases)
     changed = coding_sequence(gene, bases[: pos - 1] + alt + bases[pos:])
-    at = gene.end - pos if gene.reverse else pos - gene.start
-    first = at // 3 * 3
+    offset = gene.end - pos if gene.reverse else pos - gene.start
+    first = offset // 3 * 3
     return _of_codon(before[first : first + 3], changed[first : first + 3], is_start=first == 0)
 
 

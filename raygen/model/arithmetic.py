@@ -27,7 +27,9 @@ _EXACT: tuple[tuple[Any, str, Any], ...] = (
 
 
 class _Users:
-    """Who is inside. The settings are the process's: the first in changes them, the last out puts them back."""
+    """How many are inside ``exact_arithmetic``. The settings are the process's: the first in changes them, the last out
+    puts them back.
+    """
 
     lock = threading.Lock()
     inside = 0
@@ -52,7 +54,9 @@ def exact_arithmetic() -> Iterator[None]:
 
 
 def _make_exact() -> tuple[str | None, list[Any]]:
-    """Returns what was set before: torch's older setting, where it can be read, and those of ``_EXACT``."""
+    """Make torch's arithmetic exact, and return what was set before: torch's older setting, where it can be read, and
+    those of ``_EXACT``.
+    """
     older = _older_setting()
     values = [getattr(backend, name) for backend, name, _ in _EXACT]
     if older != "highest":  # sets the newer ones too; the two must agree whenever a product is made

@@ -48,7 +48,7 @@ NO_CARD = "no model card: domains unknown"
 
 
 class ModelCard(BaseModel):
-    """One checkpoint."""
+    """What is known of one published checkpoint."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -77,8 +77,8 @@ def find_card(name: str | Path) -> ModelCard | None:
     """The card of a hub id, of ``demo``, or that the config.json of a folder names; None for what has no card."""
     if str(name) != DEMO and Path(name).is_dir():
         return _card_in(Path(name) / "config.json")
-    known = _by_name()
-    return known.get(str(name)) or known.get(str(name).lower() if "/" in str(name) else "")
+    cards = _by_name()
+    return cards.get(str(name)) or cards.get(str(name).lower() if "/" in str(name) else "")
 
 
 def is_hub_id(name: str) -> bool:
@@ -99,10 +99,10 @@ def refuse_unknown_name(name: str | Path) -> None:
     if name == DEMO or Path(name).is_dir() or (isinstance(name, str) and is_hub_id(name)):
         return
     meant = card_named(str(name))
-    there = "which is a file" if Path(name).is_file() else "and there is no such folder"
+    explanation = "which is a file" if Path(name).is_file() else "and there is no such folder"
     hint = f" Did you mean {meant.hub_id}?" if meant and meant.hub_id else ""
     raise SettingsError(
-        f"model.name is {str(name)!r}, {there}.{hint} A model is a folder with config.json and safetensors, "
+        f"model.name is {str(name)!r}, {explanation}.{hint} A model is a folder with config.json and safetensors, "
         f"a hub id such as togethercomputer/evo-1-8k-base, or {DEMO}."
     )
 
@@ -192,15 +192,15 @@ def card_named(name: str) -> ModelCard | None:
 
 def _card_in(config: Path) -> ModelCard | None:
     try:
-        named = json.loads(config.read_text(encoding="utf-8")).get("card")
+        card_name = json.loads(config.read_text(encoding="utf-8")).get("card")
     except (OSError, ValueError, AttributeError):  # whoever loads the model says what is wrong with it
         return None
-    return card_named(named) if isinstance(named, str) else None
+    return card_named(card_name) if isinstance(card_name, str) else None
 
 
 @cache
 def _by_name() -> dict[str, ModelCard]:
-    """By what a model is asked for; hub ids in lower case too, as the hub takes them in any."""
+    """The cards by what a model is asked for; hub ids in lower case too, as the hub takes them in any."""
     cards = {card.hub_id or card.name: card for card in all_cards()}
     return {name.lower(): card for name, card in cards.items() if card.hub_id} | cards
 

@@ -39,7 +39,7 @@ from raygen.model.state import AttentionState, PrefixState
 
 LETTERS = "ACGTN"
 TOLERANCES = {torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.4}
-"""Of logits, by dtype: how far a sequence in pieces may be from the sequence at once."""
+"""By dtype, how far the logits of a sequence read in pieces may be from those of the sequence read at once."""
 
 _TRIAL = "GATTACANNCGGTTAACGTAGCCA"  # and every triple after it, again and again
 _LONGEST_TRIAL = 600
@@ -75,11 +75,11 @@ class CausalLM(nn.Module):
         self._bytes_per_token = 0
         trial_1T = trial_1T.to(self.get_input_embeddings().weight.device)
         with torch.inference_mode(), exact_arithmetic():
-            whole = self._try_whole(trial_1T)
-            self._refuse_chance(trial_1T, whole)
-            self._refuse_what_reads_ahead(trial_1T, whole)
-            self._refuse_batch_mates(trial_1T, whole, pad_id)
-            self.fork_refusal = fork_refusal(type(model), model.config) or self._try_pieces(trial_1T, whole)
+            whole_1TV = self._try_whole(trial_1T)
+            self._refuse_chance(trial_1T, whole_1TV)
+            self._refuse_what_reads_ahead(trial_1T, whole_1TV)
+            self._refuse_batch_mates(trial_1T, whole_1TV, pad_id)
+            self.fork_refusal = fork_refusal(type(model), model.config) or self._try_pieces(trial_1T, whole_1TV)
 
     def hidden_states(
         self, tokens_BT: Tensor, state: PrefixState | None = None, return_state: bool = False
@@ -95,7 +95,7 @@ class CausalLM(nn.Module):
         return out.logits.float(), after
 
     def unembed(self, hidden: Tensor) -> Tensor:
-        """Outputs are logits already."""
+        """The hidden states as they are: of these models they are logits (..., V) already."""
         return hidden
 
     def state_bytes(self, num_tokens: int) -> int:
@@ -107,39 +107,41 @@ class CausalLM(nn.Module):
 
     def _try_whole(self, trial_1T: Tensor) -> Tensor:
         try:
-            whole = self.hidden_states(trial_1T)[0]
+            whole_1TV = self.hidden_states(trial_1T)[0]
         except torch.OutOfMemoryError:
             raise
         except _FAULTS as error:
             raise InputError(f"{self._name} cannot read {trial_1T.shape[1]} bases: {first_line(error)}") from None
-        if whole.shape[:2] != trial_1T.shape:
+        if whole_1TV.shape[:2] != trial_1T.shape:
             raise InputError(
-                f"{self._name} gives outputs of the shape {tuple(whole.shape)} for {trial_1T.shape[1]} tokens."
+                f"{self._name} gives outputs of the shape {tuple(whole_1TV.shape)} for {trial_1T.shape[1]} tokens."
             )
-        return self._finite(whole, trial_1T)
+        return self._finite(whole_1TV, trial_1T)
 
-    def _refuse_chance(self, trial_1T: Tensor, whole: Tensor) -> None:
-        again = self._finite(self.hidden_states(trial_1T)[0], trial_1T)
-        apart = float(_differences(again, whole).max())
+    def _refuse_chance(self, trial_1T: Tensor, whole_1TV: Tensor) -> None:
+        repeated_1TV = self._finite(self.hidden_states(trial_1T)[0], trial_1T)
+        apart = float(_differences(repeated_1TV, whole_1TV).max())
         if apart > TOLERANCES[_dtype(self.model)]:
             raise InputError(
                 f"{self._name} cannot be scored: its answers change by {apart:.3g} when it reads the same tokens again. It draws at "
                 "random, as models with hashed attention do."
             )
 
-    def _refuse_what_reads_ahead(self, trial_1T: Tensor, whole: Tensor) -> None:
+    def _refuse_what_reads_ahead(self, trial_1T: Tensor, whole_1TV: Tensor) -> None:
         changed_1T = trial_1T.clone()
         changed_1T[0, -1] = trial_1T[trial_1T != trial_1T[0, -1]][0]
         changed = self._finite(self.hidden_states(changed_1T)[0], trial_1T)
-        ahead = float(_differences(changed[:, :-1], whole[:, :-1]).max())
+        ahead = float(_differences(changed[:, :-1], whole_1TV[:, :-1]).max())
         if ahead > TOLERANCES[_dtype(self.model)]:
             raise InputError(
                 f"{self._name} reads ahead: its answers change by {ahead:.3g} when a later token does. Only causal models, "
                 "which read from left to right, can be scored."
             )
 
-    def _refuse_batch_mates(self, trial_1T: Tensor, whole: Tensor, pad_id: int) -> None:
-        """A part of the trial, an odd number of tokens, read alone, and padded beside the whole."""
+    def _refuse_batch_mates(self, trial_1T: Tensor, whole_1TV: Tensor, pad_id: int) -> None:
+        """Read a part of the trial, an odd number of tokens, alone, and padded beside the whole: the answers must be
+        the same.
+        """
         part = trial_1T.shape[1] * 2 // 3 | 1
         padded_1T = trial_1T.clone()
         padded_1T[0, part:] = pad_id
@@ -153,14 +155,14 @@ class CausalLM(nn.Module):
                 f"{self._name} cannot read {part} bases, or two sequences at once: {first_line(error)}"
             ) from None
         for answers in (alone, padded[:, :part], beside):
-            apart = _apart(self._finite(answers, trial_1T), whole[:, : answers.shape[1]], _dtype(self.model))
+            apart = _apart(self._finite(answers, trial_1T), whole_1TV[:, : answers.shape[1]], _dtype(self.model))
             if apart > TOLERANCES[_dtype(self.model)]:
                 raise InputError(
                     f"{self._name} cannot be scored: its answers change by {apart:.3g} with the number of tokens, the padding or the "
                     "sequences beside, so a score would depend on what else is in its batch."
                 )
 
-    def _try_pieces(self, trial_1T: Tensor, whole: Tensor) -> str | None:
+    def _try_pieces(self, trial_1T: Tensor, whole_1TV: Tensor) -> str | None:
         """Why a sequence in pieces is not the sequence at once, in words; None where it is."""
         pieces, state, length = [], None, trial_1T.shape[1]
         lengths = (length // 8, length // 4, 1, length - length // 8 - length // 4 - 1)
@@ -175,9 +177,9 @@ class CausalLM(nn.Module):
         logits = torch.cat(pieces, dim=1)
         if _dtype(self.model) == torch.float16:  # the only type in which these may overflow where the whole did not
             self._finite(logits, trial_1T)
-        if not logits.isfinite().all() and whole.isfinite().all():
+        if not logits.isfinite().all() and whole_1TV.isfinite().all():
             return "read in pieces it gives values that are not finite"
-        difference = _apart(logits, whole, _dtype(self.model))
+        difference = _apart(logits, whole_1TV, _dtype(self.model))
         if difference > TOLERANCES[_dtype(self.model)]:
             return f"read in pieces its logits differ by {difference:.3g} from those of the whole sequence"
         assert state is not None
@@ -213,13 +215,15 @@ def fork_refusal(network: type, config: Any) -> str | None:
     return None
 
 
-def _differences(one: Tensor, other: Tensor) -> Tensor:
-    """Absolute; 0 where both are the same infinity, as of tokens that a model never gives."""
-    return torch.where(one == other, 0.0, (one - other).abs())
+def _differences(logits: Tensor, other: Tensor) -> Tensor:
+    """Absolute differences of logits; 0 where both are the same infinity, as of tokens that a model never gives."""
+    return torch.where(logits == other, 0.0, (logits - other).abs())
 
 
 def _apart(one_1TV: Tensor, other_1TV: Tensor, dtype: torch.dtype) -> float:
-    """The largest difference; in half precision, where single values stray, the largest RMS over a few tokens."""
+    """The largest difference of logits; in half precision, where single values stray, the largest RMS over a few
+    tokens.
+    """
     differences_TV = _differences(one_1TV, other_1TV)[0]
     if dtype == torch.float32:
         return float(differences_TV.max())
@@ -231,7 +235,7 @@ def _keys_and_values(state: PrefixState) -> list[tuple[Tensor, Tensor]]:
 
 
 def _state_of(cache: Any, num_tokens: int) -> PrefixState:
-    """The cache's tensors; the library makes new ones when it reads on, so they are never changed."""
+    """The state that a cache holds; the library makes new ones when it reads on, so they are never changed."""
     layers = cache.layers
     if not all(type(layer) is DynamicLayer and layer.keys is not None for layer in layers):
         raise TypeError(f"its cache holds {', '.join(sorted({type(layer).__name__ for layer in layers}))}")
@@ -248,7 +252,7 @@ def _dtype(model: Any) -> torch.dtype:
 
 
 def other_checkpoint(folder: Path) -> Checkpoint:
-    """A folder with a causal model of transformers, checked.
+    """A checkpoint of any causal model that transformers knows, checked.
 
     Raises:
         InputError: transformers does not know it, its tokens are not single bases, its positions depend on the length of what
@@ -337,8 +341,8 @@ def _load(folder: Path, dtype: torch.dtype, placement: DeviceMap, tokens: Tokens
 
 def _context_length(config: Any, tokens: Tokens, skeleton: Any, folder: Path) -> int:
     """Tokens that can be read: fewer than config.json says where the first positions are never used, as in RoBERTa."""
-    said = (getattr(one, "max_position_embeddings", None) for one in (config.get_text_config(), config))
-    length = next(filter(None, said), tokens.longest)
+    limits = (getattr(part, "max_position_embeddings", None) for part in (config.get_text_config(), config))
+    length = next(filter(None, limits), tokens.longest)
     if not isinstance(length, int) or not 0 < length < _MOST_CONTEXT:
         raise InputError(
             f"{folder} does not say how many tokens the model reads: put max_position_embeddings into its config.json."
@@ -355,10 +359,10 @@ def _context_length(config: Any, tokens: Tokens, skeleton: Any, folder: Path) ->
 def _refuse_positions_that_depend_on_length(config: Any, context_length: int, folder: Path) -> None:
     """LongRoPE takes other frequencies for all positions of a call when one of them is past the original length."""
     rotary = getattr(config, "rope_parameters", None) or {}
-    for one in (rotary, *rotary.values()):
-        if not isinstance(one, Mapping) or one.get("rope_type", one.get("type")) != "longrope":
+    for parameters in (rotary, *rotary.values()):
+        if not isinstance(parameters, Mapping) or parameters.get("rope_type", parameters.get("type")) != "longrope":
             continue
-        original = one.get("original_max_position_embeddings") or getattr(
+        original = parameters.get("original_max_position_embeddings") or getattr(
             config, "original_max_position_embeddings", None
         )
         if original and original < context_length:
@@ -373,7 +377,9 @@ def _refuse_positions_that_depend_on_length(config: Any, context_length: int, fo
 
 @dataclass(frozen=True)
 class Tokens:
-    """``ids``: of A, C, G, T and N. ``longest``: what the tokenizer says that the model reads; None where it does not."""
+    """How a model reads bases. ``ids``: the tokens of A, C, G, T and N. ``longest``: what the tokenizer says that the
+    model reads; None where it does not.
+    """
 
     ids: dict[str, int]
     bos_id: int | None
@@ -389,11 +395,11 @@ class Tokens:
 
 
 def _tokens(folder: Path, config: Any, vocab_size: int) -> Tokens:
-    named = getattr(config, "raygen_tokens", None)
-    if named == "bytes":
-        named = {letter: ord(letter) for letter in LETTERS}
-    if named is not None:
-        return _named_tokens(named, folder, vocab_size)
+    token_of_letter = getattr(config, "raygen_tokens", None)
+    if token_of_letter == "bytes":
+        token_of_letter = {letter: ord(letter) for letter in LETTERS}
+    if token_of_letter is not None:
+        return _named_tokens(token_of_letter, folder, vocab_size)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (ValueError, OSError, KeyError, TypeError, AttributeError, ImportError) as error:
@@ -404,17 +410,17 @@ def _tokens(folder: Path, config: Any, vocab_size: int) -> Tokens:
     return _tokens_of(tokenizer, folder, vocab_size)
 
 
-def _named_tokens(named: Any, folder: Path, vocab_size: int) -> Tokens:
-    if not isinstance(named, Mapping) or not set(LETTERS) <= set(named) <= {*LETTERS, "bos"}:
+def _named_tokens(token_of_letter: Any, folder: Path, vocab_size: int) -> Tokens:
+    if not isinstance(token_of_letter, Mapping) or not set(LETTERS) <= set(token_of_letter) <= {*LETTERS, "bos"}:
         raise InputError(f"{folder / 'config.json'}: raygen_tokens names A, C, G, T, N and perhaps bos, or is 'bytes'.")
-    wrong = [f"{letter} {token!r}" for letter, token in named.items() if not _is_token(token, vocab_size)]
-    if wrong or len({named[letter] for letter in "ACGT"}) < 4:
+    wrong = [f"{letter} {token!r}" for letter, token in token_of_letter.items() if not _is_token(token, vocab_size)]
+    if wrong or len({token_of_letter[letter] for letter in "ACGT"}) < 4:
         raise InputError(
             f"{folder / 'config.json'}: raygen_tokens must be different numbers below vocab_size ({vocab_size:,})"
             f"{f', not {wrong[0]}' if wrong else ''}."
         )
-    ids = {letter: named[letter] for letter in LETTERS}
-    return Tokens(ids, named.get("bos"), ids["N"], None)
+    ids = {letter: token_of_letter[letter] for letter in LETTERS}
+    return Tokens(ids, token_of_letter.get("bos"), ids["N"], None)
 
 
 def _is_token(token: Any, vocab_size: int) -> bool:
@@ -422,7 +428,7 @@ def _is_token(token: Any, vocab_size: int) -> bool:
 
 
 def _tokens_of(tokenizer: Any, folder: Path, vocab_size: int) -> Tokens:
-    """Each base one token, whatever stands beside it, in upper or in lower case.
+    """The tokens of a tokenizer by which each base is one token, whatever stands beside it, in upper or in lower case.
 
     Raises:
         InputError: bases are not single tokens, or the model does not have these.
@@ -434,12 +440,12 @@ def _tokens_of(tokenizer: Any, folder: Path, vocab_size: int) -> Tokens:
             f"The tokens of {folder} are not single bases: {upper}. Models that read several bases at once (k-mers, BPE) cannot be "
             "scored base by base."
         )
-    whole = _ids(tokenizer, case("A"), add_special_tokens=True)
-    before = whole[: whole.index(ids["A"])]
+    with_special = _ids(tokenizer, case("A"), add_special_tokens=True)
+    before = with_special[: with_special.index(ids["A"])]
     if len(before) > 1:
         raise InputError(f"The tokenizer of {folder} puts {len(before)} tokens before a sequence; one can be used.")
     used = {**ids, **({"the start": before[0]} if before else {})}
-    wrong = [f"{what} the token {token}" for what, token in used.items() if not _is_token(token, vocab_size)]
+    wrong = [f"{label} the token {token}" for label, token in used.items() if not _is_token(token, vocab_size)]
     if wrong:
         raise InputError(f"The tokenizer of {folder} gives {wrong[0]}, but the model's vocab_size is {vocab_size:,}.")
     pad = tokenizer.pad_token_id
@@ -457,8 +463,8 @@ def _single_tokens(tokenizer: Any, case: Callable[[str], str]) -> dict[str, int]
             return (
                 f"the tokenizer cannot read {case(letter)} ({first_line(error)}), so name raygen_tokens in config.json"
             )
-    known = "ACGT" if plain["N"] == [tokenizer.unk_token_id] else LETTERS  # unknown ones may be joined
-    text = every_triple(known) + "".join(letter * 20 for letter in known)
+    readable = "ACGT" if plain["N"] == [tokenizer.unk_token_id] else LETTERS  # unknown ones may be joined
+    text = every_triple(readable) + "".join(letter * 20 for letter in readable)
     together = _ids(tokenizer, case(text))
     if len(together) != len(text) or any(len(tokens) != 1 for tokens in plain.values()):
         return f"{len(text)} bases are {len(together)} tokens"
@@ -475,9 +481,9 @@ def _ids(tokenizer: Any, text: str, add_special_tokens: bool = False) -> list[in
 
 def every_triple(letters: str) -> str:
     """Each three letters side by side once: a de Bruijn sequence, by taking the last letter that makes a new three."""
-    text, seen = letters[0] * 2, set()
-    while new := next((text[-2:] + last for last in reversed(letters) if text[-2:] + last not in seen), None):
-        seen.add(new)
+    text, triples = letters[0] * 2, set()
+    while new := next((text[-2:] + last for last in reversed(letters) if text[-2:] + last not in triples), None):
+        triples.add(new)
         text += new[-1]
     return text
 

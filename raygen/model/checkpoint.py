@@ -54,7 +54,7 @@ def read_config(folder: Path) -> StripedHyenaConfig:
 
 
 def check_checkpoint(folder: Path, config: StripedHyenaConfig) -> None:
-    """Nothing missing, nothing left over, every shape right.
+    """Check that a checkpoint holds every tensor in its right shape, and nothing else.
 
     What is never read may be there or not (``raygen.model.checkpoint.extra_shapes``); a tied ``unembed.weight`` only if it is
     the embedding.

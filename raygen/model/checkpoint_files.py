@@ -198,5 +198,5 @@ def named_fault(fault: str, names: Iterable[str], separator: str = ", ") -> str:
 
 
 def _shortened(names: list[str], separator: str = ", ") -> str:
-    rest = len(names) - MAX_NAMES_IN_ERROR
-    return separator.join(names[:MAX_NAMES_IN_ERROR]) + (f" and {rest} more" if rest > 0 else "")
+    num_more = len(names) - MAX_NAMES_IN_ERROR
+    return separator.join(names[:MAX_NAMES_IN_ERROR]) + (f" and {num_more} more" if num_more > 0 else "")

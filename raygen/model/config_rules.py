@@ -19,10 +19,10 @@ ACTIVATIONS = ("gelu", "silu")
 
 @dataclass(frozen=True)
 class Rule:
-    """``wanted`` completes the sentence "KEY is VALUE, ..."."""
+    """``fault`` completes the sentence "KEY is VALUE, ..."."""
 
     ok: Callable[[Any], bool]
-    wanted: str
+    fault: str
 
 
 COUNT = Rule(lambda value: type(value) is int and value > 0, "not a positive whole number")
@@ -39,7 +39,7 @@ ACTIVATION = Rule(lambda value: value in ACTIVATIONS, f"not one of {', '.join(AC
 
 
 def only(supported: Any, note: str = "") -> Rule:
-    """One value is supported."""
+    """The rule of a key of which one value is supported."""
     return Rule(
         lambda value: type(value) is type(supported) and value == supported,
         f"only {json.dumps(supported)} {f'({note}) ' if note else ''}is supported",
@@ -53,7 +53,7 @@ def key_faults(settings: Mapping[str, Any], needed: Sequence[str], rules: Mappin
     for name, value in settings.items():
         rule = rules.get(name)
         if rule and value is not None and not rule.ok(value):
-            faults.append(f"{name} is {value!r}, {rule.wanted}")
+            faults.append(f"{name} is {value!r}, {rule.fault}")
     return faults
 
 
@@ -77,7 +77,7 @@ def layer_faults(settings: Mapping[str, Any], kinds: Sequence[str]) -> list[str]
 # Evo 1 --------------------------------------------------------------------------------------------------------------
 
 EVO1_DEFAULTS = {"column_split_hyena": True, "inner_mlp_size": None, "inner_size_multiple_of": None}
-"""Of keys that may be absent."""
+"""Values of the keys that a config.json of Evo 1 may leave out."""
 
 _EVO1_REQUIRED = {
     "vocab_size": VOCABULARY,
@@ -136,7 +136,7 @@ def _evo1_needed_keys(settings: Mapping[str, Any]) -> list[str]:
 # Evo 2 --------------------------------------------------------------------------------------------------------------
 
 EVO2_DEFAULTS = {"use_interpolated_rotary_pos_emb": False, "use_fp8_input_projections": False, "card": None}
-"""Of keys that may be absent."""
+"""Values of the keys that a config.json of Evo 2 may leave out."""
 
 _EVO2_REQUIRED = {
     "vocab_size": VOCABULARY,
@@ -238,8 +238,8 @@ def rules_of(model_type: object, file: Path) -> FamilyRules:
     """
     if rules := FAMILY_RULES.get(str(model_type)):
         return rules
-    known = " and ".join(f"an {rules.name} checkpoint says '{kind}'" for kind, rules in FAMILY_RULES.items())
-    raise InputError(f"{file}: model_type is {model_type!r}; {known}.")
+    supported = " and ".join(f"an {rules.name} checkpoint says '{kind}'" for kind, rules in FAMILY_RULES.items())
+    raise InputError(f"{file}: model_type is {model_type!r}; {supported}.")
 
 
 FAMILY_RULES = {

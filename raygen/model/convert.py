@@ -95,13 +95,13 @@ def find_source(path: Path) -> Source:
         InputError: there is none, there are several, or a part is missing.
     """
     if path.is_dir():
-        found = {_whole_name(file.name) for file in path.iterdir() if _whole_name(file.name)}
-        if len(found) != 1:
-            names = sorted(map(str, found))
+        checkpoint_names = {_whole_name(file.name) for file in path.iterdir() if _whole_name(file.name)}
+        if len(checkpoint_names) != 1:
+            names = sorted(map(str, checkpoint_names))
             several = f"several checkpoints ({', '.join(names)}): name one, as {path}/NAME" if names else ""
             raise InputError(f"{path} holds {several or 'no .pt file'}.")
-        (whole,) = found
-        return _source(path / str(whole))
+        (checkpoint_name,) = checkpoint_names
+        return _source(path / str(checkpoint_name))
     whole_name = _whole_name(path.name)
     if whole_name is None:
         raise InputError(f"{path} is neither a .pt file nor a part of one (.pt.part0).")
@@ -117,8 +117,8 @@ def config_of(card: ModelCard, fine_tuned: bool = False) -> Evo2Config:
     if card.architecture is None:
         raise SettingsError(f"{card.name} is not an Evo 2 checkpoint: its folder is safetensors already.")
     settings = card.architecture.config_settings(card.context_length, card.rotary_scaling)
-    own = None if fine_tuned else card.name
-    return Evo2Config(**settings, use_fp8_input_projections=card.needs_fp8, card=own)
+    card_name = None if fine_tuned else card.name
+    return Evo2Config(**settings, use_fp8_input_projections=card.needs_fp8, card=card_name)
 
 
 def convert_checkpoint(
@@ -175,21 +175,21 @@ def _whole_name(name: str) -> str | None:
     return part["whole"] if part else name if name.endswith(".pt") else None
 
 
-def _source(whole: Path) -> Source:
-    name = whole.name.removesuffix(".pt")
-    if whole.is_file():
-        return Source(name, (whole,))
+def _source(checkpoint: Path) -> Source:
+    name = checkpoint.name.removesuffix(".pt")
+    if checkpoint.is_file():
+        return Source(name, (checkpoint,))
     numbered = {
         int(part["number"]): file
-        for file in whole.parent.glob("*.part*")
-        if (part := _PART.fullmatch(file.name)) and part["whole"] == whole.name
+        for file in checkpoint.parent.glob("*.part*")
+        if (part := _PART.fullmatch(file.name)) and part["whole"] == checkpoint.name
     }
     if not numbered:
-        raise InputError(f"No such file: {whole}.")
-    missing = [f"{whole.name}.part{number}" for number in range(max(numbered) + 1) if number not in numbered]
+        raise InputError(f"No such file: {checkpoint}.")
+    missing = [f"{checkpoint.name}.part{number}" for number in range(max(numbered) + 1) if number not in numbered]
     if missing:
         raise InputError(
-            f"{whole.parent.resolve()}: {len(missing)} of {max(numbered) + 1} parts are not there: {missing[0]}."
+            f"{checkpoint.parent.resolve()}: {len(missing)} of {max(numbered) + 1} parts are not there: {missing[0]}."
         )
     return Source(name, tuple(numbered[number] for number in sorted(numbered)))
 
@@ -273,7 +273,9 @@ def _unwrapped(stored: Any, shown: str) -> tuple[Mapping[str, Any], list[str]]:
         stored = stored[inside[0]]
     if not isinstance(stored, Mapping) or not all(isinstance(name, str) for name in stored):
         raise InputError(f"{shown} holds a {type(stored).__name__}, not tensors by name.")
-    while prefix := next((one for one in _PREFIXES if stored and all(name.startswith(one) for name in stored)), None):
+    while prefix := next(
+        (candidate for candidate in _PREFIXES if stored and all(name.startswith(candidate) for name in stored)), None
+    ):
         remarks.append(f"Every name begins with {prefix}, which was left out.")
         stored = {name.removeprefix(prefix): value for name, value in stored.items()}
     return stored, remarks
@@ -382,13 +384,13 @@ def _refuse_nan(shard: Mapping[str, Tensor], source: str) -> None:
 
 def _each_its_own(shard: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors that share memory, which torch.save keeps and safetensors refuses, with copies in place of the later ones."""
-    seen: set[int] = set()
-    own = {}
+    seen_storages: set[int] = set()
+    unshared = {}
     for name, tensor in shard.items():
         storage = tensor.untyped_storage().data_ptr()
-        own[name] = tensor.clone() if storage in seen else tensor
-        seen.add(storage)
-    return own
+        unshared[name] = tensor.clone() if storage in seen_storages else tensor
+        seen_storages.add(storage)
+    return unshared
 
 
 def _write(
@@ -444,9 +446,9 @@ def convert_named(
         SettingsError: it is not known what the checkpoint is, or the target exists.
         InputError: the checkpoint is missing, broken, or something else than was said.
     """
-    given = [name for name, value in (("--model", model), ("--like", like), ("--config", config_file)) if value]
-    if len(given) > 1:
-        raise SettingsError(f"{' and '.join(given)} say what the checkpoint is: give one of them.")
+    options = [name for name, value in (("--model", model), ("--like", like), ("--config", config_file)) if value]
+    if len(options) > 1:
+        raise SettingsError(f"{' and '.join(options)} say what the checkpoint is: give one of them.")
     refuse_existing(target)  # before gigabytes are fetched
     if Path(checkpoint).exists() or not is_hub_id(checkpoint):
         source, card = find_source(Path(checkpoint)), None
@@ -457,17 +459,19 @@ def convert_named(
     if config_file:
         config, heads_together = _config_in(Path(config_file))
         return convert_checkpoint(source, config, target, heads_together)
-    named = _card(model or like, card, source)
-    return convert_checkpoint(source, config_of(named, fine_tuned=like is not None), target)
+    base_card = _card(model or like, card, source)
+    return convert_checkpoint(source, config_of(base_card, fine_tuned=like is not None), target)
 
 
 def _card(name: str | None, of_hub_id: ModelCard | None, source: Source) -> ModelCard:
     card = card_named(name) if name else of_hub_id or card_named(source.name)
     if card is None or card.architecture is None:
-        known = ", ".join(one.name for one in all_cards() if one.architecture)
-        what = f"There is no Evo 2 checkpoint {name}" if name else f"What {source.name} is cannot be told from its name"
+        names = ", ".join(known_card.name for known_card in all_cards() if known_card.architecture)
+        problem = (
+            f"There is no Evo 2 checkpoint {name}" if name else f"What {source.name} is cannot be told from its name"
+        )
         raise SettingsError(
-            f"{what}. Say --model with one of {known}; --like with the one that it was fine-tuned from; or --config with a "
+            f"{problem}. Say --model with one of {names}; --like with the one that it was fine-tuned from; or --config with a "
             "configuration."
         )
     return card
@@ -503,5 +507,5 @@ def converted_folder(card: ModelCard, fetched: Path) -> tuple[Path, list[str]]:
     with FileLock(f"{folder}.lock"):
         if folder.is_dir():
             return folder, []
-        made = convert_checkpoint(source, config_of(card), folder)
-    return folder, [f"{card.name} was converted to safetensors once: {folder} ({made.num_bytes / 1e9:.1f} GB)."]
+        conversion = convert_checkpoint(source, config_of(card), folder)
+    return folder, [f"{card.name} was converted to safetensors once: {folder} ({conversion.num_bytes / 1e9:.1f} GB)."]

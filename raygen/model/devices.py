@@ -15,7 +15,8 @@ _ROOM_FOR_ACTIVATIONS = 1.2  # a model is spread over devices when this many tim
 
 
 def device_named(device: str | torch.device) -> str:
-    """A device of this machine by what was asked for.
+    """The device of this machine that was asked for: ``cpu``, ``cuda`` or ``cuda:N``; for ``auto`` a GPU where there is
+    one.
 
     Raises:
         SettingsError: there is no such device.
@@ -34,7 +35,7 @@ def device_named(device: str | torch.device) -> str:
 
 
 def dtype_named(dtype: str | torch.dtype) -> str:
-    """``auto`` or one of ``DTYPES``.
+    """The name of a dtype that was asked for: ``auto`` or one of ``DTYPES``.
 
     Raises:
         SettingsError: it is neither.

@@ -86,7 +86,7 @@ class Evo1Config(StripedHyenaConfig):
         return evo1_faults(settings)
 
     def activation(self, layer: int) -> str:
-        """Of a layer's MLP: the same in all."""
+        """The activation of a layer's MLP: the same in all layers."""
         return self.mlp_activation
 
     def architecture(self) -> dict[str, Any]:

@@ -107,7 +107,7 @@ class Evo2Config(StripedHyenaConfig):
         return self.qkv_proj_bias
 
     def activation(self, layer: int) -> str | None:
-        """Of a layer's MLP; None for none."""
+        """The activation of a layer's MLP; None for none."""
         return None if self.evo2_style_activations and layer else self.mlp_activation
 
     def architecture(self) -> dict[str, Any]:
@@ -234,13 +234,13 @@ class Evo2ForCausalLM(StripedHyenaForCausalLM):
     def hyena_state_bytes(self) -> int:
         """Bytes of one row's state in all Hyena layers: real filter states or inputs, and inputs of the short filter."""
         config = self.config
-        kept = {
+        inner_sizes = {
             "hcs_layer_idxs": config.hcs_filter_length - 1,
             "hcm_layer_idxs": config.hcm_filter_length - 1,
             "hcl_layer_idxs": config.state_size,
         }
         tails = 3 * (config.short_filter_length - 1)
-        hyena = sum(len(getattr(config, kind)) * (tails + inner) for kind, inner in kept.items())
+        hyena = sum(len(getattr(config, kind)) * (tails + inner) for kind, inner in inner_sizes.items())
         return 4 * config.hidden_size * hyena
 
 

@@ -55,5 +55,5 @@ class ModelFacts:
     @property
     def key(self) -> str:
         """The name under which measured speeds are kept: a hub id with its revision, or a folder's whole path."""
-        named = str(Path(self.name).resolve()) if self.name != DEMO and Path(self.name).is_dir() else self.name
-        return f"{named}@{self.revision}" if self.revision else named
+        model_name = str(Path(self.name).resolve()) if self.name != DEMO and Path(self.name).is_dir() else self.name
+        return f"{model_name}@{self.revision}" if self.revision else model_name

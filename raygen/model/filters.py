@@ -199,7 +199,7 @@ def _as_real(states: Tensor) -> Tensor:
 
 
 def _as_states(numbers: Tensor, block: FilterBlock) -> Tensor:
-    """The way back: (…, S) to (…, N)."""
+    """(…, S) to (…, N): real numbers as states, the inverse of ``_as_real``."""
     return torch.view_as_complex(numbers.unflatten(-1, (-1, 2))) if block.powers_DNL.is_complex() else numbers
 
 

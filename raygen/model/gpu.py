@@ -9,11 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 
 DRIVERS = ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/nvmap", "/dev/dxg", "/dev/kfd")
-"""Of NVIDIA's driver (the second where /proc hides it, the third on Jetson), of WSL's, and of AMD's, whose torch says cuda too."""
+"""Files of NVIDIA's driver (the second where /proc hides it, the third on Jetson), of WSL's, and of AMD's, whose torch
+says cuda too.
+"""
 
 
 def gpu_is_usable() -> bool:
-    """What ``torch.cuda.is_available()`` says."""
+    """Whether a model can use a GPU here, as ``torch.cuda.is_available()`` says; without torch, whether there is a
+    driver.
+    """
     if not any(Path(driver).exists() for driver in DRIVERS):
         return False
     try:

@@ -25,7 +25,7 @@ def fetch_from_hub(hub_id: str, revision: str | None, files: Sequence[str]) -> P
     Raises:
         InputError: there is no such model or revision, it is gated, or it could not be fetched.
     """
-    at = f"{hub_id} at revision {revision}" if revision else hub_id
+    source = f"{hub_id} at revision {revision}" if revision else hub_id
     try:
         return Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(files)))
     except GatedRepoError:
@@ -35,28 +35,28 @@ def fetch_from_hub(hub_id: str, revision: str | None, files: Sequence[str]) -> P
             f"The hub has no model {hub_id}, or it is private and needs a token (HF_TOKEN). There is no such folder either."
         ) from None
     except RevisionNotFoundError:
-        what = f"no revision {revision!r}" if revision else "no main revision: name one with model.revision"
-        raise InputError(f"{hub_id} has {what}.") from None
+        missing = f"no revision {revision!r}" if revision else "no main revision: name one with model.revision"
+        raise InputError(f"{hub_id} has {missing}.") from None
     except LocalEntryNotFoundError as error:
         if isinstance(error.__cause__, HfHubHTTPError):  # the hub was reached, and said no
-            raise InputError(_refused(at, error.__cause__)) from error
+            raise InputError(_refused(source, error.__cause__)) from error
         raise InputError(
-            f"{at} is not in the local hub cache and the hub cannot be reached (no network, or HF_HUB_OFFLINE is set). "
+            f"{source} is not in the local hub cache and the hub cannot be reached (no network, or HF_HUB_OFFLINE is set). "
             "Fetch it where there is a network, or give a local folder; there is no folder of this name either."
         ) from None
     except HfHubHTTPError as error:
-        raise InputError(_refused(at, error)) from error
+        raise InputError(_refused(source, error)) from error
     except Exception as error:
         raise InputError(
-            f"{at} cannot be fetched from the hub: {first_line(error)}. What was fetched is kept, and the same command goes on."
+            f"{source} cannot be fetched from the hub: {first_line(error)}. What was fetched is kept, and the same command goes on."
         ) from error
 
 
-def _refused(at: str, error: HfHubHTTPError) -> str:
+def _refused(source: str, error: HfHubHTTPError) -> str:
     """What the hub answered, in words."""
     status = getattr(getattr(error, "response", None), "status_code", None)
-    said = (getattr(error, "server_message", None) or first_line(error)).rstrip(".")
-    answer = f"{at} cannot be fetched from the hub{f', which answers {status}' if status else ''}: {said}"
+    message = (getattr(error, "server_message", None) or first_line(error)).rstrip(".")
+    answer = f"{source} cannot be fetched from the hub{f', which answers {status}' if status else ''}: {message}"
     if status in (401, 403):
         return f"{answer}. Is the token valid, and may it read this model? Else {_LOG_IN}."
     return f"{answer}. Try again later." if status == 429 or (status or 0) >= 500 else f"{answer}."

@@ -160,8 +160,8 @@ def _find(name: str | Path, revision: str | None, device: str | torch.device, al
         config = read_config(folder)
         unvalidated = card.needs_fp8 if card else needs_fp8(name, config.keys(), allow_unvalidated)
         if card:
-            config, said = _by_card(config, card)
-            remarks += said
+            config, changes = _by_card(config, card)
+            remarks += changes
         elif is_folder:
             remarks += _unlike_its_card(folder, config)
         checkpoint = _own_checkpoint(folder, config)

@@ -87,8 +87,8 @@ def refuse_misfit(name: object, report: Mapping[str, Collection[Any]]) -> None:
     """
     faults = {fault.replace("_", " "): sorted(map(str, names)) for fault, names in report.items() if names}
     if faults:
-        said = "; ".join(f"{len(names)} {fault}: {', '.join(names[:5])}" for fault, names in faults.items())
-        raise InputError(f"{name} does not fit its config.json. {said}.")
+        listed = "; ".join(f"{len(names)} {fault}: {', '.join(names[:5])}" for fault, names in faults.items())
+        raise InputError(f"{name} does not fit its config.json. {listed}.")
 
 
 def check_rows(tokens_BT: Tensor, state: PrefixState | None) -> None:

@@ -20,14 +20,14 @@ from raygen.model.sizes import count_parameters, keys_of, read_keys, tensor_shap
 from raygen.model.sizes import state_bytes as state_bytes_of
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-"""Of a number, by the names of ``precision.DTYPES``."""
+"""Bytes of a number, by the names of ``precision.DTYPES``."""
 
 
 def model_on_paper(
     name: str, revision: str | None = None, device: str = "auto", allow_unvalidated: bool = False
 ) -> ModelFacts:
-    """What a plan needs to know; the arguments are ``load_network``'s, and so are the errors, but for those of the weights' numbers,
-    which are not read.
+    """What a plan needs to know of a model; the arguments are ``load_network``'s, and so are the errors, but for those
+    of the weights' numbers, which are not read.
 
     ``device`` may be one that is not here, since a run is planned on a laptop for GPUs elsewhere; the facts say its kind,
     ``cuda`` or ``cpu``.

@@ -116,12 +116,12 @@ def calibration_sequences(num_bases: int) -> dict[str, bytes]:
     def drawn(count: int, letters: bytes = b"ACGT") -> bytes:
         return bytes(letters[index] for index in torch.randint(len(letters), (count,), generator=generator).tolist())
 
-    found = {f"random bases {number}": drawn(num_bases) for number in (1, 2)}
-    found["random A and T"] = drawn(num_bases, b"AT")
-    found["copies of 171 random bases"] = (drawn(171) * num_bases)[:num_bases]
-    found["a short random sequence"] = drawn(min(num_bases, 64))
-    found |= {f"repeated {unit}": (unit.encode() * num_bases)[:num_bases] for unit in _REPEATED}
-    return found
+    sequences = {f"random bases {number}": drawn(num_bases) for number in (1, 2)}
+    sequences["random A and T"] = drawn(num_bases, b"AT")
+    sequences["copies of 171 random bases"] = (drawn(171) * num_bases)[:num_bases]
+    sequences["a short random sequence"] = drawn(min(num_bases, 64))
+    sequences |= {f"repeated {unit}": (unit.encode() * num_bases)[:num_bases] for unit in _REPEATED}
+    return sequences
 
 
 @contextmanager

@@ -18,7 +18,7 @@ _HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn,
 
 
 def linear(x: Tensor, weight_CD: Tensor, bias_C: Tensor | None = None) -> Tensor:
-    """(..., D) to (..., C)."""
+    """x Wᵀ + b: (..., D) to (..., C)."""
     if _by_onednn(x, weight_CD):
         return torch.ops.mkldnn._linear_pointwise(x, weight_CD, bias_C, "none", [], "")
     return F.linear(x, weight_CD, bias_C)
@@ -58,7 +58,7 @@ class LinearToChannelsFirst(nn.Linear):
 
 
 class LinearFromChannelsFirst(nn.Linear):
-    """The way back: (D, B, T) in, (B, T, D) out."""
+    """A linear layer whose input has the channels first: (D, B, T) in, (B, T, C) out."""
 
     def forward(self, x_DBT: Tensor) -> Tensor:
         x_DM = x_DBT.flatten(1).to(self.weight.dtype)

@@ -109,7 +109,7 @@ def random_weights(config: StripedHyenaConfig, seed: int) -> dict[str, Tensor]:
 
 
 def _draw_all(config: StripedHyenaConfig, seed: int) -> Iterator[tuple[str, Tensor]]:
-    """One tensor after the other, by name; all from one generator."""
+    """Name and values of one tensor after the other, in the order of the names; all from one generator."""
     generator = torch.Generator("cpu").manual_seed(seed)
     for name, shape in sorted(expected_shapes(config).items()):
         yield name, _draw(name, config)(shape, generator)
@@ -137,17 +137,19 @@ def _draw(name: str, config: StripedHyenaConfig) -> _Draw:
 
 
 def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Between −1 and 1."""
+    """Random numbers between −1 and 1, all alike."""
     return torch.rand(shape, generator=generator) * 2 - 1
 
 
 def _draw_matrix(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Variance one over the number of inputs, which is the last axis of a matrix, an embedding or a short filter."""
+    """Random weights with a variance of one over the number of inputs, which is the last axis of a matrix, an embedding
+    or a short filter.
+    """
     return _uniform(shape, generator) * math.sqrt(3 / shape[-1])
 
 
 def _draw_poles(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Any angle; |p| = 1 − decay, all orders of magnitude of the decay alike."""
+    """Random complex poles at any angle; |p| = 1 − decay, all orders of magnitude of the decay alike."""
     direction = _uniform(shape, generator)
     squares = direction * direction
     length = torch.from_numpy(np.sqrt((squares[..., :1] + squares[..., 1:] + 1e-12).numpy()))
@@ -157,13 +159,15 @@ def _draw_poles(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
 
 
 def _draw_log_poles(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Of real poles, all orders of magnitude of the decay alike; always below zero."""
+    """Random logarithms of real poles, all orders of magnitude of the decay alike; always below zero."""
     order = (torch.rand(shape, generator=generator) * len(_DECAYS)).long()
     return -_DECAYS[order] * (0.5 + 0.5 * torch.rand(shape, generator=generator))
 
 
 def _draw_residues(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """So small that the N poles of a channel together, most of them slow, answer with about the size of their input."""
+    """Random residues, so small that the N poles of a channel together, most of them slow, answer with about the size
+    of their input.
+    """
     return _uniform(shape, generator) * (0.5 / math.sqrt(shape[1]))
 
 

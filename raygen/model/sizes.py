@@ -100,7 +100,7 @@ _FREQUENCIES = "rotary_emb.inv_freq"
 
 
 def _num_frequencies(keys: Keys) -> int:
-    """Pairs of channels of a head."""
+    """Rotary frequencies of a head, one for each pair of its channels."""
     return int(keys["hidden_size"] // keys["num_attention_heads"] // 2)
 
 

@@ -67,8 +67,8 @@ class StripedHyenaConfig(PreTrainedConfig, ABC):
         """Keys that would change how transformers loads and nothing of the model, or be in the way of what is here."""
         if name in ("dtype", "torch_dtype"):
             return not isinstance(getattr(torch, str(value).removeprefix("torch."), None), torch.dtype)
-        own = getattr(cls, name, None)
-        return name in _NOT_TAKEN or callable(own) or isinstance(own, property)
+        class_attribute = getattr(cls, name, None)
+        return name in _NOT_TAKEN or callable(class_attribute) or isinstance(class_attribute, property)
 
     @staticmethod
     @abstractmethod
@@ -239,7 +239,7 @@ class StripedHyenaForCausalLM(PreTrainedModel, ABC):
 
     @classmethod
     def from_pretrained(cls, name: Any, *arguments: Any, output_loading_info: bool = False, **settings: Any) -> Any:
-        """As of any model of transformers, but nothing may be missing, left over or of another shape.
+        """Load as any model of transformers, but nothing may be missing, left over or of another shape.
 
         transformers itself would leave a missing tensor as the memory was, and ignore a tied unembedding that differs.
 
@@ -251,8 +251,8 @@ class StripedHyenaForCausalLM(PreTrainedModel, ABC):
         from raygen.model.checkpoint import check_checkpoint, read_config
 
         if Path(str(name)).is_dir() and not settings.get("subfolder"):
-            given = settings.get("config")
-            check_checkpoint(Path(name), given if isinstance(given, StripedHyenaConfig) else read_config(Path(name)))
+            config = settings.get("config")
+            check_checkpoint(Path(name), config if isinstance(config, StripedHyenaConfig) else read_config(Path(name)))
         model, info = super().from_pretrained(name, *arguments, output_loading_info=True, **settings)
         refuse_misfit(name, info)
         return (model, info) if output_loading_info else model
@@ -260,7 +260,7 @@ class StripedHyenaForCausalLM(PreTrainedModel, ABC):
     @classmethod
     def stays_in_float32(cls, name: str) -> bool:
         """Whether a parameter is float32 in every precision."""
-        return name.endswith(tuple(f".{kept}" for kept in cls._keep_in_fp32_modules_strict))
+        return name.endswith(tuple(f".{parameter}" for parameter in cls._keep_in_fp32_modules_strict))
 
     @staticmethod
     @abstractmethod

@@ -36,7 +36,7 @@ class LandedFile:
     sha256: str
 
     def as_plain(self) -> dict[str, Any]:
-        """For a night's record."""
+        """The file as a night's record holds it."""
         return asdict(self)
 
 
@@ -52,18 +52,18 @@ class Landing:
     unreadable: Mapping[str, str] = field(default_factory=dict)
 
 
-def look_at(folder: str, settle_seconds: float, taken: Iterable[Mapping[str, Any]]) -> Landing:
+def look_at(folder: str, settle_seconds: float, earlier_files: Iterable[Mapping[str, Any]]) -> Landing:
     """See what lies in the folder.
 
     Args:
         folder: a path, or the URI of a prefix on object storage, where nothing is found as long as it is empty.
-        taken: files of earlier nights, as ``LandedFile.as_plain`` gives them.
+        earlier_files: files of earlier nights, as ``LandedFile.as_plain`` gives them.
 
     Raises:
         InputError: there is no such folder, or it cannot be read.
         SettingsError: object storage does not answer. StoppedError: a file of it cannot be fetched.
     """
-    look = _Look(folder, time.time() - settle_seconds, [LandedFile(**file) for file in taken])
+    look = _Look(folder, time.time() - settle_seconds, [LandedFile(**file) for file in earlier_files])
     for name, stamped in _files(folder).items():
         try:
             look.take(name, stamped)
@@ -111,9 +111,9 @@ def where_to_read(folder: str, name: str) -> Path:
 
 
 def changed_since(folder: str, files: Sequence[LandedFile]) -> list[str]:
-    """Names of those that are not what they were, or are gone."""
-    there = _files(folder) if is_remote(folder) else {file.name: _stamp(Path(folder) / file.name) for file in files}
-    return [file.name for file in files if there.get(file.name) != (file.size, file.mtime_ns)]
+    """Names of the landing files that are not what they were when they were looked at, or are gone."""
+    stamps = _files(folder) if is_remote(folder) else {file.name: _stamp(Path(folder) / file.name) for file in files}
+    return [file.name for file in files if stamps.get(file.name) != (file.size, file.mtime_ns)]
 
 
 def _stamp(path: Path) -> Stamp | None:
@@ -125,18 +125,18 @@ def _stamp(path: Path) -> Stamp | None:
 
 
 def _files(folder: str) -> dict[str, Stamp | None]:
-    """Names of what a night can read, sorted; stamped where listing tells it."""
-    there: dict[str, Stamp | None]
+    """Names of the files that a night can read, sorted, with size and time of change where listing tells them."""
+    stamps: dict[str, Stamp | None]
     if is_remote(folder):
-        there = {**list_files(folder)}
+        stamps = {**list_files(folder)}
     elif Path(folder).is_dir():
-        there = _names_below(Path(folder))
+        stamps = _names_below(Path(folder))
     else:
-        what = "a file, not a folder" if Path(folder).exists() else "no such folder"
-        raise InputError(f"landing.folder {folder}: {what}.")
+        reason = "a file, not a folder" if Path(folder).exists() else "no such folder"
+        raise InputError(f"landing.folder {folder}: {reason}.")
     return {
-        name: there[name]
-        for name in sorted(there)
+        name: stamps[name]
+        for name in sorted(stamps)
         if name.endswith((*VCF_SUFFIXES, *PARQUET_SUFFIXES))
         and not any(part.startswith((".", "_")) for part in name.split("/"))
     }

@@ -83,7 +83,7 @@ def _write_info(ingested: Path, out: Path, num_variants: int, digest: str) -> No
 
 def _stretches(folder: Path) -> Iterator[tuple[str, pa.Table]]:
     """Consecutive row groups of one contig, together about ``STRETCH_ROWS`` rows; a row group holds one contig."""
-    contig, held = "", list[pa.Table]()
+    contig, groups = "", list[pa.Table]()
     for path in sorted(folder.glob("part-*.parquet")):
         file = pq.ParquetFile(path)
         for index in range(file.num_row_groups):
@@ -91,22 +91,22 @@ def _stretches(folder: Path) -> Iterator[tuple[str, pa.Table]]:
             if not len(group):
                 continue
             name = group["chrom"][0].as_py()
-            if held and (name != contig or sum(map(len, held)) + len(group) > STRETCH_ROWS):
-                yield contig, pa.concat_tables(held)
-                held = []
+            if groups and (name != contig or sum(map(len, groups)) + len(group) > STRETCH_ROWS):
+                yield contig, pa.concat_tables(groups)
+                groups = []
             contig = name
-            held.append(group)
-    if held:
-        yield contig, pa.concat_tables(held)
+            groups.append(group)
+    if groups:
+        yield contig, pa.concat_tables(groups)
 
 
 def _are_scored(variants: pa.Table, paths: Sequence[str], filesystem: fs.FileSystem) -> np.ndarray:
-    """(N,) bool, of variants of one contig in order of position."""
-    found = np.zeros(len(variants), bool)
+    """Which variants of one contig, in order of position, are scored already: (N,) bool."""
+    is_scored = np.zeros(len(variants), bool)
     if not paths:
-        return found
+        return is_scored
     positions = variants["pos"].to_numpy()
-    own = pl.DataFrame(pl.from_arrow(variants.select(_KEY))).with_row_index("row")
+    new = pl.DataFrame(pl.from_arrow(variants.select(_KEY))).with_row_index("row")
     between = (ds.field("pos") >= int(positions[0])) & (ds.field("pos") <= int(positions[-1]))
     dataset = ds.dataset(list(paths), filesystem=filesystem, format="parquet")
     batches = dataset.to_batches(
@@ -114,15 +114,17 @@ def _are_scored(variants: pa.Table, paths: Sequence[str], filesystem: fs.FileSys
     )
     for batch in batches:
         if batch.num_rows:
-            found[_rows_in(own, positions, batch)] = True
-    return found
+            is_scored[_rows_in(new, positions, batch)] = True
+    return is_scored
 
 
-def _rows_in(own: pl.DataFrame, positions: np.ndarray, batch: pa.RecordBatch) -> np.ndarray:
-    """Row numbers of ``own`` that ``batch`` holds, too. A batch of a sorted file reaches over few positions."""
+def _rows_in(new: pl.DataFrame, positions: np.ndarray, batch: pa.RecordBatch) -> np.ndarray:
+    """Row numbers of those ``new`` variants that ``batch`` holds, too. A batch of a sorted file reaches over few
+    positions.
+    """
     here = batch["pos"].to_numpy()
     first = np.searchsorted(positions, here.min(), "left")
     end = np.searchsorted(positions, here.max(), "right")
     scored = pl.DataFrame(pl.from_arrow(pa.Table.from_batches([batch])))
-    near = own.slice(int(first), int(end - first)).lazy()
+    near = new.slice(int(first), int(end - first)).lazy()
     return near.join(scored.lazy(), on=_KEY, how="semi").select("row").collect().to_series().to_numpy()

@@ -10,7 +10,7 @@ from raygen.pipeline.summary import class_table, reason_table
 
 
 def print_night(night: NightResult, console: Console) -> None:
-    """What a night took and added."""
+    """Print what a night took from the landing folder and added to its table."""
     counts = night.counts
     for name in night.settling:
         console.print(f"waits, may still be written: {name}", soft_wrap=True, markup=False)

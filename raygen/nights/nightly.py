@@ -64,10 +64,10 @@ class NightResult:
     Attributes:
         counts: of the alleles in ``files``; ``already_scored`` are those that the table held.
         run: None where nothing was left to score.
-        num_rows: of the table, afterwards.
+        num_rows: rows of the table after the night.
         set_aside: files that could not be read, with the reason; they are tried again by the next night.
         settling: files that may still be written, which wait.
-        pages: of the report and the diff, by what they are.
+        pages: paths of the pages, by ``report`` and ``diff``.
     """
 
     table: str
@@ -90,13 +90,13 @@ def run_nights(settings: Settings, say: Say = print) -> Iterator[NightResult]:
     """
     tables = FingerprintTables(str(settings.output.path))
     reference = staged_reference(str(settings.input.reference))
-    with ExitStack() as held:
+    with ExitStack() as exit_stack:
         if tables.local_root is None:
-            held.enter_context(tables.locked())
-        elif died := held.enter_context(night_lock(tables.local_root)):
+            exit_stack.enter_context(tables.locked())
+        elif died := exit_stack.enter_context(night_lock(tables.local_root)):
             say(died)
         if remote_address(settings.cluster.address):
-            held.enter_context(session(settings.cluster.address))
+            exit_stack.enter_context(session(settings.cluster.address))
         night = _Night(settings, tables, reference, *fingerprint_and_window(settings), say)
         for plan in night.stopped():
             say(f"A night over {number_of(len(plan.files), 'file')} had stopped; it is finished first.")
@@ -154,9 +154,14 @@ class _Night:
         if settings.output.table_format == "iceberg":
             check_catalog(self._table, settings.output.catalog)
         self._work = _work_folder(self._table)
-        given = settings.input
-        wanted = (reference.digest, given.max_allele_length, given.source_columns, given.haplotype_column)
-        self._wanted = hashlib.sha256(repr(wanted).encode()).hexdigest()[:16]
+        input_settings = settings.input
+        depends_on = (
+            reference.digest,
+            input_settings.max_allele_length,
+            input_settings.source_columns,
+            input_settings.haplotype_column,
+        )
+        self._wanted = hashlib.sha256(repr(depends_on).encode()).hexdigest()[:16]
 
     def stopped(self) -> list[_Plan]:
         """Nights that stopped after their files were ingested; what is left of others is taken away."""
@@ -170,22 +175,22 @@ class _Night:
         return plans
 
     def tonight(self) -> NightResult:
-        """Take what is new."""
+        """Score what is new in the landing folder."""
         folder = str(self._settings.landing.folder)
-        taken = [file for record in nights_of(self._table) for file in record["files"]]
-        landing = look_at(folder, self._settings.landing.settle_seconds, taken)
+        earlier_files = [file for record in nights_of(self._table) for file in record["files"]]
+        landing = look_at(folder, self._settings.landing.settle_seconds, earlier_files)
         self._say(
             f"{shown(folder)}: {len(landing.new):,} new, {len(landing.known):,} taken before, "
             f"{len(landing.settling):,} that may still be written"
         )
         set_aside = dict(landing.unreadable)
         plan = self._prepare(folder, landing.new, set_aside)
-        rest: dict[str, Any] = {"set_aside": set_aside, "settling": landing.settling}
+        left_files: dict[str, Any] = {"set_aside": set_aside, "settling": landing.settling}
         if plan is None:
-            return NightResult(self._table.path, self._fingerprint, Counts(), num_rows=self._num_rows(), **rest)
-        return self.finish(plan, **rest)
+            return NightResult(self._table.path, self._fingerprint, Counts(), num_rows=self._num_rows(), **left_files)
+        return self.finish(plan, **left_files)
 
-    def finish(self, plan: _Plan, **rest: Any) -> NightResult:
+    def finish(self, plan: _Plan, **left_files: Any) -> NightResult:
         """Score what a plan names, record the night, write its pages."""
         for number, path in enumerate(sorted((plan.folder / REJECTS_FOLDER).glob("part-*.parquet"))):
             self._table.commit_rejects(f"night-{plan.key}-{number:05d}", pq.read_table(path))
@@ -203,14 +208,14 @@ class _Night:
             files=[str(file["name"]) for file in plan.files],
             pages=pages,
             record=self._record(plan, counts, run_id),
-            **rest,
+            **left_files,
         )
         self._tables.point_to(self._fingerprint)
         shutil.rmtree(plan.folder)
         return result
 
     def _older(self) -> str | None:
-        """The table that this one takes the place of tonight."""
+        """The table of another fingerprint whose place this night's table takes; None where there is none."""
         now = self._tables.current()
         return self._tables.table(now.fingerprint).uri if now and now.fingerprint != self._fingerprint else None
 
@@ -232,7 +237,7 @@ class _Night:
         )
 
     def _of_the_night(self, plan: _Plan) -> Settings:
-        """The settings of the run that scores what is left."""
+        """The settings of the run that scores what a night has left to score."""
         new = self._settings.input.model_copy(update={"variants": [str(plan.new)]})
         out = self._settings.output.model_copy(update={"path": self._table.uri})
         return self._settings.model_copy(update={"input": new, "output": out, "landing": LandingSettings()})
@@ -245,7 +250,7 @@ class _Night:
             shutil.rmtree(work, ignore_errors=True)
             make_folder(work)
             try:
-                taken = self._ingest([where_to_read(folder, file.name) for file in files], work / "all")
+                ingested = self._ingest([where_to_read(folder, file.name) for file in files], work / "all")
             except InputError:
                 faults = self._faults(folder, files, work)
                 if not faults:
@@ -257,7 +262,7 @@ class _Night:
                 files = [file for file in files if file.name not in faults]
                 shutil.rmtree(work)
                 continue
-            for warning in taken.warnings:
+            for warning in ingested.warnings:
                 self._say(f"warning: {warning}")
             with disk_errors(work):
                 left = leave_out_scored(work / "all", work / f"new-{key}", self._scored(), self._table.filesystem)
@@ -265,20 +270,22 @@ class _Night:
             shutil.rmtree(work / "all" / VARIANTS_FOLDER)
             plain = [file.as_plain() for file in files]
             num_new = left.num_variants - left.num_left_out
-            plan = _Plan(work, key, self._wanted, plain, taken.num_alleles, left.num_left_out, num_new, taken.rejects)
+            plan = _Plan(
+                work, key, self._wanted, plain, ingested.num_alleles, left.num_left_out, num_new, ingested.rejects
+            )
             plan.write()
             return plan
         return None
 
     def _ingest(self, paths: Sequence[Path], out: Path) -> Any:
-        given = self._settings.input
+        input_settings = self._settings.input
         return ingest(
             paths,
             self._reference,
             out,
-            max_allele_length=given.max_allele_length,
-            source_columns=given.source_columns,
-            haplotype_column=given.haplotype_column,
+            max_allele_length=input_settings.max_allele_length,
+            source_columns=input_settings.source_columns,
+            haplotype_column=input_settings.haplotype_column,
             max_haplotype_span=self._window.right,
         )
 
@@ -294,10 +301,10 @@ class _Night:
         return faults
 
     def _scored(self) -> dict[str | None, list[str]]:
-        found: dict[str | None, list[str]] = {}
+        paths_by_contig: dict[str | None, list[str]] = {}
         for file in self._table.score_files():
-            found.setdefault(file.chrom, []).append(file.path)
-        return found
+            paths_by_contig.setdefault(file.chrom, []).append(file.path)
+        return paths_by_contig
 
 
 def _work_folder(table: RunFolder) -> Path:
@@ -322,16 +329,16 @@ def _counted(plan: _Plan, run: RunResult | None) -> Counts:
 
 
 def write_pages(table: str, run_id: str, older: str | None, say: Callable[[str], None]) -> dict[str, str]:
-    """Write the pages and return their paths by what they are.
+    """Write the pages of a night and return their paths by ``report`` and ``diff``.
 
     Args:
         older: the table of the fingerprint before, if there is one.
     """
     pages = {}
-    wanted: list[tuple[str, Callable[[], str]]] = [("report", lambda: _report(table, run_id))]
+    writers: list[tuple[str, Callable[[], str]]] = [("report", lambda: _report(table, run_id))]
     if older:
-        wanted.append(("diff", lambda: _diff(older, table, run_id)))
-    for name, write in wanted:
+        writers.append(("diff", lambda: _diff(older, table, run_id)))
+    for name, write in writers:
         try:
             pages[name] = write()
         except (RaygenError, OSError, ValueError) as error:

@@ -73,23 +73,23 @@ class ScoreShard:
             self._folder, self._job.run_id, rows["shard"][0].as_py(), self._job.identity, rows["variant_id"]
         )
         scored, self._tokens_before = pieces.scored_before()
-        done = sum(map(len, scored))
-        while done < len(rows):
-            piece = pieces.next(done, min(self._usual_rows, self._most_rows or len(rows)))
+        start = sum(map(len, scored))
+        while start < len(rows):
+            piece = pieces.next(start, min(self._usual_rows, self._most_rows or len(rows)))
             scored.append(self._score_piece(pieces, piece, rows, is_last=piece.stop == len(rows)))
-            done = piece.stop
+            start = piece.stop
         return pa.concat_tables(scored, promote_options="default")
 
     def _score_piece(self, pieces: ShardPieces, piece: Piece, rows: pa.Table, is_last: bool) -> pa.Table:
         """Score a piece and keep it; the last one of a shard goes straight to its commit."""
-        own = rows.slice(piece.start, piece.stop - piece.start)
+        piece_rows = rows.slice(piece.start, piece.stop - piece.start)
         began, tokens = time.perf_counter(), self._scorer.spent()["tokens"]
         if piece.convicted:
-            scored = self._scorer.fail(own, pieces.reason(piece))
+            scored = self._scorer.fail(piece_rows, pieces.reason(piece))
         else:
             attempt = pieces.begin(piece)
-            scored = self._score_or_split(own, pieces, attempt)
-            self._measure(len(own), time.perf_counter() - began)
+            scored = self._score_or_split(piece_rows, pieces, attempt)
+            self._measure(len(piece_rows), time.perf_counter() - began)
             if not is_last:
                 pieces.keep(piece, scored, self._scorer.spent()["tokens"] - tokens)
             pieces.end(attempt)

@@ -38,9 +38,11 @@ class ResidentScorer:
             max_batch_tokens=job.max_batch_tokens or "auto",
             allow_unvalidated=job.allow_unvalidated,
         )
-        own = fingerprint(self._model.loaded.facts, job.window, job.strand, job.circular)
-        if own != job.identity.fingerprint:
-            raise StoppedError(f"An actor's model has the fingerprint {own}, the run's is {job.identity.fingerprint}.")
+        actor_fingerprint = fingerprint(self._model.loaded.facts, job.window, job.strand, job.circular)
+        if actor_fingerprint != job.identity.fingerprint:
+            raise StoppedError(
+                f"An actor's model has the fingerprint {actor_fingerprint}, the run's is {job.identity.fingerprint}."
+            )
         check_machine(self._model, job.open_folder(job.output))
         self._passes = PassCount(self._model.loaded.network)
         self._scorer: PairScorer | VariantScorer
@@ -56,7 +58,7 @@ class ResidentScorer:
         return self._scorer.score(planned)
 
     def fail(self, planned: pa.Table, reason: str) -> pa.Table:
-        """The rows without values."""
+        """The planned rows without values, with ``reason`` as their failure."""
         return self._scorer.without_scores(planned, reason)
 
     def check(self) -> None:
@@ -67,7 +69,7 @@ class ResidentScorer:
             raise StoppedError("The self-test gives no number any more.")
 
     def spent(self) -> dict[str, int]:
-        """What was computed since the start."""
+        """Tokens, passes, rescored sequences or pairs, and halvings of a batch since the start."""
         model = self._model
         return {
             "tokens": model.num_tokens_computed,

@@ -15,5 +15,12 @@ def choose_window(settings: Settings, context_length: int) -> Window:
     Raises:
         SettingsError: it does not fit the model.
     """
-    asked = settings.window
-    return fit_window(asked.left, asked.right, asked.anchor, asked.stride, context_length, settings.model.name)
+    window = settings.window
+    return fit_window(
+        window.left,
+        window.right,
+        window.anchor,
+        window.stride,
+        context_length,
+        settings.model.name,
+    )

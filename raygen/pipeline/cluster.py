@@ -45,7 +45,7 @@ class ActorPlan:
 
 
 def plan_actors(
-    wanted: Literal["auto"] | int | tuple[int, int],
+    actors: Literal["auto"] | int | tuple[int, int],
     gpus_per_actor: float,
     device: str,
     total_cpus: int,
@@ -64,19 +64,21 @@ def plan_actors(
     left to the tasks. Never more actors than shards.
 
     Args:
-        model_bytes, total_memory: of the weights in float32, and of the cluster.
-        can_grow: GPUs may come that are not there yet, as on a cluster that scales itself. Then a range ``wanted`` holds
-            as it is: Ray asks for the GPUs, starts with ``min``, and takes more actors as they come.
+        actors: the setting ``cluster.actors``: ``auto``, a number, or a range (min, max).
+        model_bytes: of the weights in float32.
+        total_memory: bytes, of the cluster.
+        can_grow: GPUs may come that are not there yet, as on a cluster that scales itself. Then a range ``actors``
+            holds as it is: Ray asks for the GPUs, starts with ``min``, and takes more actors as they come.
     """
     on_gpu = device == "cuda"
-    growing = can_grow and isinstance(wanted, tuple)
+    growing = can_grow and isinstance(actors, tuple)
     if on_gpu and total_gpus < gpus_per_actor and not growing:
         raise SettingsError(
             f"model.device is cuda, but Ray sees {total_gpus:g} GPUs and an actor wants {gpus_per_actor:g}."
         )
     on_cpus = max(min(total_cpus, int(total_memory * 0.5 // max(model_bytes, 1))), 1)
     default = int(total_gpus // gpus_per_actor) if on_gpu else on_cpus
-    low, high = wanted if isinstance(wanted, tuple) else (default, default) if wanted == "auto" else (wanted, wanted)
+    low, high = actors if isinstance(actors, tuple) else (default, default) if actors == "auto" else (actors, actors)
     if on_gpu and not growing:
         high = min(high, int(total_gpus // gpus_per_actor))  # more would be waited for, and never come
     high = max(min(high, num_shards), 1)
@@ -174,7 +176,7 @@ class Resources:
 
 
 def resources() -> Resources:
-    """Ask the cluster."""
+    """CPUs, GPUs and memory (bytes) of the cluster that Ray is connected to, all nodes together."""
     total = ray.cluster_resources()
     return Resources(int(total.get("CPU", 1)), float(total.get("GPU", 0)), float(total.get("memory", 0)))
 
@@ -195,14 +197,14 @@ def _own_signals() -> Iterator[None]:
 def _quiet_start() -> Iterator[None]:
     """Ray's C++ side writes a line about its own log level to standard error while it starts; errors come as exceptions."""
     sys.stderr.flush()
-    kept = os.dup(2)
+    stderr_copy = os.dup(2)
     with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a descriptor is wanted
         os.dup2(nowhere.fileno(), 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr_copy, 2)
+        os.close(stderr_copy)
 
 
 _OWN_ERROR = re.compile(r"\braygen\.errors\.(\w+): (.+)")
@@ -217,10 +219,12 @@ def in_our_words(error: BaseException, so_far: str) -> RaygenError:
     if isinstance(error, RaygenError) and not isinstance(error, RayError):
         return error
     lines = [line.strip() for line in str(error).splitlines()]
-    own = [found for line in lines if (found := _OWN_ERROR.search(line))]
-    if own:
-        kind = {one.__name__: one for one in (SettingsError, InputError, StoppedError)}.get(own[-1][1], StoppedError)
-        return kind(f"{own[-1][2]} {so_far}")
+    own_errors = [match for line in lines if (match := _OWN_ERROR.search(line))]
+    if own_errors:
+        kind = {error_class.__name__: error_class for error_class in (SettingsError, InputError, StoppedError)}.get(
+            own_errors[-1][1], StoppedError
+        )
+        return kind(f"{own_errors[-1][2]} {so_far}")
     other = [line for line in lines if _ANY_ERROR.match(line)]
-    what = other[-1].rstrip(".") if other else type(error).__name__
-    return StoppedError(f"The run stopped on an error that it did not expect: {what}. {so_far}")
+    message = other[-1].rstrip(".") if other else type(error).__name__
+    return StoppedError(f"The run stopped on an error that it did not expect: {message}. {so_far}")

@@ -20,10 +20,10 @@ from raygen.tables.columns import constant
 
 
 class DryScorer:
-    """Zeros after a pause.
+    """Scores every row with zeros, after a pause.
 
     Args:
-        seconds_per_row: that each row sleeps.
+        seconds_per_row: how long to sleep for each row.
         diary: a folder for a file an actor: one line a shard, when it began and ended (seconds, ``time.time``).
     """
 
@@ -70,7 +70,7 @@ class Busy:
 
 
 def how_busy(diary: str) -> Busy:
-    """From the diaries of a run's actors."""
+    """How busy the actors of a run were, from the folder with their diaries."""
     spans = [
         [tuple(map(float, line.split("\t"))) for line in path.read_text().splitlines()]
         for path in Path(diary).glob("*.tsv")

@@ -26,10 +26,10 @@ def wants_json() -> bool:
     Raises:
         SettingsError: the variable says something else.
     """
-    said = os.environ.get(VARIABLE, "")
-    if said not in ("", "text", "json"):
-        raise SettingsError(f"{VARIABLE} is {said!r}; it can be text or json.")
-    return said == "json"
+    value = os.environ.get(VARIABLE, "")
+    if value not in ("", "text", "json"):
+        raise SettingsError(f"{VARIABLE} is {value!r}; it can be text or json.")
+    return value == "json"
 
 
 class EventLog:
@@ -41,7 +41,7 @@ class EventLog:
         self._wanted = wants_json()
 
     def write(self, event: str, **facts: object) -> None:
-        """One event. Facts are numbers and words of ours; ``message`` is freed of alleles."""
+        """Write one event. Facts are numbers and words of ours; ``message`` is freed of alleles."""
         if not self._wanted:
             return
         if "message" in facts:

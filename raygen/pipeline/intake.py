@@ -35,7 +35,7 @@ def take_input(settings: Settings, folder: RunFolder, reference: Reference | Non
     """
     if reference is None:
         paths = [Path(stage(path)) for path in settings.input.pairs or []]
-        taken = ingest_pairs([str(path) for path in paths], _beside(folder, paths, "pairs"), context_length)
+        ingested = ingest_pairs([str(path) for path in paths], _beside(folder, paths, "pairs"), context_length)
     else:
         staged = [stage(path) for path in settings.input.variants or []]
         inputs = [_ingest_folder(path) or Path(path) for path in staged]
@@ -43,23 +43,23 @@ def take_input(settings: Settings, folder: RunFolder, reference: Reference | Non
             return _known(inputs[0], _right(settings, context_length))
         _refuse_ingested_haplotypes(inputs)
         paths = [path / VARIANTS_FOLDER if is_ingested(path) else path for path in inputs]
-        taken = _ingested(paths, settings, folder, reference, _right(settings, context_length))
-    return replace(taken, reject_names=_commit_rejects(folder, taken))
+        ingested = _ingested(paths, settings, folder, reference, _right(settings, context_length))
+    return replace(ingested, reject_names=_commit_rejects(folder, ingested))
 
 
-def where_workers_read(settings: Settings, folder: RunFolder, taken: IngestResult) -> str | None:
+def where_workers_read(settings: Settings, folder: RunFolder, ingested: IngestResult) -> str | None:
     """Where every node finds the variants; None where that is the same path as here.
 
     A folder of ``raygen ingest`` on object storage is read there. What was ingested into this machine's cache, because the
     output is on object storage, is put beside the output.
     """
     for path in settings.input.variants or []:
-        if is_remote(path) and taken.variants_dir.is_relative_to(stage(path)):
+        if is_remote(path) and ingested.variants_dir.is_relative_to(stage(path)):
             return join(with_endpoint(path), VARIANTS_FOLDER)
-    if not is_remote(folder.uri) or not taken.variants_dir.is_relative_to(cache_folder("ingest")):
+    if not is_remote(folder.uri) or not ingested.variants_dir.is_relative_to(cache_folder("ingest")):
         return None
-    place = f".ingest/{taken.variants_dir.parent.name}/{VARIANTS_FOLDER}"
-    for file in sorted(taken.variants_dir.glob("part-*.parquet")):
+    place = f".ingest/{ingested.variants_dir.parent.name}/{VARIANTS_FOLDER}"
+    for file in sorted(ingested.variants_dir.glob("part-*.parquet")):
         folder.upload_once(file, f"{place}/{file.name}")
     return join(folder.uri, place)
 
@@ -83,26 +83,28 @@ def _ingested(
     paths: list[Path], settings: Settings, folder: RunFolder, reference: Reference, right: int
 ) -> IngestResult:
     """Ingest beside the scores, or take what an earlier start of the same run left there."""
-    given = settings.input
-    haplotypes = (given.haplotype_column, right) if given.haplotype_column else ()
-    place = _beside(folder, paths, reference.digest, given.max_allele_length, given.source_columns, *haplotypes)
+    input_settings = settings.input
+    haplotypes = (input_settings.haplotype_column, right) if input_settings.haplotype_column else ()
+    place = _beside(
+        folder, paths, reference.digest, input_settings.max_allele_length, input_settings.source_columns, *haplotypes
+    )
     if is_ingested(place):
         return _left_there(place)
     return ingest(
         paths,
         reference,
         place,
-        max_allele_length=given.max_allele_length,
-        source_columns=given.source_columns,
-        haplotype_column=given.haplotype_column,
+        max_allele_length=input_settings.max_allele_length,
+        source_columns=input_settings.source_columns,
+        haplotype_column=input_settings.haplotype_column,
         max_haplotype_span=right,
     )
 
 
-def _commit_rejects(folder: RunFolder, taken: IngestResult) -> tuple[str, ...]:
+def _commit_rejects(folder: RunFolder, ingested: IngestResult) -> tuple[str, ...]:
     """Write what was rejected on the way, under names made from it: the same rejects are written once."""
     names = []
-    for path in sorted(taken.rejects_dir.glob("part-*.parquet")):
+    for path in sorted(ingested.rejects_dir.glob("part-*.parquet")):
         rejects = pq.read_table(path)
         digest = hashlib.sha256(repr(rejects.to_pydict()).encode()).hexdigest()[:12]
         if len(rejects):
@@ -126,19 +128,19 @@ def _beside(folder: RunFolder, paths: Sequence[Path], *settings: object) -> Path
 
 def _ingest_folder(path: str) -> Path | None:
     """The folder that ``raygen ingest`` wrote, when ``path`` is it or the ``variants`` in it."""
-    found = Path(path)
+    location = Path(path)
     return next(
         (
-            at
-            for at in (found, found.parent)
-            if at.is_dir() and is_ingested(at) and found.name in (at.name, VARIANTS_FOLDER)
+            folder
+            for folder in (location, location.parent)
+            if folder.is_dir() and is_ingested(folder) and location.name in (folder.name, VARIANTS_FOLDER)
         ),
         None,
     )
 
 
 def _as_ingested(path: Path, reference: Reference, settings: Settings) -> bool:
-    """Whether it was made on this reference, with the columns that are wanted and no longer alleles than are."""
+    """Whether a folder was ingested on this reference, with the columns wanted, and without longer alleles."""
     info = read_ingest_info(path)
     columns_there = set(settings.input.source_columns) <= set(info["source_columns"])
     short_enough = info["max_allele_length"] <= settings.input.max_allele_length
@@ -147,15 +149,19 @@ def _as_ingested(path: Path, reference: Reference, settings: Settings) -> bool:
 
 
 def _known(path: Path, right: int) -> IngestResult:
-    """What the user ingested before. Its rejects were accounted for there; what comes in here are its variants."""
+    """The input of a folder that the user ingested before. Its rejects were accounted for there; what comes in here are
+    its variants.
+    """
     longest = read_ingest_info(path).get("longest_haplotype", 0)
     if longest > right:
         raise SettingsError(
             f"window.right is {right:,} bases, but a haplotype in {path} spans {longest:,}. Use a larger window.right, or "
             "score the files that it was made from: there a haplotype that is too long is rejected."
         )
-    taken = _left_there(path)
-    return replace(taken, num_records=taken.num_variants, num_alleles=taken.num_variants, rejects={}, warnings=[])
+    ingested = _left_there(path)
+    return replace(
+        ingested, num_records=ingested.num_variants, num_alleles=ingested.num_variants, rejects={}, warnings=[]
+    )
 
 
 def _left_there(path: Path) -> IngestResult:
@@ -175,8 +181,8 @@ def _left_there(path: Path) -> IngestResult:
 
 def ingested_as_wanted(inputs: Sequence[Path], settings: Settings, reference: Reference) -> Path | None:
     """The one folder of ``raygen ingest`` that a run over these inputs would take as it is; None where it would ingest."""
-    found = _ingest_folder(str(inputs[0])) if len(inputs) == 1 else None
-    return found if found and _as_ingested(found, reference, settings) else None
+    folder = _ingest_folder(str(inputs[0])) if len(inputs) == 1 else None
+    return folder if folder and _as_ingested(folder, reference, settings) else None
 
 
 _ANY_LENGTH = 2**40
@@ -194,29 +200,29 @@ def prepare_input(
         SettingsError: the settings name pairs, which are taken as they are.
         InputError: as ``ingest``.
     """
-    given = settings.input
-    if not given.variants or not given.reference:
+    input_settings = settings.input
+    if not input_settings.variants or not input_settings.reference:
         raise SettingsError("raygen ingest reads variants; pairs need none: give the settings to `raygen score`.")
-    reference = staged_reference(given.reference)
+    reference = staged_reference(input_settings.reference)
     if out is None:
         folder = RunFolder(str(settings.output.path))
         folder.prepare()
         with folder.locked():
             return take_input(settings, folder, reference, _context_length(settings))
     return ingest(
-        [stage(path) for path in given.variants],
+        [stage(path) for path in input_settings.variants],
         reference,
         Path(out),
-        max_allele_length=given.max_allele_length,
-        source_columns=given.source_columns,
-        haplotype_column=given.haplotype_column,
+        max_allele_length=input_settings.max_allele_length,
+        source_columns=input_settings.source_columns,
+        haplotype_column=input_settings.haplotype_column,
         max_haplotype_span=settings.window.right,
         on_progress=on_progress,
     )
 
 
 def _context_length(settings: Settings) -> int:
-    """Of the model, which is looked at only where the length of haplotypes hangs on it."""
+    """The model's context length in bases; the model is looked at only where the length of haplotypes hangs on it."""
     if settings.window.right is not None or not settings.input.haplotype_column:
         return _ANY_LENGTH
     from raygen.pipeline.resolve import describe_model  # torch and Ray, for this alone

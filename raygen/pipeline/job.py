@@ -58,7 +58,7 @@ class Job:
     open_folder: Callable[[str], RunFolder] = RunFolder
 
     def as_plain(self) -> dict[str, Any]:
-        """What a manifest says of it."""
+        """The job as a manifest says it."""
         described = asdict(self)
         for name in ("earlier_files", "make_scorer", "open_folder", "calibration"):
             del described[name]

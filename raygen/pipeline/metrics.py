@@ -30,7 +30,7 @@ _SECONDS_BETWEEN_GAUGES = 5.0
 
 @dataclass(frozen=True)
 class Metric:
-    """One number. ``labels`` beside ``run``: what it is split by."""
+    """A number that a run exports. ``labels``: what it is split by, beside ``run``."""
 
     name: str
     says: str
@@ -38,7 +38,7 @@ class Metric:
 
     @property
     def exported(self) -> str:
-        """As Prometheus sees it."""
+        """The metric's name as Prometheus sees it."""
         return f"ray_{self.name}" if self in GAUGES else f"ray_{self.name}_total"
 
 
@@ -70,13 +70,15 @@ class RunMetrics:
         self._made: dict[str, Counter | Gauge] = {}
 
     def start(self, num_variants: int, rejects: Mapping[str, int]) -> None:
-        """Ray runs, and this is what it is given: variants to score, and what was rejected before."""
+        """Set what is known once Ray runs: how many variants are to be scored, and how many alleles were rejected
+        before.
+        """
         self._set(VARIANTS_LEFT, num_variants)
         for reason, number in rejects.items():
             self._add(REJECTS, number, reason=reason)
 
     def count(self, shard: ShardSummary) -> None:
-        """A shard was committed."""
+        """Count a committed shard."""
         added = {
             VARIANTS: shard.scored,
             TOKENS: shard.tokens,
@@ -92,8 +94,8 @@ class RunMetrics:
         for stage, seconds in shard.stage_seconds.items():
             self._add(SECONDS, seconds, stage=stage)
         self._set(VARIANTS_LEFT, self._totals.get(VARIANTS_LEFT.name, 0) - shard.num_rows)
-        for metric, held in ((GPU_MEMORY, shard.gpu_memory), (HOST_MEMORY, shard.host_memory)):
-            self._set(metric, max(self._totals.get(metric.name, 0), held))
+        for metric, num_bytes in ((GPU_MEMORY, shard.gpu_memory), (HOST_MEMORY, shard.host_memory)):
+            self._set(metric, max(self._totals.get(metric.name, 0), num_bytes))
 
     def refresh(self) -> None:
         """Tell the gauges again now and then: Ray stops exporting one that was not set for about 20 seconds."""
@@ -102,16 +104,16 @@ class RunMetrics:
                 self._set(metric, self._totals.get(metric.name, 0))
 
     def as_manifest(self) -> dict[str, Any]:
-        """The same numbers under the same names."""
+        """All numbers for the manifest, under the names that Ray gets; those with a label as a dictionary by label."""
         rounded = {name: _plain(number) for name, number in self._totals.items()}
         split = {name: {key: _plain(number) for key, number in by.items()} for name, by in self._by_label.items()}
         return {**rounded, **split}
 
     def _add(self, metric: Metric, number: float, **labels: str) -> None:
         if labels:
-            own = self._by_label[metric.name]
+            label_totals = self._by_label[metric.name]
             (label,) = labels.values()
-            own[label] = own.get(label, 0) + number
+            label_totals[label] = label_totals.get(label, 0) + number
         else:
             self._totals[metric.name] = self._totals.get(metric.name, 0) + number
         counter = self._of(metric, Counter)
@@ -141,7 +143,7 @@ def with_seconds(stage: str, work: Callable[[], pa.Table]) -> pa.Table:
 
 
 def seconds_of(table: pa.Table) -> dict[str, float]:
-    """What ``with_seconds`` left in a shard, by stage."""
+    """Seconds of work on a shard by stage, from the columns that ``with_seconds`` appended."""
     return {stage: table[stage + _SECONDS][0].as_py() for stage in STAGES if stage + _SECONDS in table.column_names}
 
 

@@ -89,24 +89,24 @@ class ShardPieces:
 
     def scored_before(self) -> tuple[list[pa.Table], int]:
         """The pieces from the first row on that an earlier try kept, and the tokens they cost."""
-        found: list[pa.Table] = []
-        at = tokens = 0
-        while starting := [rows for rows in self._stored if rows[0] == at]:
+        tables: list[pa.Table] = []
+        start = tokens = 0
+        while starting := [rows for rows in self._stored if rows[0] == start]:
             rows = max(starting)
-            found.append(_from_bytes(self._folder.read_work(f"{self._place}/{self._stored[rows]}")))
+            tables.append(_from_bytes(self._folder.read_work(f"{self._place}/{self._stored[rows]}")))
             tokens += int(self._stored[rows].split(".")[3])
-            at = rows[1]
-        return found, tokens
+            start = rows[1]
+        return tables, tokens
 
     def next(self, start: int, usual: int) -> Piece:
-        """Where to go on."""
+        """The next piece to score, from row ``start`` of the shard on; of ``usual`` rows where no process died."""
         return next_piece(start, self._num_rows, usual, Counter(map(_rows, self._tries)))
 
     def reason(self, piece: Piece) -> str:
         """Why a convicted row cannot be scored."""
         tries = [name for name in self._tries if _rows(name) == (piece.start, piece.stop)]
-        said = [self._folder.read_work(f"{self._place}/{name}").to_pybytes().decode() for name in tries]
-        last = next((words for words in reversed(said) if words), "a crash, or killed for want of memory")
+        reasons = [self._folder.read_work(f"{self._place}/{name}").to_pybytes().decode() for name in tries]
+        last = next((words for words in reversed(reasons) if words), "a crash, or killed for want of memory")
         return f"its process died {len(tries)} times on this row alone: {last}"
 
     def begin(self, piece: Piece) -> str:
@@ -116,36 +116,36 @@ class ShardPieces:
         return name
 
     def give_up(self, attempt: str, reason: str) -> None:
-        """Say why the process is about to end."""
+        """Write into a try why its process is about to end."""
         self._folder.write_work(attempt, reason.encode())
 
     def end(self, attempt: str) -> None:
-        """A try is over and the process lives."""
+        """Strike out a try that ended with its process alive."""
         self._folder.drop_work(attempt)
 
     def keep(self, piece: Piece, scored: pa.Table, tokens: int) -> None:
-        """Keep a scored piece."""
+        """Keep a scored piece, and how many tokens it cost, until its shard is committed."""
         self._folder.write_work(
             f"{self._place}/rows.{piece.start}.{piece.stop}.{tokens}.arrow", _to_bytes(scored.combine_chunks())
         )
 
 
 def forget(folder: RunFolder, shard: str, identity: Identity, ids: pa.ChunkedArray) -> None:
-    """A shard is committed: nothing more needs to be known of it."""
+    """Delete the pieces and tries of a shard that is committed."""
     folder.drop_work(_place(shard, identity, ids))
 
 
 def forget_all(folder: RunFolder, shards: set[str]) -> None:
-    """All of these shards are committed; what an unfinished run over another input keeps here stays."""
+    """Delete what is kept of these committed shards; what an unfinished run over another input keeps stays."""
     places = {name.partition("/")[0] for name in folder.list_work()}
-    done = {place for place in places if place.startswith("starts.") or place.rpartition("-")[0] in shards}
-    for place in done if places - done else {""}:
+    committed = {place for place in places if place.startswith("starts.") or place.rpartition("-")[0] in shards}
+    for place in committed if places - committed else {""}:
         folder.drop_work(place)
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What is scored and not yet committed."""
+    """Rows that are scored and not yet committed, and the tokens they cost."""
 
     rows: int = 0
     tokens: int = 0
@@ -155,15 +155,15 @@ class Kept:
 
 
 def kept_in_pieces(folder: RunFolder) -> dict[str, Kept]:
-    """What is kept of each shard that is not whole yet."""
-    kept: dict[str, Kept] = {}
+    """Rows and tokens that are kept in pieces, by shard, of the shards that are not committed."""
+    kept_of_shard: dict[str, Kept] = {}
     for name in folder.list_work():
         place, _, piece = name.partition("/")
         if piece.startswith("rows."):
             start, stop = _rows(piece)
             shard = place.rpartition("-")[0]
-            kept[shard] = kept.get(shard, Kept()) + Kept(stop - start, int(piece.split(".")[3]))
-    return kept
+            kept_of_shard[shard] = kept_of_shard.get(shard, Kept()) + Kept(stop - start, int(piece.split(".")[3]))
+    return kept_of_shard
 
 
 class ActorStart:
@@ -174,8 +174,8 @@ class ActorStart:
         self._place = f"starts.{run_id}"
         self._actor = actor
 
-    def begin(self, what: str) -> None:
-        """Write down a start.
+    def begin(self, activity: str) -> None:
+        """Write down a start; ``activity`` says what the actor does then, in words.
 
         Raises:
             StoppedError: it was tried often enough.
@@ -184,13 +184,13 @@ class ActorStart:
         if len(deaths) >= _MOST_STARTS:
             self.end()
             raise StoppedError(
-                f"An actor's process died {len(deaths)} times while {what}, without an error that could be caught: a "
+                f"An actor's process died {len(deaths)} times while {activity}, without an error that could be caught: a "
                 "crash in compiled code or a driver, or killed for want of memory."
             )
-        self._folder.write_work(f"{self._place}/{self._actor}.{uuid.uuid4().hex[:12]}", what.encode())
+        self._folder.write_work(f"{self._place}/{self._actor}.{uuid.uuid4().hex[:12]}", activity.encode())
 
     def end(self) -> None:
-        """The actor is ready, or said what is wrong."""
+        """Strike out the starts of an actor that is ready, or that raised an error."""
         for name in self._folder.list_work(self._place):
             if name.startswith(f"{self._actor}."):
                 self._folder.drop_work(f"{self._place}/{name}")

@@ -68,15 +68,15 @@ class RunProgress:
         self._bar.stop()
 
     def advance(self, variants: int, tokens: int) -> None:
-        """A shard was committed."""
+        """Count the rows and tokens of a committed shard."""
         self._variants += variants
         self._tokens += tokens
-        rest = self._in_pieces  # those of this shard are no longer there, the others' are
-        self._in_pieces = Kept(max(rest.rows - variants, 0), max(rest.tokens - tokens, 0))
+        in_pieces = self._in_pieces  # those of this shard are no longer there, the others' are
+        self._in_pieces = Kept(max(in_pieces.rows - variants, 0), max(in_pieces.tokens - tokens, 0))
         self._show()
 
     def look(self) -> None:
-        """Nothing was committed just now; perhaps pieces were kept."""
+        """Look, every few seconds, which rows are kept in pieces of shards that are not committed yet."""
         now = time.monotonic()
         if now - self._last_look >= _SECONDS_BETWEEN_LOOKS:
             self._last_look = now
@@ -111,21 +111,21 @@ def in_a_thread(items: Iterator[Item], while_waiting: Callable[[], None] = lambd
     Args:
         while_waiting: called here every so often while nothing comes.
     """
-    made: queue.SimpleQueue[Item | _Ended] = queue.SimpleQueue()
+    item_queue: queue.SimpleQueue[Item | _Ended] = queue.SimpleQueue()
 
     def make() -> None:
         error: BaseException | None = None
         try:
             for item in items:
-                made.put(item)
+                item_queue.put(item)
         except BaseException as raised:  # noqa: BLE001 - handed to the main thread, which raises it
             error = raised
-        made.put(_Ended(error))
+        item_queue.put(_Ended(error))
 
     threading.Thread(target=make, name="raygen-stream", daemon=True).start()
     while True:
         try:
-            item = made.get(timeout=_PATIENCE)
+            item = item_queue.get(timeout=_PATIENCE)
         except queue.Empty:
             while_waiting()
             continue

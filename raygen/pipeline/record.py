@@ -55,7 +55,7 @@ class RunTotals:
         self.pace.add(summary.scored, summary.tokens)
 
     def as_manifest(self) -> dict[str, Any]:
-        """What a manifest says of them, but for the pace."""
+        """The totals as a manifest says them, without the pace."""
         return {
             "counts": {**asdict(self.counts), "num_rejected": self.counts.num_rejected},
             "tokens": {

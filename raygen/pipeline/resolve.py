@@ -111,7 +111,7 @@ def describe_model(settings: Settings) -> ModelFacts:
 
 
 def fingerprint_and_window(settings: Settings) -> tuple[str, Window]:
-    """What a run over variants with these settings would have. A cluster must be connected already.
+    """The fingerprint and the window of a run over variants with these settings. A cluster must be connected already.
 
     Raises:
         SettingsError, InputError: the model cannot be used, or the window does not fit it.
@@ -122,7 +122,9 @@ def fingerprint_and_window(settings: Settings) -> tuple[str, Window]:
 
 
 def _fingerprint(settings: Settings, model: ModelFacts, window: Window | None) -> str:
-    """Of the scores that a run with these settings writes; pairs, which have no window, are read as they are."""
+    """The fingerprint of the scores that a run with these settings writes; pairs, which have no window, are read as
+    they are.
+    """
     strand = settings.window.strand if window else "forward"
     return fingerprint(model, window, strand, settings.input.circular)
 
@@ -136,8 +138,8 @@ def job_of(settings: Settings, model: ModelFacts, window: Window | None, referen
     strand = settings.window.strand if reference else "forward"
     circular = tuple(settings.input.circular)
     batch_tokens, state_memory = settings.scoring.max_batch_tokens, settings.scoring.state_memory
-    own = _fingerprint(settings, model, window)
-    calibration = _calibration(settings, own)
+    run_fingerprint = _fingerprint(settings, model, window)
+    calibration = _calibration(settings, run_fingerprint)
     return Job(
         run_id=new_run_id(),
         output=_for_other_machines(str(settings.output.path)),
@@ -161,7 +163,7 @@ def job_of(settings: Settings, model: ModelFacts, window: Window | None, referen
         threads=1,
         keep_every=settings.scoring.keep_every,
         identity=Identity(
-            fingerprint=own,
+            fingerprint=run_fingerprint,
             reference_digest=reference.digest if reference else "",
             cuts=cuts_as_text(
                 calibration.cuts if calibration else settings.classes.cuts, calibration.digest if calibration else None
@@ -184,9 +186,9 @@ def _calibration(settings: Settings, own_fingerprint: str) -> Calibration | None
         return None
     calibration = load_calibration(path)
     calibration.refuse_other(own_fingerprint, path)
-    if taken := [name for name in settings.input.carried_columns if name in CALIBRATED_COLUMNS]:
+    if clashing := [name for name in settings.input.carried_columns if name in CALIBRATED_COLUMNS]:
         raise SettingsError(
-            f"input.source_columns: {', '.join(taken)} is what the calibration adds. Rename the column."
+            f"input.source_columns: {', '.join(clashing)} is what the calibration adds. Rename the column."
         )
     return calibration
 
@@ -201,34 +203,34 @@ def _model_source(model: str) -> str:
 
 
 def check_identity(folder: RunFolder, job: Job, model: ModelFacts, files: Sequence[ScoreFile]) -> None:
-    """Refuse to mix scores.
+    """Refuse to add scores to a folder that holds scores of another kind.
 
     Raises:
-        SettingsError: the folder's have another fingerprint, reference, cut points or columns.
+        SettingsError: the folder's scores have another fingerprint, reference, cut points or columns.
     """
-    found = folder.identity(files)
-    if found is None or found == job.identity:
+    stored = folder.identity(files)
+    if stored is None or stored == job.identity:
         return
-    own = [one for one in folder.manifests() if one.get("fingerprint") == found.fingerprint]
-    earlier = own[-1] if own else {}
-    if found.fingerprint != job.identity.fingerprint:
+    manifests = [manifest for manifest in folder.manifests() if manifest.get("fingerprint") == stored.fingerprint]
+    earlier = manifests[-1] if manifests else {}
+    if stored.fingerprint != job.identity.fingerprint:
         raise SettingsError(
-            f"{folder.path} holds scores with the fingerprint {found.fingerprint}; this run's is "
+            f"{folder.path} holds scores with the fingerprint {stored.fingerprint}; this run's is "
             f"{job.identity.fingerprint}: {what_differs(earlier, job, model)}. Give another output folder."
         )
-    if found.reference_digest != job.identity.reference_digest:
-        there = (earlier.get("resolved") or {}).get("reference")
+    if stored.reference_digest != job.identity.reference_digest:
+        reference = (earlier.get("resolved") or {}).get("reference")
         raise SettingsError(
-            f"{folder.path} holds scores on another reference{f', {there}' if there else ''}; this run's is "
+            f"{folder.path} holds scores on another reference{f', {reference}' if reference else ''}; this run's is "
             f"{job.reference or 'none: it scores pairs'}. Give another output folder."
         )
-    if found.cuts != job.identity.cuts:
+    if stored.cuts != job.identity.cuts:
         raise SettingsError(
-            f"{folder.path} holds classes with the cut points {found.cuts}; this run's are {job.identity.cuts}. "
+            f"{folder.path} holds classes with the cut points {stored.cuts}; this run's are {job.identity.cuts}. "
             "Give another output folder."
         )
     raise SettingsError(
-        f"{folder.path} holds scores with the source columns {found.source_columns or '(none)'}; this run's are "
+        f"{folder.path} holds scores with the source columns {stored.source_columns or '(none)'}; this run's are "
         f"{job.identity.source_columns or '(none)'}. Give another output folder."
     )
 
@@ -268,20 +270,27 @@ PARTS = "another model, precision, window, strand or input.circular"
 
 
 def what_differs(manifest: Mapping[str, Any], job: Job, model: ModelFacts) -> str:
-    """``window.left is 48 there and 2,048 here; ...``; ``PARTS`` where the manifest does not say."""
+    """How a run differs from that of a manifest: ``window.left is 48 there and 2,048 here``; ``PARTS`` where it does
+    not say.
+    """
     return differences(manifest, job.as_plain(), asdict(model))
 
 
 def differences(manifest: Mapping[str, Any], resolved: Mapping[str, Any], model: Mapping[str, Any]) -> str:
-    """The same from plain values: ``resolved`` and ``model`` as this run's manifest would say them."""
+    """How a run's fingerprint differs from that of a manifest, in words, from plain values.
+
+    Args:
+        manifest: of the run that wrote the scores.
+        resolved, model: as this run's manifest would say them.
+    """
     if not manifest.get("resolved") or not manifest.get("model"):
         return PARTS
-    there, here = _parts(manifest["resolved"], manifest["model"]), _parts(resolved, model)
-    if there["weights"] != here["weights"] and there["model"] == here["model"]:
-        return f"the weights of {here['model']} are not those of then"
-    named = [name for name in here if name != "weights" and there[name] != here[name]]
-    said = [f"{name} is {_in_words(there[name])} there and {_in_words(here[name])} here" for name in named]
-    return "; ".join(said) or "the same settings, scored by a version of raygen that computes otherwise"
+    stored, current = _parts(manifest["resolved"], manifest["model"]), _parts(resolved, model)
+    if stored["weights"] != current["weights"] and stored["model"] == current["model"]:
+        return f"the weights of {current['model']} are not those of then"
+    differing = [name for name in current if name != "weights" and stored[name] != current[name]]
+    sentences = [f"{name} is {_in_words(stored[name])} there and {_in_words(current[name])} here" for name in differing]
+    return "; ".join(sentences) or "the same settings, scored by a version of raygen that computes otherwise"
 
 
 def _parts(resolved: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:

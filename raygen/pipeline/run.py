@@ -39,7 +39,12 @@ SHARDS_A_WAVE = 8192
 
 @dataclass(frozen=True)
 class RunResult:
-    """A finished run."""
+    """A finished run.
+
+    Attributes:
+        tokens: that models read, padding included.
+        seconds: of the whole run; ``scoring_seconds`` of them from the start of the actors on.
+    """
 
     run_id: str
     output: str
@@ -110,14 +115,14 @@ class _Run:
     def take_input(self, reference: Reference | None, files: Sequence[ScoreFile]) -> None:
         """Find or make the ingested input, and see which of its shards are among the committed ``files``."""
         began = time.monotonic()
-        taken = take_input(self._settings, self._folder, reference, self._model.context_length)
-        for warning in taken.warnings:
+        ingested = take_input(self._settings, self._folder, reference, self._model.context_length)
+        for warning in ingested.warnings:
             self._warn(warning)
         counts = self._record.totals.counts
-        counts.alleles_in, counts.rejected = taken.num_alleles, dict(taken.rejects)
-        read_at = where_workers_read(self._settings, self._folder, taken)
-        shards = plan_shards(Path(taken.variants_dir), taken.digest, read_at)
-        self._record.input = _as_manifest(taken, shards)
+        counts.alleles_in, counts.rejected = ingested.num_alleles, dict(ingested.rejects)
+        read_at = where_workers_read(self._settings, self._folder, ingested)
+        shards = plan_shards(Path(ingested.variants_dir), ingested.digest, read_at)
+        self._record.input = _as_manifest(ingested, shards)
         self._leave_out_committed(shards, files)
         self._record.seconds["ingest"] = time.monotonic() - began
 
@@ -194,19 +199,24 @@ class _Run:
     def _so_far(self) -> str:
         """What is kept, by listing: more may be than the driver has heard of."""
         committed = self._folder.committed_shards()
-        done = sum(shard.num_rows for shard in self.shards if shard.name in committed)
+        num_scored = sum(shard.num_rows for shard in self.shards if shard.name in committed)
         pieces = sum(kept.rows for shard, kept in kept_in_pieces(self._folder).items() if shard not in committed)
         in_pieces = f", and {pieces:,} of shards that are not whole yet" if pieces else ""
-        return f"{done:,} of {sum(shard.num_rows for shard in self.shards):,} rows are scored and kept{in_pieces}."
+        return (
+            f"{num_scored:,} of {sum(shard.num_rows for shard in self.shards):,} rows are scored and kept{in_pieces}."
+        )
 
     def publish(self) -> None:
         """Add what is new to the Iceberg table, when there is to be one."""
         output = self._settings.output
         if output.table_format == "iceberg":
             self._record.totals.counts.check_conservation()
-            done = publish(self._folder, self._job.identity.fingerprint, output.catalog)
-            if done:
-                self._say(f"Iceberg: {number_of(done.num_rows, 'row')} into {done.table}, snapshot {done.snapshot_id}")
+            snapshot = publish(self._folder, self._job.identity.fingerprint, output.catalog)
+            if snapshot:
+                self._say(
+                    f"Iceberg: {number_of(snapshot.num_rows, 'row')} into {snapshot.table}, "
+                    f"snapshot {snapshot.snapshot_id}"
+                )
 
     def finish(self, seconds: float) -> RunResult:
         """Check conservation, write the manifest, say what came of it."""
@@ -234,10 +244,10 @@ class _Run:
         )
 
 
-def _as_manifest(taken: IngestResult, shards: Sequence[Shard]) -> dict[str, Any]:
+def _as_manifest(ingested: IngestResult, shards: Sequence[Shard]) -> dict[str, Any]:
     """What a manifest says of the ingested input."""
-    described = {"digest": taken.digest, "alleles": taken.num_alleles, "variants": taken.num_variants}
-    described["rejects"] = list(taken.reject_names)
+    described = {"digest": ingested.digest, "alleles": ingested.num_alleles, "variants": ingested.num_variants}
+    described["rejects"] = list(ingested.reject_names)
     if shards:
         described |= {"stem": shards[0].name.rpartition("-")[0], "num_shards": len(shards)}
     return described

@@ -82,10 +82,10 @@ class Shard:
             raise InputError(_damaged(self.path, rows, error)) from error
 
 
-def _damaged(path: str, what: str, error: Exception) -> str:
+def _damaged(path: str, part: str, error: Exception) -> str:
     folder = shown(path).rpartition(f"/{VARIANTS_FOLDER}/")[0]
     return (
-        f"{shown(path)} is damaged: {what} cannot be read ({str(error).strip().partition(chr(10))[0]}). Delete {folder} and "
+        f"{shown(path)} is damaged: {part} cannot be read ({str(error).strip().partition(chr(10))[0]}). Delete {folder} and "
         "make it again: `raygen score` does so by itself for what it ingested, else by `raygen ingest`."
     )
 
@@ -114,12 +114,12 @@ def plan_shards(folder: Path, digest: str, read_at: str | None = None) -> list[S
         read_at: where the workers find the same files, if that is another place.
     """
     groups = list(_row_groups(folder))
-    wanted = shard_rows(sum(group.num_rows for group in groups))
+    rows_per_shard = shard_rows(sum(group.num_rows for group in groups))
     if groups and groups[0].chrom is None:
-        wanted = min(wanted, MAX_PAIR_ROWS)  # pairs bring their sequences, kilobytes each
+        rows_per_shard = min(rows_per_shard, MAX_PAIR_ROWS)  # pairs bring their sequences, kilobytes each
     sizes = [group.num_rows for group in groups]
-    stem = hashlib.sha256(f"{digest} {wanted} {sizes}".encode()).hexdigest()[:12]
-    pieces = [piece for piece in _pieces(groups, wanted) if piece.num_rows]
+    stem = hashlib.sha256(f"{digest} {rows_per_shard} {sizes}".encode()).hexdigest()[:12]
+    pieces = [piece for piece in _pieces(groups, rows_per_shard) if piece.num_rows]
     places = {group.path: join(read_at, Path(group.path).name) if read_at else group.path for group in groups}
     stamps = {path: stamp(place) for path, place in places.items()}
     pieces = [replace(piece, path=places[piece.path], stamp=stamps[piece.path]) for piece in pieces]
@@ -148,21 +148,23 @@ def _contig(row_group: pq.RowGroupMetaData) -> str | None:
     return None
 
 
-def _pieces(groups: Sequence[_RowGroup], wanted: int) -> Iterator[Shard]:
-    """Cut or join row groups to about ``wanted`` rows, never across files or contigs; names and stamps are given later."""
+def _pieces(groups: Sequence[_RowGroup], rows_per_shard: int) -> Iterator[Shard]:
+    """Cut or join row groups to about ``rows_per_shard`` rows, never across files or contigs; names and stamps are
+    given later.
+    """
     for (path, chrom), same in groupby(groups, key=lambda group: (group.path, group.chrom)):
         joined: list[_RowGroup] = []
         for group in same:
-            if joined and sum(one.num_rows for one in joined) + group.num_rows > wanted:
-                yield from _cut(path, chrom, joined, wanted)
+            if joined and sum(row_group.num_rows for row_group in joined) + group.num_rows > rows_per_shard:
+                yield from _cut(path, chrom, joined, rows_per_shard)
                 joined = []
             joined.append(group)
-        yield from _cut(path, chrom, joined, wanted)
+        yield from _cut(path, chrom, joined, rows_per_shard)
 
 
-def _cut(path: str, chrom: str | None, joined: Sequence[_RowGroup], wanted: int) -> Iterator[Shard]:
+def _cut(path: str, chrom: str | None, joined: Sequence[_RowGroup], rows_per_shard: int) -> Iterator[Shard]:
     total = sum(group.num_rows for group in joined)
     indices = tuple(group.index for group in joined)
-    for offset in range(0, total, wanted):
-        rows = min(wanted, total - offset)
+    for offset in range(0, total, rows_per_shard):
+        rows = min(rows_per_shard, total - offset)
         yield Shard("", path, indices, offset, rows, chrom, joined[0].first_row + offset, (0, 0))

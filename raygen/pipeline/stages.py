@@ -70,7 +70,7 @@ class ShardSummary:
         return [cls(**json.loads(text)) for text in table["summary"].to_pylist()]
 
     def to_table(self) -> pa.Table:
-        """As one row, which is what a stage of Ray Data returns."""
+        """The summary as a table of one row, which is what a stage of Ray Data returns."""
         return pa.table({"summary": [json.dumps(asdict(self))]})
 
 
@@ -82,11 +82,11 @@ def plan_shard(shard: pa.Table, job: Job) -> pa.Table:
 def _plan(shard: pa.Table, job: Job) -> pa.Table:
     if job.window is None or job.reference is None:
         return _plan_pairs(shard, job)
-    named = shard.append_column("variant_id", variant_ids(shard))
+    identified = shard.append_column("variant_id", variant_ids(shard))
     limits = pc.min_max(shard["pos"]).as_py()
     earlier = _earlier(job, shard["chrom"][0].as_py(), near=(limits["min"], limits["max"]))
-    already = pc.is_in(named["variant_id"], value_set=earlier["variant_id"].combine_chunks())
-    marked = named.append_column("already_scored", already)
+    already = pc.is_in(identified["variant_id"], value_set=earlier["variant_id"].combine_chunks())
+    marked = identified.append_column("already_scored", already)
     return plan_windows(marked, staged_reference(job.reference), job.window, job.strand, job.circular)
 
 
@@ -97,16 +97,16 @@ def _plan_pairs(shard: pa.Table, job: Job) -> pa.Table:
         for wt, mut in zip(shard["wt_sequence"].to_pylist(), shard["mut_sequence"].to_pylist(), strict=True)
     ]
     earlier = _earlier(job, None, extra=[PAIR_DIGEST])
-    seen = dict(zip(earlier["variant_id"].to_pylist(), earlier[PAIR_DIGEST].to_pylist(), strict=True))
+    scored_digests = dict(zip(earlier["variant_id"].to_pylist(), earlier[PAIR_DIGEST].to_pylist(), strict=True))
     ids = shard["pair_id"].to_pylist()
-    other = [name for name, digest in zip(ids, digests, strict=True) if seen.get(name, digest) != digest]
+    other = [name for name, digest in zip(ids, digests, strict=True) if scored_digests.get(name, digest) != digest]
     if other:
         raise SettingsError(
             f"{job.output} holds scores of {len(other):,} of these pair_ids with other sequences (first: {other[0]}). "
             "Give another output folder."
         )
-    named = shard.append_column("variant_id", shard["pair_id"]).append_column(PAIR_DIGEST, pa.array(digests))
-    return named.append_column("already_scored", pa.array([name in seen for name in ids], pa.bool_()))
+    identified = shard.append_column("variant_id", shard["pair_id"]).append_column(PAIR_DIGEST, pa.array(digests))
+    return identified.append_column("already_scored", pa.array([name in scored_digests for name in ids], pa.bool_()))
 
 
 def commit_shard(scored: pa.Table, job: Job) -> pa.Table:
@@ -168,7 +168,9 @@ def _classified(rows: pa.Table, job: Job) -> pa.Table:
 
 
 def _earlier(job: Job, chrom: str | None, extra: Sequence[str] = (), near: tuple[int, int] | None = None) -> pa.Table:
-    """What earlier inputs scored: sorted files let it read near positions only."""
+    """Ids of a contig that earlier inputs scored, with the columns ``extra``; ``near``: the positions between which to
+    look.
+    """
     files = job.earlier_files.get(chrom, ())
     if not files:
         return pa.table({name: pa.array([], pa.string()) for name in ("variant_id", *extra)})

@@ -87,8 +87,8 @@ class OpenText:
                 return header
         raise self._unreadable("is BCF or no VCF")
 
-    def _unreadable(self, what: str) -> InputError:
-        return InputError(f"{self._path} {what}, so it cannot be sampled. Plan on what `raygen ingest` makes of it.")
+    def _unreadable(self, reason: str) -> InputError:
+        return InputError(f"{self._path} {reason}, so it cannot be sampled. Plan on what `raygen ingest` makes of it.")
 
     def _readline(self) -> bytes:
         line = self._lines.readline()
@@ -111,11 +111,11 @@ class OpenText:
         if offset <= self._body:
             self._lines.seek(self._first_record)
             return
-        found = self._block_from(offset) if self._is_bgzip else offset
-        if found is None:
+        start = self._block_from(offset) if self._is_bgzip else offset
+        if start is None:
             self._lines.seek(self._first_record)
             return
-        self._lines.seek(found << 16 if self._is_bgzip else found)
+        self._lines.seek(start << 16 if self._is_bgzip else start)
         self._readline()
 
     def _block_from(self, offset: int) -> int | None:
@@ -125,20 +125,20 @@ class OpenText:
         """
         self._raw.seek(offset)
         around = self._raw.read(2 * _LARGEST_BLOCK)
-        for at in _occurrences(around):
-            if around[at + 12 : at + 14] != b"BC" or len(around) < at + 18:
+        for start in _occurrences(around):
+            if around[start + 12 : start + 14] != b"BC" or len(around) < start + 18:
                 continue
-            end = at + struct.unpack_from("<H", around, at + 16)[0] + 1
+            end = start + struct.unpack_from("<H", around, start + 16)[0] + 1
             if end == len(around) or around[end : end + 4] == _BLOCK:
-                return offset + at
+                return offset + start
         return None
 
 
 def _occurrences(around: bytes) -> Iterator[int]:
-    at = around.find(_BLOCK)
-    while at >= 0:
-        yield at
-        at = around.find(_BLOCK, at + 1)
+    start = around.find(_BLOCK)
+    while start >= 0:
+        yield start
+        start = around.find(_BLOCK, start + 1)
 
 
 def _first_bytes(path: Path) -> bytes:

@@ -38,9 +38,11 @@ from raygen.variants.ingested_folder import VARIANTS_FOLDER, is_ingested
 
 _PIECES_FOR_ALTERNATIVES = 16
 _BATCH_TOKENS = {"cpu": 8192, "cuda": 65_536}
-"""About what ``scoring.max_batch_tokens: auto`` comes to; more changes little."""
+"""Tokens of a batch by kind of device: about what ``scoring.max_batch_tokens: auto`` comes to; more changes little."""
 _STATE_MEMORY = {"cpu": CPU_STATE_MEMORY, "cuda": 2**34}
-"""About what ``scoring.state_memory: auto`` comes to: a quarter of what a model of 7e9 parameters leaves of 80 GB."""
+"""Bytes by kind of device: about what ``scoring.state_memory: auto`` comes to: a quarter of what a model of 7e9
+parameters leaves of 80 GB.
+"""
 
 
 @dataclass(frozen=True)
@@ -85,12 +87,12 @@ class Estimate:
 
     @property
     def pair_tokens(self) -> int:
-        """Of two passes."""
+        """Tokens that two full passes a pair (``pair``) would read under the settings' window."""
         return self.tokens.pair
 
     @property
     def fork_tokens(self) -> int:
-        """Of the fork engine."""
+        """Tokens that the fork engine (``fork``) would read under the settings' window."""
         return self.tokens.fork
 
     @property
@@ -99,7 +101,7 @@ class Estimate:
         return self.pair_tokens / max(self.fork_tokens, 1)
 
     def tokens_read(self, tokens: WindowTokens | None = None) -> int:
-        """By the settings' method, under the settings' window or another one."""
+        """Tokens that the settings' method would read, under the settings' window or another one."""
         tokens = tokens or self.tokens
         return tokens.fork if self.method == "fork" else tokens.pair
 
@@ -126,23 +128,23 @@ def estimate(settings: Settings, price: Price | None = None) -> Estimate:
 
     Raises:
         SettingsError: the settings name pairs, or the window does not fit the model.
-        InputError: as a run's.
+        InputError: the reference, the model or the variants cannot be read, as for ``run_score``.
     """
     reference, model, window = open_for_planning(settings)
     planned = read_input(settings, reference)
     has_bos, strand, circular = model.bos_id is not None, settings.window.strand, settings.input.circular
-    asked = settings.scoring.max_batch_tokens
-    budget = _BATCH_TOKENS[model.device] if asked == "auto" else asked
+    batch_tokens = settings.scoring.max_batch_tokens
+    budget = _BATCH_TOKENS[model.device] if batch_tokens == "auto" else batch_tokens
     states = _states(model, "float16")
     own_states = states if states is None else _states(model, _dtype(settings, model))
     counter = _Counter(reference, strand, circular, has_bos, _limits(settings, model), budget, own_states)
     tokens = counter.count(window, planned)
     few = replace(planned, pieces=planned.pieces[:: max(len(planned.pieces) // _PIECES_FOR_ALTERNATIVES, 1)])
     here = counter.count(window, few)
-    found = [counter.count(other, few) for other in cheaper_windows(window, model.context_length)]
+    candidates = [counter.count(other, few) for other in cheaper_windows(window, model.context_length)]
     weights = model.num_parameters * 2
-    held = states(window.longest) if states else None
-    done = Estimate(
+    state_bytes = states(window.longest) if states else None
+    uncosted = Estimate(
         num_variants=planned.num_variants,
         num_planned=planned.num_planned,
         counted=planned.counted,
@@ -152,16 +154,20 @@ def estimate(settings: Settings, price: Price | None = None) -> Estimate:
         alternatives=(),
         model=model,
         weights_bytes=weights,
-        state_bytes=held,
+        state_bytes=state_bytes,
         costs=(),
     )
-    cheaper = tuple(other for other in found if done.tokens_read(other) < done.tokens_read(here))
-    read = done.tokens_read()
-    return replace(done, alternatives=cheaper, costs=tuple(cost_on_devices(read, model, done.method, held or 0, price)))
+    cheaper = tuple(other for other in candidates if uncosted.tokens_read(other) < uncosted.tokens_read(here))
+    read = uncosted.tokens_read()
+    return replace(
+        uncosted,
+        alternatives=cheaper,
+        costs=tuple(cost_on_devices(read, model, uncosted.method, state_bytes or 0, price)),
+    )
 
 
 def _states(model: ModelFacts, dtype: str) -> StateBytes | None:
-    """What states take, None where the model's config.json is not to be had."""
+    """Bytes of a state by its number of tokens, None where the model's config.json is not to be had."""
     try:
         return state_on_paper(model, dtype)
     except InputError:
@@ -176,8 +182,8 @@ def _dtype(settings: Settings, model: ModelFacts) -> str:
 
 
 def _limits(settings: Settings, model: ModelFacts) -> ForkLimits:
-    asked = settings.scoring.state_memory
-    return ForkLimits(*SHAPES[model.device], _STATE_MEMORY[model.device] if asked == "auto" else asked)
+    state_memory = settings.scoring.state_memory
+    return ForkLimits(*SHAPES[model.device], _STATE_MEMORY[model.device] if state_memory == "auto" else state_memory)
 
 
 def measure_on_input(settings: Settings, say: Callable[[str], None]) -> MeasuredSpeed:
@@ -202,8 +208,10 @@ def open_for_planning(settings: Settings) -> tuple[Reference, ModelFacts, Window
         )
     reference = staged_reference(settings.input.reference)
     refuse_unknown_contigs(settings.input.circular, reference, "input.circular", settings.input.reference)
-    named = settings.model
-    model = model_on_paper(stage(named.name), named.revision, named.device, named.allow_unvalidated)
+    model_settings = settings.model
+    model = model_on_paper(
+        stage(model_settings.name), model_settings.revision, model_settings.device, model_settings.allow_unvalidated
+    )
     return reference, model, choose_window(settings, model.context_length)
 
 
@@ -212,31 +220,31 @@ def read_input(settings: Settings, reference: Reference) -> PlannedInput:
 
     An input elsewhere is fetched into the cache first, where the run will find it.
     """
-    given = settings.input
-    inputs = [Path(stage(path)) for path in given.variants or []]
+    input_settings = settings.input
+    inputs = [Path(stage(path)) for path in input_settings.variants or []]
     if (folder := ingested_as_wanted(inputs, settings, reference)) is not None:
         return _of_shards(plan_shards(folder / VARIANTS_FOLDER, ""), "counted in Parquet footers")
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
         paths = [path / VARIANTS_FOLDER if is_ingested(path) else path for path in inputs]
         sample = sample_input(paths, place)
-        taken = ingest(
+        ingested = ingest(
             sample.paths,
             reference,
             place / "ingested",
-            max_allele_length=given.max_allele_length,
+            max_allele_length=input_settings.max_allele_length,
             source_columns=[] if sample.is_whole else [STRETCH],
-            haplotype_column=given.haplotype_column,
+            haplotype_column=input_settings.haplotype_column,
         )
         if sample.is_whole:
-            return _of_shards(plan_shards(taken.variants_dir, ""), sample.counted)
-        variants = pq.read_table(taken.variants_dir)
-        num_variants = round(sample.num_records * taken.num_variants / max(taken.num_records, 1))
+            return _of_shards(plan_shards(ingested.variants_dir, ""), sample.counted)
+        variants = pq.read_table(ingested.variants_dir)
+        num_variants = round(sample.num_records * ingested.num_variants / max(ingested.num_records, 1))
         return PlannedInput(tuple(_stretches(variants)), num_variants, sample.counted)
 
 
 def _of_shards(shards: Sequence[Shard], counted: str) -> PlannedInput:
-    """All shards, or as many rows of each of some as a stretch has."""
+    """The input as its shards: all of them, or of a large input as many rows of some as a stretch has."""
     num_variants = sum(shard.num_rows for shard in shards)
     if num_variants > NUM_STRETCHES * STRETCH_RECORDS:
         step = len(shards) / NUM_STRETCHES
@@ -275,7 +283,7 @@ class _Counter:
         self._states = states or (lambda num_tokens: 0)  # not known: as if they took nothing
 
     def count(self, window: Window, planned: PlannedInput) -> WindowTokens:
-        """Under a window, scaled from the pieces to the input."""
+        """Tokens that would be read under a window, counted on the pieces and scaled to the input."""
         pair, fork = 0, 0
         for piece in planned.pieces:
             placed = plan_windows(piece, self._reference, window, self._strand, self._circular)

@@ -20,7 +20,9 @@ from raygen.planning.speeds import MeasuredSpeed, known_speeds
 
 NUM_DEVICES = (1, 8, 64)
 SHARE_OF_PEAK = 0.35
-"""Of the peak, for long sequences through a model of billions of parameters; a guess until it is measured."""
+"""Share of a device's peak that is reached, for long sequences through a model of billions of parameters; a guess until
+it is measured.
+"""
 SMALLEST_GUESSED = 100_000_000
 """Parameters: a smaller model waits for memory and launches, not for operations, so its speed is not guessed at all."""
 FLOPS_PER_PARAMETER = 2
@@ -31,7 +33,9 @@ Price = float
 
 
 class Device(BaseModel):
-    """One line of the table; see there for units."""
+    """A line of ``devices.yaml``: teraflops of its peak, memory in GiB, dollars an hour; ``match`` is a word of torch's
+    name.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -67,21 +71,21 @@ def cost_on_devices(
     measured = known_speeds(model.key, method)
     needed = (model.num_parameters * 2 + state_bytes) * _ROOM
     for device in known_devices():
-        own = _of_device(device, measured)
-        if own is None and model.num_parameters < SMALLEST_GUESSED:
+        measurement = _of_device(device, measured)
+        if measurement is None and model.num_parameters < SMALLEST_GUESSED:
             continue
-        speed = own.tokens_per_second if own else guessed_speed(device, model.num_parameters)
-        too_small = needed > device.memory * 2**30 and own is None
+        speed = measurement.tokens_per_second if measurement else guessed_speed(device, model.num_parameters)
+        too_small = needed > device.memory * 2**30 and measurement is None
         dollars = device.dollars if price is None else price
-        yield _cost(device.name, num_tokens, speed, own, dollars, too_small)
-    for own in measured:
-        if not any(device.match in own.device.split() for device in known_devices()):
-            yield _cost(own.device, num_tokens, own.tokens_per_second, own, price, False)
+        yield _cost(device.name, num_tokens, speed, measurement, dollars, too_small)
+    for measurement in measured:
+        if not any(device.match in measurement.device.split() for device in known_devices()):
+            yield _cost(measurement.device, num_tokens, measurement.tokens_per_second, measurement, price, False)
 
 
 @cache
 def known_devices() -> Sequence[Device]:
-    """The table."""
+    """The devices of ``devices.yaml``."""
     text = files("raygen.planning").joinpath("devices.yaml").read_text()
     return [Device.model_validate(line) for line in yaml.safe_load(text)]
 
@@ -92,7 +96,7 @@ def guessed_speed(device: Device, num_parameters: int) -> float:
 
 
 def _of_device(device: Device, measured: Sequence[MeasuredSpeed]) -> MeasuredSpeed | None:
-    return next((one for one in measured if device.match in one.device.split()), None)
+    return next((measurement for measurement in measured if device.match in measurement.device.split()), None)
 
 
 def _cost(

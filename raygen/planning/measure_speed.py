@@ -40,23 +40,23 @@ def measure_speed(
 
     Rows are doubled until a call takes some seconds; that call counts.
     """
-    named, chosen = settings.model, settings.scoring
+    model_settings, scoring_settings = settings.model, settings.scoring
     if not len(variants):
         raise InputError("The input holds no variant that can be scored, so there is nothing to time.")
-    budget = chosen.max_batch_tokens
+    budget = scoring_settings.max_batch_tokens
     model = load_model(
-        stage(named.name),
-        revision=named.revision,
-        device=named.device,
-        dtype=named.dtype,
+        stage(model_settings.name),
+        revision=model_settings.revision,
+        device=model_settings.device,
+        dtype=model_settings.dtype,
         max_batch_tokens=budget,
-        allow_unvalidated=named.allow_unvalidated,
+        allow_unvalidated=model_settings.allow_unvalidated,
     )
     device = _device(model)
-    say(f"timing {named.name} on {device}")
-    state_memory = None if chosen.state_memory == "auto" else chosen.state_memory
+    say(f"timing {model_settings.name} on {device}")
+    state_memory = None if scoring_settings.state_memory == "auto" else scoring_settings.state_memory
     strand, circular = settings.window.strand, settings.input.circular
-    scorer = VariantScorer(model, reference, strand, circular, chosen.method, state_memory)
+    scorer = VariantScorer(model, reference, strand, circular, scoring_settings.method, state_memory)
     planned = plan_windows(
         variants.append_column("variant_id", variant_ids(variants)), reference, window, strand, circular
     )
@@ -68,7 +68,7 @@ def measure_speed(
         seconds=round(seconds, 3),
         model=paper.key,
         dtype=str(model.loaded.dtype).removeprefix("torch."),
-        method=chosen.method,
+        method=scoring_settings.method,
         window=window_text(window),
         measured=datetime.now(UTC).isoformat(timespec="seconds"),
     )
@@ -89,7 +89,7 @@ def _timed(model: ResidentModel, scorer: VariantScorer, planned: pa.Table) -> tu
 
 
 def _device(model: ResidentModel) -> str:
-    """Its name; a CPU is timed with one thread, as its actors run."""
+    """The name of the model's device; a CPU is timed with one thread, as its actors run."""
     if model.loaded.device.type == "cuda":
         return str(torch.cuda.get_device_name(model.loaded.device))
     torch.set_num_threads(1)

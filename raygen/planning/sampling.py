@@ -54,7 +54,7 @@ class InputSample:
 
     @property
     def is_whole(self) -> bool:
-        """The sample is the input."""
+        """Whether the sample is the input itself."""
         return not self.num_records
 
 
@@ -117,7 +117,9 @@ class _ParquetFile:
         rows = self._rows(min(int(fraction * self.num_records), max(self.num_records - STRETCH_RECORDS, 0)))
         pos, chrom = rows["pos"].to_pylist(), rows["chrom"].to_pylist()
         steps = zip(zip(chrom, pos, strict=True), zip(chrom[1:], pos[1:], strict=True), strict=False)
-        if any(here == there and (before or 0) > (after or 0) for (here, before), (there, after) in steps):
+        if any(
+            contig == next_contig and (before or 0) > (after or 0) for (contig, before), (next_contig, after) in steps
+        ):
             raise InputError(
                 f"{self._path} is not sorted by chrom and pos, so a sample does not show how dense it is. "
                 "`raygen ingest` makes a sorted table of it; plan on that."
@@ -166,7 +168,7 @@ class _VcfFile:
             if text.body_bytes <= _COUNTED_BYTES:
                 return len(text.stretch(0, sys.maxsize).lines)
             records = [text.stretch(fraction, _PROBE_RECORDS) for fraction in _PROBES]
-        lines, num_bytes = sum(len(one.lines) for one in records), sum(one.num_bytes for one in records)
+        lines, num_bytes = sum(len(stretch.lines) for stretch in records), sum(stretch.num_bytes for stretch in records)
         return round(text.body_bytes * lines / max(num_bytes, 1))
 
     def take(self, number: int, fraction: float) -> None:
@@ -176,7 +178,7 @@ class _VcfFile:
         self.num_stretches += 1
 
     def _open_text(self) -> OpenText:
-        """Kept open, so that a stretch knows where the one before it ended."""
+        """The VCF as lines, kept open so that a stretch knows where the one before it ended."""
         self._text = self._text or OpenText(self._path)
         return self._text
 

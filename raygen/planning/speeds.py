@@ -34,16 +34,16 @@ class MeasuredSpeed(BaseModel):
 
 
 def known_speeds(model_key: str, method: str) -> list[MeasuredSpeed]:
-    """What was measured on machines that share this cache, of this model (``ModelFacts.key``) and method."""
-    found = []
+    """Speeds of this model (``ModelFacts.key``) and method that were measured on machines that share this cache."""
+    speeds = []
     for path in sorted(cache_folder("speeds").glob("*.json")):
         try:
             speed = MeasuredSpeed.model_validate_json(path.read_text())
         except ValidationError as error:
             raise InputError(f"{path} cannot be read as a measured speed; remove it and measure again.") from error
         if (speed.model, speed.method) == (model_key, method):
-            found.append(speed)
-    return found
+            speeds.append(speed)
+    return speeds
 
 
 def keep_speed(speed: MeasuredSpeed) -> None:

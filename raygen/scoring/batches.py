@@ -40,9 +40,9 @@ def run_in_batches(lengths: Sequence[int], budget: TokenBudget, work: Callable[[
         StoppedError: a single row does not fit.
     """
     order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
-    done = 0
-    while done < len(order):
-        batch = next_batch(order, done, lengths, budget.max_batch_tokens)
+    start = 0
+    while start < len(order):
+        batch = next_batch(order, start, lengths, budget.max_batch_tokens)
         try:
             work(batch)
         except RuntimeError as error:
@@ -55,7 +55,7 @@ def run_in_batches(lengths: Sequence[int], budget: TokenBudget, work: Callable[[
                 ) from error
             budget.shrink_below(len(batch) * lengths[batch[0]])
             continue
-        done += len(batch)
+        start += len(batch)
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

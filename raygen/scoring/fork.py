@@ -135,13 +135,17 @@ class _Runner:
         """Read [start, stop) of each path and fill in its log-probabilities."""
         reads = [read[start:stop] for (read, _), _ in pieces]
         targets = [target[start:stop] for (_, target), _ in pieces]
-        found, state = self._read(reads, targets, [0] * len(pieces), state, return_state)
-        for (_, log_probs), own in zip(pieces, found, strict=True):
-            log_probs[start:stop] = own
+        piece_log_probs, state = self._read(reads, targets, [0] * len(pieces), state, return_state)
+        for (_, log_probs), values in zip(pieces, piece_log_probs, strict=True):
+            log_probs[start:stop] = values
         return state
 
     def _read_branches(
-        self, leaving: Sequence[tuple[int, Branch]], depth: int, state: PrefixState | None, found: dict[int, np.ndarray]
+        self,
+        leaving: Sequence[tuple[int, Branch]],
+        depth: int,
+        state: PrefixState | None,
+        branch_log_probs: dict[int, np.ndarray],
     ) -> None:
         """Read branches from copies of their families' states; ``leaving`` holds (row of the state, branch)."""
         lengths, max_tokens = [branch.num_read for _, branch in leaving], self._model.budget.max_batch_tokens
@@ -151,7 +155,9 @@ class _Runner:
             reads, targets = zip(*(self._branch(branch) for _, branch in batch), strict=True)
             first = [self._first_output(branch) - branch.leaves for _, branch in batch]
             log_probs, _ = self._read(reads, targets, first, forked, return_state=False)
-            found |= {branch.pair: one[at:] for (_, branch), one, at in zip(batch, log_probs, first, strict=True)}
+            branch_log_probs |= {
+                branch.pair: values[start:] for (_, branch), values, start in zip(batch, log_probs, first, strict=True)
+            }
 
     def _read(
         self,
@@ -167,12 +173,12 @@ class _Runner:
         """
         longest = max(map(len, reads))
         log_probs = [np.zeros(len(read)) for read in reads]
-        for at, end in pieces(longest, len(reads), self._model.budget.max_batch_tokens):
-            hidden_BTD, state = self._pass([read[at:end] for read in reads], state, return_state or end < longest)
-            later = [max(own - at, 0) for own in first]
-            found = self._log_probs(hidden_BTD, [target[at:end] for target in targets], later)
-            for own, values in zip(log_probs, found, strict=True):
-                own[at:end] = values
+        for start, end in pieces(longest, len(reads), self._model.budget.max_batch_tokens):
+            hidden_BTD, state = self._pass([read[start:end] for read in reads], state, return_state or end < longest)
+            later = [max(output - start, 0) for output in first]
+            piece_log_probs = self._log_probs(hidden_BTD, [target[start:end] for target in targets], later)
+            for row_log_probs, values in zip(log_probs, piece_log_probs, strict=True):
+                row_log_probs[start:end] = values
         return log_probs, state
 
     def _branch(self, branch: Branch) -> tuple[np.ndarray, np.ndarray]:
@@ -198,23 +204,23 @@ class _Runner:
     ) -> list[np.ndarray]:
         """ln P of each row's targets from output ``first`` on, zero before; only those are unembedded."""
         time = np.arange(hidden_BTD.shape[1])
-        wanted_BT = np.stack([(time >= at) & (time < len(row)) for row, at in zip(targets, first, strict=True)])
-        wanted = torch.from_numpy(wanted_BT).to(self._device)
-        target_N = np.concatenate([row[at:] for row, at in zip(targets, first, strict=True)])
+        wanted_BT = np.stack([(time >= start) & (time < len(row)) for row, start in zip(targets, first, strict=True)])
+        is_wanted = torch.from_numpy(wanted_BT).to(self._device)
+        target_N = np.concatenate([row[start:] for row, start in zip(targets, first, strict=True)])
         log_probs_BT = np.zeros(wanted_BT.shape)
         if len(target_N):
-            found = self._model.log_probs_of(hidden_BTD[wanted], torch.from_numpy(target_N).to(self._device))
-            log_probs_BT[wanted_BT] = found
+            log_probs_N = self._model.log_probs_of(hidden_BTD[is_wanted], torch.from_numpy(target_N).to(self._device))
+            log_probs_BT[wanted_BT] = log_probs_N
         return [log_probs[: len(row)] for log_probs, row in zip(log_probs_BT, targets, strict=True)]
 
     def _sum(self, family: Family, path: np.ndarray, branches: Mapping[int, np.ndarray]) -> None:
         """From log-probabilities per token to the sums of each pair of a family."""
         differs = {branch.pair: self._first_output(branch) for branch in family.branches}
         for pair in family.pairs:
-            own = path[: max(len(self._pairs[pair][0]) - self._model.num_uncounted, 0)]
-            self.ll_wt[pair] = own.sum()
+            wt_path = path[: max(len(self._pairs[pair][0]) - self._model.num_uncounted, 0)]
+            self.ll_wt[pair] = wt_path.sum()
             if pair in differs:
-                wt, mut = own[differs[pair] :], branches.get(pair, np.zeros(0))
+                wt, mut = wt_path[differs[pair] :], branches.get(pair, np.zeros(0))
                 self.delta[pair] = (mut - wt).sum() if len(mut) == len(wt) else mut.sum() - wt.sum()
 
 

@@ -53,7 +53,7 @@ class ResidentModel:
 
     @property
     def name(self) -> str:
-        """As it is written into the scores."""
+        """The model's name as it is written into the scores."""
         return self.loaded.facts.name
 
     @property
@@ -86,9 +86,11 @@ class ResidentModel:
             sums[batch] = self.token_log_probs([rows[row] for row in batch]).sum(axis=1)
 
         run_in_batches([max(len(row), 1) for row in rows], self.budget, work)
-        again = self.to_rescore(sums)
-        if len(again):
-            sums[again] = self.rescore(lambda wide: wide.log_likelihoods([listed[row] for row in again]), len(again))
+        not_finite = self.to_rescore(sums)
+        if len(not_finite):
+            sums[not_finite] = self.rescore(
+                lambda wide: wide.log_likelihoods([listed[row] for row in not_finite]), len(not_finite)
+            )
         return sums
 
     def to_rescore(self, *values: np.ndarray) -> np.ndarray:
@@ -156,11 +158,11 @@ class ResidentModel:
     @exact_arithmetic()
     def _predict(self, tokens_BT: torch.Tensor, wanted_BT: np.ndarray) -> np.ndarray:
         """ln P of the wanted bases, (number wanted,) float64, row by row."""
-        wanted = torch.from_numpy(wanted_BT).to(tokens_BT.device)
+        is_wanted = torch.from_numpy(wanted_BT).to(tokens_BT.device)
         read_BT, shift = self._read(tokens_BT), self.num_uncounted
         hidden_BTD, _ = self.loaded.network.hidden_states(read_BT)
         self.num_tokens_computed += read_BT.numel()
-        return self.log_probs_of(hidden_BTD[wanted[:, shift:]], tokens_BT[wanted])
+        return self.log_probs_of(hidden_BTD[is_wanted[:, shift:]], tokens_BT[is_wanted])
 
     def log_probs_of(self, hidden_ND: torch.Tensor, target_N: torch.Tensor) -> np.ndarray:
         """ln P of each target under the output beside it: (N, D) hidden and (N,) tokens to (N,) float64, nats."""
@@ -172,10 +174,10 @@ class ResidentModel:
 
     def read_and_targets(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """A sequence as the model reads it, and what each output is to predict: two arrays of one length, int64."""
-        whole = self._token_ids(tokens)
+        token_ids = self._token_ids(tokens)
         if self.loaded.facts.bos_id is None:
-            return whole[:-1], whole[1:]
-        return np.concatenate([[self.loaded.facts.bos_id], whole[:-1]]), whole
+            return token_ids[:-1], token_ids[1:]
+        return np.concatenate([[self.loaded.facts.bos_id], token_ids[:-1]]), token_ids
 
     def _token_ids(self, tokens: np.ndarray) -> np.ndarray:
         """Bases as the model's own tokens, int64."""

@@ -91,7 +91,9 @@ def _plan_contig(variants: pa.Table, bases: np.ndarray, window: Window, strand: 
     shown_strand = next(iter(placed))
     shown = placed[shown_strand]
     # Both strands' windows are looked at: mirrored, they do not hold the same bases.
-    num_n = np.maximum.reduce([_count_n(one, StrandView(bases, name, circular)) for name, one in placed.items()])
+    num_n = np.maximum.reduce(
+        [_count_n(placement, StrandView(bases, name, circular)) for name, placement in placed.items()]
+    )
     length = shown.end - shown.start
     start = shown.start if shown_strand == "forward" else len(bases) - shown.end
     planned = {
@@ -143,13 +145,13 @@ def _is_haplotype(variants: pa.Table) -> np.ndarray:
 
 
 def _flags(placed: dict[Strand, Placement], num_n: np.ndarray, is_haplotype: np.ndarray) -> pa.ListArray:
-    said = {
+    rows_by_flag = {
         SHORT_WINDOW: np.logical_or.reduce([placement.short for placement in placed.values()]),
         SHIFTED_WINDOW: np.logical_or.reduce([placement.shifted for placement in placed.values()]),
         N_IN_WINDOW: num_n > 0,
         HAPLOTYPE: is_haplotype,
     }
-    return string_lists(said, len(num_n))
+    return string_lists(rows_by_flag, len(num_n))
 
 
 def token_pairs(

@@ -94,7 +94,7 @@ def plan_walks(
     families = [_family(pairs, wts, muts, has_bos) for pairs in members.values()]
     # Families whose branches leave at like depths share stops; the sort is stable, so equal inputs give equal plans.
     families.sort(key=lambda family: (_first_leaving(family), family.path_read))
-    return [make_walk(families[at : at + max_rows], max_reread) for at in range(0, len(families), max_rows)]
+    return [make_walk(families[start : start + max_rows], max_reread) for start in range(0, len(families), max_rows)]
 
 
 def plan_pairs(

@@ -97,7 +97,7 @@ class VariantScorer:
         return _flag_all(add_likelihoods(planned, by_strand), self._unvalidated)
 
     def without_scores(self, planned: pa.Table, reason: str) -> pa.Table:
-        """The same columns for rows that got no value, with ``reason`` as their failure."""
+        """Planned rows with the columns that ``score`` adds, but no values, and ``reason`` as their failure."""
         return _with_failure(add_likelihoods(planned, dict.fromkeys(self._strands, _nothing(planned))), reason)
 
 
@@ -118,7 +118,7 @@ class PairScorer:
         return _flag_all(scored, self._unvalidated)
 
     def without_scores(self, pairs: pa.Table, reason: str) -> pa.Table:
-        """The same columns for pairs that got no value, with ``reason`` as their failure."""
+        """Pairs with the columns that ``score`` gives, but no values, and ``reason`` as their failure."""
         tokens = [(encode(""), encode(""))] * len(pairs)
         return _with_failure(add_likelihoods(_without_coordinates(pairs, tokens), {"forward": _nothing(pairs)}), reason)
 
@@ -138,8 +138,8 @@ def _without_coordinates(pairs: pa.Table, tokens: Sequence[SequencePair]) -> pa.
     lengths = np.array([len(wt) for wt, _ in tokens], dtype=np.int64)
     num_n = np.array([max(count_n(wt), count_n(mut)) for wt, mut in tokens], dtype=np.int64)
     flags = [
-        [N_IN_WINDOW] * bool(n) + [UNEQUAL_LENGTH] * (len(wt) != len(mut))
-        for n, (wt, mut) in zip(num_n, tokens, strict=True)
+        [N_IN_WINDOW] * bool(count) + [UNEQUAL_LENGTH] * (len(wt) != len(mut))
+        for count, (wt, mut) in zip(num_n, tokens, strict=True)
     ]
     columns = {
         "variant_id": pairs["pair_id"],
@@ -152,10 +152,10 @@ def _without_coordinates(pairs: pa.Table, tokens: Sequence[SequencePair]) -> pa.
         "flags": pa.array(flags, pa.list_(pa.string())),
         "too_many_n": pa.array(num_n > MAX_N_FRACTION * lengths),
     }
-    kept = pairs.drop_columns([name for name in (*PAIRS.names, *columns) if name in pairs.column_names])
+    planned = pairs.drop_columns([name for name in (*PAIRS.names, *columns) if name in pairs.column_names])
     for name, column in columns.items():
-        kept = kept.append_column(name, column)
-    return kept
+        planned = planned.append_column(name, column)
+    return planned
 
 
 def _flag_all(scored: pa.Table, unvalidated: bool) -> pa.Table:
@@ -173,12 +173,12 @@ def rescoring(model: ResidentModel, make: Callable[[ResidentModel], ScorePairs])
 
     def score_twice(pairs: Sequence[SequencePair], keys: Sequence[Hashable]) -> PairLikelihoods:
         scored = score(pairs, keys)
-        again = model.to_rescore(scored.ll_wt, scored.delta)
-        if len(again):
-            few, their_keys = [pairs[row] for row in again], [keys[row] for row in again]
-            wider = model.rescore(lambda wide: make(wide)(few, their_keys), len(again))
+        not_finite = model.to_rescore(scored.ll_wt, scored.delta)
+        if len(not_finite):
+            few, their_keys = [pairs[row] for row in not_finite], [keys[row] for row in not_finite]
+            wider = model.rescore(lambda wide: make(wide)(few, their_keys), len(not_finite))
             for field in fields(PairLikelihoods):
-                getattr(scored, field.name)[again] = getattr(wider, field.name)
+                getattr(scored, field.name)[not_finite] = getattr(wider, field.name)
         return scored
 
     return score_twice

@@ -38,7 +38,7 @@ from raygen.tables.layout import RunFolder
 from raygen.tables.place import keep_json
 
 TOLERANCES = {"float32": 1e-3, "float16": 0.25, "bfloat16": 2.0}
-"""Nats, by dtype."""
+"""Nats by dtype: how far the self-test of a machine may be from that of the first one."""
 
 _VERSION = 1  # raised when the sequences change
 _NUM_BASES = 256
@@ -65,21 +65,24 @@ def check_machine(model: ResidentModel, folder: RunFolder) -> SelfTest:
     """
     check_published(model, machine_facts(model.loaded.device))
     name, tolerance = self_test_file(model), TOLERANCES[model.loaded.facts.dtype]
-    own = run_self_test(model)
-    if not np.isfinite([own.log_likelihood, own.delta]).all():
-        said = f"The self-test gives {own.log_likelihood} on {platform.node()} ({own.machine}), which is no number"
+    measured = run_self_test(model)
+    if not np.isfinite([measured.log_likelihood, measured.delta]).all():
+        problem = (
+            f"The self-test gives {measured.log_likelihood} on {platform.node()} ({measured.machine}), "
+            "which is no number"
+        )
         if folder.read_file(name) is not None:
-            raise StoppedError(f"{said}; other machines got one. Take this one out.")
+            raise StoppedError(f"{problem}; other machines got one. Take this one out.")
         raise InputError(
-            f"{said}. Either {model.name} holds values that are not finite or grow without end, or the machine is broken: "
+            f"{problem}. Either {model.name} holds values that are not finite or grow without end, or the machine is broken: "
             "`raygen doctor --model` on another one tells."
         )
-    stored = _read(folder.write_first(name, json.dumps(asdict(own)).encode()), f"{folder.path}/{name}")
-    for what in ("log_likelihood", "delta"):
-        here, there = getattr(own, what), getattr(stored, what)
-        if not abs(here - there) <= tolerance:
+    stored = _read(folder.write_first(name, json.dumps(asdict(measured)).encode()), f"{folder.path}/{name}")
+    for quantity in ("log_likelihood", "delta"):
+        value, stored_value = getattr(measured, quantity), getattr(stored, quantity)
+        if not abs(value - stored_value) <= tolerance:
             raise StoppedError(
-                f"The self-test's {what} is {here:.6f} nats on {platform.node()} ({own.machine}), but {there:.6f} on the "
+                f"The self-test's {quantity} is {value:.6f} nats on {platform.node()} ({measured.machine}), but {stored_value:.6f} on the "
                 f"machine that scored here first ({stored.machine}), and {model.loaded.facts.dtype} may differ by {tolerance:g}. One of "
                 f"them computes something else: take it out, or, if it was the first, start again in another folder "
                 f"(the stored value is {folder.path}/{name})."
@@ -90,14 +93,14 @@ def check_machine(model: ResidentModel, folder: RunFolder) -> SelfTest:
 def run_self_test(model: ResidentModel) -> SelfTest:
     """Score the fixed pair: random bases, and the same with one base changed at a quarter of their length."""
     wt = "".join(np.random.default_rng(_SEED).choice(list("ACGT"), min(_NUM_BASES, model.context_length)))
-    at = len(wt) // 4
-    mut = wt[:at] + "ACGT"["CGTA".index(wt[at])] + wt[at + 1 :]
+    position = len(wt) // 4
+    mut = wt[:position] + "ACGT"["CGTA".index(wt[position])] + wt[position + 1 :]
     ll_wt, ll_mut = model.log_likelihoods([wt, mut])
     return SelfTest(float(ll_wt), float(ll_mut - ll_wt), machine_facts(model.loaded.device))
 
 
 def self_test_file(model: ResidentModel) -> str:
-    """Where the value is kept in a run's folder: one file for these weights, this dtype and this kind of device."""
+    """Where a self-test is kept in a run's folder: one file for these weights, this dtype and this kind of device."""
     facts = model.loaded.facts
     depends_on = [_VERSION, facts.weights_hash, facts.dtype, model.loaded.device.type, facts.bos_id]
     return f"runs/self_test-{hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:16]}.json"
@@ -120,13 +123,13 @@ def _read(content: bytes, path: str) -> SelfTest:
 
 
 TOLERANCE = 0.01
-"""Nats a base."""
+"""Nats a base: how far a loss may be from the published one."""
 
 _PUBLISHED_VERSION = 1  # raised when the sequences or the tolerance change
 
 
 def check_published(model: ResidentModel, machine: str) -> None:
-    """Compare with the published number, where the model's card has one.
+    """Compare a model's loss on its publishers' test sequences with the published one, where the model's card has one.
 
     A model that needs FP8 is not compared: its user knows that its numbers are others. What passed is remembered in the cache.
 
@@ -134,7 +137,7 @@ def check_published(model: ResidentModel, machine: str) -> None:
         machine: what numbers can depend on, in words.
 
     Raises:
-        StoppedError: the loss is another.
+        StoppedError: the loss is more than ``TOLERANCE`` away.
     """
     card = model.loaded.card
     if card is None or card.published_loss is None or model.loaded.facts.unvalidated:
@@ -154,7 +157,9 @@ def check_published(model: ResidentModel, machine: str) -> None:
 
 
 def published_test_loss(model: ResidentModel) -> float:
-    """The mean over the sequences of the mean over their bases of −ln P, the first base not counted."""
+    """A model's loss, nats a base: the mean over the publishers' test sequences of their mean −ln P, without first
+    bases.
+    """
     sequences = _sequences()
     counted = np.array([len(sequence) - model.num_uncounted for sequence in sequences])
     return float((-model.log_likelihoods(sequences) / counted).mean())

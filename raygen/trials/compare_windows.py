@@ -67,33 +67,39 @@ def compare_windows(
 
 
 def as_json(comparisons: Sequence[WindowComparison], about: Mapping[str, Any]) -> dict[str, Any]:
-    """What ``--out`` writes: ``about`` (model, sample, seed, strand and the like), then one entry a window."""
-    return {**about, "baseline": comparisons[0].window, "windows": [asdict(one) for one in comparisons]}
+    """A comparison as ``--out`` writes it: ``about`` (model, sample, seed, strand and the like), then one entry a
+    window.
+    """
+    return {**about, "baseline": comparisons[0].window, "windows": [asdict(comparison) for comparison in comparisons]}
 
 
 def print_comparison(comparisons: Sequence[WindowComparison], console: Console) -> None:
-    """A row a window; the first is the baseline."""
+    """Print a comparison as a table with a row a window; the first is the baseline."""
     heads = ("window", "Spearman", "same class", "tokens/variant", "seconds", "times cheaper")
     table = Table(*heads, box=None, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
-    for number, one in enumerate(comparisons):
-        agreement = ("baseline", "") if number == 0 else (_shown(one.rank_correlation), _percent(one.class_agreement))
+    for number, comparison in enumerate(comparisons):
+        agreement = (
+            ("baseline", "")
+            if number == 0
+            else (_shown(comparison.rank_correlation), _percent(comparison.class_agreement))
+        )
         table.add_row(
-            one.window,
+            comparison.window,
             *agreement,
-            f"{one.tokens_per_variant:,.0f}",
-            f"{one.seconds:,.1f}",
-            f"{one.times_cheaper:,.1f}",
+            f"{comparison.tokens_per_variant:,.0f}",
+            f"{comparison.seconds:,.1f}",
+            f"{comparison.times_cheaper:,.1f}",
         )
     console.print(table)
 
 
-def _class_agreement(one: np.ndarray, other: np.ndarray, cuts: Sequence[float]) -> float | None:
-    both = np.isfinite(one) & np.isfinite(other)
-    if not both.any():
+def _class_agreement(baseline: np.ndarray, other: np.ndarray, cuts: Sequence[float]) -> float | None:
+    in_both = np.isfinite(baseline) & np.isfinite(other)
+    if not in_both.any():
         return None
-    return float(np.mean(class_index(one[both], cuts) == class_index(other[both], cuts)))
+    return float(np.mean(class_index(baseline[in_both], cuts) == class_index(other[in_both], cuts)))
 
 
 def _shown(value: float | None) -> str:

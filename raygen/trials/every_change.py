@@ -30,13 +30,13 @@ def saturating_variants(region: Region, reference: Reference, deletions: bool = 
 
 
 def _snvs(region: Region, bases: np.ndarray) -> pa.Table:
-    own = bases[region.start - 1 : region.end]
+    letters = bases[region.start - 1 : region.end]
     position = np.arange(region.start, region.end + 1)
-    known = np.isin(own, np.frombuffer(b"ACGT", np.uint8))
-    kept = [known & (own != ord(alt)) for alt in "ACGT"]
-    pos = np.concatenate([position[rows] for rows in kept])
-    refs = np.concatenate([own[rows] for rows in kept])
-    alts = [alt for alt, rows in zip("ACGT", kept, strict=True) for _ in range(int(rows.sum()))]
+    is_acgt = np.isin(letters, np.frombuffer(b"ACGT", np.uint8))
+    rows_of_alt = [is_acgt & (letters != ord(alt)) for alt in "ACGT"]
+    pos = np.concatenate([position[rows] for rows in rows_of_alt])
+    refs = np.concatenate([letters[rows] for rows in rows_of_alt])
+    alts = [alt for alt, rows in zip("ACGT", rows_of_alt, strict=True) for _ in range(int(rows.sum()))]
     return _table(region.chrom, pos, list(refs.tobytes().decode()), alts, pos, pos)
 
 

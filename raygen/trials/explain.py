@@ -96,7 +96,9 @@ def explain_variant(
     """
     (row,) = variant.select(VARIANTS.names[:4]).to_pylist()
     planned = plan_windows(variant, reference, window, strand, circular)
-    strands = tuple(_explain_strand(model, planned, one, reference, circular) for one in strands_read(strand))
+    strands = tuple(
+        _explain_strand(model, planned, read_strand, reference, circular) for read_strand in strands_read(strand)
+    )
     site = row["pos"] + _shared_start(encode(row["ref"]), encode(row["alt"]))
     alleles = _alleles_at(model, variant, site, reference, window, strand, circular)
     return Explanation(variant_ids(variant)[0].as_py(), **row, site=site, strands=strands, alleles=alleles)
@@ -115,12 +117,21 @@ def _explain_strand(
     in_wt, in_mut = _align(row, strand, start, length, len(wt), len(mut))
     read = start + np.where(in_wt >= 0, in_wt, np.maximum.accumulate(in_wt))
     position = read if strand == "forward" else length - 1 - read
-    own = lambda values, at: np.where(at >= 0, values[np.maximum(at, 0)], np.nan)  # noqa: E731
-    own_wt, own_mut = own(ll_wt, in_wt), own(ll_mut, in_mut)
+    aligned = lambda values, indices: np.where(indices >= 0, values[np.maximum(indices, 0)], np.nan)  # noqa: E731
+    aligned_wt, aligned_mut = aligned(ll_wt, in_wt), aligned(ll_mut, in_mut)
     letters_wt, letters_mut = _letters(wt, in_wt), _letters(mut, in_mut)
-    difference = np.nan_to_num(own_mut) - np.nan_to_num(own_wt)
-    first = next((at for at, (one, other) in enumerate(zip(letters_wt, letters_mut, strict=True)) if one != other), 0)
-    return StrandExplanation(strand, position % length + 1, letters_wt, letters_mut, own_wt, own_mut, difference, first)
+    difference = np.nan_to_num(aligned_mut) - np.nan_to_num(aligned_wt)
+    first = next(
+        (
+            index
+            for index, (letter_wt, letter_mut) in enumerate(zip(letters_wt, letters_mut, strict=True))
+            if letter_wt != letter_mut
+        ),
+        0,
+    )
+    return StrandExplanation(
+        strand, position % length + 1, letters_wt, letters_mut, aligned_wt, aligned_mut, difference, first
+    )
 
 
 def _token_log_probs(model: ResidentModel, wt: np.ndarray, mut: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -138,8 +149,8 @@ def _read_both(model: ResidentModel, wt: np.ndarray, mut: np.ndarray) -> np.ndar
     pair, log_probs = (wt, mut), np.zeros((2, max(len(wt), len(mut))))
 
     def work(batch: Sequence[int]) -> None:
-        found = model.token_log_probs([pair[row] for row in batch])
-        log_probs[batch, : found.shape[1]] = found
+        values = model.token_log_probs([pair[row] for row in batch])
+        log_probs[batch, : values.shape[1]] = values
 
     run_in_batches([len(wt), len(mut)], model.budget, work)
     return log_probs
@@ -157,9 +168,9 @@ def _align(
     ref, alt = ref[_shared_start(ref, alt) :], alt[_shared_start(ref, alt) :]
     end = _shared_start(ref[::-1], alt[::-1])
     num_ref, num_alt = len(ref) - end, len(alt) - end
-    both = min(num_ref, num_alt)
-    before, replaced = np.arange(begins), begins + np.arange(both)
-    only_ref, only_alt = begins + np.arange(both, num_ref), begins + np.arange(both, num_alt)
+    num_replaced = min(num_ref, num_alt)
+    before, replaced = np.arange(begins), begins + np.arange(num_replaced)
+    only_ref, only_alt = begins + np.arange(num_replaced, num_ref), begins + np.arange(num_replaced, num_alt)
     after_wt, after_mut = np.arange(begins + num_ref, num_wt), np.arange(begins + num_alt, num_mut)
     shared = min(len(after_wt), len(after_mut))
     rest_wt, rest_mut = after_wt[shared:], after_mut[shared:]
@@ -169,13 +180,13 @@ def _align(
     return np.concatenate(in_wt).astype(np.int64), np.concatenate(in_mut).astype(np.int64)
 
 
-def _shared_start(one: np.ndarray, other: np.ndarray) -> int:
+def _shared_start(allele: np.ndarray, other: np.ndarray) -> int:
     """How many bases two alleles begin with in common."""
-    return first_difference(one, other)
+    return first_difference(allele, other)
 
 
-def _letters(tokens: np.ndarray, at: np.ndarray) -> list[str]:
-    return [chr(tokens[index]) if index >= 0 else "" for index in at.tolist()]
+def _letters(tokens: np.ndarray, indices: np.ndarray) -> list[str]:
+    return [chr(tokens[index]) if index >= 0 else "" for index in indices.tolist()]
 
 
 def _alleles_at(
@@ -191,15 +202,15 @@ def _alleles_at(
     columns = VARIANTS.names[:4]
     chrom = variant["chrom"][0].as_py()
     others = saturating_variants(Region(chrom, site, site), reference, deletions=True).select(columns)
-    own = variant.select(columns).cast(others.schema)
-    together = pa.concat_tables([own, others.filter(pa.array(_is_other(others, own)))])
-    named = together.append_column("variant_id", variant_ids(together))
+    variant_row = variant.select(columns).cast(others.schema)
+    together = pa.concat_tables([variant_row, others.filter(pa.array(_is_other(others, variant_row)))])
+    identified = together.append_column("variant_id", variant_ids(together))
     scored = VariantScorer(model, reference, strand, circular).score(
-        plan_windows(named, reference, window, strand, circular)
+        plan_windows(identified, reference, window, strand, circular)
     )
     return scored.select(["variant_id", *columns, "delta_llr"]).sort_by("delta_llr")
 
 
-def _is_other(others: pa.Table, own: pa.Table) -> list[bool]:
-    (name,) = variant_ids(own).to_pylist()
+def _is_other(others: pa.Table, variant_row: pa.Table) -> list[bool]:
+    (name,) = variant_ids(variant_row).to_pylist()
     return [other != name for other in variant_ids(others).to_pylist()]

@@ -33,13 +33,13 @@ class ExplainRequest:
 
     Attributes:
         variant: as ``parse_variant`` reads it.
-        overrides, given: settings, as ``load_settings`` takes them.
+        overrides, flags: settings, as ``load_settings`` takes them.
         like: the folder of a run whose settings hold where these give none.
     """
 
     variant: str
     overrides: Sequence[str] = ()
-    given: Mapping[str, str | None] | None = None
+    flags: Mapping[str, str | None] | None = None
     like: str | None = None
 
     @property
@@ -81,14 +81,21 @@ def run_explanation(request: ExplainRequest, say: Callable[[str], None] = print)
     refuse_unknown_contigs(circular, reference, "input.circular", path)
     variant = parse_variant(request.variant, reference, settings.input.max_allele_length)
     model = _load(settings.model)
-    asked = settings.window
-    window = fit_window(asked.left, asked.right, asked.anchor, asked.stride, model.context_length, settings.model.name)
-    own = fingerprint(model.loaded.facts, window, strand, circular)
-    about = f"model {model.name}, {window_in_words(window)}, strand {strand}, fingerprint {own}"
+    window_settings = settings.window
+    window = fit_window(
+        window_settings.left,
+        window_settings.right,
+        window_settings.anchor,
+        window_settings.stride,
+        model.context_length,
+        settings.model.name,
+    )
+    own_fingerprint = fingerprint(model.loaded.facts, window, strand, circular)
+    about = f"model {model.name}, {window_in_words(window)}, strand {strand}, fingerprint {own_fingerprint}"
     say(about)
-    for warning in _warnings(request, settings, model, own, stored):
+    for warning in _warnings(request, settings, model, own_fingerprint, stored):
         say(f"warning: {warning}")
-    cuts = cuts_of(settings, own, None if request.sets_classes else request.like)
+    cuts = cuts_of(settings, own_fingerprint, None if request.sets_classes else request.like)
     return ExplainedVariant(explain_variant(model, variant, reference, window, strand, circular), cuts, about)
 
 
@@ -98,8 +105,8 @@ def settings_of(request: ExplainRequest) -> tuple[Settings, str | None]:
     Raises:
         SettingsError, InputError: they have faults; there is no such folder, or its run scored pairs.
     """
-    given = request.given or {}
-    settings = load_settings(None, request.overrides, given, complete=False)
+    flags = request.flags or {}
+    settings = load_settings(None, request.overrides, flags, complete=False)
     if not request.like:
         return settings, None
     refuse_no_folder(request.like)
@@ -110,10 +117,10 @@ def settings_of(request: ExplainRequest) -> tuple[Settings, str | None]:
         raise SettingsError(
             f"--like {request.like}: this run scored pairs of sequences, which have no variant to explain."
         )
-    by_user = {name: value for name, value in given.items() if value is not None}
+    by_user = {name: value for name, value in flags.items() if value is not None}
     values = {**_values_of_run(manifest), **by_user}
-    kept = {name: value for name, value in values.items() if name not in request.names_set}
-    return load_settings(None, request.overrides, kept, complete=False), manifest["fingerprint"]
+    not_overridden = {name: value for name, value in values.items() if name not in request.names_set}
+    return load_settings(None, request.overrides, not_overridden, complete=False), manifest["fingerprint"]
 
 
 def _values_of_run(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,38 +139,38 @@ def _values_of_run(manifest: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _load(asked: ModelSettings) -> ResidentModel:
+def _load(model_settings: ModelSettings) -> ResidentModel:
     return load_model(
-        asked.name,
-        revision=asked.revision,
-        device=asked.device,
-        dtype=asked.dtype,
-        allow_unvalidated=asked.allow_unvalidated,
+        model_settings.name,
+        revision=model_settings.revision,
+        device=model_settings.device,
+        dtype=model_settings.dtype,
+        allow_unvalidated=model_settings.allow_unvalidated,
     )
 
 
 def _warnings(
-    request: ExplainRequest, settings: Settings, model: ResidentModel, own: str, stored: str | None
+    request: ExplainRequest, settings: Settings, model: ResidentModel, own_fingerprint: str, stored: str | None
 ) -> list[str]:
     """What to be careful about: a model for trying, and scores that another model or window gave."""
     warnings = [demo_warning(model.name, settings.input.domain)]
-    if stored and stored != own:
+    if stored and stored != own_fingerprint:
         warnings.append(
             f"the scores of {request.like} have the fingerprint {stored}, so theirs may differ from what is shown here."
         )
     return [warning for warning in warnings if warning]
 
 
-def cuts_of(settings: Settings, own: str, like: str | None) -> tuple[float, ...]:
+def cuts_of(settings: Settings, own_fingerprint: str, like: str | None) -> tuple[float, ...]:
     """The cut points of the classes: those of a folder's scores, of a calibration, or of the settings.
 
     Raises:
-        InputError, SettingsError: the calibration cannot be read, or is of another fingerprint than ``own``.
+        InputError, SettingsError: the calibration cannot be read, or is not of ``own_fingerprint``.
     """
     if like and (identity := RunFolder(like).identity()):
         return cuts_from_text(identity.cuts)
     if path := settings.classes.calibration:
         calibration = load_calibration(path)
-        calibration.refuse_other(own, path)
+        calibration.refuse_other(own_fingerprint, path)
         return calibration.cuts
     return settings.classes.cuts

@@ -30,7 +30,7 @@ _REACHES = (
 
 
 def print_explanation(explanation: Explanation, cuts: Sequence[float], console: Console) -> None:
-    """Everything there is to see, strand by strand."""
+    """Print a variant looked into: strand by strand, then every change at its site."""
     console.print(headline(explanation, cuts), soft_wrap=True, markup=False)
     for strand in explanation.strands:
         console.print()
@@ -42,13 +42,13 @@ def print_explanation(explanation: Explanation, cuts: Sequence[float], console: 
 
 def headline(explanation: Explanation, cuts: Sequence[float]) -> str:
     """The variant, its delta and its class."""
-    both = ", ".join(f"{strand.strand} {strand.delta:+.2f}" for strand in explanation.strands)
-    strands = f" ({both})" if len(explanation.strands) > 1 else ""
+    by_strand = ", ".join(f"{strand.strand} {strand.delta:+.2f}" for strand in explanation.strands)
+    strands = f" ({by_strand})" if len(explanation.strands) > 1 else ""
     return f"{explanation.variant_id}  delta_llr {explanation.delta:+.2f} nats{strands}: {class_of(explanation.delta, cuts)}"
 
 
 def class_of(delta: float, cuts: Sequence[float]) -> str:
-    """A class's title."""
+    """The title of the class that a delta (nats) belongs to."""
     return class_words(CLASSES[int(class_index(np.array(delta), cuts))]).title
 
 
@@ -64,11 +64,11 @@ def by_reach(strand: StrandExplanation) -> list[tuple[str, float]]:
     last = int(same[0]) - 1 if len(same) else len(differs) - 1
     at_end = in_one & (np.arange(len(differs)) > last)
     reach = np.arange(len(differs)) - last
-    found = [
+    sums = [
         (name, float(strand.difference[(reach >= low) & (reach <= high) & ~at_end].sum()))
         for low, high, name in _REACHES
     ]
-    return [*found, ("the window's end", float(strand.difference[at_end].sum()))] if at_end.any() else found
+    return [*sums, ("the window's end", float(strand.difference[at_end].sum()))] if at_end.any() else sums
 
 
 def _print_strand(strand: StrandExplanation, console: Console) -> None:
@@ -93,19 +93,24 @@ def _print_strand(strand: StrandExplanation, console: Console) -> None:
 def _base_table(strand: StrandExplanation) -> Table:
     """The bases with the largest differences, in the order in which they are read."""
     order = np.argsort(-np.abs(strand.difference), kind="stable")[:_NUM_BASES]
-    rows = sorted(int(at) for at in order if strand.difference[at] != 0)
-    limit = max((abs(float(strand.difference[at])) for at in rows), default=1.0)
+    rows = sorted(int(index) for index in order if strand.difference[index] != 0)
+    limit = max((abs(float(strand.difference[row])) for row in rows), default=1.0)
     table = Table("position", "WT", "MUT", "ln P(WT)", "ln P(MUT)", "difference", "", box=None, pad_edge=False)
     for column in table.columns[3:6]:
         column.justify = "right"
     table.columns[0].justify = "right"
-    for at in rows:
-        wt, mut = strand.wt[at] or "·", strand.mut[at] or "·"
+    for row in rows:
+        wt, mut = strand.wt[row] or "·", strand.mut[row] or "·"
         style = "bold" if wt != mut else ""
-        numbers = [_number(value) for value in (strand.ll_wt[at], strand.ll_mut[at])]
-        delta = float(strand.difference[at])
+        numbers = [_number(value) for value in (strand.ll_wt[row], strand.ll_mut[row])]
+        delta = float(strand.difference[row])
         table.add_row(
-            f"{strand.position[at]:,}", Text(wt, style), Text(mut, style), *numbers, f"{delta:+.2f}", _bar(delta, limit)
+            f"{strand.position[row]:,}",
+            Text(wt, style),
+            Text(mut, style),
+            *numbers,
+            f"{delta:+.2f}",
+            _bar(delta, limit),
         )
     return table
 
@@ -116,8 +121,8 @@ def _allele_table(explanation: Explanation, cuts: Sequence[float]) -> Table:
     table = Table("allele", "delta_llr", "class", "", box=None, pad_edge=False)
     table.columns[1].justify = "right"
     for row in rows:
-        own = row["variant_id"] == explanation.variant_id
-        name = Text(row["variant_id"] + ("  <" if own else ""), "bold" if own else "")
+        is_explained = row["variant_id"] == explanation.variant_id
+        name = Text(row["variant_id"] + ("  <" if is_explained else ""), "bold" if is_explained else "")
         table.add_row(name, f"{row['delta_llr']:+.2f}", class_of(row["delta_llr"], cuts), _bar(row["delta_llr"], limit))
     return table
 

@@ -40,10 +40,11 @@ def measure_half_precision(settings: Settings, modes: Sequence[str], count: int,
     """Score a sample in float32 and in each mode.
 
     Args:
-        modes: dtypes by name. count: rows of the sample. seed: of the sample.
+        modes: dtypes by name.
+        count: rows of the sample, drawn with ``seed``.
 
     Raises:
-        InputError, SettingsError: as a run's.
+        InputError, SettingsError: the settings, the model or the input cannot be used, as for ``run_score``.
     """
     with tempfile.TemporaryDirectory() as scratch:
         rows = sample(_read_input(settings, Path(scratch)), count, seed)
@@ -52,7 +53,7 @@ def measure_half_precision(settings: Settings, modes: Sequence[str], count: int,
 
 
 def noise_as_json(measured: MeasuredNoise, settings: Settings, seed: int) -> dict[str, Any]:
-    """What was measured, with what it hangs on."""
+    """The measured noise with what it hangs on (model, window, method, sample), as plain values for JSON."""
     facts = {"model": settings.model.name, "window": settings.window.model_dump(), "method": settings.scoring.method}
     noises = [asdict(noise) for noise in measured.noises]
     return {**facts, "sample": measured.num_rows, "seed": seed, "noise": noises}
@@ -75,7 +76,7 @@ def _read_input(settings: Settings, scratch: Path) -> pa.Table:
 
 
 def _score(settings: Settings, rows: pa.Table, dtype: str, say: Say) -> pa.Table:
-    """The rows' SCORES in one mode."""
+    """SCORES of the rows, computed in one dtype."""
     chosen, method = settings.model, settings.scoring.method
     model = load_model(
         chosen.name,
@@ -91,6 +92,6 @@ def _score(settings: Settings, rows: pa.Table, dtype: str, say: Say) -> pa.Table
 
 
 def _score_variants(settings: Settings, model: ResidentModel, rows: pa.Table) -> pa.Table:
-    given, window = settings.input, choose_window(settings, model.context_length)
+    input_settings, window = settings.input, choose_window(settings, model.context_length)
     method, strand = settings.scoring.method, settings.window.strand
-    return score_variants(model, rows, str(given.reference), method, strand, window, given.circular)
+    return score_variants(model, rows, str(input_settings.reference), method, strand, window, input_settings.circular)

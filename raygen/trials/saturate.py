@@ -45,14 +45,14 @@ def run_saturation(
     region_text: str,
     deletions: bool,
     overrides: Sequence[str],
-    given: Mapping[str, str | None],
+    flags: Mapping[str, str | None],
     out: str,
     say: Say = print,
 ) -> SaturationRun:
     """Score every change of a region and lay the deltas out by position.
 
     Args:
-        overrides, given: settings, as ``load_settings`` takes them; input and output are set here.
+        overrides, flags: settings, as ``load_settings`` takes them; input and output are set here.
 
     Raises:
         SettingsError, InputError, StoppedError: as ``run_score``, and where the region is not one.
@@ -62,11 +62,11 @@ def run_saturation(
     refuse_file_for_output(out)
     variants_file = Path(out) / "input" / "variants.parquet"
     ours = {"input.variants": [str(variants_file)], "output.path": out}
-    asked = load_settings(
-        None, overrides, {**given, **ours}, complete=False
+    loaded = load_settings(
+        None, overrides, {**flags, **ours}, complete=False
     )  # on_a_grid fills a window that is not whole
-    _refuse_other_input(asked)
-    settings = on_a_grid(asked)
+    _refuse_other_input(loaded)
+    settings = on_a_grid(loaded)
     reference = staged_reference(str(settings.input.reference))
     region = parse_region(region_text, reference)
     variants = saturating_variants(region, reference, deletions)
@@ -83,8 +83,8 @@ def run_saturation(
 
 
 def _refuse_other_input(settings: Settings) -> None:
-    named = {"input.pairs": settings.input.pairs, "landing.folder": settings.landing.folder}
-    if others := [name for name, value in named.items() if value]:
+    other_inputs = {"input.pairs": settings.input.pairs, "landing.folder": settings.landing.folder}
+    if others := [name for name, value in other_inputs.items() if value]:
         raise SettingsError(f"raygen saturate makes its own variants: leave out {' and '.join(others)}.")
 
 
@@ -105,7 +105,7 @@ def _write(variants: pa.Table, path: Path) -> None:
 
 
 def _scores(out: str, region: Region) -> pa.Table:
-    """The folder's scores of the region's contig; what belongs to the region is found by variant id."""
+    """The scores of a folder that are on the region's contig; what belongs to the region is found by variant id."""
     scores = read_scores(out)
     return scores.filter(pc.equal(scores["chrom"], region.chrom))
 

@@ -54,8 +54,8 @@ class Saturation:
         Deletions move all that follows against the window's end, so their scores spread wider; by their scale
         substitutions would all look white.
         """
-        known = np.abs(self.delta[:, :_DELETION][np.isfinite(self.delta[:, :_DELETION])])
-        return max(float(np.percentile(known, 99)), 1e-3) if len(known) else 1.0
+        magnitudes = np.abs(self.delta[:, :_DELETION][np.isfinite(self.delta[:, :_DELETION])])
+        return max(float(np.percentile(magnitudes, 99)), 1e-3) if len(magnitudes) else 1.0
 
     def most_negative(self, count: int) -> list[int]:
         """Rows of the positions whose worst substitution is the most negative, worst first."""
@@ -91,7 +91,7 @@ def as_tsv(saturation: Saturation) -> str:
 
 
 def print_most_negative(saturation: Saturation, console: Console, count: int = 12) -> None:
-    """The positions where a substitution costs the most, as a table with the picture's colours."""
+    """Print the positions where a substitution costs the most, as a table with the picture's colours."""
     rows = saturation.most_negative(count)
     if not rows:
         return

@@ -116,8 +116,8 @@ def _sample(request: ComparisonRequest, reference: Reference) -> pa.Table:
             path / VARIANTS_FOLDER if is_ingested(path) else path for path in map(Path, map(stage, request.variants))
         ]
         with tempfile.TemporaryDirectory() as scratch:
-            taken = ingest(inputs, reference, Path(scratch) / "ingested")
-            sample = sample_variants(taken.variants_dir, request.sample, request.seed)
+            ingested = ingest(inputs, reference, Path(scratch) / "ingested")
+            sample = sample_variants(ingested.variants_dir, request.sample, request.seed)
     if not len(sample):
         raise InputError(f"{', '.join(request.variants)}: no variant can be scored, so there is nothing to compare.")
     return sample
@@ -144,13 +144,13 @@ def sample_variants(folder: Path, size: int, seed: int = 0) -> pa.Table:
     """
     groups = [(path, group) for path in sorted(folder.glob("part-*.parquet")) for group in _row_groups(path)]
     sizes = [rows for _, (_, rows) in groups]
-    wanted = _stretches(sum(sizes), size, seed)
+    chosen = _stretches(sum(sizes), size, seed)
     parts, offset = [], 0
     for (path, (group, _)), rows in zip(groups, sizes, strict=True):
-        own = wanted[(wanted >= offset) & (wanted < offset + rows)] - offset
-        if len(own):
+        rows_of_group = chosen[(chosen >= offset) & (chosen < offset + rows)] - offset
+        if len(rows_of_group):
             table = pq.ParquetFile(path).read_row_group(group, columns=VARIANTS.names[:4])
-            parts.append(table.take(pa.array(own)))
+            parts.append(table.take(pa.array(rows_of_group)))
         offset += rows
     return pa.concat_tables(parts) if parts else VARIANTS.empty_table().select(VARIANTS.names[:4])
 
@@ -176,13 +176,13 @@ def try_windows(
     for window in windows:
         refuse_longer_window(window, model.context_length, model.name)
     scorer = VariantScorer(model, reference, strand, circular)
-    named = variants.append_column("variant_id", variant_ids(variants))
+    identified = variants.append_column("variant_id", variant_ids(variants))
     trials = []
     for window in windows:
         if on_window:
             on_window(window)
         began, tokens = time.perf_counter(), model.num_tokens_computed
-        scored = scorer.score(plan_windows(named, reference, window, strand, circular))
+        scored = scorer.score(plan_windows(identified, reference, window, strand, circular))
         delta = scored["delta_llr"].to_numpy().astype(float)
         trials.append(
             WindowTrial(
@@ -207,5 +207,7 @@ def _stretches(num_rows: int, size: int, seed: int) -> np.ndarray:
         return np.arange(num_rows)
     places = np.arange(0, num_rows, STRETCH)
     chosen = np.random.default_rng(seed).permutation(places)
-    rows = np.concatenate([np.arange(at, min(at + STRETCH, num_rows)) for at in chosen[: -(-size // STRETCH) + 1]])
+    rows = np.concatenate(
+        [np.arange(start, min(start + STRETCH, num_rows)) for start in chosen[: -(-size // STRETCH) + 1]]
+    )
     return np.sort(rows[:size])
