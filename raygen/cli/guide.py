@@ -12,7 +12,6 @@ from importlib.resources import files
 from typing import Annotated
 
 import typer
-from rich.markdown import Markdown
 from rich.table import Table
 
 from raygen.cli.options import Debug, command, say, screen
@@ -37,6 +36,8 @@ def guide(
         meant = f" Did you mean {nearest[0]}?" if nearest else ""
         raise SettingsError(f"The guide has no page {topic!r}.{meant} It has {', '.join(pages)}.")
     elif screen.is_terminal:
+        from rich.markdown import Markdown  # and a parser and colours of code, which no other command needs
+
         os.environ.setdefault("LESS", "FRX")
         with screen.pager(styles=True):
             screen.print(Markdown(pages[topic]))
