@@ -22,11 +22,6 @@ from functools import cached_property
 
 import numpy as np
 
-from raygen.scoring.scored_rows import SequencePair
-
-SHAPES = {"cpu": (32, 16), "cuda": (64, 64)}
-"""(max_reread, max_rows) by kind of device: a GPU wants wide passes and few, a CPU little work."""
-
 
 @dataclass(frozen=True)
 class Branch:
@@ -95,13 +90,6 @@ def plan_walks(
     # Families whose branches leave at like depths share stops; the sort is stable, so equal inputs give equal plans.
     families.sort(key=lambda family: (_first_leaving(family), family.path_read))
     return [make_walk(families[start : start + max_rows], max_reread) for start in range(0, len(families), max_rows)]
-
-
-def plan_pairs(
-    pairs: Sequence[SequencePair], keys: Sequence[Hashable], has_bos: bool, max_reread: int, max_rows: int
-) -> list[Walk]:
-    """``plan_walks`` for pairs."""
-    return plan_walks([wt for wt, _ in pairs], [mut for _, mut in pairs], keys, has_bos, max_reread, max_rows)
 
 
 def pair_tokens(wts: Sequence[np.ndarray], muts: Sequence[np.ndarray], has_bos: bool) -> int:
