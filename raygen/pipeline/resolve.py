@@ -1,10 +1,9 @@
 """From settings to a run that is resolved: which model as the actors will see it, which window, and whether the folder's scores are
 of the same kind. Nothing is scored here.
 
-Why a run's fingerprint is another one than that of the scores in its folder: which of the parts differ, in words.
-
-In: this run's job and model, and the manifest of a run that wrote the scores. The parts are those that ``raygen.scoring.fingerprint``
-hashes; of all but the version of the arithmetic a manifest says what they were.
+A calibration replaces the cut points of the settings here (``job_of``), so that whoever classifies needs to know only cut points.
+Scores of another fingerprint are refused with the parts that differ, as far as the manifest of the run that wrote them tells: all
+that ``raygen.scoring.fingerprint`` hashes but the version of the arithmetic.
 """
 
 from __future__ import annotations
