@@ -1,4 +1,4 @@
-"""Is this machine ready? Each finding is ok, or says what to do."""
+"""Is this machine ready, and does the model suit the reference? Each finding is ok, a warning, or says what to do."""
 
 from __future__ import annotations
 
@@ -6,24 +6,36 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from raygen.errors import InputError, RaygenError, SettingsError
+
+HUMAN = "eukaryote"
+"""The domain of life, of those that model cards name, that human chromosomes are of."""
 
 
 @dataclass(frozen=True)
 class Finding:
     """The outcome of one ``check``, by its name, in a sentence. ``exit_code`` is what a run would end with: 2 where
-    what was asked for is wrong, else 3.
+    what was asked for is wrong, else 3. A ``warning`` is good: a run would go on, and its user should know.
     """
 
     good: bool
     check: str
     says: str
     exit_code: int = 0
+    warning: bool = False
 
 
-def examine(model: str, device: str, allow_unvalidated: bool = False) -> list[Finding]:
-    """Look at versions, cache, devices and memory, then load a model and score one pair."""
+def examine(
+    model: str, device: str, allow_unvalidated: bool = False, reference: str | None = None, domain: str | None = None
+) -> list[Finding]:
+    """Look at versions, cache, devices and memory, then load a model and score one pair.
+
+    Args:
+        reference: FASTA of the settings; with it, whether the model knows what lives there.
+        domain: ``input.domain`` of the settings.
+    """
     checks: dict[str, Callable[[], str]] = {
         "versions": _versions,
         "cache": _cache,
@@ -32,7 +44,45 @@ def examine(model: str, device: str, allow_unvalidated: bool = False) -> list[Fi
         "ray": _ray,
         "model": lambda: try_model(model, device, allow_unvalidated),
     }
-    return [_finding(name, check) for name, check in checks.items()]
+    findings = [_finding(name, check) for name, check in checks.items()]
+    return [*findings, _suits(model, reference, domain)] if reference else findings
+
+
+def _suits(model: str, reference: str, domain: str | None) -> Finding:
+    """Whether a model was trained on what a human reference holds, by its card."""
+    from raygen.model.cards import find_card
+    from raygen.variants.human_assemblies import human_assembly
+
+    try:
+        assembly = human_assembly(_contig_lengths(reference))
+    except RaygenError as error:
+        return Finding(False, "reference", str(error), error.exit_code)
+    card = find_card(model)
+    if assembly is None:
+        return Finding(True, "reference", f"{reference} has no chromosome of the lengths of a human assembly")
+    if card is None or card.domains is None:
+        message = f"{reference} is {assembly}; what {model} was trained on is not known: it has no model card"
+        return Finding(True, "reference", message, warning=True)
+    if HUMAN in card.domains:
+        declare = "" if domain else f"; set input.domain to {HUMAN}, so that every score says what it is of"
+        return Finding(True, "reference", f"{reference} is {assembly}, and {model} was trained on eukaryotes{declare}")
+    message = (
+        f"{reference} is {assembly}, but {model} was trained on {', '.join(card.domains)} and on no human chromosome: its "
+        "scores mean nothing there. For human data take an Evo 2 model, such as arcinstitute/evo2_7b_base"
+    )
+    return Finding(True, "reference", message, warning=True)
+
+
+def _contig_lengths(reference: str) -> dict[str, int]:
+    """Lengths by name: those of the index beside the FASTA, which is read in no time, else of the FASTA itself."""
+    from raygen.remote import is_remote, stage
+    from raygen.sequence.reference import open_reference
+
+    index = Path(f"{reference}.fai")
+    if not is_remote(reference) and index.is_file():
+        rows = [line.split("\t") for line in index.read_text(errors="replace").splitlines()]
+        return {row[0]: int(row[1]) for row in rows if len(row) > 1 and row[1].isdecimal()}
+    return dict(open_reference(stage(reference)).lengths)
 
 
 def _finding(name: str, check: Callable[[], str]) -> Finding:

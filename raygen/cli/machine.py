@@ -1,7 +1,4 @@
-"""Commands that look without scoring: settings files and the machine.
-
-Commands about models: published checkpoints to folders that load.
-"""
+"""Commands that look or prepare without scoring: settings files, the machine, and checkpoints to folders that load."""
 
 from __future__ import annotations
 
@@ -22,21 +19,41 @@ app.add_typer(config_app, name="config")
 
 @command("raygen doctor --model my-checkpoint")
 def doctor(
+    config: Config = None,
     model: Annotated[
-        str, typer.Option(metavar="NAME", help="The model to try: demo, a folder with a checkpoint, or a hub id.")
-    ] = "demo",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=r"The model to try: demo, a folder with a checkpoint, or a hub id. \[default: demo]",
+            show_default=False,
+        ),
+    ] = None,
     device: Annotated[
-        str, typer.Option(metavar="auto|cuda|cpu", help="Where the model runs; auto: a GPU where there is one.")
-    ] = "auto",
+        str | None,
+        typer.Option(
+            metavar="auto|cuda|cpu",
+            help="Where the model runs; auto, the default: a GPU where there is one.",
+            show_default=False,
+        ),
+    ] = None,
     allow_unvalidated: AllowUnvalidated = False,
+    overrides: Overrides = None,
     debug: Debug = False,
 ) -> None:
-    """Check versions, devices, memory, and whether a model loads and scores a pair."""
+    """Check versions, devices, memory, and whether a model loads and scores a pair.
+
+    With a settings file: its model, and whether that was trained on what its reference holds.
+    """
     from raygen.doctor import examine
 
-    findings = examine(model, device, allow_unvalidated)
+    flags = {"model.name": model, "model.device": device}
+    settings = load_settings(config, overrides or [], flags, complete=False)
+    allowed = allow_unvalidated or settings.model.allow_unvalidated
+    findings = examine(
+        settings.model.name, settings.model.device, allowed, settings.input.reference, settings.input.domain
+    )
     for finding in findings:
-        mark = "[green]ok[/]  " if finding.good else "[red]FAIL[/]"
+        mark = "[yellow]warn[/]" if finding.warning else "[green]ok[/]  " if finding.good else "[red]FAIL[/]"
         screen.print(f"{mark} {finding.check}: {escape(finding.says)}", soft_wrap=True)
     if worst := max(finding.exit_code for finding in findings):
         raise typer.Exit(worst)
