@@ -30,7 +30,19 @@ from raygen.errors import InputError, Interrupted, RaygenError, RunInterrupted, 
 
 WAIT_FOR_GPU = 1800
 """Seconds for the first GPU and the least number of actors: a cloud takes minutes to start a machine and pull an image."""
+TRIED_RAY = ("2.59", "2.60")
+"""Minor versions of Ray that all tests were run with: the pipeline relies on defaults of Ray Data that change between them."""
 _LOCAL_OBJECT_STORE = 256 * 2**20  # bytes; shards are small, and a laptop's /dev/shm may be too
+
+
+def untried_ray(version: str = ray.__version__) -> str | None:
+    """What to say where another minor version of Ray is installed than those that the tests were run with; None elsewhere."""
+    if ".".join(version.split(".")[:2]) in TRIED_RAY:
+        return None
+    return (
+        f"Ray {version} is installed; raygen was tried with {' and '.join(TRIED_RAY)} and relies on defaults of Ray Data that change "
+        f"between versions. If a run hangs or takes much memory, install ray[data]=={TRIED_RAY[-1]}.*."
+    )
 
 
 @dataclass(frozen=True)

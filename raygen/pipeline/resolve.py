@@ -25,7 +25,7 @@ from raygen.model.facts import ModelFacts
 from raygen.model.loading import DEMO, describe_network
 from raygen.pipeline.actor_scorer import ResidentScorer
 from raygen.pipeline.chosen_window import choose_window
-from raygen.pipeline.cluster import WAIT_FOR_GPU, in_our_words, remote_address, resources
+from raygen.pipeline.cluster import WAIT_FOR_GPU, in_our_words, remote_address, resources, untried_ray
 from raygen.pipeline.job import Job
 from raygen.remote import is_remote, shown, stage, with_endpoint
 from raygen.scoring.fingerprint import fingerprint
@@ -253,7 +253,7 @@ def _remarks(settings: Settings, job: Job, model: ModelFacts) -> tuple[str, ...]
 
 def _warnings(settings: Settings, job: Job, model: ModelFacts) -> tuple[str, ...]:
     off_label = _off_label_warning(settings, model) if job.off_label else None
-    return tuple(filter(None, [off_label, demo_warning(model.name, settings.input.domain)]))
+    return tuple(filter(None, [untried_ray(), off_label, demo_warning(model.name, settings.input.domain)]))
 
 
 def _off_label_warning(settings: Settings, model: ModelFacts) -> str:
