@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from raygen.errors import InputError, first_line
@@ -98,7 +99,7 @@ class ScoreIndex:
         if not len(unique_positions):
             return self._read([], columns, None)
         groups = self._groups_at(chrom, unique_positions)
-        return self._read(groups, columns, ds.field("pos").isin(pa.array(unique_positions, pa.int64())))
+        return self._read(groups, columns, ds.field("pos").isin(in_memory_of_arrow(unique_positions)))
 
     def rows_named(self, names: Sequence[str], columns: Sequence[str]) -> pa.Table:
         """Pairs by their ids, sorted by them; every row group of pairs is looked at."""
@@ -211,3 +212,12 @@ def _ordered(names: Sequence[str]) -> list[str]:
 
 def _unreadable(path: str, error: Exception) -> InputError:
     return InputError(f"{path} cannot be read as scores; a file may be truncated or corrupt: {first_line(error)}.")
+
+
+def in_memory_of_arrow(positions: np.ndarray) -> pa.Array:
+    """A copy of int64 values for a filter, in memory that Arrow can free without Python.
+
+    Arrow's threads keep a filter for a moment after the last row. numpy's memory is given back through the interpreter; where that had
+    begun to end, the process aborted ("terminate called without an active exception") after everything was printed.
+    """
+    return pc.unique(pa.array(positions, pa.int64()))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from raygen.errors import InputError
 from raygen.tables.layout import RunFolder, read_scores
 from raygen.tables.schemas import REJECTS
-from raygen.tables.score_index import LAST_POS, ScoreIndex
+from raygen.tables.score_index import LAST_POS, ScoreIndex, in_memory_of_arrow
 from tests.finished_runs import finished_run
 
 POSITIONS = [3, 7, 7, 7, 12, 40, 41, 90, 91, 300]
@@ -129,3 +129,10 @@ def test_a_truncated_file_is_an_input_error(tmp_path):
     last.write_bytes(last.read_bytes()[:-100])
     with pytest.raises(InputError, match="truncated or corrupt"):
         ScoreIndex(out).rows_between("1", 1, 9, ["pos"])
+
+
+def test_positions_of_a_filter_do_not_lie_in_memory_that_python_must_free():
+    positions = np.arange(5)
+    copied = in_memory_of_arrow(positions)
+    assert copied.equals(pa.array(positions))
+    assert pa.array(positions).buffers()[1].address == positions.ctypes.data != copied.buffers()[1].address
