@@ -8,7 +8,7 @@ CONSTRAINTS ?= constraints.txt
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-slow chaos bench lint types install clean
+.PHONY: demo test test-slow test-slurm chaos bench lint types install clean
 
 # The public reference implementations of Evo 1 and Evo 2 (vtx) are test oracles. They declare what needs CUDA (flash-attn),
 # so they are installed without their dependencies and the tests put small stand-ins in the place of what needs a GPU. evo2 says
@@ -36,7 +36,12 @@ test: $(VENV)/installed-dev
 
 # what takes too long for every change
 test-slow: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not slurm"
+
+# infra/slurm/score.sbatch on a Slurm of two nodes, in namespaces of this machine: half an hour on two cores. Needs root and
+# `apt-get install slurm-wlm munge iproute2`, which are only looked for here; without them it fails with what is missing.
+test-slurm: $(VENV)/installed-dev
+	RAYGEN_NEEDS_SLURM=1 $(BIN)/python -m pytest -v -m slurm tests/slurm
 
 # drivers killed at random moments (CHAOS_ROUNDS=10, CHAOS_SEED=...), nodes that go and come; prints what each round saw
 chaos: $(VENV)/installed-dev

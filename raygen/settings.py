@@ -193,6 +193,31 @@ class LandingSettings(_Room):
     )
 
 
+def fault_of_ray_address(address: str) -> str | None:
+    """Why raygen cannot run at an address of Ray, and what to give instead; None where it may.
+
+    A run's driver is a process of the cluster: it reads the input and holds the lock on the output. Ray Client and the dashboard
+    are doors for those outside.
+    """
+    scheme, slashes, rest = address.rpartition("://")
+    host, _, port = rest.partition("/")[0].rpartition(":")
+    if not slashes and (address in ("auto", "local") or (host and port.isdigit())):
+        return None
+    head = host or port or "HEAD"
+    if scheme == "ray":
+        reason = "is an address of Ray Client, which raygen does not support"
+    elif scheme in ("http", "https"):
+        reason = "is an address of Ray's dashboard, which takes jobs and no drivers"
+    else:
+        reason = "is no address of a Ray cluster that raygen can join"
+    if not slashes:
+        return f"{reason}: it must be HOST:PORT, e.g. {head}:6379"
+    return (
+        f"{reason}: on a machine of the cluster it must be HOST:PORT, e.g. {head}:6379; from outside, send the run there: "
+        f"ray job submit --address http://{head}:8265 -- python jobs/score_variants.py run.yaml"
+    )
+
+
 class ClusterSettings(_Room):
     """What a run runs on."""
 
@@ -207,6 +232,13 @@ class ClusterSettings(_Room):
     gpus_per_actor: float = Field(
         1, gt=0, allow_inf_nan=False, description="GPUs, or a share of one, for each model; only where there are GPUs"
     )
+
+    @field_validator("address")
+    @classmethod
+    def _can_be_joined(cls, address: str | None) -> str | None:
+        if address and (fault := fault_of_ray_address(address)):
+            raise ValueError(fault)
+        return address
 
     @field_validator("actors")
     @classmethod

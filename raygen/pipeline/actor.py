@@ -20,6 +20,7 @@ import ray
 from raygen.errors import RaygenError, StoppedError
 from raygen.model.devices import peak_gpu_memory, peak_host_memory
 from raygen.pipeline.job import Job
+from raygen.pipeline.memory_kills import num_memory_kills, refuse_more_memory_kills
 from raygen.pipeline.pieces import FIRST_PIECE, ActorStart, Piece, ShardPieces
 from raygen.tables.columns import constant
 
@@ -33,7 +34,9 @@ class ScoreShard:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._folder = job.open_folder(job.output)
-        start = ActorStart(self._folder, job.run_id, ray.get_runtime_context().get_actor_id() or "here")
+        context = ray.get_runtime_context()
+        refuse_more_memory_kills(self._folder, job.run_id, context.get_node_id(), num_memory_kills())
+        start = ActorStart(self._folder, job.run_id, context.get_actor_id() or "here")
         start.begin("loading the model")
         try:
             self._scorer = job.make_scorer(job)
@@ -42,7 +45,7 @@ class ScoreShard:
         self._usual_rows = FIRST_PIECE
         self._most_rows: int | None = None
         self._own_halvings = 0
-        self._unsaid_restarts = int(ray.get_runtime_context().was_current_actor_reconstructed)
+        self._unsaid_restarts = int(context.was_current_actor_reconstructed)
 
     def __call__(self, planned: pa.Table) -> pa.Table:
         """Score the rows of a shard that are not scored already."""

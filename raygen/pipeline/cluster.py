@@ -27,6 +27,7 @@ import ray.data
 from ray.exceptions import RayError
 
 from raygen.errors import InputError, Interrupted, RaygenError, RunInterrupted, SettingsError, StoppedError, first_line
+from raygen.settings import fault_of_ray_address
 
 WAIT_FOR_GPU = 1800
 """Seconds for the first GPU and the least number of actors: a cloud takes minutes to start a machine and pull an image."""
@@ -101,8 +102,15 @@ def plan_actors(
 
 
 def remote_address(address: str | None) -> str | None:
-    """The cluster to run on, or None for a Ray of this machine's own."""
-    return address or os.environ.get("RAY_ADDRESS")
+    """The cluster to run on, or None for a Ray of this machine's own.
+
+    Raises:
+        SettingsError: RAY_ADDRESS is one that raygen cannot run at (settings refuse theirs when they are read).
+    """
+    remote = address or os.environ.get("RAY_ADDRESS")
+    if remote and (fault := fault_of_ray_address(remote)):
+        raise SettingsError(f"RAY_ADDRESS={remote} {fault}.")
+    return remote
 
 
 @contextmanager
@@ -149,6 +157,8 @@ def _start(remote: str | None) -> None:
     except ConnectionError as error:
         raise SettingsError(f"No Ray cluster answers at {remote}: {error}.") from error
     except (OSError, RuntimeError, ValueError) as error:
+        if remote:
+            raise SettingsError(f"The Ray cluster at {remote} cannot be joined: {first_line(error)}.") from error
         raise SettingsError(
             f"Ray cannot be started here: {first_line(error)}. "
             "It keeps its files in the temporary directory, whose path must be short and writable (RAY_TMPDIR names another)."
@@ -158,10 +168,10 @@ def _start(remote: str | None) -> None:
 def _refuse_closed_port(address: str) -> None:
     """Ray itself tries for minutes before it says that nobody is there."""
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or "://" in address:
+    if not host:
         return  # a name that Ray resolves itself
     try:
-        socket.create_connection((host, int(port)), timeout=10).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
     except OSError as error:
         raise SettingsError(f"No Ray cluster answers at {address}: {error.strerror or error}.") from error
 

@@ -9,6 +9,7 @@ alone. All of it is found by listing:
     OUT/.work/<shard>-<hash>/rows.<start>.<stop>.<tokens>.arrow       scored rows [start, stop) of those to score
     OUT/.work/<shard>-<hash>/try.<start>.<stop>.<run id>.<unique>     a try; holds the reason where the process gave one
     OUT/.work/starts.<run id>/<actor id>.<unique>                     an actor that is loading its model
+    OUT/.work/starts.<run id>/memory.<node id>.<count>                (see ``memory_kills``)
 
 The hash is over the identity of the scores and the ids of the rows to score: other rows or another model never meet here.
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -27,9 +28,11 @@ def test_a_script_passes_shellcheck(script):
 def slurm(tmp_path):
     """Runs the script as one node would, with a ``ray`` that only runs the command behind ``--``."""
     commands = {
-        "srun": 'while [[ $1 == --* ]]; do shift; done; export BATCH_SHELL=$PPID; exec "$@"',
-        "scontrol": 'if [[ $1 == requeue ]]; then echo "requeued $2"; else echo localhost; fi',
-        "ray": 'echo "ray $*" >> "$TRACE"; [[ -z ${RAY_IS_BROKEN:-} ]] || exit 0; while [[ $1 != -- ]]; do shift; done; shift; exec "$@"',
+        "srun": 'while [[ $1 == --* ]]; do shift; done; export BATCH_SHELL=$PPID; echo "${SRUN_SAYS:-}" >&2; exec "$@"',
+        "scontrol": 'case "$1 $2" in "requeue "*) echo "requeued $2";; "show job") echo "Restarts=${RESTARTS:-0}";; *) echo n;; esac',
+        "getent": "echo 127.0.1.1 STREAM n",
+        "hostname": "echo 127.0.0.1 fd00::1",
+        "ray": 'echo "ray $*" >> "$TRACE"; if [[ -n ${RAY_IS_BROKEN:-} ]]; then echo "Error: $RAY_IS_BROKEN" >&2; exit 0; fi; while [[ $1 != -- ]]; do shift; done; shift; exec "$@"',
     }
     for name, body in commands.items():
         path = tmp_path / "bin" / name
@@ -113,8 +116,60 @@ def test_it_is_not_put_back_for_ever(slurm):
     assert "requeued" not in done.stdout
 
 
-def test_a_ray_that_does_not_start_is_no_success(slurm):
-    assert slurm("run.yaml", RAY_IS_BROKEN="1").returncode == 4
+def test_a_ray_that_does_not_start_is_no_success_and_says_why(slurm, tmp_path):
+    done = slurm("run.yaml", RAY_IS_BROKEN="Ray is already started on this node.")
+    assert done.returncode == 2
+    assert f"{tmp_path}/ray-71234.log: Error: Ray is already started on this node." in done.stderr
+    assert "the same sbatch goes on" not in done.stderr
+
+
+def test_a_folder_without_raygen_is_said(slurm, tmp_path):
+    done = slurm("run.yaml", RAYGEN_JOB="", RAYGEN_HOME=str(tmp_path))
+    assert done.returncode == 2
+    assert f"no raygen at {tmp_path}" in done.stderr
+    assert "the same sbatch goes on" not in done.stderr
+
+
+@pytest.mark.parametrize("sends", ["", "USR1", "TERM"])
+def test_a_job_that_slurm_put_back_itself_invites_nobody_to_submit_it_again(sends, slurm):
+    done = slurm("run.yaml", WANTED="4", SLURM_SENDS=sends, RESTARTS="1")
+    assert done.returncode == 4
+    assert "Slurm has put this job back into the queue" in done.stderr
+    assert "the same sbatch goes on" not in done.stderr
+    assert "requeued" not in done.stdout
+
+
+def test_a_raygen_that_was_killed_for_its_memory_is_stopped_and_says_so(slurm):
+    said = "slurmstepd: error: Detected 1 oom-kill event(s) in StepId=1.0"
+    done = slurm("run.yaml", WANTED="137", SRUN_SAYS=said, SLURM_MEM_PER_NODE="1600")
+    assert done.returncode == 4
+    assert "raygen was killed" in done.stderr
+    assert "for want of memory, of which it had 1600 MB a node" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        {"SLURM_MEM_PER_NODE": "1600"},
+        {"SLURM_MEM_PER_CPU": "100", "SLURM_CPUS_ON_NODE": "16"},
+        {"SLURM_MEM_PER_GPU": "400", "SLURM_GPUS_ON_NODE": "4"},
+    ],
+)
+def test_ray_plans_with_the_memory_that_slurm_gives(limit, slurm, tmp_path):
+    assert slurm("run.yaml", **limit).returncode == 0
+    assert "--memory 1006632960 --object-store-memory 503316480 " in (tmp_path / "trace").read_text()
+
+
+def test_without_a_limit_ray_looks_for_the_memory_itself(slurm, tmp_path):
+    assert slurm("run.yaml", SLURM_MEM_PER_NODE="0").returncode == 0
+    assert "memory" not in (tmp_path / "trace").read_text()
+
+
+def test_a_port_that_is_taken_is_passed_over(slurm, tmp_path):
+    port = 6400 + 71234 % 3000
+    with socket.create_server(("127.0.0.1", port)):
+        assert slurm("run.yaml").returncode == 0
+    assert f"--address 127.0.0.1:{port + 1} " in (tmp_path / "trace").read_text()
 
 
 def test_without_settings_it_says_how_it_is_used(slurm):

@@ -5,6 +5,7 @@ import pytest
 from raygen.errors import SettingsError
 from raygen.pipeline import cluster
 from raygen.pipeline.cluster import ActorPlan, plan_actors
+from raygen.settings import load_settings
 
 GB = 2**30
 
@@ -54,3 +55,36 @@ def test_an_address_where_nobody_answers_is_said_at_once():
         port = taken.getsockname()[1]  # bound and not listening
         with pytest.raises(SettingsError, match=f"No Ray cluster answers at 127.0.0.1:{port}"):
             cluster._start(f"127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        (
+            "ray://head:10001",
+            "is an address of Ray Client, which raygen does not support: .*e.g. head:6379; .*ray job submit",
+        ),
+        ("http://head:8265", "is an address of Ray's dashboard, .*e.g. head:6379; .*--address http://head:8265"),
+        ("anyscale://there", "is no address of a Ray cluster that raygen can join: "),
+        ("head", "it must be HOST:PORT, e.g. head:6379"),
+    ],
+)
+def test_an_address_at_which_raygen_cannot_run_says_what_to_give_instead(address, reason, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(SettingsError, match=f"RAY_ADDRESS={address} .*{reason}") as from_environment:
+        cluster.remote_address(None)
+    assert "temporary directory" not in str(from_environment.value)
+    with pytest.raises(SettingsError, match=f"cluster.address: .*{reason}"):
+        load_settings(None, given={"cluster.address": address}, complete=False)
+
+
+@pytest.mark.parametrize("address", ["head:6379", "10.0.0.1:6379", "[::1]:6379", "auto", "local"])
+def test_an_address_that_ray_takes_is_taken(address, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    assert cluster.remote_address(None) == address
+    assert load_settings(None, given={"cluster.address": address}, complete=False).cluster.address == address
+
+
+def test_a_closed_port_of_an_ipv6_address_is_said_in_the_systems_words(monkeypatch):
+    with pytest.raises(SettingsError, match=r"No Ray cluster answers at \[::1\]:1: (Connection refused|.*address)"):
+        cluster._start("[::1]:1")
