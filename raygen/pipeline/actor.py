@@ -19,7 +19,7 @@ import ray
 
 from raygen.errors import RaygenError, StoppedError
 from raygen.model.devices import peak_gpu_memory, peak_host_memory
-from raygen.pipeline.job import Job
+from raygen.pipeline.job import ActorScorer, Job
 from raygen.pipeline.memory_kills import num_memory_kills, refuse_more_memory_kills
 from raygen.pipeline.pieces import FIRST_PIECE, ActorStart, Piece, ShardPieces
 from raygen.tables.columns import constant
@@ -35,20 +35,31 @@ class ScoreShard:
         self._job = job
         self._folder = job.open_folder(job.output)
         context = ray.get_runtime_context()
-        refuse_more_memory_kills(self._folder, job.run_id, context.get_node_id(), num_memory_kills())
-        start = ActorStart(self._folder, job.run_id, context.get_actor_id() or "here")
-        start.begin("loading the model")
+        self._refusal: RaygenError | None = None
         try:
-            self._scorer = job.make_scorer(job)
-        finally:
-            start.end()
+            self._scorer = self._load(job, context.get_actor_id() or "here", context.get_node_id())
+        except RaygenError as refusal:
+            if not context.was_current_actor_reconstructed:
+                raise
+            self._refusal = refusal  # Ray Data waits for ever for rows whose actor raises while it starts again
         self._usual_rows = FIRST_PIECE
         self._most_rows: int | None = None
         self._own_halvings = 0
         self._unsaid_restarts = int(context.was_current_actor_reconstructed)
 
+    def _load(self, job: Job, actor: str, node: str) -> ActorScorer:
+        refuse_more_memory_kills(self._folder, job.run_id, node, num_memory_kills())
+        start = ActorStart(self._folder, job.run_id, actor)
+        start.begin("loading the model")
+        try:
+            return job.make_scorer(job)
+        finally:
+            start.end()
+
     def __call__(self, planned: pa.Table) -> pa.Table:
         """Score the rows of a shard that are not scored already."""
+        if self._refusal is not None:
+            raise self._refusal
         began, before = time.perf_counter(), self._spent()
         already = planned["already_scored"]
         scored = self._score_rows(planned.filter(pc.invert(already)))

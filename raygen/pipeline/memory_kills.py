@@ -18,7 +18,7 @@ from pathlib import Path
 from raygen.errors import StoppedError
 from raygen.tables.layout import RunFolder
 
-_MOST_KILLS = 6  # of a node in a run: one or two may be a neighbour's fault
+_MOST_KILLS = 4  # of a node in a run: one or two may be a neighbour's fault
 
 
 def num_memory_kills(proc: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")) -> int:

@@ -145,6 +145,7 @@ def test_a_raygen_that_was_killed_for_its_memory_is_stopped_and_says_so(slurm):
     assert done.returncode == 4
     assert "raygen was killed" in done.stderr
     assert "for want of memory, of which it had 1600 MB a node" in done.stderr
+    assert "everything was done: with that, the same sbatch goes on" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,13 @@ def dies_at_the_start(job) -> FaultyScorer:
     os._exit(11)
 
 
+def dies_at_every_start_but_the_first(job, once: Path) -> FaultyScorer:
+    """A scorer that is made well, dies over its first rows, and whose process then does not survive its making."""
+    if first(once / "start"):
+        return faulty_scorer(job, once=once)
+    os._exit(11)
+
+
 class KilledWrite(RunFolder):
     """A folder whose first write of a shard's scores is killed half-way."""
 

@@ -17,7 +17,13 @@ from raygen.pipeline.run import RunResult, run_score
 from raygen.settings import load_settings
 from raygen.tables.layout import RunFolder, read_scores
 from tests.builders import fasta, random_bases, snvs, vcf
-from tests.pipeline.faults import KilledWrite, dies_at_the_start, faulty_scorer, fill_disk
+from tests.pipeline.faults import (
+    KilledWrite,
+    dies_at_every_start_but_the_first,
+    dies_at_the_start,
+    faulty_scorer,
+    fill_disk,
+)
 
 pytestmark = pytest.mark.ray
 
@@ -150,6 +156,13 @@ def test_an_actor_that_dies_while_it_starts_fails_the_run_soon(tmp_path):
     with pytest.raises(StoppedError, match="died 3 times while loading the model"):
         score(tmp_path, make_scorer=dies_at_the_start)
     assert time.monotonic() - began < 60
+
+
+@pytest.mark.slow
+def test_an_actor_that_dies_while_it_starts_again_fails_the_run_too(tmp_path):
+    makes = partial(dies_at_every_start_but_the_first, once=tmp_path)
+    with pytest.raises(StoppedError, match="died 3 times while loading the model"):
+        score(tmp_path, make_scorer=makes, given={"cluster.actors": 1})
 
 
 @pytest.mark.slow
