@@ -14,7 +14,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -50,6 +49,8 @@ class TableFile:
         self.num_rows += rows.num_rows
 
     def _write_text(self, rows: pa.Table, *, header: bool) -> None:
+        import polars as pl  # for text tables alone; a query that prints to the screen starts without
+
         frame = pl.from_arrow(flat(rows))
         assert isinstance(frame, pl.DataFrame)
         frame.write_csv(self._text, include_header=header, separator=self._separator)
