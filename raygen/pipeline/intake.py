@@ -22,6 +22,7 @@ from raygen.sequence.reference import Reference, staged_reference
 from raygen.sequence.window_choices import usual_length
 from raygen.settings import Settings
 from raygen.tables.layout import RunFolder
+from raygen.variants.assembly import MAX_MISMATCH_SHARE, MAX_UNKNOWN_SHARE
 from raygen.variants.ingest import IngestResult, ingest
 from raygen.variants.ingested_folder import REJECTS_FOLDER, VARIANTS_FOLDER, is_ingested, read_ingest_info
 from raygen.variants.pairs import ingest_pairs
@@ -85,7 +86,11 @@ def _ingested(
     """Ingest beside the scores, or take what an earlier start of the same run left there."""
     given = settings.input
     haplotypes = (given.haplotype_column, right) if given.haplotype_column else ()
-    place = _beside(folder, paths, reference.digest, given.max_allele_length, given.source_columns, *haplotypes)
+    shares = (given.max_mismatch_share, given.max_unknown_share)
+    unusual_shares = () if shares == (MAX_MISMATCH_SHARE, MAX_UNKNOWN_SHARE) else shares
+    place = _beside(
+        folder, paths, reference.digest, given.max_allele_length, given.source_columns, *haplotypes, *unusual_shares
+    )
     if is_ingested(place):
         return _left_there(place)
     return ingest(
@@ -96,6 +101,8 @@ def _ingested(
         source_columns=given.source_columns,
         haplotype_column=given.haplotype_column,
         max_haplotype_span=right,
+        max_mismatch_share=given.max_mismatch_share,
+        max_unknown_share=given.max_unknown_share,
     )
 
 
@@ -211,6 +218,8 @@ def prepare_input(
         source_columns=given.source_columns,
         haplotype_column=given.haplotype_column,
         max_haplotype_span=settings.window.right,
+        max_mismatch_share=given.max_mismatch_share,
+        max_unknown_share=given.max_unknown_share,
         on_progress=on_progress,
     )
 

@@ -227,6 +227,9 @@ def read_input(settings: Settings, reference: Reference) -> PlannedInput:
             max_allele_length=given.max_allele_length,
             source_columns=[] if sample.is_whole else [STRETCH],
             haplotype_column=given.haplotype_column,
+            # only the run sees enough of each contig; a sample tells another assembly
+            max_mismatch_share=given.max_mismatch_share if sample.is_whole else max(given.max_mismatch_share, 0.5),
+            max_unknown_share=given.max_unknown_share if sample.is_whole else 1,
         )
         if sample.is_whole:
             return _of_shards(plan_shards(taken.variants_dir, ""), sample.counted)
