@@ -284,7 +284,8 @@ class _Counter:
             placed = plan_windows(piece, self._reference, window, self._strand, self._circular)
             for strand in strands_read(self._strand):
                 pairs = token_pairs(placed, strand, self._reference, self._circular)
-                walks = plan_pairs(pairs, window_keys(placed, strand), self._has_bos, self._limits, self._states)
+                keys = window_keys(placed, strand, self._reference)
+                walks = plan_pairs(pairs, keys, self._has_bos, self._limits, self._states)
                 pair += pair_tokens([wt for wt, _ in pairs], [mut for _, mut in pairs], self._has_bos)
                 fork += sum(
                     one_pass.num_tokens

@@ -17,13 +17,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raygen.sequence.ambiguity import agrees
 from raygen.sequence.reference import Reference, reference_name
 from raygen.tables.schemas import Reason
 from raygen.variants.alleles import AlleleBatch, first_bytes
 from raygen.variants.contig_names import resolve_contig
-from raygen.variants.normalise import is_symbolic, names_a_sequence, normalise, spell_out
+from raygen.variants.normalise import is_symbolic, names_a_sequence, normalise, spell_out, trim
 
 _ACGT = re.compile("[ACGT]+")
+_ACGTN = re.compile("[ACGTN]+")
 _UPPER_ACGT = np.zeros(256, np.uint8)
 _UPPER_ACGT[np.frombuffer(b"ACGTacgt", np.uint8)] = np.frombuffer(b"ACGTACGT", np.uint8)
 _SHOWN_BASES = 20
@@ -222,7 +224,7 @@ class AlleleChecker:
         tally = self._ref_tally_of(name)
         tally.checked += 1
         reference_bases = bases[pos - 1 : pos - 1 + len(ref)].tobytes().decode("ascii")
-        if reference_bases == ref:
+        if agrees(ref, reference_bases):
             return
         is_swapped = reference_bases == allele["alt"].upper()
         tally.mismatches += 1
@@ -250,6 +252,8 @@ def _check_letters(given_ref: str, ref: str, alt: str) -> None:
         raise _Refused(Reason.NON_ACGT_ALLELE, "the record has no ALT allele")
     if given_ref in ("", "."):
         raise _Refused(Reason.NON_ACGT_ALLELE, "the record has no REF allele")
+    if given_ref == ref and _changes_known_bases(ref, alt):
+        return
     for column, sequence in (("REF", given_ref), ("REF", ref), ("ALT", alt)):
         if not _ACGT.fullmatch(sequence):
             other = next(letter for letter in sequence if letter not in "ACGT")
@@ -257,6 +261,14 @@ def _check_letters(given_ref: str, ref: str, alt: str) -> None:
                 Reason.NON_ACGT_ALLELE,
                 f"{column} {_shown(sequence)!r} holds {other!r}; only A, C, G and T can be scored",
             )
+
+
+def _changes_known_bases(ref: str, alt: str) -> bool:
+    """Whether the alleles share all of their N: ``NA`` to ``N`` is the deletion of an A beside an N."""
+    if ref == alt or not _ACGTN.fullmatch(ref) or not _ACGTN.fullmatch(alt):
+        return False
+    _, changed_ref, changed_alt = trim(0, ref, alt)
+    return "N" not in changed_ref + changed_alt
 
 
 def _shown(sequence: str) -> str:
