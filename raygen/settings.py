@@ -63,6 +63,20 @@ class InputSettings(_Room):
         [], description="contigs without ends, e.g. MT, or a list of them: their windows wrap around the origin"
     )
     max_allele_length: int = Field(1000, ge=1, description="bases; longer alleles are rejected")
+    max_mismatch_share: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="of a contig's REF alleles, where 10 or more differ from the reference; more stop the run, for of what "
+        "differs a third again agrees by chance; on the right assembly it is below 0.01",
+    )
+    max_unknown_share: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="of a file's alleles, where 10 or more are on contigs that the reference lacks; more stop the run; 1 scores "
+        "the rest alone, e.g. of a genome on the FASTA of one chromosome",
+    )
     source_columns: list[Text] = Field([], description="INFO fields or columns that are carried through to the scores")
     haplotype_column: Text | None = Field(
         None, description="INFO field or column that names an allele's haplotype: its members are scored together, too"

@@ -19,6 +19,7 @@ import pyarrow.dataset as ds
 from raygen.errors import InputError, SettingsError
 from raygen.finished.genes import find_genes
 from raygen.finished.run_facts import RunFacts, known_contigs, reference_lengths, refuse_pairs, run_facts
+from raygen.sequence.ambiguity import agrees
 from raygen.tables.schemas import variant_id
 from raygen.tables.score_index import ScoreIndex
 from raygen.variants.contig_names import resolve_contig
@@ -203,7 +204,7 @@ class Query:
         if (
             len(variant.ref) == len(variant.alt) == 1
             or variant.ref == variant.alt
-            or self._bases(variant) != variant.ref
+            or not agrees(variant.ref, self._bases(variant) or "")
         ):
             return None
         from raygen.finished.score_lookup import reference_for
@@ -221,7 +222,7 @@ class Query:
             if row["reason"] != "duplicate" and resolve_contig(row["chrom"] or "", [variant.chrom]):
                 return f" (rejected as {row['reason']}: {row['detail']})"
         bases = self._bases(variant)
-        if bases is not None and bases != variant.ref:
+        if bases is not None and not agrees(variant.ref, bases):
             return f" (the reference has {bases[:20] or 'no base'} there, not {variant.ref[:20]})"
         return ""
 

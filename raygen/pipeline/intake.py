@@ -22,6 +22,7 @@ from raygen.sequence.reference import Reference, staged_reference
 from raygen.sequence.window_choices import usual_length
 from raygen.settings import Settings
 from raygen.tables.layout import RunFolder
+from raygen.variants.assembly import MAX_MISMATCH_SHARE, MAX_UNKNOWN_SHARE
 from raygen.variants.ingest import IngestResult, ingest
 from raygen.variants.ingested_folder import REJECTS_FOLDER, VARIANTS_FOLDER, is_ingested, read_ingest_info
 from raygen.variants.pairs import ingest_pairs
@@ -85,8 +86,16 @@ def _ingested(
     """Ingest beside the scores, or take what an earlier start of the same run left there."""
     input_settings = settings.input
     haplotypes = (input_settings.haplotype_column, right) if input_settings.haplotype_column else ()
+    shares = (input_settings.max_mismatch_share, input_settings.max_unknown_share)
+    unusual_shares = () if shares == (MAX_MISMATCH_SHARE, MAX_UNKNOWN_SHARE) else shares
     place = _beside(
-        folder, paths, reference.digest, input_settings.max_allele_length, input_settings.source_columns, *haplotypes
+        folder,
+        paths,
+        reference.digest,
+        input_settings.max_allele_length,
+        input_settings.source_columns,
+        *haplotypes,
+        *unusual_shares,
     )
     if is_ingested(place):
         return _left_there(place)
@@ -98,6 +107,8 @@ def _ingested(
         source_columns=input_settings.source_columns,
         haplotype_column=input_settings.haplotype_column,
         max_haplotype_span=right,
+        max_mismatch_share=input_settings.max_mismatch_share,
+        max_unknown_share=input_settings.max_unknown_share,
     )
 
 
@@ -217,6 +228,8 @@ def prepare_input(
         source_columns=input_settings.source_columns,
         haplotype_column=input_settings.haplotype_column,
         max_haplotype_span=settings.window.right,
+        max_mismatch_share=input_settings.max_mismatch_share,
+        max_unknown_share=input_settings.max_unknown_share,
         on_progress=on_progress,
     )
 

@@ -235,6 +235,11 @@ def read_input(settings: Settings, reference: Reference) -> PlannedInput:
             max_allele_length=input_settings.max_allele_length,
             source_columns=[] if sample.is_whole else [STRETCH],
             haplotype_column=input_settings.haplotype_column,
+            # only the run sees enough of each contig; a sample tells another assembly
+            max_mismatch_share=input_settings.max_mismatch_share
+            if sample.is_whole
+            else max(input_settings.max_mismatch_share, 0.5),
+            max_unknown_share=input_settings.max_unknown_share if sample.is_whole else 1,
         )
         if sample.is_whole:
             return _of_shards(plan_shards(ingested.variants_dir, ""), sample.counted)
@@ -289,7 +294,8 @@ class _Counter:
             placed = plan_windows(piece, self._reference, window, self._strand, self._circular)
             for strand in strands_read(self._strand):
                 pairs = token_pairs(placed, strand, self._reference, self._circular)
-                walks = plan_pairs(pairs, window_keys(placed, strand), self._has_bos, self._limits, self._states)
+                keys = window_keys(placed, strand, self._reference)
+                walks = plan_pairs(pairs, keys, self._has_bos, self._limits, self._states)
                 pair += pair_tokens([wt for wt, _ in pairs], [mut for _, mut in pairs], self._has_bos)
                 fork += sum(
                     one_pass.num_tokens

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raygen.errors import SettingsError
-from raygen.sequence.tokens import count_n, normalise_tokens
+from raygen.sequence.tokens import count_n, encode, normalise_tokens
 from raygen.sequence.windows import (
     N_IN_WINDOW,
     SHIFTED_WINDOW,
@@ -165,9 +165,17 @@ def token_pairs(
     ]
 
 
-def window_keys(planned: pa.Table, strand: Strand) -> list[Hashable]:
-    """One key a row: windows of a contig that start at the same base share what is read before their variants."""
-    return list(zip(planned["chrom"].to_pylist(), planned[f"start_{strand}"].to_pylist(), strict=True))
+def window_keys(planned: pa.Table, strand: Strand, reference: Bases) -> list[Hashable]:
+    """One key a row: windows of a contig that start at the same base share what is read before their variants.
+
+    A row whose REF says which base a letter of the reference stands for has a WT that others need not share.
+    """
+    keys: list[Hashable] = list(zip(planned["chrom"].to_pylist(), planned[f"start_{strand}"].to_pylist(), strict=True))
+    for row in np.flatnonzero([N_IN_WINDOW in flags for flags in planned["flags"].to_pylist()]).tolist():
+        chrom, pos, ref = (planned[name][row].as_py() for name in ("chrom", "pos", "ref"))
+        if not np.array_equal(encode(ref), normalise_tokens(reference.bases(chrom)[pos - 1 : pos - 1 + len(ref)])):
+            keys[row] = (keys[row], pos, ref)
+    return keys
 
 
 def _contig_pairs(

@@ -90,7 +90,8 @@ class VariantScorer:
         """The planned table with its likelihood columns (see ``add_likelihoods``)."""
         by_strand = {
             strand: self._score_pairs(
-                token_pairs(planned, strand, self._reference, self._circular), window_keys(planned, strand)
+                token_pairs(planned, strand, self._reference, self._circular),
+                window_keys(planned, strand, self._reference),
             )
             for strand in self._strands
         }

@@ -1,6 +1,6 @@
-"""A reference genome: an indexed FASTA in, one shared array of bases per contig out.
+"""A reference genome: a FASTA in, one shared array of bases per contig out.
 
-The FASTA (plain or bgzip) is read once per machine through htslib and laid down as upper-case bytes in the cache folder;
+The FASTA (plain or bgzip) is read once per machine, without its index, and laid down as upper-case bytes in the cache folder;
 every process of the machine then maps that file, so ten actors hold one copy and a window is a slice. A 3.1 Gb genome
 takes 3.1 GB of disk there. The file is keyed by the FASTA's path, size and time of change; a lock lets one process write
 it while the others wait.
@@ -16,27 +16,24 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pysam
 from filelock import FileLock
 
 from raygen.cache import CACHE_ADVICE, cache_folder
-from raygen.disk_errors import full_disk
 from raygen.errors import InputError, RaygenError, SettingsError
 from raygen.remote import stage
+from raygen.sequence.fasta import GZIP, read_fasta, refuse_cut_short
 from raygen.tables.place import put_folder_in_place, put_in_place
 
-_GZIP = b"\x1f\x8b"
 _LOOK_AT = 1 << 16  # bytes in which a sequence's name is looked for
 _OTHER_KINDS = {b"##fileformat=VCF": "VCF", b"#CHROM": "VCF", b"BCF": "BCF", b"PAR1": "Parquet", b"@": "FASTQ or SAM"}
-_FORMAT = 1  # part of the key: raise it when the files below change their meaning
+_FORMAT = 2  # part of the key: raise it when the files below change their meaning
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ def open_reference(path: str) -> Reference:
     """Open a FASTA, making its index and its shared array where they are missing.
 
     Raises:
-        InputError: no such file, not a FASTA, or compressed with gzip instead of bgzip.
+        InputError: no such file, not a FASTA, cut short, or compressed with gzip instead of bgzip.
     """
     fasta = Path(path)
     if fasta.is_dir():
@@ -111,7 +108,7 @@ def _first_bytes(fasta: Path) -> bytes:
 def _refuse_plain_gzip(fasta: Path) -> None:
     """htslib needs bgzip to reach into a compressed FASTA; plain gzip gives an error that names neither."""
     start = _first_bytes(fasta)
-    if start[:2] == _GZIP and start[12:14] != b"BC":
+    if start[:2] == GZIP and start[12:14] != b"BC":
         raise InputError(
             f"{fasta} is compressed with gzip, which has no random access. Recompress: gunzip, then bgzip."
         )
@@ -120,7 +117,7 @@ def _refuse_plain_gzip(fasta: Path) -> None:
 def _refuse_other_kinds(fasta: Path) -> None:
     """InputError for a file that does not begin as a FASTA: htslib says "error when opening file" whatever it is."""
     try:
-        with gzip.open(fasta) if _first_bytes(fasta)[:2] == _GZIP else fasta.open("rb") as file:
+        with gzip.open(fasta) if _first_bytes(fasta)[:2] == GZIP else fasta.open("rb") as file:
             start = file.read(_LOOK_AT)
     except (OSError, EOFError, zlib.error):
         return  # a damaged file, of which htslib knows more
@@ -135,53 +132,45 @@ def _refuse_other_kinds(fasta: Path) -> None:
 def _lay_down(fasta: Path, folder: Path) -> None:
     """Write the shared array and its description in a scratch folder, then put both in place in one step."""
     with put_folder_in_place(folder, CACHE_ADVICE) as scratch:
-        contigs = []
+        contigs, places = [], []
         offset = 0
-        with _indexed(fasta, scratch) as source, (scratch / "bases.u8").open("wb") as out:
-            for name in source.references:
-                bases = source.fetch(name).upper().encode("ascii")
-                contigs.append(Contig(name, len(bases), offset, hashlib.md5(bases, usedforsecurity=False).hexdigest()))
-                out.write(bases)
-                offset += len(bases)
+        with (scratch / "bases.u8").open("wb") as out:
+            for sequence in read_fasta(fasta):
+                length, m5 = len(sequence.bases), hashlib.md5(sequence.bases, usedforsecurity=False).hexdigest()
+                contigs.append(Contig(sequence.name, length, offset, m5))
+                places.append((sequence.name, length, sequence.offset))
+                out.write(sequence.bases)
+                offset += length
         if not offset:
             raise InputError(f"{fasta} holds no bases. Is it a FASTA file?")
+        refuse_cut_short(fasta, places)
         described: dict[str, Any] = {"fasta": str(fasta.resolve()), "contigs": [vars(contig) for contig in contigs]}
         (scratch / "contigs.json").write_text(json.dumps(described))
+        _leave_index(fasta, scratch)
 
 
-@contextmanager
-def _indexed(fasta: Path, scratch: Path) -> Iterator[pysam.FastaFile]:
-    """The FASTA through htslib: with the index beside it, or with one in ``scratch`` where that is missing or stale."""
-    beside = Path(f"{fasta}.fai")
-    fresh = beside.exists() and beside.stat().st_mtime_ns >= fasta.stat().st_mtime_ns
-    opened = fasta
-    if not fresh:
-        opened = (
-            scratch / "fasta"
-        )  # htslib puts the index beside the name it is given, and leaves half of one on a full disk
-        opened.symlink_to(fasta.resolve())
+def _leave_index(fasta: Path, scratch: Path) -> None:
+    """Leave an index beside a FASTA that has none, for other tools, where one can be made and written.
+
+    htslib makes it through another name of the FASTA, beside which nothing lies that it could read instead.
+    """
+    if Path(f"{fasta}.fai").exists() or not os.access(fasta.absolute().parent, os.W_OK):
+        return
+    import pysam  # htslib, for this alone
+
+    alias = scratch / "fasta"
+    alias.symlink_to(fasta.resolve())
     chatter = pysam.set_verbosity(0)
     try:
-        source = pysam.FastaFile(str(opened))
-    except (OSError, ValueError) as error:
-        raise full_disk(error, f"{opened}.fai", CACHE_ADVICE) or InputError(
-            f"{fasta} cannot be read as FASTA: htslib cannot index it. Each sequence needs a name of its own, bases, and lines of "
-            "one length but for the last; `samtools faidx` says what is at fault."
-        ) from error
+        pysam.FastaFile(str(alias)).close()
+        for end in (".gzi", ".fai"):
+            if Path(f"{alias}{end}").exists():
+                with put_in_place(f"{fasta}{end}") as partial:
+                    shutil.copyfile(f"{alias}{end}", partial)
+    except (RaygenError, OSError, ValueError):
+        return  # the FASTA is read without it
     finally:
         pysam.set_verbosity(chatter)
-    if not beside.exists():
-        _put_beside(fasta, opened)
-    with source:
-        yield source
-
-
-def _put_beside(fasta: Path, indexed: Path) -> None:
-    """Leave the index beside the FASTA for other tools, where it can be written."""
-    for end in (".gzi", ".fai"):
-        if Path(f"{indexed}{end}").exists():
-            with suppress(RaygenError, OSError), put_in_place(f"{fasta}{end}") as partial:
-                shutil.copyfile(f"{indexed}{end}", partial)
 
 
 @lru_cache(maxsize=8)

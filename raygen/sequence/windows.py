@@ -166,14 +166,20 @@ class StrandView:
     def pair(self, first: int, ref: str, alt: str, start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
         """WT and MUT tokens of a variant in its window [start, end), both uint8 (end - start,).
 
-        ``first`` is on this strand; ``ref`` and ``alt`` are as in the table, on the forward strand.
+        ``first`` is on this strand; ``ref`` and ``alt`` are as in the table, on the forward strand. Where the reference has a
+        letter that stands for several bases, WT has the one that ``ref`` says.
         """
-        allele = reverse_complement(encode(alt)) if self._reverse else encode(alt)
+        ref_allele, allele = (
+            reverse_complement(encode(text)) if self._reverse else encode(text) for text in (ref, alt)
+        )
         length = end - start
         after = first + len(ref)
         num_after = max(length - (first - start) - len(alt), 0)
         mut = np.concatenate([self.read(start, first), allele, self.read(after, after + num_after)])[:length]
-        return self.read(start, end), mut
+        wt = self.read(start, end)
+        in_window = wt[first - start : first - start + len(ref)]
+        in_window[:] = ref_allele[: len(in_window)]
+        return wt, mut
 
     def _slice(self, start: int, end: int) -> np.ndarray:
         if self._circular and (start < 0 or end > len(self._bases)):

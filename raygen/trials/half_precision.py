@@ -69,9 +69,15 @@ def _read_input(settings: Settings, scratch: Path) -> pa.Table:
     """PAIRS as they are, or variants as ``raygen ingest`` writes them."""
     if settings.input.pairs:
         return pa.concat_tables([pq.read_table(path) for path in settings.input.pairs])
-    longest = settings.input.max_allele_length
-    reference = open_reference(str(settings.input.reference))
-    ingested = ingest(settings.input.variants or [], reference, scratch / "ingested", max_allele_length=longest)
+    wanted = settings.input
+    ingested = ingest(
+        wanted.variants or [],
+        open_reference(str(wanted.reference)),
+        scratch / "ingested",
+        max_allele_length=wanted.max_allele_length,
+        max_mismatch_share=wanted.max_mismatch_share,
+        max_unknown_share=wanted.max_unknown_share,
+    )
     return pq.read_table(ingested.variants_dir).select(VARIANTS.names)
 
 

@@ -1,79 +1,193 @@
 """Is the input from the assembly of this reference?
 
-A few REF alleles that differ are rejects. Most of them differing means another assembly, and a table of rejects would only hide
-that: the ingest stops with an InputError. It stops, too, where the reference has none of the input's contigs.
+A few REF alleles that differ are rejects. Many of them mean that the input, or one contig of it, is from another assembly, and a
+table of rejects would only hide that: of four alleles on a wrong sequence one agrees by chance and would be scored. So each
+contig is judged by itself, and the ingest stops with an InputError. It stops, too, where the reference lacks the contigs of many
+of a file's alleles. What is too little to stop is a warning.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 from raygen.errors import InputError
 from raygen.sequence.reference import reference_name
 from raygen.tables.schemas import Reason
 from raygen.variants.alleles import AlleleReader
-from raygen.variants.check import AlleleChecker
+from raygen.variants.check import AlleleChecker, RefTally
 
 EARLY_LOOK = 100_000  # REF alleles checked before the first decision: a wrong genome-wide file stops within seconds
 LEAST_MISMATCHES = 3  # fewer say nothing
+MAX_MISMATCH_SHARE = 0.1
+"""Of the REF alleles of a contig. On the right assembly fewer than 1 in 100 differ; at this share up to 1 in 30 agree by chance."""
+MAX_UNKNOWN_SHARE = 0.1
+"""Of the alleles of a file. Decoys, patches and alternate loci hold less of one; chromosomes under other names hold more."""
+_ENOUGH = 10  # of fewer only most can be too many: a short list may have slips of the pen
+_MOST = 0.5
+_WORTH_A_WARNING = 0.01
+_SWAPPED = 0.75  # on another assembly ALT is what the reference has in about 1 of 3 mismatches
 _MOST_NAMED = 3
 
 
 class AssemblyWatch:
-    """Looks at the tally of an ``AlleleChecker``, once early and once at the end, for the signs of another assembly."""
+    """Looks at the tally of an ``AlleleChecker`` for the signs of another assembly.
 
-    def __init__(self, checker: AlleleChecker, readers: Sequence[AlleleReader]) -> None:
+    Args:
+        max_mismatch_share: of a contig's REF alleles; more that differ are an error. By default most of them.
+        max_unknown_share: of a file's alleles; more on contigs that the reference lacks are an error.
+    """
+
+    def __init__(
+        self,
+        checker: AlleleChecker,
+        readers: Sequence[AlleleReader],
+        max_mismatch_share: float | None = None,
+        max_unknown_share: float = 1.0,
+    ) -> None:
         self._checker = checker
-        self._readers = readers
-        self._looked_early = False
+        self._unfinished = list(readers)
+        self._max_mismatch_share = max_mismatch_share
+        self._max_unknown_share = max_unknown_share
+        self._reference_name = reference_name(checker.reference)
+        self._looked_early: set[str] = set()
+        self._length_warnings: list[str] = []
+        self._unknown: Counter[str] = Counter()
 
     def after_batch(self) -> None:
-        """InputError where the first ``EARLY_LOOK`` alleles are mostly mismatches."""
-        if not self._looked_early and self._checker.num_ref_checked >= EARLY_LOOK:
-            self._looked_early = True
-            self._raise_if_mostly_mismatches()
+        """InputError where the first ``EARLY_LOOK`` alleles, of the input or of a contig, hold too many mismatches."""
+        tallies = {"": self._checker.ref_tally(), **self._checker.ref_tallies}
+        ripe = {name for name, tally in tallies.items() if tally.checked >= EARLY_LOOK} - self._looked_early
+        if ripe:
+            self._looked_early |= ripe
+            self._raise_if_many_mismatches(ripe)
+
+    def after_file(self, reader: AlleleReader) -> None:
+        """InputError where the reference lacks the contigs of too many of a file's alleles."""
+        self._length_warnings += self._length_warning(reader)
+        self._unfinished = [other for other in self._unfinished if other is not reader]
+        tallies = self._checker.name_tallies
+        unknown = Counter({name: tallies[name].alleles for name in tallies if self._checker.seen_contigs[name] is None})
+        num_alleles = sum(tally.alleles for tally in tallies.values())
+        self._unknown += unknown
+        self._checker.start_file()
+        known_contigs = any(self._checker.seen_contigs.values())
+        if known_contigs and _too_many(unknown.total(), num_alleles, self._max_unknown_share):
+            raise InputError(
+                f"{unknown.total():,} of {num_alleles:,} alleles of {reader.name} are on contigs that {self._reference_name} does "
+                f"not have: {_counted(unknown)}; it has {_some(list(self._checker.reference.lengths))}. Is it the reference of "
+                f"the input's assembly? To score the rest alone, set input.max_unknown_share (now {self._max_unknown_share:g}). "
+                "Nothing was written."
+            )
 
     def at_end(self, rejects: Mapping[Reason, int]) -> None:
-        """InputError where most REF alleles differ, or where no contig of the inputs is in the reference."""
-        self._raise_if_mostly_mismatches()
+        """InputError where too many REF alleles differ, or where no contig of the inputs is in the reference."""
+        self._raise_if_many_mismatches(self._checker.ref_tallies)
         seen_contigs = self._checker.seen_contigs
         if rejects.get(Reason.UNKNOWN_CONTIG) and not any(seen_contigs.values()):
             raise InputError(
-                f"No contig of the input is in {reference_name(self._checker.reference)}: the input has "
+                f"No contig of the input is in {self._reference_name}: the input has "
                 f"{_some(list(seen_contigs))}, the reference has {_some(list(self._checker.reference.lengths))}. "
                 "Nothing was written."
             )
 
-    def length_warnings(self) -> list[str]:
-        """One sentence for each input whose header gives a contig in use another length than the reference has."""
-        warnings = []
-        for reader in self._readers:
-            differing = self._differing_lengths(reader)
-            if differing:
-                more = f" (and {len(differing) - _MOST_NAMED} more)" if len(differing) > _MOST_NAMED else ""
-                warnings.append(f"The header of {reader.name} says {'; '.join(differing[:_MOST_NAMED])}{more}.")
+    def warnings(self) -> list[str]:
+        """Sentences about what differs and is too little to stop: lengths of contigs, contigs, REF alleles."""
+        warnings = self._all_length_warnings()
+        if self._unknown:
+            warnings.append(
+                f"{self._reference_name} does not have the contigs of {self._unknown.total():,} alleles: {_counted(self._unknown)}."
+            )
+        tallies = self._checker.ref_tallies
+        worth_naming = [name for name in tallies if tallies[name].mismatches > _WORTH_A_WARNING * tallies[name].checked]
+        if worth_naming:
+            warnings.append(
+                " ".join([self._mismatches(worth_naming), *_swap_hint(tallies[name] for name in worth_naming)])
+            )
         return warnings
 
+    def _all_length_warnings(self) -> list[str]:
+        unfinished = [warning for reader in self._unfinished for warning in self._length_warning(reader)]
+        return [*self._length_warnings, *unfinished]
+
+    def _length_warning(self, reader: AlleleReader) -> list[str]:
+        """A sentence where a file's header gives contigs in use another length than the reference has."""
+        differing = self._differing_lengths(reader)
+        if not differing:
+            return []
+        more = f" (and {len(differing) - _MOST_NAMED} more)" if len(differing) > _MOST_NAMED else ""
+        return [f"The header of {reader.name} says {'; '.join(differing[:_MOST_NAMED])}{more}."]
+
     def _differing_lengths(self, reader: AlleleReader) -> list[str]:
-        lengths = self._checker.reference.lengths
+        lengths, tallies = self._checker.reference.lengths, self._checker.name_tallies
         return [
             f"{contig} has {declared:,} bases, the reference has {lengths[name]:,}"
             for contig, declared in reader.contig_lengths.items()
-            if (name := self._checker.seen_contigs.get(contig)) is not None and lengths[name] != declared
+            if (name := self._checker.seen_contigs.get(contig)) is not None
+            and lengths[name] != declared
+            # PLINK 1.9 knows no lengths and writes the last position and one
+            and not (contig in tallies and declared == tallies[contig].last_pos + 1 < lengths[name])
         ]
 
-    def _raise_if_mostly_mismatches(self) -> None:
-        checker = self._checker
-        checked, mismatches = checker.num_ref_checked, checker.num_ref_mismatches
-        if mismatches < LEAST_MISMATCHES or 2 * mismatches <= checked:
-            return
-        sentences = [
-            f"{mismatches:,} of {checked:,} REF alleles differ from {reference_name(checker.reference)} "
-            f"(first: {checker.first_mismatch}).",
-            *self.length_warnings()[:1],
-            "Is the input from another assembly? Nothing was written.",
+    def _raise_if_many_mismatches(self, contigs: Iterable[str]) -> None:
+        limit = _MOST if self._max_mismatch_share is None else self._max_mismatch_share
+        whole, tallies = self._checker.ref_tally(), self._checker.ref_tallies
+        too_many = [
+            name for name in contigs if name and _too_many(tallies[name].mismatches, tallies[name].checked, limit)
         ]
-        raise InputError(" ".join(sentences))
+        mostly = whole.mismatches >= LEAST_MISMATCHES and whole.mismatches > max(_MOST, limit) * whole.checked
+        if not too_many and not mostly:
+            return
+        if mostly:
+            sentences = [
+                f"{_counts(whole)} REF alleles differ from {self._reference_name} (first: {whole.first_mismatch})."
+            ]
+            judged, subject = [whole], "input"
+        else:
+            sentences = [self._mismatches(too_many)]
+            judged, subject = [tallies[name] for name in too_many], "contig" if len(too_many) == 1 else "input"
+            if self._max_mismatch_share is not None:
+                sentences.append(f"More than input.max_mismatch_share ({limit:g}) on a contig stop a run.")
+        sentences += self._all_length_warnings()[:1]
+        sentences += _swap_hint(judged) or [f"Is the {subject} from another assembly?"]
+        raise InputError(" ".join([*sentences, "Nothing was written."]))
+
+    def _mismatches(self, contigs: Sequence[str]) -> str:
+        """A sentence on the contigs with mismatches, the worst first."""
+        tallies = self._checker.ref_tallies
+        worst = sorted(contigs, key=lambda name: tallies[name].mismatches, reverse=True)
+        first, *others = (f"{_counts(tallies[name])}{{}} on {name}" for name in worst[:_MOST_NAMED])
+        more = f" and on {len(worst) - _MOST_NAMED:,} more contigs" if len(worst) > _MOST_NAMED else ""
+        counts = ", ".join([first.format(" REF alleles"), *(other.format("") for other in others)])
+        return f"{counts}{more} differ from {self._reference_name} (first: {tallies[worst[0]].first_mismatch})."
+
+
+def _too_many(count: int, total: int, limit: float) -> bool:
+    """Whether ``count`` of ``total`` are more than the share ``limit``; few are so only where they are most."""
+    return (count >= _ENOUGH and count > limit * total) or (
+        count >= LEAST_MISMATCHES and count > max(_MOST, limit) * total
+    )
+
+
+def _swap_hint(tallies: Iterable[RefTally]) -> list[str]:
+    """A sentence where the reference has ALT in most places in which it lacks REF."""
+    tallies = list(tallies)
+    mismatches, swapped = sum(tally.mismatches for tally in tallies), sum(tally.swapped for tally in tallies)
+    if swapped < _SWAPPED * mismatches:
+        return []
+    return [
+        f"In {swapped:,} of {mismatches:,} ALT is what the reference has: REF and ALT are swapped, as PLINK 1.9 writes them. "
+        "`plink2 --fa REFERENCE --ref-from-fa force` or `bcftools norm --check-ref s` puts them right."
+    ]
+
+
+def _counts(tally: RefTally) -> str:
+    return f"{tally.mismatches:,} of {tally.checked:,}"
+
+
+def _counted(unknown: Counter[str]) -> str:
+    named = [f"{name} ({count:,})" for name, count in unknown.most_common(_MOST_NAMED)]
+    return ", ".join(named) + (f" and {len(unknown) - _MOST_NAMED:,} more" if len(unknown) > _MOST_NAMED else "")
 
 
 def _some(names: Sequence[str]) -> str:

@@ -17,13 +17,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raygen.sequence.ambiguity import agrees
 from raygen.sequence.reference import Reference, reference_name
 from raygen.tables.schemas import Reason
 from raygen.variants.alleles import AlleleBatch, first_bytes
 from raygen.variants.contig_names import resolve_contig
-from raygen.variants.normalise import is_symbolic, names_a_sequence, normalise, spell_out
+from raygen.variants.normalise import is_symbolic, names_a_sequence, normalise, spell_out, trim
 
 _ACGT = re.compile("[ACGT]+")
+_ACGTN = re.compile("[ACGTN]+")
 _UPPER_ACGT = np.zeros(256, np.uint8)
 _UPPER_ACGT[np.frombuffer(b"ACGTacgt", np.uint8)] = np.frombuffer(b"ACGTACGT", np.uint8)
 _SHOWN_BASES = 20
@@ -54,14 +56,33 @@ class CheckedBatch:
 
 
 @dataclass
+class RefTally:
+    """REF alleles compared with the reference: how many, how many differ, and in how many of those ALT is what it has."""
+
+    checked: int = 0
+    mismatches: int = 0
+    swapped: int = 0
+    first_mismatch: str = ""
+
+
+@dataclass
+class NameTally:
+    """Alleles of one file under one contig name, and the last position among them."""
+
+    alleles: int = 0
+    last_pos: int = 0
+
+
+@dataclass
 class AlleleChecker:
-    """Checks batches of one reference and keeps the tally that tells a wrong assembly."""
+    """Checks batches of one reference and keeps the tallies that tell a wrong assembly."""
 
     reference: Reference
     max_allele_length: int
-    num_ref_checked: int = 0
-    num_ref_mismatches: int = 0
-    first_mismatch: str = ""
+    ref_tallies: dict[str, RefTally] = field(default_factory=dict)
+    """By the reference's name of the contig."""
+    name_tallies: dict[str, NameTally] = field(default_factory=dict)
+    """By the name that the file under way writes; see ``start_file``."""
     seen_contigs: dict[str, str | None] = field(default_factory=dict)
     """Names met so far, as the inputs write them, with the reference's name; None where it has none."""
 
@@ -74,11 +95,12 @@ class AlleleChecker:
     def check(self, batch: AlleleBatch, kind: str) -> CheckedBatch:
         """Check one batch. ``kind`` is what messages call the input: ``VCF`` or ``table``."""
         table = batch.table.combine_chunks()
-        contig = self._contigs(table["chrom"])
         pos = table["pos"].fill_null(0).to_numpy()
+        contig = self._contigs(table["chrom"], pos)
         is_plain = self._plain_snvs(table, contig, pos)
         plain = np.flatnonzero(is_plain)
-        self.num_ref_checked += len(plain)
+        for index, count in zip(*np.unique(contig[plain], return_counts=True), strict=True):
+            self._ref_tally_of(self._names[index]).checked += int(count)
 
         others = np.flatnonzero(~is_plain)
         rows, changed, refused = self._check_each(table, others, contig, kind)
@@ -91,17 +113,40 @@ class AlleleChecker:
             refused=refused,
         )
 
-    def _contigs(self, chrom: pa.ChunkedArray) -> np.ndarray:
-        """(N,) int32: each row's contig in the reference, -1 for none."""
+    def ref_tally(self) -> RefTally:
+        """The tally of all contigs together."""
+        tallies = self.ref_tallies.values()
+        return RefTally(
+            sum(tally.checked for tally in tallies),
+            sum(tally.mismatches for tally in tallies),
+            sum(tally.swapped for tally in tallies),
+            next((tally.first_mismatch for tally in tallies if tally.mismatches), ""),
+        )
+
+    def start_file(self) -> None:
+        """Count names anew: what comes is of another file."""
+        self.name_tallies = {}
+
+    def _ref_tally_of(self, contig: str) -> RefTally:
+        return self.ref_tallies.setdefault(contig, RefTally())
+
+    def _contigs(self, chrom: pa.ChunkedArray, pos: np.ndarray) -> np.ndarray:
+        """(N,) int32: each row's contig in the reference, -1 for none. Names are tallied."""
         if len(chrom) == 0:
             return np.zeros(0, np.int32)
         encoded = _one_chunk(chrom).fill_null("").dictionary_encode()
+        names, name_numbers = encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
+        counts = np.bincount(name_numbers, minlength=len(names))
+        last_pos = np.zeros(len(names), np.int64)
+        np.maximum.at(last_pos, name_numbers, pos)
         contig_numbers = []
-        for name in encoded.dictionary.to_pylist():
+        for name, count, last in zip(names, counts.tolist(), last_pos.tolist(), strict=True):
             if name not in self.seen_contigs:
                 self.seen_contigs[name] = resolve_contig(name, self.contig_index)
             contig_numbers.append(self.contig_index.get(self.seen_contigs[name] or "", -1))
-        return np.array(contig_numbers, np.int32)[encoded.indices.to_numpy()]
+            tally = self.name_tallies.setdefault(name, NameTally())
+            tally.alleles, tally.last_pos = tally.alleles + count, max(tally.last_pos, last)
+        return np.array(contig_numbers, np.int32)[name_numbers]
 
     def _plain_snvs(self, table: pa.Table, contig: np.ndarray, pos: np.ndarray) -> np.ndarray:
         """(N,) bool: a well-formed record of one base for another, both ACGT, REF as in the reference."""
@@ -155,7 +200,7 @@ class AlleleChecker:
                 Reason.ALLELE_TOO_LONG,
                 f"REF has {len(given_ref):,} bases and ALT {len(alt):,}; max_allele_length is {self.max_allele_length:,}",
             )
-        self._check_ref(pos, given_ref, alt, allele["chrom"], name, bases, kind)
+        self._check_ref(given_ref, alt, allele, name, bases, kind)
         if ref == alt:
             raise _Refused(Reason.MALFORMED_RECORD, "ALT is the same sequence as REF")
         return normalise(pos, ref, alt, bases)
@@ -174,19 +219,24 @@ class AlleleChecker:
                 f"{alt} of {span:,} bases; with the base before it, max_allele_length is {self.max_allele_length:,}",
             )
 
-    def _check_ref(self, pos: int, ref: str, alt: str, chrom: str, name: str, bases: np.ndarray, kind: str) -> None:
-        self.num_ref_checked += 1
+    def _check_ref(self, ref: str, alt: str, allele: dict[str, Any], name: str, bases: np.ndarray, kind: str) -> None:
+        pos = allele["pos"]
+        tally = self._ref_tally_of(name)
+        tally.checked += 1
         reference_bases = bases[pos - 1 : pos - 1 + len(ref)].tobytes().decode("ascii")
-        if reference_bases == ref:
+        if agrees(ref, reference_bases):
             return
-        self.num_ref_mismatches += 1
-        if not self.first_mismatch:
-            self.first_mismatch = (
-                f"{chrom}:{pos}-{_shown(ref)}-{_shown(alt)}, the reference has {_shown(reference_bases)!r}"
+        is_swapped = reference_bases == allele["alt"].upper()
+        tally.mismatches += 1
+        tally.swapped += is_swapped
+        if not tally.first_mismatch:
+            tally.first_mismatch = (
+                f"{allele['chrom']}:{pos}-{_shown(ref)}-{_shown(alt)}, the reference has {_shown(reference_bases)!r}"
             )
         raise _Refused(
             Reason.REF_MISMATCH,
-            f"the {kind} says {_shown(ref)!r}, {self._reference_name} has {_shown(reference_bases)!r} at {name}:{pos}",
+            f"the {kind} says {_shown(ref)!r}, {self._reference_name} has {_shown(reference_bases)!r} at {name}:{pos}"
+            + (", which is ALT here" if is_swapped else ""),
         )
 
 
@@ -202,6 +252,8 @@ def _check_letters(given_ref: str, ref: str, alt: str) -> None:
         raise _Refused(Reason.NON_ACGT_ALLELE, "the record has no ALT allele")
     if given_ref in ("", "."):
         raise _Refused(Reason.NON_ACGT_ALLELE, "the record has no REF allele")
+    if given_ref == ref and _changes_known_bases(ref, alt):
+        return
     for column, sequence in (("REF", given_ref), ("REF", ref), ("ALT", alt)):
         if not _ACGT.fullmatch(sequence):
             other = next(letter for letter in sequence if letter not in "ACGT")
@@ -209,6 +261,14 @@ def _check_letters(given_ref: str, ref: str, alt: str) -> None:
                 Reason.NON_ACGT_ALLELE,
                 f"{column} {_shown(sequence)!r} holds {other!r}; only A, C, G and T can be scored",
             )
+
+
+def _changes_known_bases(ref: str, alt: str) -> bool:
+    """Whether the alleles share all of their N: ``NA`` to ``N`` is the deletion of an A beside an N."""
+    if ref == alt or not _ACGTN.fullmatch(ref) or not _ACGTN.fullmatch(alt):
+        return False
+    _, changed_ref, changed_alt = trim(0, ref, alt)
+    return "N" not in changed_ref + changed_alt
 
 
 def _shown(sequence: str) -> str:

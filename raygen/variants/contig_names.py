@@ -4,10 +4,13 @@ In: a name from a VCF or table. Out: the reference's name for the same contig, o
 
 1. the name itself;
 2. the name with ``chr`` taken off or put on (``chr1`` and ``1``);
-3. any other name of the mitochondrion (``MT``, ``M``, ``chrM``, ``chrMT``).
+3. any other name of the mitochondrion (``MT``, ``M``, ``chrM``, ``chrMT``);
+4. what a code of PLINK stands for, with or without ``chr``: ``01`` to ``09``, ``0X``, ``0Y``; ``23`` X, ``24`` Y, ``25``, ``XY``, ``PAR1``
+   and ``PAR2`` X, because positions in pseudo-autosomal regions are X's; ``26`` the mitochondrion.
 
 The order matters for hg19 of UCSC, which holds the old ``chrM`` and the revised ``chrMT`` side by side: ``M`` is the first and
-``MT`` the second.
+``MT`` the second. ``23`` to ``26`` are codes for humans' 22 pairs alone: where the reference has a contig of one of these numbers, as
+a zebrafish's or a dog's does, they are plain numbers.
 """
 
 from __future__ import annotations
@@ -16,20 +19,36 @@ import re
 from collections.abc import Container
 
 MITOCHONDRIAL_NAMES = ("MT", "M", "chrM", "chrMT")
+_CODES = {"0X": "X", "0Y": "Y", "XY": "X", "PAR1": "X", "PAR2": "X"} | {
+    f"0{digit}": str(digit) for digit in range(1, 10)
+}
+_HUMAN_CODES = {"23": "X", "24": "Y", "25": "X", "26": "MT"}
 _LETTERED = ("X", "Y", "M", "MT")
 _AFTER_NUMBERS = 2**63
 
 
 def resolve_contig(name: str, names: Container[str]) -> str | None:
     """The one of ``names`` that means the same contig as ``name``; None where there is none."""
-    if name in names:
-        return name
-    toggled = name.removeprefix("chr") if name.startswith("chr") else f"chr{name}"
-    if toggled in names:
-        return toggled
+    bare = name.removeprefix("chr")
+    code = _CODES.get(bare)
+    if bare in _HUMAN_CODES and not any(_with_or_without_chr(number, names) for number in _HUMAN_CODES):
+        code = _HUMAN_CODES[bare]
+    return _by_name(name, names) or (_by_name(code, names) if code else None)
+
+
+def _by_name(name: str, names: Container[str]) -> str | None:
+    if contig := _with_or_without_chr(name, names):
+        return contig
     if name in MITOCHONDRIAL_NAMES:
         return next((alias for alias in MITOCHONDRIAL_NAMES if alias in names), None)
     return None
+
+
+def _with_or_without_chr(name: str, names: Container[str]) -> str | None:
+    if name in names:
+        return name
+    toggled = name.removeprefix("chr") if name.startswith("chr") else f"chr{name}"
+    return toggled if toggled in names else None
 
 
 def contig_order(name: str) -> tuple[int, list[tuple[int, str]], str]:

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raygen.errors import SettingsError
+from raygen.sequence.ambiguity import as_vcf_has_it
 from raygen.sequence.reference import Reference
 from raygen.tables.schemas import Reason, variant_id
 from raygen.variants.alleles import SOURCE_PREFIX, AlleleBatch
@@ -149,31 +150,33 @@ def join(members: Sequence[tuple[int, str, str]], bases: np.ndarray, longest: in
         longest: bases of the longest REF or ALT.
     """
     edits = sorted(_edit(*member) for member in members)
-    for (start, end, _), (next_start, next_end, _) in pairwise(edits):
+    for (start, end, *_), (next_start, next_end, *_) in pairwise(edits):
         if next_start < end or (start, end) == (next_start, next_end):
             raise _CannotJoin(Reason.MALFORMED_RECORD, f"members of the haplotype overlap at base {next_start + 1:,}")
-    first, last = edits[0][0], max(end for _, end, _ in edits)
+    first, last = edits[0][0], max(end for _, end, *_ in edits)
     if last - first > longest:
         raise _CannotJoin(
             Reason.ALLELE_TOO_LONG, f"the haplotype spans {last - first:,} bases; {longest:,} is the most"
         )
-    pieces, previous_end = [], first
-    for start, end, alt in edits:
-        pieces += [bases[previous_end:start].tobytes().decode("ascii"), alt]
+    refs, alts, previous_end = [], [], first
+    for start, end, ref, alt in edits:
+        between = as_vcf_has_it(bases[previous_end:start].tobytes().decode("ascii"))
+        refs += [between, ref]
+        alts += [between, alt]
         previous_end = end
-    ref, alt = bases[first:last].tobytes().decode("ascii"), "".join(pieces)
-    return _as_variant(first, ref, alt, bases, longest)
+    return _as_variant(first, "".join(refs), "".join(alts), bases, longest)
 
 
-def _edit(pos: int, ref: str, alt: str) -> tuple[int, int, str]:
-    """What a member replaces, [start, end) 0-based, and by what. The base that VCF puts before an indel is not part of it."""
+def _edit(pos: int, ref: str, alt: str) -> tuple[int, int, str, str]:
+    """Where a member replaces, [start, end) 0-based, what, and by what. The base that VCF puts before an indel is not part of it."""
     shorter = min(len(ref), len(alt))
     prefix = next((offset for offset in range(shorter) if ref[offset] != alt[offset]), shorter)
     ref, alt = ref[prefix:], alt[prefix:]
     shorter -= prefix
     suffix = next((offset for offset in range(shorter) if ref[-1 - offset] != alt[-1 - offset]), shorter)
     start = pos - 1 + prefix
-    return start, start + len(ref) - suffix, alt[: len(alt) - suffix]
+    ref = ref[: len(ref) - suffix]
+    return start, start + len(ref), ref, alt[: len(alt) - suffix]
 
 
 def _as_variant(start: int, ref: str, alt: str, bases: np.ndarray, longest: int) -> tuple[int, str, str]:
@@ -182,8 +185,8 @@ def _as_variant(start: int, ref: str, alt: str, bases: np.ndarray, longest: int)
     if not set(ref) <= set("ACGT"):
         raise _CannotJoin(Reason.NON_ACGT_ALLELE, "the reference between members holds a base that is no A, C, G or T")
     if not ref or not alt:  # nothing but an insertion or a deletion: VCF wants a base beside it
-        start, before = (start - 1, chr(bases[start - 1])) if start else (start, "")
-        after = "" if before else chr(bases[len(ref)])
+        start, before = (start - 1, as_vcf_has_it(chr(bases[start - 1]))) if start else (start, "")
+        after = "" if before else as_vcf_has_it(chr(bases[len(ref)]))
         ref, alt = before + ref + after, before + alt + after
     pos, ref, alt = normalise(start + 1, ref, alt, bases)
     if max(len(ref), len(alt)) > longest:

@@ -28,7 +28,7 @@ from raygen.errors import SettingsError
 from raygen.sequence.reference import Reference, reference_name
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS, REJECTS, SCHEMA_VERSION, VARIANTS, Reason, variant_id
 from raygen.variants.alleles import SOURCE_PREFIX, AlleleBatch, AlleleReader
-from raygen.variants.assembly import AssemblyWatch
+from raygen.variants.assembly import MAX_MISMATCH_SHARE, MAX_UNKNOWN_SHARE, AssemblyWatch
 from raygen.variants.check import AlleleChecker, CheckedBatch
 from raygen.variants.external_sort import ExternalSort, repeats_of_previous
 from raygen.variants.haplotypes import ID_PREFIX, Haplotype, HaplotypeCollector, check_column_type
@@ -76,6 +76,8 @@ def ingest(
     source_columns: Sequence[str] = (),
     haplotype_column: str | None = None,
     max_haplotype_span: int | None = None,
+    max_mismatch_share: float = MAX_MISMATCH_SHARE,
+    max_unknown_share: float = MAX_UNKNOWN_SHARE,
     row_group_rows: int = 4096,
     file_rows: int = 1_048_576,
     on_progress: Callable[[int], None] | None = None,
@@ -88,12 +90,14 @@ def ingest(
     haplotype_column    INFO key or column that names the haplotype of an allele; it is carried along. Each haplotype of two
                         or more members is one more allele, with the ids of its members in ``haplotype_members``
     max_haplotype_span  bases of the longest REF or ALT of a haplotype, where that is less than ``max_allele_length``
+    max_mismatch_share  of a contig's REF alleles; more that differ from the reference are another assembly's
+    max_unknown_share   of a file's alleles; more on contigs that the reference lacks are another assembly's
     row_group_rows      most rows of a row group; a row group never holds two contigs
     file_rows           most rows of a file
     on_progress         called after each batch with the number of records read so far
 
     SettingsError: ``out`` cannot be written or holds the variants of another input, an unknown source column. InputError: a file is missing, empty, truncated or no
-    VCF; most REF alleles differ from the reference; no contig is in the reference. StoppedError: the disk is full.
+    VCF; too many REF alleles of a contig differ from the reference, or it lacks too many of a file's contigs. StoppedError: the disk is full.
     """
     _check_numbers(max_allele_length=max_allele_length, row_group_rows=row_group_rows, file_rows=file_rows)
     out = Path(out)
@@ -104,7 +108,7 @@ def ingest(
         check_column_type(haplotype_column, columns[haplotype_column])
     longest = min(max_allele_length, max_haplotype_span or max_allele_length)
     with scratch_folder(out) as scratch:
-        run = _Ingest(readers, reference, scratch, columns, max_allele_length)
+        run = _Ingest(readers, reference, scratch, columns, max_allele_length, max_mismatch_share, max_unknown_share)
         run.haplotypes = HaplotypeCollector(haplotype_column, reference, longest) if haplotype_column else None
         run.warnings += [
             f"{out / name} is left from an ingest that did not end." for name in abandoned_scratch(out, scratch)
@@ -131,6 +135,8 @@ class _Ingest:
         scratch: Path,
         columns: Mapping[str, pa.DataType],
         max_allele_length: int,
+        max_mismatch_share: float,
+        max_unknown_share: float,
     ) -> None:
         self.warnings: list[str] = []
         self.num_records = self.num_alleles = self.num_haplotypes = self.longest_haplotype = 0
@@ -141,7 +147,7 @@ class _Ingest:
         self._columns = columns
         self._max_allele_length = max_allele_length
         self._checker = AlleleChecker(reference, max_allele_length)
-        self._watch = AssemblyWatch(self._checker, readers)
+        self._watch = AssemblyWatch(self._checker, readers, max_mismatch_share, max_unknown_share)
         self._sort = ExternalSort(scratch)
         self._rejects: Counter[Reason] = Counter()
         self._contigs = pa.array(list(reference.lengths), pa.string())
@@ -177,8 +183,9 @@ class _Ingest:
                 self.num_alleles += batch.table.num_rows
                 self._watch.after_batch()
                 on_progress(self.num_records)
+            self._watch.after_file(reader)
         self._watch.at_end(self._rejects)
-        self.warnings += self._watch.length_warnings()
+        self.warnings += self._watch.warnings()
 
     def add_haplotypes(self) -> None:
         """Add the allele that spans each haplotype's members to the sort, or to the rejects why there is none."""

@@ -26,15 +26,17 @@ import re
 
 import numpy as np
 
+from raygen.sequence.ambiguity import as_vcf_has_it
+
 _CHUNK = 1024  # bases looked at in one go while moving left; longer repeats take several
 
 
 def normalise(pos: int, ref: str, alt: str, bases: np.ndarray) -> tuple[int, str, str]:
     """Trim and left-align one variant.
 
-    ``pos`` is 1-based; ``ref`` must be what ``bases`` ((length,) uint8, upper-case ASCII) hold there, neither allele may be
-    empty, and they must differ. Returns (pos, ref, alt). Neither comes out empty. An anchor base is taken from ``bases``, so it
-    is an N where an indel ends up right after an N.
+    ``pos`` is 1-based; ``ref`` must agree with what ``bases`` ((length,) uint8, upper-case ASCII) hold there, neither allele
+    may be empty, and they must differ. Returns (pos, ref, alt). Neither comes out empty. An anchor base is taken from
+    ``bases``, so it is an N where an indel ends up right after an N, and A after an R (A or G), as VCF has it.
     """
     if len(ref) == 1 and len(alt) == 1:
         return pos, ref, alt
@@ -84,9 +86,9 @@ def _steps_left(start: int, word: str, bases: np.ndarray) -> int:
 def _anchored(start: int, word: str, *, is_deletion: bool, bases: np.ndarray) -> tuple[int, str, str]:
     """(start, word with its anchor base, anchor base): the base before, or at the start of a contig the one after."""
     if start > 0:
-        before = chr(bases[start - 1])
+        before = as_vcf_has_it(chr(bases[start - 1]))
         return start - 1, before + word, before
-    after = chr(bases[len(word) if is_deletion else 0])
+    after = as_vcf_has_it(chr(bases[len(word) if is_deletion else 0]))
     return start, word + after, after
 
 
@@ -125,8 +127,8 @@ def spell_out(pos: int, alt: str, span: int, bases: np.ndarray) -> tuple[str, st
     Deletion: the ``span`` bases after ``pos`` go. Duplication: they come twice. Inversion: their reverse complement stands in
     their place. ``bases`` is the whole contig, (length,) uint8; ``pos + span`` must lie in it.
     """
-    anchor = chr(bases[pos - 1])
-    covered = bases[pos : pos + span].tobytes().decode("ascii")
+    anchor = as_vcf_has_it(chr(bases[pos - 1]))
+    covered = as_vcf_has_it(bases[pos : pos + span].tobytes().decode("ascii"))
     if alt in _DUPLICATIONS:
         return anchor, anchor + covered
     if alt == _INVERSION:

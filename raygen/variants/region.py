@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from raygen.errors import InputError, SettingsError
+from raygen.sequence.ambiguity import LETTERS
 from raygen.sequence.reference import Reference, reference_name
 from raygen.tables.schemas import VARIANTS
 from raygen.variants.alleles import RAW_ALLELES, AlleleBatch
@@ -82,8 +83,8 @@ def parse_region(text: str, reference: Reference) -> Region:
     return Region(chrom, start, end)
 
 
-SPELLING = re.compile(r"(.+?)[-:_ ](\d+)[-:_ ]?([ACGT]+)[-:_/> ]+([ACGT]+)", re.IGNORECASE)
-"""The ways in which people write a variant: contig, position, REF and ALT."""
+SPELLING = re.compile(rf"(.+?)[-:_ ](\d+)[-:_ ]?([{LETTERS}]+)[-:_/> ]+([{LETTERS}]+)", re.IGNORECASE)
+"""The ways in which people write a variant: contig, position, REF and ALT. Indels beside an N have one in both."""
 
 
 def parse_variant(text: str, reference: Reference, max_allele_length: int = 1000) -> pa.Table:

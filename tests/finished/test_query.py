@@ -42,6 +42,16 @@ def test_an_indel_is_found_in_any_of_its_spellings(out):
     assert answer(out, variants=["1-9-TT-T", "1-7-GTT-GT", "1-7-GT-G"]) == (["1-7-GT-G"] * 3, [])
 
 
+def test_an_indel_beside_an_n_or_an_r_is_found_by_its_own_id_and_by_others(tmp_path):
+    """Position 5 is an N, 9 an R, which VCF writes as A."""
+    reference = fasta(tmp_path, {"1": "ACGTNAACRTCG"})
+    out = finished_run(tmp_path / "out", {"1-5-NA-N": 1.5, "1-9-AT-A": -2.5}, reference=reference)
+    asked = ["1-5-NA-N", "chr1:6:AA:A", "1-9-AT-A", "1-9-GT-G", "1-9-NT-N"]
+    assert answer(out, variants=asked) == (["1-5-NA-N"] * 2 + ["1-9-AT-A"] * 3, [])
+    records = ["1 5 . NA N", "1 9 . GT G"]
+    assert answer(out, vcf=str(vcf(tmp_path, records))) == (["1-5-NA-N", "1-9-AT-A"], [])
+
+
 def test_variants_come_in_the_order_asked_and_once(out):
     asked = ["M-3-G-A", "1-11-G-A", "1-2-C-G", "1-11-G-A"]
     assert answer(out, variants=asked)[0] == ["MT-3-G-A", "1-11-G-A", "1-2-C-G"]

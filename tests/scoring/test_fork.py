@@ -147,7 +147,7 @@ def test_fork_equals_pair_for_random_variants(evo1, case, strand, circular):
 
 def as_pairs(variants, window):
     planned, reference = planned_table(CONTIG, variants, window, "forward", False)
-    return token_pairs(planned, "forward", reference), window_keys(planned, "forward")
+    return token_pairs(planned, "forward", reference), window_keys(planned, "forward", reference)
 
 
 @pytest.mark.parametrize("limits", [ForkLimits(0, 1, 1), ForkLimits(1000, 64, 2**30), ForkLimits(5, 3, 2**20)])
