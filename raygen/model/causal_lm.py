@@ -1,13 +1,13 @@
 """Any other causal language model of transformers whose tokens are single bases, behind the protocol of ``network``.
 
 In: a folder with config.json, safetensors and a tokenizer. Out: a network that ``pair`` can score with, and ``fork`` too where the
-library keeps keys and values (its ``Cache``), which are then the state.
+library's cache carries on exactly: keys and values, and the states of convolutions and recurrences of some families
+(``library_cache``).
 
-What a model must be is tried when it is loaded, on up to 600 bases: its outputs are logits; none changes when a later token
-changes, when the sequence is read again, shorter or beside another, or is padded; and, for ``fork``, a sequence in pieces gives
-the numbers of the sequence at once. What half precision cannot hold is judged in no way. Outputs are the logits themselves,
-made in the model's own way and type (some scale or cap them after the last matrix), since a vocabulary of bases is smaller than a
-hidden state. Code from a hub is never run.
+What a model must be is tried when it is loaded (``trial``): beyond the length from which its config.json says that it attends
+otherwise (a window, a chunk, the best keys), up to 4,096 tokens; where it names more, so many are its context. What half precision
+cannot hold is judged in no way. Outputs are the logits themselves, made in the model's own way and type (some scale or cap them
+after the last matrix), since a vocabulary of bases is smaller than a hidden state. Code from a hub is never run.
 
 Tokens come from the tokenizer: A, C, G, T and N, each one token, whatever stands beside it. A model without one names its tokens in
 its config.json: ``"raygen_tokens": {"A": 5, "C": 6, "G": 7, "T": 8, "N": 9}``, with ``"bos"`` where a token is read before the
@@ -16,82 +16,101 @@ first base, or ``"raygen_tokens": "bytes"`` where tokens are the upper-case lett
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, DynamicCache
-from transformers.cache_utils import DynamicLayer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from raygen.errors import InputError, first_line
-from raygen.model.arithmetic import exact_arithmetic
 from raygen.model.checkpoint import hash_with
 from raygen.model.checkpoint_files import SINGLE_FILE, read_settings, read_stored_header
 from raygen.model.facts import ModelFacts
+from raygen.model.library_cache import cache_argument, cache_of, new_cache, state_of
 from raygen.model.network import Checkpoint, DeviceMap, check_rows, refuse_misfit
-from raygen.model.precision import DoesNotFit
-from raygen.model.state import AttentionState, PrefixState
+from raygen.model.state import PrefixState
+from raygen.model.trial import FAULTS, SHORTEST, Trial, make_trial, try_network
 
 LETTERS = "ACGTN"
-TOLERANCES = {torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.4}
-"""By dtype, how far the logits of a sequence read in pieces may be from those of the sequence read at once."""
+READ_ON_WRONGLY = {
+    **dict.fromkeys(
+        ("mamba", "falcon_mamba", "jamba"), "transformers reads on from its states by one token at a time only"
+    ),
+    "minimax": "it keeps a cache of its own, from which transformers reads on by one token at a time only",
+    "bamba": "transformers counts its positions from 0 again when it reads on",
+}
+"""By type of model, why the state is not that of the whole sequence when more than one token is read on (transformers 5.23)."""
+CARRY_ON = frozenset(
+    [
+        "mamba2",
+        "zamba2",
+        "falcon_h1",
+        "nemotron_h",
+        "granitemoehybrid",
+        "lfm2",
+        "lfm2_moe",
+        "qwen3_next",
+        "olmo_hybrid",
+        "kimi_linear",
+        "qwen3_5_text",
+        "inkling_text",
+    ]
+)
+"""Types of models with states of convolutions or recurrences that are known to carry on exactly. Of others this can be tried in
+float32 alone: what half precision rounds away is as much as some continue wrongly by."""
 
-_TRIAL = "GATTACANNCGGTTAACGTAGCCA"  # and every triple after it, again and again
-_LONGEST_TRIAL = 600
-_TOKENS_AVERAGED = 8
-_OF_ITS_OWN = (
-    "conv",
-    "linear_attention",
-    "hybrid",
-    "mamba",
-    "recurrent",
-)  # kinds of layers, as configurations call them
-_FAULTS = (TypeError, ValueError, AttributeError, RuntimeError, IndexError, KeyError, AssertionError)
+_LONGEST_TRIED = 4096
+_NAMES_A_LENGTH = re.compile(
+    r"window|chunk|topk$|top_k$|block_(size|len)|stride|segment|span|local_(size|len)|extent|floor"
+)
+_NAMES_NO_LENGTH = re.compile(r"layer|pattern|expert|group|use_|num_|vision|audio|image|rope|lstm")
+_ROUTERS = (
+    "The model is a mixture of experts: in half precision rounding sends some tokens to other experts, and a score may be off by as "
+    "much as scores spread (0.45 nats where deltas spread by 0.30, tried on random weights in float16). Measure it with raygen "
+    "precision-noise, or set model.dtype: float32."
+)
 _MOST_CONTEXT = 10**8  # tokenizers without a limit say 10^30
 _NOT_HASHED = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures", "use_cache")
 
 
 class CausalLM(nn.Module):
-    """A model of transformers as a ``CausalNetwork``. Outputs are logits; the state is its keys and values."""
+    """A model of transformers as a ``CausalNetwork``. Outputs are logits; the state is a copy of the library's cache."""
 
     filter_storage = "none"
 
-    def __init__(self, model: Any, trial_1T: Tensor, pad_id: int) -> None:
-        """``trial_1T``: a short sequence of its tokens, at least 24.
-
-        Raises:
-            DoesNotFit: its answers are not finite in the dtype of its weights.
-            InputError: it gives no logits, reads ahead, or an answer depends on chance, length, padding or batch mates.
-        """
+    def __init__(self, model: Any, trial: Trial) -> None:
+        """The errors are those of ``try_network``."""
         super().__init__()
         self.model = model
         self.config = model.config.get_text_config()
-        self.fork_refusal: str | None = None
-        self._bytes_per_token = 0
-        trial_1T = trial_1T.to(self.get_input_embeddings().weight.device)
-        with torch.inference_mode(), exact_arithmetic():
-            whole_1TV = self._try_whole(trial_1T)
-            self._refuse_chance(trial_1T, whole_1TV)
-            self._refuse_what_reads_ahead(trial_1T, whole_1TV)
-            self._refuse_batch_mates(trial_1T, whole_1TV, pad_id)
-            self.fork_refusal = fork_refusal(type(model), model.config) or self._try_pieces(trial_1T, whole_1TV)
+        self.fork_refusal = fork_refusal(type(model), model.config)
+        self._cache_argument = cache_argument(type(model))
+        self._fixed_bytes, self._bytes_per_token = 0, 0
+        tried = try_network(self, trial)
+        self.fork_refusal = tried.fork_refusal
+        self._fixed_bytes, self._bytes_per_token = tried.fixed_bytes, tried.bytes_per_token
+        dtype = self.get_input_embeddings().weight.dtype
+        if tried.has_own_states and dtype != torch.float32 and self.config.model_type not in CARRY_ON:
+            self.fork_refusal = "whether its states carry on exactly can be told in float32 only (model.dtype)"
 
     def hidden_states(
         self, tokens_BT: Tensor, state: PrefixState | None = None, return_state: bool = False
     ) -> tuple[Tensor, PrefixState | None]:
-        """Logits (B, T, V), float32, and the keys and values of all tokens so far if asked for."""
+        """Logits (B, T, V), float32, and the state after all tokens so far if asked for."""
         check_rows(tokens_BT, state)
         if state is None and not return_state:
             return self.model(input_ids=tokens_BT, use_cache=False).logits.float(), None
-        cache = DynamicCache() if state is None else DynamicCache(_keys_and_values(state))
-        out = self.model(input_ids=tokens_BT, past_key_values=cache, use_cache=True)
+        cache = new_cache(self.model.config) if state is None else cache_of(state)
+        out = self.model(input_ids=tokens_BT, use_cache=True, **{str(self._cache_argument): cache})
         num_before = state.num_tokens if state else 0
-        after = _state_of(out.past_key_values, num_before + tokens_BT.shape[1]) if return_state else None
+        cache = getattr(out, str(self._cache_argument), cache)
+        after = state_of(cache, num_before + tokens_BT.shape[1]) if return_state else None
         return out.logits.float(), after
 
     def unembed(self, hidden: Tensor) -> Tensor:
@@ -99,153 +118,18 @@ class CausalLM(nn.Module):
         return hidden
 
     def state_bytes(self, num_tokens: int) -> int:
-        """Bytes of one row's keys and values after ``num_tokens`` tokens."""
-        return self._bytes_per_token * num_tokens
+        """Bytes of one row's state after ``num_tokens`` tokens."""
+        return self._fixed_bytes + self._bytes_per_token * num_tokens
 
     def get_input_embeddings(self) -> Any:
         return self.model.get_input_embeddings()
 
-    def _try_whole(self, trial_1T: Tensor) -> Tensor:
-        try:
-            whole_1TV = self.hidden_states(trial_1T)[0]
-        except torch.OutOfMemoryError:
-            raise
-        except _FAULTS as error:
-            raise InputError(f"{self._name} cannot read {trial_1T.shape[1]} bases: {first_line(error)}") from None
-        if whole_1TV.shape[:2] != trial_1T.shape:
-            raise InputError(
-                f"{self._name} gives outputs of the shape {tuple(whole_1TV.shape)} for {trial_1T.shape[1]} tokens."
-            )
-        return self._finite(whole_1TV, trial_1T)
-
-    def _refuse_chance(self, trial_1T: Tensor, whole_1TV: Tensor) -> None:
-        repeated_1TV = self._finite(self.hidden_states(trial_1T)[0], trial_1T)
-        apart = float(_differences(repeated_1TV, whole_1TV).max())
-        if apart > TOLERANCES[_dtype(self.model)]:
-            raise InputError(
-                f"{self._name} cannot be scored: its answers change by {apart:.3g} when it reads the same tokens again. It draws at "
-                "random, as models with hashed attention do."
-            )
-
-    def _refuse_what_reads_ahead(self, trial_1T: Tensor, whole_1TV: Tensor) -> None:
-        changed_1T = trial_1T.clone()
-        changed_1T[0, -1] = trial_1T[trial_1T != trial_1T[0, -1]][0]
-        changed = self._finite(self.hidden_states(changed_1T)[0], trial_1T)
-        ahead = float(_differences(changed[:, :-1], whole_1TV[:, :-1]).max())
-        if ahead > TOLERANCES[_dtype(self.model)]:
-            raise InputError(
-                f"{self._name} reads ahead: its answers change by {ahead:.3g} when a later token does. Only causal models, "
-                "which read from left to right, can be scored."
-            )
-
-    def _refuse_batch_mates(self, trial_1T: Tensor, whole_1TV: Tensor, pad_id: int) -> None:
-        """Read a part of the trial, an odd number of tokens, alone, and padded beside the whole: the answers must be
-        the same.
-        """
-        part = trial_1T.shape[1] * 2 // 3 | 1
-        padded_1T = trial_1T.clone()
-        padded_1T[0, part:] = pad_id
-        try:
-            alone = self.hidden_states(trial_1T[:, :part])[0]
-            beside, padded = self.hidden_states(torch.cat([trial_1T, padded_1T]))[0].split(1)
-        except torch.OutOfMemoryError:
-            raise
-        except _FAULTS as error:
-            raise InputError(
-                f"{self._name} cannot read {part} bases, or two sequences at once: {first_line(error)}"
-            ) from None
-        for answers in (alone, padded[:, :part], beside):
-            apart = _apart(self._finite(answers, trial_1T), whole_1TV[:, : answers.shape[1]], _dtype(self.model))
-            if apart > TOLERANCES[_dtype(self.model)]:
-                raise InputError(
-                    f"{self._name} cannot be scored: its answers change by {apart:.3g} with the number of tokens, the padding or the "
-                    "sequences beside, so a score would depend on what else is in its batch."
-                )
-
-    def _try_pieces(self, trial_1T: Tensor, whole_1TV: Tensor) -> str | None:
-        """Why a sequence in pieces is not the sequence at once, in words; None where it is."""
-        pieces, state, length = [], None, trial_1T.shape[1]
-        lengths = (length // 8, length // 4, 1, length - length // 8 - length // 4 - 1)
-        try:
-            for piece in trial_1T.split(lengths, dim=1):
-                logits, state = self.hidden_states(piece, state, return_state=True)
-                pieces.append(logits)
-        except torch.OutOfMemoryError:
-            raise
-        except _FAULTS as error:
-            return f"its keys and values cannot be carried on ({first_line(error)})"
-        logits = torch.cat(pieces, dim=1)
-        if _dtype(self.model) == torch.float16:  # the only type in which these may overflow where the whole did not
-            self._finite(logits, trial_1T)
-        if not logits.isfinite().all() and whole_1TV.isfinite().all():
-            return "read in pieces it gives values that are not finite"
-        difference = _apart(logits, whole_1TV, _dtype(self.model))
-        if difference > TOLERANCES[_dtype(self.model)]:
-            return f"read in pieces its logits differ by {difference:.3g} from those of the whole sequence"
-        assert state is not None
-        self._bytes_per_token = state.num_bytes // state.num_tokens
-        return None
-
-    def _finite(self, logits: Tensor, trial_1T: Tensor) -> Tensor:
-        """The logits, which give each base a probability that is a number."""
-        if torch.log_softmax(logits, dim=-1)[..., trial_1T.unique()].isfinite().all():
-            return logits
-        dtype = str(_dtype(self.model)).removeprefix("torch.")
-        if dtype == "float32":
-            raise DoesNotFit(f"{self._name} gives values that are not finite. Its weights may be damaged.")
-        raise DoesNotFit(
-            f"{self._name} gives values that are not finite in {dtype}: its activations do not fit {dtype}. Set model.dtype: "
-            f"{'bfloat16 or float32' if dtype == 'float16' else 'float32'}."
-        )
-
-    @property
-    def _name(self) -> str:
-        return type(self.model).__name__
-
 
 def fork_refusal(network: type, config: Any) -> str | None:
-    """Why a class of models has no keys and values to carry on, in words; None where it may have."""
-    if getattr(network, "_is_stateful", False):
-        return "it keeps a state of its own instead of keys and values"
-    kinds = set(getattr(config.get_text_config(), "layer_types", None) or ()) & set(_OF_ITS_OWN)
-    if kinds:
-        return f"its layers of the kind {', '.join(sorted(kinds))} keep a state of their own instead of keys and values"
-    if "past_key_values" not in inspect.signature(network.forward).parameters:  # type: ignore[attr-defined]
+    """Why a class of models has no state to carry on, as far as it is known without its weights; None where it may have."""
+    if cache_argument(network) is None:
         return "it takes no keys and values from before"
-    return None
-
-
-def _differences(logits: Tensor, other: Tensor) -> Tensor:
-    """Absolute differences of logits; 0 where both are the same infinity, as of tokens that a model never gives."""
-    return torch.where(logits == other, 0.0, (logits - other).abs())
-
-
-def _apart(one_1TV: Tensor, other_1TV: Tensor, dtype: torch.dtype) -> float:
-    """The largest difference of logits; in half precision, where single values stray, the largest RMS over a few
-    tokens.
-    """
-    differences_TV = _differences(one_1TV, other_1TV)[0]
-    if dtype == torch.float32:
-        return float(differences_TV.max())
-    return max(float(some.square().mean().sqrt()) for some in differences_TV.split(_TOKENS_AVERAGED))
-
-
-def _keys_and_values(state: PrefixState) -> list[tuple[Tensor, Tensor]]:
-    return [layer.tensors()[:2] for layer in state.layers]  # type: ignore[misc]
-
-
-def _state_of(cache: Any, num_tokens: int) -> PrefixState:
-    """The state that a cache holds; the library makes new ones when it reads on, so they are never changed."""
-    layers = cache.layers
-    if not all(type(layer) is DynamicLayer and layer.keys is not None for layer in layers):
-        raise TypeError(f"its cache holds {', '.join(sorted({type(layer).__name__ for layer in layers}))}")
-    if any(layer.keys.shape[2] != num_tokens for layer in layers):
-        raise ValueError("its cache does not hold every token")
-    return PrefixState(tuple(AttentionState(layer.keys, layer.values) for layer in layers), num_tokens)
-
-
-def _dtype(model: Any) -> torch.dtype:
-    return model.get_input_embeddings().weight.dtype
+    return READ_ON_WRONGLY.get(config.get_text_config().model_type)
 
 
 # Checkpoints --------------------------------------------------------------------------------------------------------
@@ -263,6 +147,16 @@ def other_checkpoint(folder: Path) -> Checkpoint:
     tokens = _tokens(folder, config, text.vocab_size)
     skeleton = _skeleton(config, folder)
     context_length = _context_length(config, tokens, skeleton, folder)
+    attends_otherwise_after, remarks = 0, []
+    for key, length in _lengths_named(text.to_dict()):
+        if length <= _LONGEST_TRIED:
+            attends_otherwise_after = max(attends_otherwise_after, length)
+        elif length < context_length:
+            context_length = length
+            remarks.append(
+                f"{folder} reads {length:,} tokens: beyond {key} ({length:,} in its config.json) it attends otherwise, and how "
+                f"is tried up to {_LONGEST_TRIED:,} tokens only."
+            )
     headers = read_stored_header(folder)
     settings = {key: value for key, value in config.to_dict().items() if key not in _NOT_HASHED}
     written = {"config": settings, "tokens": tokens.ids, "bos": tokens.bos_id}
@@ -277,20 +171,23 @@ def other_checkpoint(folder: Path) -> Checkpoint:
         num_layers=text.num_hidden_layers,
         num_parameters=sum(parameter.numel() for parameter in skeleton.parameters()),
         filter_storage=CausalLM.filter_storage,
+        remarks=tuple(remarks),
         fork_refusal=fork_refusal(type(skeleton), config),
     )
+    trial = make_trial(tokens.table(), tokens.pad_id, context_length, attends_otherwise_after)
     return Checkpoint(
         folder,
         facts,
-        load=lambda dtype, placement: _load(folder, dtype, placement, tokens, context_length),
+        load=lambda dtype, placement: _load(folder, dtype, placement, trial),
         token_ids=tokens.table(),
+        half_precision_remark=_ROUTERS if _has_experts(text) else None,
     )
 
 
 def _config(folder: Path) -> Any:
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (ValueError, OSError, KeyError, TypeError) as error:
+    except (*FAULTS, OSError, ImportError, StrictDataclassError) as error:
         own_code = "auto_map" in read_settings(folder)
         reason = "it needs code of its own from the hub, which is never run here" if own_code else first_line(error)
         raise InputError(f"{folder} is no model that transformers can load: {reason}.") from None
@@ -320,11 +217,11 @@ def _skeleton(config: Any, folder: Path) -> Any:
     try:
         with torch.device("meta"):
             return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-    except (*_FAULTS, ImportError) as error:
+    except (*FAULTS, ImportError, StrictDataclassError) as error:
         raise InputError(f"{folder}: transformers cannot build the model: {first_line(error)}") from None
 
 
-def _load(folder: Path, dtype: torch.dtype, placement: DeviceMap, tokens: Tokens, context_length: int) -> CausalLM:
+def _load(folder: Path, dtype: torch.dtype, placement: DeviceMap, trial: Trial) -> CausalLM:
     model, report = AutoModelForCausalLM.from_pretrained(
         folder,
         dtype=dtype,
@@ -334,14 +231,36 @@ def _load(folder: Path, dtype: torch.dtype, placement: DeviceMap, tokens: Tokens
         output_loading_info=True,
     )
     refuse_misfit(folder, report)
-    trial = (_TRIAL + every_triple(LETTERS) * 5)[: min(context_length, _LONGEST_TRIAL)]
-    ids = tokens.table()[np.frombuffer(trial.encode(), np.uint8)]
-    return CausalLM(model.eval().requires_grad_(False), torch.from_numpy(ids)[None], tokens.pad_id).eval()
+    return CausalLM(model.eval().requires_grad_(False), trial).eval()
+
+
+def _lengths_named(settings: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """The lengths in tokens from which a configuration says that attention is another: a window, a chunk, the best keys."""
+    for key, value in settings.items():
+        if _NAMES_NO_LENGTH.search(str(key)):
+            continue
+        if isinstance(value, Mapping):
+            yield from _lengths_named(value)
+        elif _NAMES_A_LENGTH.search(str(key)):
+            numbers = value if isinstance(value, list | tuple) else [value]
+            yield from ((key, number) for number in numbers if type(number) is int and number > 0)
+
+
+def _has_experts(config: Any) -> bool:
+    """Whether each token is routed to some of several experts."""
+    counts = (value for key, value in config.to_dict().items() if key.endswith("experts") and "shared" not in key)
+    return any(type(count) is int and count > 1 for count in counts)
 
 
 def _context_length(config: Any, tokens: Tokens, skeleton: Any, folder: Path) -> int:
     """Tokens that can be read: fewer than config.json says where the first positions are never used, as in RoBERTa."""
-    limits = (getattr(part, "max_position_embeddings", None) for part in (config.get_text_config(), config))
+    text = config.get_text_config()
+    if isinstance(getattr(type(text), "max_position_embeddings", None), property):
+        raise InputError(
+            f"{folder} cannot be scored: transformers gives models of the type {text.model_type!r} no number of tokens that they read, "
+            "and takes none from config.json."
+        )
+    limits = (getattr(part, "max_position_embeddings", None) for part in (text, config))
     length = next(filter(None, limits), tokens.longest)
     if not isinstance(length, int) or not 0 < length < _MOST_CONTEXT:
         raise InputError(
@@ -350,8 +269,8 @@ def _context_length(config: Any, tokens: Tokens, skeleton: Any, folder: Path) ->
     tables = [table for name, table in skeleton.named_modules() if "position" in name and type(table) is nn.Embedding]
     usable = [table.num_embeddings - table.padding_idx - 1 for table in tables if table.padding_idx is not None]
     length = min([length, *usable])
-    if length < len(_TRIAL):
-        raise InputError(f"{folder} reads {length} tokens at once, too few to be tried: {len(_TRIAL)} are needed.")
+    if length < SHORTEST:
+        raise InputError(f"{folder} reads {length} tokens at once, too few to be tried: {SHORTEST} are needed.")
     _refuse_positions_that_depend_on_length(config.get_text_config(), length, folder)
     return length
 

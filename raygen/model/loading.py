@@ -116,7 +116,7 @@ def load_network(
     checkpoint = _find(name, revision, device, allow_unvalidated)
     choice, network = _settle_dtype(checkpoint, dtype)
     network = network or _load_weights(checkpoint, choice.dtype)
-    facts = _in_dtype(checkpoint.facts, choice)
+    facts = _in_dtype(checkpoint, choice)
     return LoadedNetwork(network, facts, _input_device(network, facts.device), checkpoint.token_ids, checkpoint.card)
 
 
@@ -139,7 +139,7 @@ def describe_network(
     checkpoint = _find(name, revision, device, allow_unvalidated)
     choice = _settle_dtype(checkpoint, dtype)[0]
     release_memory(torch.device(checkpoint.facts.device))
-    return _in_dtype(checkpoint.facts, choice)
+    return _in_dtype(checkpoint, choice)
 
 
 # Steps --------------------------------------------------------------------------------------------------------------
@@ -167,6 +167,7 @@ def _find(name: str | Path, revision: str | None, device: str | torch.device, al
         checkpoint = _own_checkpoint(folder, config)
     else:
         checkpoint, unvalidated = other_checkpoint(folder), False
+        remarks += checkpoint.facts.remarks
     if unvalidated:
         remarks.append(
             f"The published numbers of {name} need FP8, which is not done here: scores may be far from them, and every row "
@@ -190,8 +191,10 @@ def _by_its_card(facts: ModelFacts, card: ModelCard | None) -> ModelFacts:
     return replace(facts, context_length=card.context_length, bos_id=card.bos_id, domains=card.domains)
 
 
-def _in_dtype(facts: ModelFacts, choice: DtypeChoice) -> ModelFacts:
-    return replace(facts, dtype=choice.dtype, dtype_because=choice.because)
+def _in_dtype(checkpoint: Checkpoint, choice: DtypeChoice) -> ModelFacts:
+    facts, remark = checkpoint.facts, checkpoint.half_precision_remark
+    remarks = (*facts.remarks, *([remark] if remark and choice.dtype != "float32" else []))
+    return replace(facts, dtype=choice.dtype, dtype_because=choice.because, remarks=remarks)
 
 
 def _own_checkpoint(folder: Path, config: StripedHyenaConfig) -> Checkpoint:

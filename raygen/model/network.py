@@ -70,6 +70,7 @@ class Checkpoint:
         load: the network with weights of a dtype, placed.
         token_ids: (256,) int64, the model's token for each byte of a sequence; None where bytes are the tokens, as in Evo.
         card: None where it has none.
+        half_precision_remark: what to say where it is loaded in half precision.
     """
 
     folder: Path
@@ -77,6 +78,7 @@ class Checkpoint:
     load: Callable[[torch.dtype, DeviceMap], CausalNetwork]
     token_ids: np.ndarray | None = None
     card: ModelCard | None = None
+    half_precision_remark: str | None = None
 
 
 def refuse_misfit(name: object, report: Mapping[str, Collection[Any]]) -> None:

@@ -1,4 +1,4 @@
-"""What a model knows after a prefix: the state that is forked, for every layer of Evo 1 and Evo 2.
+"""What a model knows after a prefix: the state that is forked, for every layer of Evo 1, Evo 2 and other models.
 
 A state is never changed: reading on from it returns a new one, so one state can be continued in many ways. Rows come first in
 all tensors.
@@ -11,9 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
+
+
+class LayerState(Protocol):
+    """What one layer carries on. Some carry nothing."""
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> LayerState:
+        """The same with other tensors: other rows, say."""
+        ...
+
+    def tensors(self) -> tuple[Tensor, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -56,12 +67,12 @@ class PrefixState:
     A state is never changed: reading on from it returns a new one, so one state can be continued in many ways.
     """
 
-    layers: tuple[HyenaState | AttentionState, ...]
+    layers: tuple[LayerState, ...]
     num_tokens: int
 
     @property
     def num_rows(self) -> int:
-        return self.layers[0].tensors()[0].shape[0]
+        return next(tensor for layer in self.layers for tensor in layer.tensors()).shape[0]
 
     @property
     def num_bytes(self) -> int:

@@ -287,8 +287,8 @@ class _Night:
             source_columns=input_settings.source_columns,
             haplotype_column=input_settings.haplotype_column,
             max_haplotype_span=self._window.right,
-            max_mismatch_share=given.max_mismatch_share,
-            max_unknown_share=given.max_unknown_share,
+            max_mismatch_share=input_settings.max_mismatch_share,
+            max_unknown_share=input_settings.max_unknown_share,
         )
 
     def _faults(self, folder: str, files: Sequence[LandedFile], work: Path) -> dict[str, str]:

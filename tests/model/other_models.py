@@ -11,12 +11,11 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, pre_tokenizers, processors
 from tokenizers.models import BPE, WordLevel
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     Gemma3Config,
     GPTNeoXConfig,
-    Lfm2Config,
     LlamaConfig,
-    MambaConfig,
     PreTrainedTokenizerFast,
     ReformerConfig,
     RobertaConfig,
@@ -25,9 +24,112 @@ from transformers import (
 TOKENS = {"A": 5, "C": 6, "G": 7, "T": 8, "N": 9}
 
 
-def write_model(folder: Path, config: Any, **settings: Any) -> Path:
+_SHAPE = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+_EXPERTS = {"num_experts_per_tok": 2, "moe_intermediate_size": 16}
+_MAMBA = {"mamba_n_heads": 4, "mamba_d_head": 16, "mamba_n_groups": 1, "mamba_d_state": 8, "mamba_chunk_size": 16}
+_LINEAR = {"layer_types": ["linear_attention", "full_attention"]}
+_DELTA = {"linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8, "linear_value_head_dim": 8}
+_LATENT = {"kv_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8, "num_key_value_heads": 4}
+_CHUNKED = {"n_groups": 1, "chunk_size": 16}
+_KDA = {"full_attn_layers": [2], "kda_layers": [1], "head_dim": 8, "num_heads": 4, "short_conv_kernel_size": 4}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "mamba2": {"num_heads": 4, "head_dim": 16, "state_size": 8, **_CHUNKED},
+    "zamba2": {
+        "num_hidden_layers": 3,
+        "layers_block_type": ["mamba", "hybrid", "mamba"],
+        "hybrid_layer_ids": [1],
+        "num_mem_blocks": 1,
+        "adapter_rank": 4,
+        "num_key_value_heads": 4,
+        "mamba_d_state": 8,
+        "mamba_headdim": 16,
+        "mamba_ngroups": 1,
+        "n_mamba_heads": 4,
+        "chunk_size": 16,
+    },
+    "falcon_h1": {"mamba_d_ssm": 64, **_MAMBA},
+    "nemotron_h": {
+        "num_hidden_layers": 4,
+        "layers_block_type": ["mlp", "mamba", "attention", "mamba"],
+        "mamba_num_heads": 4,
+        "mamba_head_dim": 16,
+        "ssm_state_size": 8,
+        "head_dim": 8,
+        **_CHUNKED,
+    },
+    "granitemoehybrid": {
+        "layer_types": ["mamba", "attention"],
+        "num_local_experts": 4,
+        "num_experts_per_tok": 2,
+        "shared_intermediate_size": 32,
+        **_MAMBA,
+    },
+    "lfm2": {"layer_types": ["conv", "full_attention"], "block_auto_adjust_ff_dim": False},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"], "num_experts": 4, "num_dense_layers": 1, **_EXPERTS},
+    "qwen3_next": {
+        "num_experts": 4,
+        "shared_expert_intermediate_size": 16,
+        "head_dim": 8,
+        **_LINEAR,
+        **_DELTA,
+        **_EXPERTS,
+    },
+    "qwen3_5_text": {"head_dim": 8, **_LINEAR, **_DELTA},
+    "olmo_hybrid": {**_LINEAR, **_DELTA, "linear_num_value_heads": 2},
+    "kimi_linear": {"num_experts": 4, "linear_attn_config": _KDA, **_LINEAR, **_LATENT, **_EXPERTS},
+    "inkling_text": {
+        "layer_types": ["hybrid_sliding", "hybrid"],
+        "sliding_window_size": 40,
+        "mlp_layer_types": ["dense", "sparse"],
+        "n_routed_experts": 4,
+        "n_shared_experts": 1,
+        "head_dim": 8,
+        "swa_num_attention_heads": 4,
+        "swa_num_key_value_heads": 2,
+        "swa_head_dim": 8,
+        "d_rel": 4,
+        "rel_extent": 32,
+        **_EXPERTS,
+    },
+    "mamba": {"state_size": 4},
+    "falcon_mamba": {"state_size": 4},
+    "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "mamba_d_state": 8, "mamba_dt_rank": 4, "num_experts": 2},
+    "minimax": {"num_local_experts": 4, "block_size": 16, "head_dim": 8, **_LINEAR},
+    "bamba": {"attn_layer_indices": [1], **_MAMBA},
+    "recurrent_gemma": {
+        "num_hidden_layers": 3,
+        "attention_window_size": 64,
+        "lru_width": 32,
+        "head_dim": 8,
+        "num_key_value_heads": 1,
+    },
+    "xlstm": {"num_blocks": 2, "num_heads": 2},
+    "deepseek_v32": {
+        "q_lora_rank": 16,
+        "index_n_heads": 2,
+        "index_head_dim": 16,
+        "n_routed_experts": 4,
+        "n_group": 1,
+        "topk_group": 1,
+        "first_k_dense_replace": 1,
+        "n_shared_experts": 1,
+        **_LATENT,
+        **_EXPERTS,
+    },
+    "mistral": {},
+}
+"""By type of model, a small one: with layers of each kind that the family has."""
+
+
+def write_family(folder: Path, model_type: str, **changes: Any) -> Path:
+    shape = {**_SHAPE, "num_key_value_heads": 2, "vocab_size": 12, "pad_token_id": 0, "max_position_embeddings": 1200}
+    config = AutoConfig.for_model(model_type, **{**shape, **FAMILIES[model_type], **changes})
+    return write_model(folder, config, raygen_tokens=TOKENS, max_position_embeddings=1200)
+
+
+def write_model(folder: Path, config: Any, seed: int = 0, **settings: Any) -> Path:
     """Random weights of a seed; ``settings`` are added to config.json."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(config)
     for parameter in model.parameters():
         if parameter.ndim > 1:
@@ -51,11 +153,6 @@ def write_neox(folder: Path, **changes: Any) -> Path:
     shape = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
     config = GPTNeoXConfig(**{**shape, "vocab_size": 12, "max_position_embeddings": 900, **changes})
     return write_model(folder, config)
-
-
-def write_mamba(folder: Path) -> Path:
-    config = MambaConfig(hidden_size=16, num_hidden_layers=2, vocab_size=12, state_size=4)
-    return write_model(folder, config, raygen_tokens=TOKENS, max_position_embeddings=1000)
 
 
 def write_roberta(folder: Path, tokens: Any = TOKENS, **changes: Any) -> Path:
@@ -84,22 +181,6 @@ def write_reformer(folder: Path) -> Path:
     return write_model(folder, config, raygen_tokens=TOKENS)
 
 
-def write_lfm2(folder: Path) -> Path:
-    """A layer of convolutions and one of attention."""
-    config = Lfm2Config(
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        layer_types=["conv", "full_attention"],
-        block_auto_adjust_ff_dim=False,
-        max_position_embeddings=300,
-        vocab_size=12,
-    )
-    return write_model(folder, config, raygen_tokens=TOKENS)
-
-
 def write_gemma3(folder: Path) -> Path:
     """Of text and images: what is known of the text stands in a configuration of its own."""
     shape = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -109,6 +190,15 @@ def write_gemma3(folder: Path) -> Path:
         text_config={**text, "max_position_embeddings": 300}, vision_config=seen, mm_tokens_per_image=4
     )
     return write_model(folder, config, raygen_tokens=TOKENS)
+
+
+def saturate_attention(folder: Path, factor: float = 20.0) -> None:
+    """Queries and keys grow until each token attends to one other alone."""
+    tensors = load_file(folder / "model.safetensors")
+    for name in tensors:
+        if "query" in name or "key" in name:
+            tensors[name] *= factor
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def overflow_float16(folder: Path, factor: float = 400.0) -> None:

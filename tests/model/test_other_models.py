@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, BertConfig
+from transformers import AutoModelForCausalLM, BertConfig, XLNetConfig
 
 from raygen.errors import InputError, SettingsError
 from raygen.model.causal_lm import CausalLM, every_triple
+from raygen.model.library_cache import cache_of
 from raygen.model.loading import describe_network, load_network
 from raygen.model.state import PrefixState
+from raygen.model.trial import make_trial, try_network
 from raygen.scoring.likelihood import load_model
 from raygen.scoring.pair import score_token_pairs
 from raygen.scoring.scorer import PairScorer
@@ -23,11 +26,11 @@ from tests.model.models import largest_difference
 from tests.model.other_models import (
     TOKENS,
     overflow_float16,
+    saturate_attention,
     write_bpe_tokenizer,
+    write_family,
     write_gemma3,
-    write_lfm2,
     write_llama,
-    write_mamba,
     write_model,
     write_neox,
     write_reformer,
@@ -122,10 +125,10 @@ def test_description_says_what_loading_gives(tmp_path: Path) -> None:
 
 
 def test_a_model_with_a_state_of_its_own_is_scored_by_pair_only(tmp_path: Path) -> None:
-    folder = str(write_mamba(tmp_path / "model"))
+    folder = str(write_family(tmp_path / "model", "mamba"))
     model = load_model(folder, device="cpu")
     assert describe_network(folder, device="cpu").fork_refusal == model.loaded.network.fork_refusal
-    with pytest.raises(SettingsError, match=r"cannot be scored by the method fork: it .* Set scoring.method: pair"):
+    with pytest.raises(SettingsError, match=r"by the method fork: transformers reads on .* Set scoring.method: pair"):
         PairScorer(model, "fork")
     wt, mut = encode(random_bases(100)), encode(random_bases(50) + "A" + random_bases(100)[51:])
     scored = score_token_pairs(model, [(wt, mut)])
@@ -135,11 +138,11 @@ def test_a_model_with_a_state_of_its_own_is_scored_by_pair_only(tmp_path: Path) 
 def test_a_cache_that_does_not_carry_on_is_found_when_it_is_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def forgotten(state: PrefixState) -> list[Any]:
-        return [tuple(0 * tensor for tensor in layer.tensors()) for layer in state.layers]
+    def forgotten(state: PrefixState) -> Any:
+        return cache_of(PrefixState(tuple(layer.map(torch.zeros_like) for layer in state.layers), state.num_tokens))
 
     folder = write_llama(tmp_path / "model")
-    monkeypatch.setattr("raygen.model.causal_lm._keys_and_values", forgotten)
+    monkeypatch.setattr("raygen.model.causal_lm.cache_of", forgotten)
     network = load_network(folder, device="cpu").network
     assert network.fork_refusal is not None
     assert "read in pieces its logits differ by" in network.fork_refusal
@@ -150,6 +153,39 @@ def test_a_model_that_reads_ahead_is_refused(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "model", config, raygen_tokens=TOKENS)
     with pytest.raises(InputError, match="reads ahead: its answers change by"):
         load_network(folder, device="cpu")
+
+
+def test_a_model_that_reads_ahead_is_refused_where_its_attention_is_saturated(tmp_path: Path) -> None:
+    """Of these weights no answer to bases with N changes with the last token."""
+    config = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48, vocab_size=12)
+    folder = write_model(tmp_path / "model", config, seed=2, raygen_tokens=TOKENS)
+    saturate_attention(folder)
+    with pytest.raises(InputError, match="reads ahead: its answers change by"):
+        load_network(folder, device="cpu")
+
+
+def test_a_model_without_a_limit_that_could_be_named_is_refused_without_advice(tmp_path: Path) -> None:
+    config = XLNetConfig(d_model=32, n_layer=2, n_head=4, d_inner=48, vocab_size=12)
+    folder = write_model(tmp_path / "model", config, raygen_tokens=TOKENS)
+    with pytest.raises(
+        InputError, match=r"models of the type 'xlnet' no number of tokens .* takes none from config.json"
+    ):
+        describe_network(folder, device="cpu")
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**settings, "max_position_embeddings": 1000}))
+    with pytest.raises(
+        InputError, match=r"can load: The model xlnet is one of the few models that has no sequence length limit"
+    ):
+        describe_network(folder, device="cpu")
+
+
+@pytest.mark.parametrize(("key", "value"), [("hidden_size", "many"), ("hidden_act", "unheard"), ("layer_types", ["x"])])
+def test_a_configuration_of_wrong_values_is_refused_in_words(tmp_path: Path, key: str, value: Any) -> None:
+    folder = write_llama(tmp_path / "model")
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**settings, key: value}))
+    with pytest.raises(InputError, match=r"is no model that transformers can load: |cannot build the model: "):
+        describe_network(folder, device="cpu")
 
 
 def test_tokens_of_several_bases_are_refused(tmp_path: Path) -> None:
@@ -263,11 +299,56 @@ def test_a_context_too_short_to_be_tried_is_refused(tmp_path: Path) -> None:
     )
 
 
-def test_layers_with_a_state_of_their_own_are_told_without_the_weights(tmp_path: Path) -> None:
-    folder = write_lfm2(tmp_path / "model")
-    refusal = "its layers of the kind conv keep a state of their own instead of keys and values"
-    assert describe_network(folder, device="cpu").fork_refusal == refusal
-    assert load_network(folder, device="cpu").network.fork_refusal == refusal
+# Attention that is another beyond a length that the configuration names
+
+
+def test_the_best_keys_of_many_are_tried_beyond_their_number(tmp_path: Path) -> None:
+    """Of equally good keys, which are taken changes with how many stand beside: seen beyond 1,000 tokens alone."""
+    folder = write_family(tmp_path / "model", "deepseek_v32", index_topk=1000)
+    with pytest.raises(InputError, match=r"its answers change by .* with the number of tokens"):
+        load_network(folder, device="cpu")
+    assert (
+        load_network(write_family(tmp_path / "all", "deepseek_v32", index_topk=1200), device="cpu").network.fork_refusal
+        is None
+    )
+
+
+@pytest.mark.parametrize("key", ["sliding_window", "attention_chunk_size", "index_topk", "window_size", "block_size"])
+def test_the_trial_is_as_long_as_the_length_that_the_configuration_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setattr("raygen.model.causal_lm._refuse_positions_that_depend_on_length", lambda *_: None)
+    changed = {**LONGROPE, "original_max_position_embeddings": 1000}
+    short = write_llama(tmp_path / "short", rope_parameters=changed)
+    assert load_network(short, device="cpu").facts.context_length == 1200  # what is beyond 600 tokens is not seen
+    folder = write_llama(tmp_path / "model", rope_parameters=changed, **{key: 900})
+    with pytest.raises(InputError, match="with the number of tokens, the padding or the sequences beside"):
+        load_network(folder, device="cpu")
+
+
+def test_a_length_that_is_too_long_to_be_tried_is_the_context(tmp_path: Path) -> None:
+    folder = write_family(tmp_path / "model", "mistral", sliding_window=5000)
+    assert describe_network(folder, device="cpu").context_length == 1200
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**settings, "max_position_embeddings": 8000}))
+    facts = load_network(folder, device="cpu").facts
+    assert facts.context_length == 5000
+    assert any("beyond sliding_window (5,000 in its config.json) it attends otherwise" in one for one in facts.remarks)
+
+
+def test_the_trial_reads_4_rows_a_part_and_the_pieces(tmp_path: Path) -> None:
+    for named, length, split in ((0, 600, 300), (700, 956, 828), (1100, 1200, 1150), (1200, 1200, 600)):
+        trial = make_trial(np.arange(256), 1, 1200, named)
+        assert (trial.length, trial.split) == (length, split)
+        assert set(trial.bases_T.tolist()) == set(b"ACGT") and set(trial.with_n_T.tolist()) == set(b"ACGTN")
+        assert not (trial.bases_T == trial.others_T).any()
+    network = load_network(write_llama(tmp_path / "model"), device="cpu").network
+    read = []
+    network.model.register_forward_pre_hook(  # type: ignore[attr-defined]
+        lambda _, __, inputs: read.append(inputs["input_ids"].numel()), with_kwargs=True
+    )
+    try_network(network, make_trial(np.array([TOKENS.get(chr(byte), 9) for byte in range(256)]), 0, 1200))
+    assert sum(read) == 4 * 600 + 401 + 600
 
 
 def test_a_configuration_inside_another_is_read(tmp_path: Path) -> None:
@@ -300,6 +381,22 @@ def test_a_model_that_is_not_finite_in_any_precision_is_named(tmp_path: Path) ->
     overflow_float16(folder, 1e30)
     with pytest.raises(InputError, match=r"gives values that are not finite. Its weights may be damaged"):
         load_network(folder, device="cpu")
+
+
+def test_routers_in_half_precision_are_warned_of(tmp_path: Path) -> None:
+    mixture, plain = write_family(tmp_path / "lfm2_moe", "lfm2_moe"), write_llama(tmp_path / "llama")
+    for folder, dtype, is_warned in (
+        (mixture, "bfloat16", True),
+        (mixture, "float32", False),
+        (plain, "bfloat16", False),
+    ):
+        for look in (describe_network, load_network):
+            looked = look(folder, device="cpu", dtype=dtype)
+            remarks = getattr(looked, "facts", looked).remarks
+            assert (
+                any("in half precision rounding sends some tokens to other experts" in one for one in remarks)
+                is is_warned
+            )
 
 
 # Other things that are refused
