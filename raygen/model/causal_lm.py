@@ -30,12 +30,12 @@ from transformers.cache_utils import DynamicLayer
 
 from raygen.errors import InputError, first_line
 from raygen.model.arithmetic import exact_arithmetic
-from raygen.model.checkpoint import hash_with
 from raygen.model.checkpoint_files import SINGLE_FILE, read_settings, read_stored_header
 from raygen.model.facts import ModelFacts
 from raygen.model.network import Checkpoint, DeviceMap, check_rows, refuse_misfit
 from raygen.model.precision import DoesNotFit
 from raygen.model.state import AttentionState, PrefixState
+from raygen.model.tensor_bytes import hash_with
 
 LETTERS = "ACGTN"
 TOLERANCES = {torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.4}
