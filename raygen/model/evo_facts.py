@@ -82,7 +82,7 @@ def evo_facts(name: str | Path, folder: Path, card: ModelCard | None, allow_unva
     """
     keys = completed(read_keys(folder))
     unvalidated = card.needs_fp8 if card else needs_fp8(name, keys, allow_unvalidated)
-    remarks = []
+    remarks: list[str] = []
     if card:
         changed, remarks = changes_by_card(keys, card)
         keys = {**keys, **changed}
