@@ -29,12 +29,12 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from raygen.errors import InputError, first_line
-from raygen.model.checkpoint import hash_with
 from raygen.model.checkpoint_files import SINGLE_FILE, read_settings, read_stored_header
 from raygen.model.facts import ModelFacts
 from raygen.model.library_cache import cache_argument, cache_of, new_cache, state_of
 from raygen.model.network import Checkpoint, DeviceMap, check_rows, refuse_misfit
 from raygen.model.state import PrefixState
+from raygen.model.tensor_bytes import hash_with
 from raygen.model.trial import FAULTS, SHORTEST, Trial, make_trial, try_network
 
 LETTERS = "ACGTN"

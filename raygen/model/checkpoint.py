@@ -10,33 +10,20 @@ The model families that are written out here, by the ``model_type`` of their con
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import safe_open
 
-from raygen.cache import cache_folder
-from raygen.errors import InputError, SettingsError
-from raygen.model.checkpoint_files import (
-    EMBEDDING,
-    FLOAT_TYPES,
-    UNEMBEDDING,
-    Shapes,
-    TensorHeader,
-    check_header,
-    read_checkpoint_header,
-    read_settings,
-)
+from raygen.errors import InputError
+from raygen.model.checkpoint_files import Shapes, read_checkpoint_header, read_settings
 from raygen.model.config_rules import FAMILY_RULES, rules_of
 from raygen.model.evo1 import Evo1Config, Evo1ForCausalLM
 from raygen.model.evo2 import Evo2Config, Evo2ForCausalLM
+from raygen.model.evo_facts import check_folder
 from raygen.model.sizes import unread_shapes
 from raygen.model.striped_hyena import StripedHyenaConfig, StripedHyenaForCausalLM
-from raygen.tables.place import keep_json
+from raygen.model.tensor_bytes import hash_with
 
 
 def read_config(folder: Path) -> StripedHyenaConfig:
@@ -62,10 +49,7 @@ def check_checkpoint(folder: Path, config: StripedHyenaConfig) -> None:
     Raises:
         InputError: names every tensor that is missing, unexpected, of the wrong shape or of no floating-point type.
     """
-    expected = expected_shapes(config)
-    headers = check_header(folder, expected, extra_shapes(config))
-    if UNEMBEDDING in headers and UNEMBEDDING not in expected:
-        _check_tied(folder, headers)
+    check_folder(folder, expected_shapes(config), extra_shapes(config))
 
 
 def expected_shapes(config: StripedHyenaConfig) -> dict[str, tuple[int, ...]]:
@@ -92,72 +76,6 @@ def weights_hash(folder: Path, config: StripedHyenaConfig) -> str:
     headers = read_checkpoint_header(folder)
     used = {name: headers[name] for name in sorted(expected_shapes(config).keys() & headers.keys())}
     return hash_with(used, config.architecture())
-
-
-def hash_with(used: dict[str, TensorHeader], architecture: dict[str, Any]) -> str:
-    """SHA-256 of tensors in the order of their names and of what the numbers depend on beside them."""
-    cached = _cache_file(used)
-    weights = _read_cached(cached)
-    if weights is None:
-        weights = _hash_tensors(used)
-        if cached:
-            keep_json(cached, {"sha256": weights})
-    return hashlib.sha256(json.dumps([weights, architecture], sort_keys=True).encode()).hexdigest()
-
-
-# Checks -------------------------------------------------------------------------------------------------------------
-
-
-def _check_tied(folder: Path, headers: dict[str, TensorHeader]) -> None:
-    if not torch.equal(_bytes_of(headers[EMBEDDING]), _bytes_of(headers[UNEMBEDDING])):
-        raise InputError(
-            f"{folder}: config.json says tie_embeddings, but unembed.weight differs from embedding_layer.weight. "
-            "Set tie_embeddings to false if the model was trained with both."
-        )
-
-
-def _load(header: TensorHeader) -> torch.Tensor:
-    with safe_open(header.file, framework="pt") as tensors:
-        return tensors.get_tensor(header.stored_name)
-
-
-def _bytes_of(header: TensorHeader) -> torch.Tensor:
-    return _load(header).contiguous().flatten().view(torch.uint8)
-
-
-# Hash ---------------------------------------------------------------------------------------------------------------
-
-
-def _hash_tensors(headers: dict[str, TensorHeader]) -> str:
-    digest = hashlib.sha256()
-    for name, header in headers.items():
-        tensor = _load(header)
-        if header.dtype in FLOAT_TYPES and tensor.numel() and tensor.aminmax().min.isnan():
-            raise InputError(f"{header.file}: {name} holds values that are no numbers (NaN). The checkpoint is broken.")
-        digest.update(f"{name} {header.dtype} {list(header.shape)}\n".encode())
-        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def _cache_file(headers: dict[str, TensorHeader]) -> Path | None:
-    """Where the hash of these tensors in these files, as they are now, is kept; None where nothing can be."""
-    files = sorted({header.file.resolve() for header in headers.values()})
-    stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    key = hashlib.sha256(json.dumps([stats, list(headers)]).encode()).hexdigest()
-    try:
-        return cache_folder("weights-hashes") / f"{key[:32]}.json"
-    except SettingsError:
-        return None
-
-
-def _read_cached(file: Path | None) -> str | None:
-    if file is None:
-        return None
-    try:
-        value = json.loads(file.read_text())["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return value if isinstance(value, str) else None
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,19 @@ def layer_faults(settings: Mapping[str, Any], kinds: Sequence[str]) -> list[str]
     return faults
 
 
+def completed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with their defaults, as a network takes them: no scaling where none is asked for, and numbers that are equal
+    written in one way (10000 and 10000.0 are one architecture).
+    """
+    scaling = settings["rotary_emb_scaling_factor"] if settings["use_interpolated_rotary_pos_emb"] else 1.0
+    numbers = {name: float(settings[name]) for name in ("eps", "rotary_emb_base")}
+    return {**settings, **numbers, "rotary_emb_scaling_factor": float(scaling)}
+
+
+def _without(settings: Mapping[str, Any], keys: Sequence[str], left_out: Sequence[str]) -> dict[str, Any]:
+    return {name: settings[name] for name in sorted(keys) if name not in left_out}
+
+
 # Evo 1 --------------------------------------------------------------------------------------------------------------
 
 EVO1_DEFAULTS = {"column_split_hyena": True, "inner_mlp_size": None, "inner_size_multiple_of": None}
@@ -101,6 +114,7 @@ _EVO1_REQUIRED = {
     "hyena_filter_groups": only(1, "a filter for each channel"),
     "final_norm": only(True),
 }
+_EVO1_KEYS = (*_EVO1_REQUIRED, *EVO1_DEFAULTS, "rotary_emb_scaling_factor")
 _EVO1_RULES = _EVO1_REQUIRED | {
     "inner_mlp_size": COUNT,
     "inner_size_multiple_of": COUNT,
@@ -114,6 +128,12 @@ def evo1_faults(settings: Mapping[str, Any]) -> list[str]:
     """All that is wrong with the keys of a config.json of Evo 1, in words."""
     faults = key_faults(settings, _evo1_needed_keys(settings), _EVO1_RULES)
     return faults or layer_faults(settings, ("attn_layer_idxs", "hyena_layer_idxs"))
+
+
+def evo1_architecture(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that the model's numbers depend on beside its weights, for a hash, of keys that are completed. JSON."""
+    read = _without(settings, _EVO1_KEYS, ("max_seqlen", "inner_mlp_size", "inner_size_multiple_of"))
+    return read | {"mlp_width": evo1_mlp_width(settings)}
 
 
 def evo1_mlp_width(settings: Mapping[str, Any]) -> int:
@@ -166,6 +186,7 @@ _EVO2_REQUIRED = {
     "rotary_emb_base": POSITIVE,
     "max_seqlen": COUNT,
 }
+_EVO2_KEYS = (*_EVO2_REQUIRED, *EVO2_DEFAULTS, "rotary_emb_scaling_factor")
 _EVO2_RULES = _EVO2_REQUIRED | {
     "use_interpolated_rotary_pos_emb": FLAG,
     "rotary_emb_scaling_factor": POSITIVE,
@@ -180,6 +201,11 @@ _EVO2_RULES = _EVO2_REQUIRED | {
     "smeared_gqa": only(False),
 }
 _EVO2_LAYER_KINDS = ("attn_layer_idxs", "hcs_layer_idxs", "hcm_layer_idxs", "hcl_layer_idxs")
+
+
+def evo2_architecture(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """As ``evo1_architecture``."""
+    return _without(settings, _EVO2_KEYS, ("max_seqlen", "use_fp8_input_projections", "card"))
 
 
 def evo2_faults(settings: Mapping[str, Any]) -> list[str]:
@@ -214,11 +240,13 @@ class FamilyRules:
 
     Attributes:
         faults: of keys, in words. defaults: of keys that may be absent.
+        architecture: what the numbers depend on beside the weights, of keys that are ``completed``.
         bos_id: token that is read before the first base where no card says so; None for none.
     """
 
     name: str
     faults: Callable[[Mapping[str, Any]], list[str]]
+    architecture: Callable[[Mapping[str, Any]], dict[str, Any]]
     defaults: Mapping[str, Any]
     bos_id: int | None
 
@@ -244,6 +272,6 @@ def rules_of(model_type: object, file: Path) -> FamilyRules:
 
 FAMILY_RULES = {
     # Evo 1 reads token 0 before the first base; the reference's tokenizer calls it end of document.
-    EVO1: FamilyRules("Evo 1", evo1_faults, EVO1_DEFAULTS, 0),
-    EVO2: FamilyRules("Evo 2", evo2_faults, EVO2_DEFAULTS, None),
+    EVO1: FamilyRules("Evo 1", evo1_faults, evo1_architecture, EVO1_DEFAULTS, 0),
+    EVO2: FamilyRules("Evo 2", evo2_faults, evo2_architecture, EVO2_DEFAULTS, None),
 }

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from raygen.model.attention import inverse_frequencies, rotary_tables
-from raygen.model.config_rules import EVO1_DEFAULTS, evo1_faults, evo1_mlp_width
+from raygen.model.config_rules import EVO1_DEFAULTS, evo1_architecture, evo1_faults, evo1_mlp_width
 from raygen.model.filters import (
     FilterBlock,
     KeptUntilChanged,
@@ -91,9 +91,7 @@ class Evo1Config(StripedHyenaConfig):
 
     def architecture(self) -> dict[str, Any]:
         """The values that the model's numbers depend on beside its weights, for a hash. JSON."""
-        left_out = ("max_seqlen", "inner_mlp_size", "inner_size_multiple_of")
-        read = {name: value for name, value in sorted(self.keys().items()) if name not in left_out}
-        return read | {"mlp_width": self.mlp_width}
+        return evo1_architecture(self.keys())
 
     @property
     def mlp_width(self) -> int:

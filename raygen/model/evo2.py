@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from raygen.model.attention import inverse_frequencies, rotary_tables
-from raygen.model.config_rules import EVO2_DEFAULTS, evo2_faults
+from raygen.model.config_rules import EVO2_DEFAULTS, evo2_architecture, evo2_faults
 from raygen.model.filters import (
     FilterBlock,
     KeptUntilChanged,
@@ -112,8 +112,7 @@ class Evo2Config(StripedHyenaConfig):
 
     def architecture(self) -> dict[str, Any]:
         """The values that the model's numbers depend on beside its weights, for a hash. JSON."""
-        left_out = ("max_seqlen", "use_fp8_input_projections", "card")
-        return {name: value for name, value in sorted(self.keys().items()) if name not in left_out}
+        return evo2_architecture(self.keys())
 
 
 # Layers -------------------------------------------------------------------------------------------------------------

@@ -31,7 +31,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-BLOCK_TOKENS = 64  # of 32, 64, 128 and 256 the fastest on the CPU (11, 8, 13 and 93 ms a layer at width 384)
+from raygen.model.sizes import BLOCK_TOKENS
+
 WINDOW_TOKENS = 128  # outputs of a medium filter's window
 
 Made = TypeVar("Made")

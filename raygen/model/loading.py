@@ -13,40 +13,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from transformers.utils import logging as transformers_logging
 
-from raygen.model.cards import (
-    DEMO,
-    NO_CARD,
-    UNVALIDATED,
-    ModelCard,
-    find_card,
-    local_folder,
-    needs_fp8,
-    refuse_unvalidated,
-)
-from raygen.model.causal_lm import other_checkpoint
-from raygen.model.checkpoint import (
-    FAMILIES,
-    check_checkpoint,
-    count_parameters,
-    family_of,
-    read_config,
-    weights_hash,
-)
-from raygen.model.checkpoint_files import (
-    INDEX_FILE,
-    SINGLE_FILE,
-    checkpoint_bytes,
-    model_type_of,
-    read_settings,
-)
+from raygen.model.cards import DEMO, ModelCard, find_card, local_folder, refuse_unvalidated
+from raygen.model.checkpoint import FAMILIES, family_of, read_config
+from raygen.model.checkpoint_files import checkpoint_bytes, model_type_of
 from raygen.model.convert import PUBLISHED_FILES, converted_folder
 from raygen.model.devices import auto_dtypes, device_named, dtype_named, placement
+from raygen.model.evo_facts import AS_ASKED, by_its_card, changes_by_card, evo_facts, folder_remarks
 from raygen.model.facts import ModelFacts
 from raygen.model.hub import fetch_from_hub
 from raygen.model.network import CausalNetwork, Checkpoint, DeviceMap
@@ -59,8 +36,6 @@ from raygen.model.precision import (
     remembered_choice,
 )
 from raygen.model.striped_hyena import StripedHyenaConfig, StripedHyenaForCausalLM
-
-PAD_ID = 1  # of Evo
 
 _FILES = (
     "config.json",
@@ -152,43 +127,21 @@ def _find(name: str | Path, revision: str | None, device: str | torch.device, al
     is_folder = name != DEMO and Path(name).is_dir()
     revision = card.revision if card and revision is None and not is_folder else revision
     folder, remarks = folder_of(name, revision, card)
-    if not card:
-        remarks.append(NO_CARD)
-    if (folder / SINGLE_FILE).is_file() and (folder / INDEX_FILE).is_file():
-        remarks.append(f"{folder} holds {SINGLE_FILE}, which is read, and {INDEX_FILE} with its shards, which are not.")
+    remarks += folder_remarks(folder, card)
     if model_type_of(folder) in FAMILIES:
-        config = read_config(folder)
-        unvalidated = card.needs_fp8 if card else needs_fp8(name, config.keys(), allow_unvalidated)
-        if card:
-            config, changes = _by_card(config, card)
-            remarks += changes
-        elif is_folder:
-            remarks += _unlike_its_card(folder, config)
-        checkpoint = _own_checkpoint(folder, config)
+        checkpoint = _own_checkpoint(folder, card, evo_facts(name, folder, card, allow_unvalidated))
     else:
-        checkpoint, unvalidated = other_checkpoint(folder), False
-        remarks += checkpoint.facts.remarks
-    if unvalidated:
-        remarks.append(
-            f"The published numbers of {name} need FP8, which is not done here: scores may be far from them, and every row "
-            f"has the flag {UNVALIDATED}."
-        )
+        from raygen.model.causal_lm import other_checkpoint  # and transformers' tokenizers, for these alone
+
+        checkpoint = other_checkpoint(folder)
     facts = replace(
-        _by_its_card(checkpoint.facts, card),
+        by_its_card(checkpoint.facts, card),
         name=str(name),
         revision=revision,
         device=device,
-        remarks=tuple(remarks),
-        unvalidated=unvalidated,
+        remarks=(*remarks, *checkpoint.facts.remarks),
     )
     return replace(checkpoint, facts=facts, card=card)
-
-
-def _by_its_card(facts: ModelFacts, card: ModelCard | None) -> ModelFacts:
-    """The facts with what a model card knows better than the files."""
-    if card is None:
-        return facts
-    return replace(facts, context_length=card.context_length, bos_id=card.bos_id, domains=card.domains)
 
 
 def _in_dtype(checkpoint: Checkpoint, choice: DtypeChoice) -> ModelFacts:
@@ -197,68 +150,25 @@ def _in_dtype(checkpoint: Checkpoint, choice: DtypeChoice) -> ModelFacts:
     return replace(facts, dtype=choice.dtype, dtype_because=choice.because, remarks=remarks)
 
 
-def _own_checkpoint(folder: Path, config: StripedHyenaConfig) -> Checkpoint:
-    """An Evo checkpoint, checked. Bytes are its tokens.
-
-    Raises:
-        InputError: it does not fit its configuration.
-    """
-    check_checkpoint(folder, config)
-    family = family_of(config)
-    facts = ModelFacts(
-        name=str(folder),
-        weights_hash=weights_hash(folder, config),
-        context_length=config.max_seqlen,
-        bos_id=family.bos_id,
-        pad_id=PAD_ID,
-        vocab_size=config.vocab_size,
-        hidden_size=config.hidden_size,
-        num_layers=config.num_layers,
-        num_parameters=count_parameters(config),
-        filter_storage=family.network.filter_storage,
-    )
+def _own_checkpoint(folder: Path, card: ModelCard | None, facts: ModelFacts) -> Checkpoint:
+    """An Evo checkpoint that was checked."""
+    config = read_config(folder)
+    if card:
+        config, _ = _by_card(config, card)
     return Checkpoint(folder, facts, load=lambda dtype, device_map: _load_own(folder, config, dtype, device_map))
 
 
 def _by_card(config: StripedHyenaConfig, card: ModelCard) -> tuple[StripedHyenaConfig, list[str]]:
     """The configuration with what the card knows better, and what was changed in words."""
-    remarks: list[str] = []
-    changed: dict[str, Any] = {}
-    if config.max_seqlen != card.context_length:
-        remarks.append(f"max_seqlen is {config.max_seqlen:,}, the card's {card.context_length:,} holds")
-        changed["max_seqlen"] = card.context_length
-    scaling = config.rotary_emb_scaling_factor
-    if scaling != card.rotary_scaling:
-        remarks.append(f"positions are divided by {scaling:g}, the card's {card.rotary_scaling:g} holds")
-        changed |= {"use_interpolated_rotary_pos_emb": True, "rotary_emb_scaling_factor": card.rotary_scaling}
-    if changed:
-        config = type(config)(**{**config.to_dict(), **changed})
-    return config, [f"config.json of {card.name}: {remark}." for remark in remarks]
-
-
-def _unlike_its_card(folder: Path, config: StripedHyenaConfig) -> list[str]:
-    """What to say where a folder says that it came from a published checkpoint whose card knows its config.json to be wrong."""
-    settings = read_settings(folder)
-    code = settings.get("auto_map")
-    origins = [settings.get("_name_or_path"), *(code.values() if isinstance(code, dict) else ())]
-    cards = (
-        find_card(str(origin).partition("--")[0]) for origin in origins if origin and not Path(str(origin)).is_dir()
-    )
-    card = next((card for card in cards if card and card.hub_id), None)
-    wrong = _by_card(config, card)[1] if card else []
-    if not card or not wrong:
-        return []
-    return [
-        f"{folder} comes from {card.hub_id} by its config.json, which holds for a folder, but is not what the model was trained "
-        f"with: max_seqlen should be {card.context_length:,} and rotary_emb_scaling_factor {card.rotary_scaling:g}."
-    ]
+    changed, remarks = changes_by_card(config.keys(), card)
+    return (type(config)(**{**config.to_dict(), **changed}) if changed else config), remarks
 
 
 def _settle_dtype(checkpoint: Checkpoint, dtype: str | torch.dtype) -> tuple[DtypeChoice, CausalNetwork | None]:
     """The dtype by its name, and the network where it had to be loaded to choose."""
     dtype = dtype_named(dtype)
     if dtype != "auto":
-        return DtypeChoice(dtype, "as model.dtype says"), None
+        return DtypeChoice(dtype, AS_ASKED), None
     facts, device = checkpoint.facts, torch.device(checkpoint.facts.device)
     candidates = auto_dtypes(device)
     remembered = remembered_choice(candidates, facts.weights_hash, device.type)

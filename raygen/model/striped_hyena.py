@@ -24,8 +24,9 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutput
 
 from raygen.model.attention import causal_attention, rotate
-from raygen.model.config_rules import FAMILY_RULES
-from raygen.model.filters import BLOCK_TOKENS, last_inputs, short_filter
+from raygen.model.config_rules import FAMILY_RULES, completed
+from raygen.model.evo_facts import FILTER_STORAGE
+from raygen.model.filters import last_inputs, short_filter
 from raygen.model.layers import GatedMLP, RMSNorm, TokenEmbedding, read_in_pieces
 from raygen.model.network import check_rows, refuse_left_padding, refuse_misfit
 from raygen.model.products import Linear, LinearFromChannelsFirst, LinearToChannelsFirst
@@ -53,10 +54,7 @@ class StripedHyenaConfig(PreTrainedConfig, ABC):
         FAMILY_RULES[self.model_type].refuse_faults(self.faults(settings))
         for name, default in self.defaults.items():
             settings.setdefault(name, default)
-        if not settings["use_interpolated_rotary_pos_emb"]:
-            settings["rotary_emb_scaling_factor"] = 1.0
-        for name in ("eps", "rotary_emb_base", "rotary_emb_scaling_factor"):  # 10000 and 10000.0 are one architecture
-            settings[name] = float(settings[name])
+        settings = completed(settings)
         own_names = type(self).__annotations__.keys()
         super().__init__(**{name: value for name, value in settings.items() if name not in own_names})
         for name in own_names:
@@ -221,7 +219,7 @@ class StripedHyenaForCausalLM(PreTrainedModel, ABC):
 
     base_model_prefix = "backbone"
     fork_refusal: str | None = None
-    filter_storage = f"blocks of {BLOCK_TOKENS} tokens"  # for a manifest: no filter is kept at full length
+    filter_storage = FILTER_STORAGE
     computed_keys: tuple[str, ...] = ()  # patterns of what a checkpoint may hold and is made here
     _supports_sdpa = True
     _no_split_modules = ("HyenaBlock", "AttentionBlock")

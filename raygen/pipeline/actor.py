@@ -18,7 +18,6 @@ import pyarrow.compute as pc
 import ray
 
 from raygen.errors import RaygenError, StoppedError
-from raygen.model.devices import peak_gpu_memory, peak_host_memory
 from raygen.pipeline.job import ActorScorer, Job
 from raygen.pipeline.memory_kills import num_memory_kills, refuse_more_memory_kills
 from raygen.pipeline.pieces import FIRST_PIECE, ActorStart, Piece, ShardPieces
@@ -58,6 +57,8 @@ class ScoreShard:
 
     def __call__(self, planned: pa.Table) -> pa.Table:
         """Score the rows of a shard that are not scored already."""
+        from raygen.model.devices import peak_gpu_memory, peak_host_memory  # and torch: not where the run is started
+
         if self._refusal is not None:
             raise self._refusal
         began, before = time.perf_counter(), self._spent()

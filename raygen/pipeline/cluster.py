@@ -1,6 +1,7 @@
 """Ray, started quietly, and how many actors of what size a run gets.
 
 Ray's usage statistics are off, its dashboard is off where it is started here, and what it logs stays in its own files (``raygen.pipeline`` says so before Ray is imported).
+It is imported when it is first needed, which takes a second and more: a run that finds nothing left needs none.
 A local Ray would write an authentication token into HOME; it is given one in the environment instead, so that APIs stay
 closed to other users of the machine and a HOME that cannot be written is no obstacle.
 
@@ -20,11 +21,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version as version_of
 from typing import Literal
-
-import ray
-import ray.data
-from ray.exceptions import RayError
 
 from raygen.errors import InputError, Interrupted, RaygenError, RunInterrupted, SettingsError, StoppedError, first_line
 from raygen.settings import fault_of_ray_address
@@ -36,8 +34,9 @@ TRIED_RAY = ("2.59", "2.60")
 _LOCAL_OBJECT_STORE = 256 * 2**20  # bytes; shards are small, and a laptop's /dev/shm may be too
 
 
-def untried_ray(version: str = ray.__version__) -> str | None:
+def untried_ray(version: str | None = None) -> str | None:
     """What to say where another minor version of Ray is installed than those that the tests were run with; None elsewhere."""
+    version = version or version_of("ray")
     if ".".join(version.split(".")[:2]) in TRIED_RAY:
         return None
     return (
@@ -120,7 +119,7 @@ def session(address: str | None) -> Iterator[None]:
     After an interruption it is not shut down: a thread is still in the middle of its compiled code, which would abort the
     process. It ends with the process.
     """
-    if not ray.is_initialized():
+    if not is_connected():
         _start(remote_address(address))
         ours = True
     else:
@@ -136,12 +135,22 @@ def session(address: str | None) -> Iterator[None]:
     _shut_down(ours)
 
 
+def is_connected() -> bool:
+    """Whether this process has a Ray; one that nobody imported is not connected."""
+    ray = sys.modules.get("ray")
+    return ray is not None and ray.is_initialized()
+
+
 def _shut_down(ours: bool) -> None:
     if ours:
+        import ray
+
         ray.shutdown()
 
 
 def _start(remote: str | None) -> None:
+    import ray
+
     if not remote:
         # A Ray that is started here asks for a token by default and would write one to HOME if none were given.
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
@@ -178,6 +187,8 @@ def _refuse_closed_port(address: str) -> None:
 
 def _configure_data() -> None:
     """Ray Data's settings for a run, before the dataset is made."""
+    import ray.data
+
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -199,6 +210,8 @@ class Resources:
 
 def resources() -> Resources:
     """CPUs, GPUs and memory (bytes) of the cluster that Ray is connected to, all nodes together."""
+    import ray
+
     total = ray.cluster_resources()
     return Resources(int(total.get("CPU", 1)), float(total.get("GPU", 0)), float(total.get("memory", 0)))
 
@@ -238,6 +251,8 @@ def in_our_words(error: BaseException, so_far: str) -> RaygenError:
 
     An error travels from a worker as text; its own line names its class. Ray gives it the class of its cause besides its own.
     """
+    from ray.exceptions import RayError
+
     if isinstance(error, RaygenError) and not isinstance(error, RayError):
         return error
     lines = [line.strip() for line in str(error).splitlines()]

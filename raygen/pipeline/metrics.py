@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from ray.util.metrics import Counter, Gauge
 
 from raygen.tables.columns import constant
 
 if TYPE_CHECKING:
+    from ray.util.metrics import Counter, Gauge
+
     from raygen.pipeline.stages import ShardSummary  # which measures itself by what is here
 
 STAGES = ("read", "prepare", "score", "write")
@@ -116,17 +117,20 @@ class RunMetrics:
             label_totals[label] = label_totals.get(label, 0) + number
         else:
             self._totals[metric.name] = self._totals.get(metric.name, 0) + number
-        counter = self._of(metric, Counter)
+        counter = self._of(metric)
         if number:
             counter.inc(number, tags={**self._run, **labels})
 
     def _set(self, metric: Metric, number: float) -> None:
         self._told = time.monotonic()
         self._totals[metric.name] = number
-        self._of(metric, Gauge).set(number, tags=self._run)
+        self._of(metric).set(number, tags=self._run)
 
-    def _of(self, metric: Metric, kind: type[Counter] | type[Gauge]) -> Any:
+    def _of(self, metric: Metric) -> Any:
         if metric.name not in self._made:
+            from ray.util import metrics
+
+            kind = metrics.Gauge if metric in GAUGES else metrics.Counter
             self._made[metric.name] = kind(metric.name, metric.says, tag_keys=("run", *metric.labels))
         return self._made[metric.name]
 

@@ -14,22 +14,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import ray
-from ray.exceptions import GetTimeoutError, RayError
-
 from raygen.classes.calibration import CALIBRATED_COLUMNS, Calibration, load_calibration
 from raygen.classes.classify import cuts_as_text
 from raygen.errors import SettingsError, StoppedError
-from raygen.model.cards import OFF_LABEL_DOMAIN, demo_warning, is_off_label
+from raygen.model.cards import DEMO, OFF_LABEL_DOMAIN, demo_warning, is_off_label
+from raygen.model.evo_facts import describe_without_torch
 from raygen.model.facts import ModelFacts
-from raygen.model.loading import DEMO, describe_network
 from raygen.pipeline.actor_scorer import ResidentScorer
 from raygen.pipeline.chosen_window import choose_window
-from raygen.pipeline.cluster import WAIT_FOR_GPU, in_our_words, remote_address, resources, untried_ray
+from raygen.pipeline.cluster import WAIT_FOR_GPU, in_our_words, is_connected, remote_address, resources, untried_ray
 from raygen.pipeline.job import Job
 from raygen.remote import is_remote, shown, stage, with_endpoint
 from raygen.scoring.fingerprint import fingerprint
-from raygen.scoring.scorer import refuse_fork
+from raygen.scoring.method import refuse_fork
 from raygen.sequence.reference import Reference, refuse_unknown_contigs, staged_reference
 from raygen.sequence.window_choices import window_in_words
 from raygen.sequence.windows import Window
@@ -95,8 +92,11 @@ def describe_model(settings: Settings) -> ModelFacts:
         allow_unvalidated=model.allow_unvalidated,
     )
     gpus_may_come = model.device == "cuda" and remote_address(settings.cluster.address) is not None
-    if not ray.is_initialized() or model.device == "cpu" or not (resources().gpus or gpus_may_come):
+    if not is_connected() or model.device == "cpu" or not (resources().gpus or gpus_may_come):
         return look()
+    import ray
+    from ray.exceptions import GetTimeoutError, RayError
+
     ask = ray.remote(lambda: look()).options(num_gpus=settings.cluster.gpus_per_actor, num_cpus=0)
     try:
         return ray.get(ask.remote(), timeout=WAIT_FOR_GPU)
@@ -130,7 +130,16 @@ def _fingerprint(settings: Settings, model: ModelFacts, window: Window | None) -
 
 def _describe_here(name: str, **options: Any) -> ModelFacts:
     """The model under the name it was given, wherever its files come from."""
-    return replace(describe_network(stage(name), **options), name=shown(name))
+    return replace(_describe(stage(name), **options), name=shown(name))
+
+
+def _describe(name: str, **options: Any) -> ModelFacts:
+    """What ``describe_network`` says, without importing torch where that can be."""
+    if facts := describe_without_torch(name, **options):
+        return facts
+    from raygen.model.loading import describe_network
+
+    return describe_network(name, **options)
 
 
 def job_of(settings: Settings, model: ModelFacts, window: Window | None, reference: Reference | None) -> Job:

@@ -9,12 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ray.exceptions import RayError
-
 from raygen.errors import Interrupted, RaygenError, RunInterrupted, StoppedError
 from raygen.number_of import number_of
 from raygen.pipeline.actor_scorer import ResidentScorer
-from raygen.pipeline.build import build
 from raygen.pipeline.cluster import ActorPlan, in_our_words, plan_actors, remote_address, resources, session
 from raygen.pipeline.intake import take_input, where_workers_read
 from raygen.pipeline.job import ActorScorer, Job
@@ -170,6 +167,8 @@ class _Run:
         )
 
     def _stream(self, progress: RunProgress, actors: ActorPlan) -> None:
+        from ray.exceptions import RayError
+
         def look() -> None:
             progress.look()
             self._record.refresh()
@@ -255,6 +254,8 @@ def _as_manifest(ingested: IngestResult, shards: Sequence[Shard]) -> dict[str, A
 
 def _summaries(shards: Sequence[Shard], job: Job, actors: ActorPlan) -> Generator[ShardSummary, None, None]:
     """What each committed shard held, as it comes. Ray holds something for each shard from the start, so they go in waves."""
+    from raygen.pipeline.build import build  # and Ray Data, which a run that finds nothing left does not need
+
     for start in range(0, len(shards), SHARDS_A_WAVE):
         dataset = build(shards[start : start + SHARDS_A_WAVE], job, actors)
         for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import fields
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +22,7 @@ from raygen.errors import SettingsError
 from raygen.model.cards import UNVALIDATED
 from raygen.scoring.fork import auto_limits, score_forked_pairs
 from raygen.scoring.likelihood import ResidentModel
+from raygen.scoring.method import Method, refuse_fork
 from raygen.scoring.pair import score_token_pairs
 from raygen.scoring.plan import MAX_N_FRACTION, Bases, strands_read, token_pairs, window_keys
 from raygen.scoring.scored_rows import PairLikelihoods, SequencePair, add_likelihoods, with_flag
@@ -32,9 +32,6 @@ from raygen.tables.schemas import PAIRS
 
 UNEQUAL_LENGTH = "unequal_length"
 """Flag: the two sequences of a pair differ in length, so their sums run over different numbers of tokens."""
-
-
-Method = Literal["fork", "pair"]
 
 
 def _method(model: ResidentModel, method: Method, state_memory: int | None) -> ScorePairs:
@@ -54,18 +51,6 @@ def _plain_method(model: ResidentModel, method: Method, state_memory: int | None
     refuse_fork(model.name, model.loaded.network.fork_refusal)
     limits = auto_limits(model.loaded.device, state_memory)
     return lambda pairs, keys: score_forked_pairs(model, pairs, keys, limits)
-
-
-def refuse_fork(name: str, refusal: str | None) -> None:
-    """A model whose state cannot be carried on is scored by two passes, when its user says so.
-
-    Raises:
-        SettingsError: there is a refusal.
-    """
-    if refusal:
-        raise SettingsError(
-            f"{name} cannot be scored by the method fork: {refusal}. Set scoring.method: pair, two full passes for each variant."
-        )
 
 
 class VariantScorer:

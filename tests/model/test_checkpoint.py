@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from raygen.errors import InputError
-from raygen.model import checkpoint
+from raygen.model import tensor_bytes
 from raygen.model.checkpoint import check_checkpoint, read_config, weights_hash
 from raygen.model.checkpoint_files import read_checkpoint_header
 from raygen.model.evo1 import Evo1ForCausalLM
@@ -362,7 +362,7 @@ def sharded_to_single(folder: Path) -> Path:
 
 def test_hash_is_read_once_while_the_files_stay_as_they_are(single: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = weights_hash(single, small_config())
-    monkeypatch.setattr(checkpoint, "_hash_tensors", lambda headers: pytest.fail("read again"))
+    monkeypatch.setattr(tensor_bytes, "_hash_tensors", lambda headers: pytest.fail("read again"))
     assert weights_hash(single, small_config()) == before
 
 

@@ -42,7 +42,7 @@ def told(monkeypatch):
     for kind, method, adds in (("Counter", "inc", True), ("Gauge", "set", False)):
         stand_in = Told(kept)
         stand_in.method, stand_in.adds = method, adds
-        monkeypatch.setattr(metrics, kind, stand_in)
+        monkeypatch.setattr(f"ray.util.metrics.{kind}", stand_in)
     return kept
 
 

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -126,6 +128,30 @@ def test_a_finished_run_started_again_does_nothing(finished):
     assert again.counts.already_scored == first.counts.scored
     assert (again.counts.scored, again.counts.rejected) == (0, first.counts.rejected)
     assert {path: path.stat().st_mtime_ns for path in (finished.out / "scores").rglob("*.parquet")} == before
+
+
+NOTHING_LEFT = """
+import sys
+import raygen.cli.scoring
+from raygen.settings import load_settings
+
+raygen.cli.scoring.run(load_settings(None, given={given!r}))
+print("imported:", {{"torch", "transformers", "ray"}} & set(sys.modules))
+"""
+
+
+def test_a_run_that_finds_nothing_left_loads_neither_torch_nor_transformers_nor_ray(finished):
+    given = {
+        "input.variants": [str(finished.variants)],
+        "input.reference": str(finished.reference),
+        "output.path": str(finished.out),
+        **WINDOW,
+    }
+    command = [sys.executable, "-c", NOTHING_LEFT.format(given=given)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "Nothing is left to score." in done.stdout
+    assert "report: " in done.stdout
+    assert done.stdout.rstrip().endswith("imported: set()")
 
 
 def test_a_run_goes_on_where_an_earlier_one_stopped(finished):
