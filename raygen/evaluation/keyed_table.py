@@ -32,6 +32,7 @@ from raygen.variants.check import AlleleChecker
 from raygen.variants.contig_names import MITOCHONDRIAL_NAMES
 from raygen.variants.inputs import VCF_SUFFIXES
 from raygen.variants.normalise import trim
+from raygen.variants.parquet import as_utf8
 from raygen.variants.vcf import VcfReader
 
 KnownBy = Literal["variant", "id"]
@@ -186,7 +187,7 @@ class TableSource:
                 yield pa.schema([self._dataset.schema.field(name) for name in columns]).empty_table()
                 for batch in self._dataset.to_batches(columns=columns, batch_size=_BATCH_ROWS):
                     if batch.num_rows:
-                        yield pa.Table.from_batches([batch])
+                        yield pa.Table.from_batches([as_utf8(batch)[0]])
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"{self.path} cannot be read: {first_line(error)}.") from error
 
@@ -206,7 +207,10 @@ def _separator(path: str) -> str | None:
 def _read_text(path: str, separator: str) -> pl.DataFrame:
     """Read a CSV or TSV; names of contigs, alleles and ids stay text, whatever they look like."""
     try:
-        head = pl.read_csv(path, separator=separator, n_rows=1, infer_schema=False, comment_prefix="##")
+        encoding: Literal["utf8-lossy"] = "utf8-lossy"  # a byte that is no UTF-8 is no reason to refuse the other rows
+        head = pl.read_csv(
+            path, separator=separator, n_rows=1, infer_schema=False, comment_prefix="##", encoding=encoding
+        )
         as_text = [*_COORDINATES["chrom"], *_COORDINATES["ref"], *_COORDINATES["alt"], *_IDS]
         overrides = {name: pl.String for name in head.columns if name.lower() in as_text}
         return pl.read_csv(
@@ -216,6 +220,7 @@ def _read_text(path: str, separator: str) -> pl.DataFrame:
             null_values=_NOTHING,
             infer_schema_length=None,
             comment_prefix="##",
+            encoding=encoding,
         )
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read as a table: {first_line(error)}.") from error

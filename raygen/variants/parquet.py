@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from raygen.errors import InputError, first_line
-from raygen.variants.alleles import BATCH_ROWS, RAW_ALLELES, SOURCE_PREFIX, AlleleBatch
+from raygen.variants.alleles import BATCH_ROWS, NOT_UTF8, RAW_ALLELES, SOURCE_PREFIX, AlleleBatch
 
 _REQUIRED = {"chrom": "string", "pos": "integer", "ref": "string", "alt": "string"}
 _CORRUPT = (pa.ArrowException, OSError)
@@ -100,11 +100,12 @@ def _plain(arrow_type: pa.DataType) -> pa.DataType:
 
 def _as_alleles(rows: pa.RecordBatch, first_row: int, carried: Sequence[str]) -> pa.Table:
     size = rows.num_rows
+    rows, is_damaged = as_utf8(rows)
     columns = {name: rows.column(name).cast(RAW_ALLELES.field(name).type, safe=False) for name in _REQUIRED}
     columns["id"] = rows.column("id").cast(pa.string()) if "id" in rows.schema.names else pa.nulls(size, pa.string())
     columns["record"] = pa.array(np.arange(first_row, first_row + size))
     columns["span"] = pa.nulls(size, pa.int64())
-    columns["fault"] = _faults(columns, size)
+    columns["fault"] = _faults(columns, is_damaged)
     table = pa.table([columns[field.name] for field in RAW_ALLELES], schema=RAW_ALLELES)
     for name in carried:
         values = rows.column(name)
@@ -112,8 +113,26 @@ def _as_alleles(rows: pa.RecordBatch, first_row: int, carried: Sequence[str]) ->
     return table
 
 
-def _faults(columns: Mapping[str, pa.Array], size: int) -> pa.Array:
-    faults = pa.nulls(size, pa.string())
+def as_utf8(rows: pa.RecordBatch) -> tuple[pa.RecordBatch, np.ndarray]:
+    """The rows with U+FFFD for bytes of text that are no UTF-8, and (R,) bool: which rows had such bytes."""
+    is_damaged = np.zeros(rows.num_rows, bool)
+    for index, column in enumerate(rows.columns):
+        if not _fits(_plain(column.type), "string"):
+            continue
+        try:
+            column.validate(full=True)
+        except pa.ArrowInvalid:
+            plain = _plain(column.type)
+            raw = column.cast(plain).cast(pa.large_binary()).to_pylist()
+            texts = [None if value is None else value.decode("utf-8", "replace") for value in raw]
+            pairs = zip(raw, texts, strict=True)
+            is_damaged |= [text is not None and text.encode() != value for value, text in pairs]
+            rows = rows.set_column(index, rows.schema.names[index], pa.array(texts, plain))
+    return rows, is_damaged
+
+
+def _faults(columns: Mapping[str, pa.Array], is_damaged: np.ndarray) -> pa.Array:
+    faults = pc.if_else(pa.array(is_damaged), NOT_UTF8, pa.scalar(None, pa.string()))
     for name in reversed(_REQUIRED):
         faults = pc.if_else(pc.is_null(columns[name]), f"{name} is null", faults)
     below_zero = pc.fill_null(pc.less(columns["pos"], 0), False)

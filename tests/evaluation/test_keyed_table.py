@@ -1,6 +1,7 @@
 import gzip
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -141,3 +142,15 @@ def test_lists_become_text(tmp_path):
 def test_lines_before_the_header_that_begin_with_two_hashes_are_no_rows(tmp_path):
     (tmp_path / "scores.tsv").write_text("##model=demo\n#chrom\tpos\tref\talt\tdelta_llr\n1\t5\tA\tC\t-2\n")
     assert TableSource(str(tmp_path / "scores.tsv")).columns == ["#chrom", "pos", "ref", "alt", "delta_llr"]
+
+
+def test_a_byte_that_is_no_utf8_costs_no_row(tmp_path):
+    rows = b"chrom,pos,ref,alt,gene\n1,9,C,G,h\xe9r\n1,8,A,T,x\n"
+    (tmp_path / "labels.csv").write_bytes(rows)
+    frame = keys(tmp_path / "labels.csv", columns=["gene"]).frame
+    assert frame.rows() == [("1-9-C-G", "snv", "h\ufffdr"), ("1-8-A-T", "snv", "x")]
+    raw = pa.array([b"h\xe9r", b"x"], pa.binary())
+    genes = pa.Array.from_buffers(pa.string(), 2, raw.buffers())
+    columns = {"chrom": ["1", "1"], "pos": [9, 8], "ref": ["C", "A"], "alt": ["G", "T"], "gene": genes}
+    pq.write_table(pa.table(columns), tmp_path / "labels.parquet")
+    assert keys(tmp_path / "labels.parquet", columns=["gene"]).frame.rows() == frame.rows()

@@ -60,6 +60,21 @@ def test_null_and_negative_values_are_faults(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("text", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())], ids=str)
+def test_a_byte_that_is_no_utf8_is_a_fault_only_where_it_is_read(tmp_path: Path, text: pa.DataType) -> None:
+    raw = pa.array([b"her", b"h\xe9r", None], pa.large_binary() if text == pa.large_string() else pa.binary())
+    plain = text.value_type if pa.types.is_dictionary(text) else text
+    notes = pa.Array.from_buffers(plain, 3, raw.buffers())
+    notes = notes.dictionary_encode() if plain != text else notes
+    alleles = {"chrom": ["1"] * 3, "pos": [5, 6, 7], "ref": ["A"] * 3, "alt": ["C"] * 3}
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({**alleles, "notes": notes}), path)
+    assert [row["fault"] for row in rows_of(path)] == [None, None, None]
+    rows = rows_of(path, "notes")
+    assert [row["fault"] for row in rows] == [None, "the record holds bytes that are not UTF-8 text", None]
+    assert [row["source.notes"] for row in rows] == ["her", "h\ufffdr", None]
+
+
 def test_source_columns_keep_their_type(tmp_path: Path) -> None:
     labels = pa.array([["x"], None], pa.list_(pa.string()))
     path = write(
