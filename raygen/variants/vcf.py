@@ -20,6 +20,7 @@ parts as the header promises is null.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ class VcfReader:
         self._path = path
         with quiet_htslib(), opened_variants(path) as handle:
             self._is_text = handle.format == "VCF"
+            self._svlen_holds = _version(handle.header) >= (4, 4)
             self._columns: dict[str, InfoColumn] = info_columns(handle.header)
             self.contig_lengths: Mapping[str, int] = {
                 name: handle.header.contigs[name].length
@@ -60,7 +62,7 @@ class VcfReader:
 
     def batches(self, source_columns: Sequence[str]) -> Iterator[AlleleBatch]:
         """All alleles in file order. InputError where the file is truncated or corrupt."""
-        rows = _Rows([self._columns[name] for name in source_columns if name in self._columns])
+        rows = _Rows([self._columns[name] for name in source_columns if name in self._columns], self._svlen_holds)
         lines = BodyLines(self._path)
         with quiet_htslib(), opened_variants(self._path) as handle:
             try:
@@ -103,9 +105,10 @@ def _answers(handle: Any) -> Iterator[tuple[int, Any]]:
 class _Rows:
     """The columns of alleles being filled, until ``take_batch`` empties them."""
 
-    def __init__(self, columns: Sequence[InfoColumn]) -> None:
+    def __init__(self, columns: Sequence[InfoColumn], svlen_holds: bool) -> None:
         self.record = 0
         self._columns = columns
+        self._svlen_holds = svlen_holds
         self._start()
 
     def _start(self) -> None:
@@ -130,7 +133,9 @@ class _Rows:
         self.record += 1
         for allele, alt in enumerate(alts or (None,)):
             if alt and alt[0] == "<":
-                self.span[len(self.chrom)] = span_from_info(_info_text(record), pos, allele, len(alts))
+                self.span[len(self.chrom)] = span_from_info(
+                    _info_text(record), pos, allele, len(alts), svlen_holds=self._svlen_holds
+                )
             self._add_row(chrom, pos, name, ref, alt)
         for values, record_values in zip(self.values, carried, strict=True):
             values.extend(record_values)
@@ -241,6 +246,12 @@ def info_columns(header: Any) -> dict[str, InfoColumn]:
         entry = header.info[name]
         columns.setdefault(name, InfoColumn(name, entry.number, _arrow_type(entry)))
     return columns
+
+
+def _version(header: Any) -> tuple[int, ...]:
+    """(4, 2) of ``##fileformat=VCFv4.2``; () where it is written in another way."""
+    match = re.fullmatch(r"VCFv(\d+)\.(\d+)", header.version or "")
+    return tuple(map(int, match.groups())) if match else ()
 
 
 def _names(header: Any, key: str) -> list[str]:

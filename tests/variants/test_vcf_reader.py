@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pysam
+import pysam.bcftools
 import pytest
 
 from raygen.errors import InputError
@@ -115,7 +116,7 @@ def test_a_byte_that_is_no_utf8_is_a_fault_only_where_it_is_read(
     path = vcf([], "plain.vcf", header=header, raw=raw)
     if name == "a.bcf":  # pysam cannot copy such records
         path = tmp_path / name
-        path.write_bytes(pysam.bcftools.view("-Ob", str(tmp_path / "plain.vcf")))  # type: ignore[attr-defined]
+        pysam.bcftools.view("-Ob", "-o", str(path), str(tmp_path / "plain.vcf"), catch_stdout=False)
     not_read = [(row["record"], row["id"], row["alt"], row["span"], row["fault"]) for row in rows_of(path)]
     assert not_read == [
         (1, "rs1", "C", None, None),
@@ -149,6 +150,19 @@ def test_span_is_read_for_symbolic_alleles_only(vcf: Callable[..., Path]) -> Non
         ]
     )
     assert [row["span"] for row in rows_of(path)] == [4, None, 7, None, None]
+
+
+@pytest.mark.parametrize(("version", "span"), [("4.2", 9), ("4.3", 9), ("4.4", 5), ("4.5", 5)])
+@pytest.mark.parametrize("name", ["a.vcf", "a.bcf"])
+def test_span_follows_the_version_of_the_header(
+    vcf: Callable[..., Path], tmp_path: Path, name: str, version: str, span: int
+) -> None:
+    path = vcf(["1 16 . A <DEL> . . SVLEN=5;END=25"], "v.vcf", header="##contig=<ID=1>\n")
+    path.write_text(path.read_text().replace("VCFv4.2", f"VCFv{version}"))
+    if name == "a.bcf":
+        pysam.bcftools.view("-Ob", "-o", str(tmp_path / name), str(path), catch_stdout=False)
+        path = tmp_path / name
+    assert [row["span"] for row in rows_of(path)] == [span]
 
 
 def test_source_columns_follow_the_header(vcf: Callable[..., Path]) -> None:
