@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from raygen.errors import InputError, SettingsError, first_line
+from raygen.remote import resolve
 from raygen.sequence.reference import Reference
 from raygen.tables.fingerprints import no_scores, tables_inside
 from raygen.tables.layout import RunFolder
@@ -30,7 +31,8 @@ from raygen.variants.alleles import RAW_ALLELES, SOURCE_PREFIX, AlleleBatch
 from raygen.variants.assembly import AssemblyWatch
 from raygen.variants.check import AlleleChecker
 from raygen.variants.contig_names import MITOCHONDRIAL_NAMES
-from raygen.variants.inputs import VCF_SUFFIXES
+from raygen.variants.file_kinds import VCF_ENDINGS, kind_of
+from raygen.variants.folder_contents import partitions_of
 from raygen.variants.normalise import trim
 from raygen.variants.parquet import as_utf8
 from raygen.variants.vcf import VcfReader
@@ -89,7 +91,7 @@ class TableSource:
             self._dataset = RunFolder(path).scores_dataset()
             if not isinstance(self._dataset, ds.FileSystemDataset):
                 raise no_scores(path)
-        elif path.endswith(VCF_SUFFIXES):
+        elif _is_vcf(path):
             self._vcf = VcfReader(Path(path), Path(path).name)
         elif separator := _separator(path):
             self._text = _read_text(path, separator)
@@ -226,9 +228,28 @@ def _read_text(path: str, separator: str) -> pl.DataFrame:
         raise InputError(f"{path} cannot be read as a table: {first_line(error)}.") from error
 
 
+def _is_vcf(path: str) -> bool:
+    kind = kind_of(path)
+    return kind in ("VCF", "BCF") or (kind is None and path.lower().endswith(VCF_ENDINGS))
+
+
 def _parquet(path: str) -> ds.Dataset:
+    """A file, or a folder as one table: what ``KEY=VALUE`` folders in it say is text, where its files have no such column."""
+    filesystem, root = resolve(path.rstrip("/"))
     try:
-        return ds.dataset(path, format="parquet", partitioning="hive")
+        plain = ds.dataset(root, filesystem=filesystem, format="parquet")
+        keys = dict.fromkeys(key for file in plain.files for key in partitions_of(file.removeprefix(f"{root}/")))
+        fields = [pa.field(key, pa.string()) for key in keys if key not in plain.schema.names]
+        if not fields or plain.files == [root]:
+            return plain
+        return ds.dataset(
+            plain.files,
+            filesystem=filesystem,
+            format="parquet",
+            schema=pa.schema([*plain.schema, *fields]),
+            partitioning=ds.partitioning(pa.schema(fields), flavor="hive"),
+            partition_base_dir=root,
+        )
     except (pa.ArrowException, OSError) as error:
         raise InputError(
             f"{path} is no table that can be read. Give a run's folder, Parquet, CSV or TSV, or for labels a VCF or BCF."

@@ -1,6 +1,7 @@
 """Alleles out of a user's own Parquet file.
 
-In: columns ``chrom`` and ``ref`` and ``alt`` (string), ``pos`` (an integer, 1-based), optionally ``id``, and any others. Out:
+In: columns ``chrom`` and ``ref`` and ``alt`` (string), ``pos`` (an integer, 1-based), optionally ``id``, and any others; ``chrom`` and
+``id`` may be integers, too. A column that the file lacks may come from the folders it lies in (``partitions``). Out:
 ``AlleleBatch``es, one row per row. A null or negative value is a ``fault`` of its row; a missing or wrongly typed column is an
 error of the file, and all such faults are named at once.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +21,7 @@ from raygen.errors import InputError, first_line
 from raygen.variants.alleles import BATCH_ROWS, NOT_UTF8, RAW_ALLELES, SOURCE_PREFIX, AlleleBatch
 
 _REQUIRED = {"chrom": "string", "pos": "integer", "ref": "string", "alt": "string"}
+_ALSO = {"chrom": ("integer",)}
 _CORRUPT = (pa.ArrowException, OSError)
 
 
@@ -27,15 +30,18 @@ class ParquetReader:
 
     kind = "table"
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path, name: str, partitions: Mapping[str, str | None] | None = None) -> None:
         self.name = name
         self._path = path
+        self._partitions = partitions or {}
         self.contig_lengths: Mapping[str, int] = {}
         with self._opened() as file:
-            self._schema = file.schema_arrow
+            self._names = file.schema_arrow.names
+            self._schema = with_partitions(file.schema_arrow.empty_table(), self._partitions).schema
         if faults := _schema_faults(self._schema):
             raise InputError(
                 f"{path}: {'; '.join(faults)}. Needed are chrom, ref and alt as strings and pos as integer."
+                f"{_partition_hint(path, self._schema)}"
             )
 
     @property
@@ -49,8 +55,11 @@ class ParquetReader:
         has_id = "id" in self._schema.names
         first_row = 1
         with self._opened() as file:
-            batches = file.iter_batches(BATCH_ROWS, columns=[*_REQUIRED, *(["id"] if has_id else []), *carried])
-            while (rows := self._next(batches)) is not None:
+            names = [*_REQUIRED, *(["id"] if has_id else []), *carried]
+            in_file = [name for name in names if name in self._names]
+            batches = file.iter_batches(BATCH_ROWS, columns=in_file)
+            while (batch := self._next(batches)) is not None:
+                rows = with_partitions(batch, self._partitions)
                 yield AlleleBatch(_as_alleles(rows, first_row, carried), rows.num_rows)
                 first_row += rows.num_rows
 
@@ -71,6 +80,22 @@ class ParquetReader:
             raise InputError(f"{self._path} is corrupt: {first_line(error)}.") from error
 
 
+def with_partitions(rows: pa.Table | pa.RecordBatch, partitions: Mapping[str, str | None]) -> Any:
+    """The rows with a column of text for each folder ``KEY=VALUE`` that they lie in; their own columns stay as they are."""
+    for name, value in partitions.items():
+        if name not in rows.schema.names:
+            rows = rows.append_column(name, pa.array([value] * rows.num_rows, pa.string()))
+    return rows
+
+
+def _partition_hint(path: Path, schema: pa.Schema) -> str:
+    lacking = [part for part in path.absolute().parts if part.partition("=")[0] in _REQUIRED and "=" in part]
+    if not lacking or lacking[0].partition("=")[0] in schema.names:
+        return ""
+    whole = str(path.absolute()).partition(f"/{lacking[0]}/")[0]
+    return f" It lies in a folder {lacking[0]}: give the table as a whole, {whole}."
+
+
 def _schema_faults(schema: pa.Schema) -> list[str]:
     faults = []
     for name, needed in _REQUIRED.items():
@@ -79,7 +104,7 @@ def _schema_faults(schema: pa.Schema) -> list[str]:
             faults.append(
                 f"column '{name}' is missing" if not indices else f"column '{name}' is there {len(indices)} times"
             )
-        elif not _fits(_plain(schema.field(name).type), needed):
+        elif not any(_fits(_plain(schema.field(name).type), kind) for kind in (needed, *_ALSO.get(name, ()))):
             faults.append(f"column '{name}' is {schema.field(name).type}, not {needed}")
     if "id" in schema.names and not any(_fits(_plain(schema.field("id").type), kind) for kind in ("string", "integer")):
         faults.append(f"column 'id' is {schema.field('id').type}, not string")
