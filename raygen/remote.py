@@ -132,6 +132,16 @@ def stamp(path: str) -> tuple[int, int]:
     return int(info.size or 0), int(info.mtime_ns or 0)
 
 
+def first_bytes(uri: str, size: int) -> bytes:
+    """The first bytes of a file elsewhere; none where it cannot be read."""
+    filesystem, path = resolve(uri)
+    try:
+        with filesystem.open_input_file(path) as file:
+            return bytes(file.read(size))
+    except OSError:
+        return b""
+
+
 def list_files(uri: str) -> dict[str, tuple[int, int]]:
     """Files below a folder elsewhere: their paths from there, with size and time of change (ns). Empty where there is none.
 

@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from raygen.errors import InputError, SettingsError, first_line
+from raygen.remote import resolve
 from raygen.sequence.reference import Reference
 from raygen.tables.fingerprints import no_scores, tables_inside
 from raygen.tables.layout import RunFolder
@@ -30,8 +31,10 @@ from raygen.variants.alleles import RAW_ALLELES, SOURCE_PREFIX, AlleleBatch
 from raygen.variants.assembly import AssemblyWatch
 from raygen.variants.check import AlleleChecker
 from raygen.variants.contig_names import MITOCHONDRIAL_NAMES
-from raygen.variants.inputs import VCF_SUFFIXES
+from raygen.variants.file_kinds import VCF_ENDINGS, kind_of
+from raygen.variants.folder_contents import partitions_of
 from raygen.variants.normalise import trim
+from raygen.variants.parquet import as_utf8
 from raygen.variants.vcf import VcfReader
 
 KnownBy = Literal["variant", "id"]
@@ -88,7 +91,7 @@ class TableSource:
             self._dataset = RunFolder(path).scores_dataset()
             if not isinstance(self._dataset, ds.FileSystemDataset):
                 raise no_scores(path)
-        elif path.endswith(VCF_SUFFIXES):
+        elif _is_vcf(path):
             self._vcf = VcfReader(Path(path), Path(path).name)
         elif separator := _separator(path):
             self._text = _read_text(path, separator)
@@ -186,7 +189,7 @@ class TableSource:
                 yield pa.schema([self._dataset.schema.field(name) for name in columns]).empty_table()
                 for batch in self._dataset.to_batches(columns=columns, batch_size=_BATCH_ROWS):
                     if batch.num_rows:
-                        yield pa.Table.from_batches([batch])
+                        yield pa.Table.from_batches([as_utf8(batch)[0]])
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"{self.path} cannot be read: {first_line(error)}.") from error
 
@@ -206,7 +209,10 @@ def _separator(path: str) -> str | None:
 def _read_text(path: str, separator: str) -> pl.DataFrame:
     """Read a CSV or TSV; names of contigs, alleles and ids stay text, whatever they look like."""
     try:
-        head = pl.read_csv(path, separator=separator, n_rows=1, infer_schema=False, comment_prefix="##")
+        encoding: Literal["utf8-lossy"] = "utf8-lossy"  # a byte that is no UTF-8 is no reason to refuse the other rows
+        head = pl.read_csv(
+            path, separator=separator, n_rows=1, infer_schema=False, comment_prefix="##", encoding=encoding
+        )
         as_text = [*_COORDINATES["chrom"], *_COORDINATES["ref"], *_COORDINATES["alt"], *_IDS]
         overrides = {name: pl.String for name in head.columns if name.lower() in as_text}
         return pl.read_csv(
@@ -216,14 +222,34 @@ def _read_text(path: str, separator: str) -> pl.DataFrame:
             null_values=_NOTHING,
             infer_schema_length=None,
             comment_prefix="##",
+            encoding=encoding,
         )
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read as a table: {first_line(error)}.") from error
 
 
+def _is_vcf(path: str) -> bool:
+    kind = kind_of(path)
+    return kind in ("VCF", "BCF") or (kind is None and path.lower().endswith(VCF_ENDINGS))
+
+
 def _parquet(path: str) -> ds.Dataset:
+    """A file, or a folder as one table: what ``KEY=VALUE`` folders in it say is text, where its files have no such column."""
+    filesystem, root = resolve(path.rstrip("/"))
     try:
-        return ds.dataset(path, format="parquet", partitioning="hive")
+        plain = ds.dataset(root, filesystem=filesystem, format="parquet")
+        keys = dict.fromkeys(key for file in plain.files for key in partitions_of(file.removeprefix(f"{root}/")))
+        fields = [pa.field(key, pa.string()) for key in keys if key not in plain.schema.names]
+        if not fields or plain.files == [root]:
+            return plain
+        return ds.dataset(
+            plain.files,
+            filesystem=filesystem,
+            format="parquet",
+            schema=pa.schema([*plain.schema, *fields]),
+            partitioning=ds.partitioning(pa.schema(fields), flavor="hive"),
+            partition_base_dir=root,
+        )
     except (pa.ArrowException, OSError) as error:
         raise InputError(
             f"{path} is no table that can be read. Give a run's folder, Parquet, CSV or TSV, or for labels a VCF or BCF."

@@ -11,11 +11,11 @@ import gzip
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pysam
 
-from raygen.variants.vcf_stream import BROKEN_GZIP, opened_variants, quiet_htslib, truncated
+from raygen.variants.vcf_stream import BROKEN_GZIP, as_text, opened_variants, quiet_htslib, truncated
 
 _GZIP_MAGIC = b"\x1f\x8b"
 
@@ -77,15 +77,20 @@ class VcfLines:
 
     def _binary_header(self) -> list[bytes]:
         with quiet_htslib(), pysam.VariantFile(str(self._path)) as handle:
-            return str(handle.header).encode().splitlines()
+            return _bytes(handle.header).splitlines()
 
     def _binary_records(self) -> Iterator[bytes]:
         handle = pysam.VariantFile(str(self._path))
         try:
             for record in handle:
-                yield str(record).rstrip("\n").encode()
+                yield _bytes(record).rstrip(b"\n")
         except OSError as error:
             raise truncated(self._path, "a record cannot be read") from error
         finally:
             with suppress(OSError):  # closing reports a broken block a second time
                 handle.close()
+
+
+def _bytes(record_or_header: Any) -> bytes:
+    """Bytes that are no UTF-8 come out as they are."""
+    return as_text(record_or_header, "surrogateescape").encode("utf-8", "surrogateescape")

@@ -1,8 +1,9 @@
 """The landing folder: which files lie there, which of them are whole, and which no night has taken yet.
 
 A file is taken for whole when nothing about it has changed for ``settle_seconds``. The time of change of its inode is looked
-at, not the time of its content: a copy that keeps its source's date has an old one while it is written. Hidden files, and
-files whose names do not end as VCF, BCF or Parquet do, are passed over, so a copy under another name may take its time.
+at, not the time of its content: a copy that keeps its source's date has an old one while it is written. Hidden files, files that
+end as unfinished copies do (``.part``, ``.tmp``), and files that are no VCF, BCF or Parquet are passed over and named, so a copy
+under another name may take its time. Output folders of raygen's in the landing folder are not looked into.
 
 On object storage a file is whole when it is listed; one that no earlier night took is fetched into the cache.
 
@@ -19,8 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from raygen.errors import InputError
-from raygen.remote import is_remote, join, list_files, stage
-from raygen.variants.inputs import PARQUET_SUFFIXES, VCF_SUFFIXES
+from raygen.remote import first_bytes, is_remote, join, list_files, shown, stage
+from raygen.variants.file_kinds import HEAD_BYTES
+from raygen.variants.folder_contents import look_into, partitions_of, sort_out
+from raygen.variants.inputs import InputFile
 
 Stamp = tuple[int, int]
 """Size and time of change (ns)."""
@@ -42,14 +45,15 @@ class LandedFile:
 
 @dataclass(frozen=True)
 class Landing:
-    """What a look at the folder found: ``new`` files, names of files that are ``known`` and of those still ``settling``, and
-    why others cannot be read.
+    """What a look at the folder found: ``new`` files, names of files that are ``known`` and of those still ``settling``, why
+    others cannot be read, and sentences on what is ``passed_over``.
     """
 
     new: tuple[LandedFile, ...]
     known: tuple[str, ...]
     settling: tuple[str, ...]
     unreadable: Mapping[str, str] = field(default_factory=dict)
+    passed_over: tuple[str, ...] = ()
 
 
 def look_at(folder: str, settle_seconds: float, earlier_files: Iterable[Mapping[str, Any]]) -> Landing:
@@ -64,12 +68,13 @@ def look_at(folder: str, settle_seconds: float, earlier_files: Iterable[Mapping[
         SettingsError: object storage does not answer. StoppedError: a file of it cannot be fetched.
     """
     look = _Look(folder, time.time() - settle_seconds, [LandedFile(**file) for file in earlier_files])
-    for name, stamped in _files(folder).items():
+    files, remarks = _files(folder)
+    for name, stamped in files.items():
         try:
             look.take(name, stamped)
         except OSError as error:  # the next look tries it again, and it holds up none of the others
             look.unreadable[name] = f"it cannot be read: {error.strerror or error}"
-    return Landing(tuple(look.new), tuple(look.known), tuple(look.settling), look.unreadable)
+    return Landing(tuple(look.new), tuple(look.known), tuple(look.settling), look.unreadable, tuple(remarks))
 
 
 class _Look:
@@ -105,6 +110,11 @@ class _Look:
             self._contents.add(file.sha256)
 
 
+def as_input(folder: str, name: str) -> InputFile:
+    """A file of the landing folder as an input: a table there may be partitioned by folders."""
+    return InputFile(where_to_read(folder, name), partitions_of(name))
+
+
 def where_to_read(folder: str, name: str) -> Path:
     """A file of the landing folder on this machine; one on object storage is fetched into the cache, once a version."""
     return Path(stage(join(folder, name)))
@@ -112,7 +122,9 @@ def where_to_read(folder: str, name: str) -> Path:
 
 def changed_since(folder: str, files: Sequence[LandedFile]) -> list[str]:
     """Names of the landing files that are not what they were when they were looked at, or are gone."""
-    stamps = _files(folder) if is_remote(folder) else {file.name: _stamp(Path(folder) / file.name) for file in files}
+    stamps = (
+        list_files(folder) if is_remote(folder) else {file.name: _stamp(Path(folder) / file.name) for file in files}
+    )
     return [file.name for file in files if stamps.get(file.name) != (file.size, file.mtime_ns)]
 
 
@@ -124,29 +136,17 @@ def _stamp(path: Path) -> Stamp | None:
     return stat.st_size, stat.st_mtime_ns
 
 
-def _files(folder: str) -> dict[str, Stamp | None]:
-    """Names of the files that a night can read, sorted, with size and time of change where listing tells them."""
-    stamps: dict[str, Stamp | None]
+def _files(folder: str) -> tuple[dict[str, Stamp | None], list[str]]:
+    """Names of what a night can read, sorted, stamped where listing tells it; and sentences on what it cannot."""
     if is_remote(folder):
-        stamps = {**list_files(folder)}
-    elif Path(folder).is_dir():
-        stamps = _names_below(Path(folder))
-    else:
+        stamps = list_files(folder)
+        contents = sort_out(stamps, lambda name: first_bytes(join(folder, name), HEAD_BYTES))
+        return {name: stamps[name] for name in contents.inputs}, contents.remarks(shown(folder))
+    if not Path(folder).is_dir():
         reason = "a file, not a folder" if Path(folder).exists() else "no such folder"
         raise InputError(f"landing.folder {folder}: {reason}.")
-    return {
-        name: stamps[name]
-        for name in sorted(stamps)
-        if name.endswith((*VCF_SUFFIXES, *PARQUET_SUFFIXES))
-        and not any(part.startswith((".", "_")) for part in name.split("/"))
-    }
-
-
-def _names_below(folder: Path) -> dict[str, Stamp | None]:
-    try:
-        return {path.relative_to(folder).as_posix(): None for path in folder.rglob("*") if path.is_file()}
-    except FileNotFoundError:  # a folder in it was taken away while we looked
-        return _names_below(folder) if folder.is_dir() else {}
+    contents = look_into(Path(folder))
+    return dict.fromkeys(contents.inputs), contents.remarks(folder)
 
 
 def _sha256(path: Path) -> str:

@@ -33,7 +33,7 @@ import pyarrow.parquet as pq
 from raygen.cache import cache_folder
 from raygen.disk_errors import disk_errors
 from raygen.errors import InputError, RaygenError
-from raygen.nights.landing import LandedFile, changed_since, look_at, where_to_read
+from raygen.nights.landing import LandedFile, as_input, changed_since, look_at
 from raygen.nights.leave_out import leave_out_scored
 from raygen.number_of import number_of
 from raygen.pipeline.cluster import remote_address, session
@@ -52,6 +52,7 @@ from raygen.tables.manifest import Counts, add_counts, new_run_id
 from raygen.tables.place import make_folder, write_text
 from raygen.variants.ingest import ingest
 from raygen.variants.ingested_folder import REJECTS_FOLDER, VARIANTS_FOLDER
+from raygen.variants.inputs import InputFile
 
 _PLAN = "plan.json"
 _CHANGED = "it changed while it was being read; the next night reads it again"
@@ -183,6 +184,8 @@ class _Night:
             f"{shown(folder)}: {len(landing.new):,} new, {len(landing.known):,} taken before, "
             f"{len(landing.settling):,} that may still be written"
         )
+        for remark in landing.passed_over:
+            self._say(remark)
         set_aside = dict(landing.unreadable)
         plan = self._prepare(folder, landing.new, set_aside)
         left_files: dict[str, Any] = {"set_aside": set_aside, "settling": landing.settling}
@@ -250,7 +253,7 @@ class _Night:
             shutil.rmtree(work, ignore_errors=True)
             make_folder(work)
             try:
-                ingested = self._ingest([where_to_read(folder, file.name) for file in files], work / "all")
+                ingested = self._ingest([as_input(folder, file.name) for file in files], work / "all")
             except InputError:
                 faults = self._faults(folder, files, work)
                 if not faults:
@@ -277,10 +280,10 @@ class _Night:
             return plan
         return None
 
-    def _ingest(self, paths: Sequence[Path], out: Path) -> Any:
+    def _ingest(self, files: Sequence[InputFile], out: Path) -> Any:
         input_settings = self._settings.input
         return ingest(
-            paths,
+            files,
             self._reference,
             out,
             max_allele_length=input_settings.max_allele_length,
@@ -296,7 +299,7 @@ class _Night:
         faults = {}
         for number, file in enumerate(files):
             try:
-                self._ingest([where_to_read(folder, file.name)], work / f"alone-{number}")
+                self._ingest([as_input(folder, file.name)], work / f"alone-{number}")
             except InputError as error:
                 faults[file.name] = str(error)
             shutil.rmtree(work / f"alone-{number}", ignore_errors=True)

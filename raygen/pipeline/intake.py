@@ -25,6 +25,7 @@ from raygen.tables.layout import RunFolder
 from raygen.variants.assembly import MAX_MISMATCH_SHARE, MAX_UNKNOWN_SHARE
 from raygen.variants.ingest import IngestResult, ingest
 from raygen.variants.ingested_folder import REJECTS_FOLDER, VARIANTS_FOLDER, is_ingested, read_ingest_info
+from raygen.variants.inputs import input_files
 from raygen.variants.pairs import ingest_pairs
 
 
@@ -129,7 +130,7 @@ def _beside(folder: RunFolder, paths: Sequence[Path], *settings: object) -> Path
 
     Its name says which files at which size and time, and which settings, so that two inputs do not meet there.
     """
-    files = [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
+    files = [file.path for file in input_files(paths)]
     stamps = [(str(file.resolve()), *stamp(str(file))) for file in files if file.is_file()]
     key = hashlib.sha256(repr((stamps, settings)).encode()).hexdigest()[:16]
     if is_remote(folder.uri):

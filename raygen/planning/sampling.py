@@ -24,7 +24,9 @@ import pysam.bcftools
 from raygen.disk_errors import disk_errors
 from raygen.errors import InputError
 from raygen.planning.bgzf_middle import OpenText
-from raygen.variants.inputs import PARQUET_SUFFIXES, input_files
+from raygen.variants.file_kinds import is_parquet
+from raygen.variants.inputs import InputFile, input_files
+from raygen.variants.parquet import with_partitions
 
 STRETCH = "RAYGEN_STRETCH"
 """Column of a sample's files: the number of the stretch, from 0."""
@@ -67,7 +69,7 @@ def sample_input(inputs: Sequence[str | Path], scratch: Path) -> InputSample:
     Raises:
         InputError: a file is missing; a large file is BCF, plain gzip or an unsorted table.
     """
-    files = [_open(path) for path in input_files(inputs)]
+    files = [_open(file) for file in input_files(inputs)]
     total = sum(file.num_records for file in files)
     if total <= WHOLE_RECORDS:
         return InputSample(tuple(Path(path) for path in inputs), 0, "all of it read")
@@ -78,10 +80,10 @@ def sample_input(inputs: Sequence[str | Path], scratch: Path) -> InputSample:
     return InputSample(paths, total, ", ".join(sorted({file.counted for file in files})))
 
 
-def _open(path: Path) -> _ParquetFile | _VcfFile:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file.")
-    return _ParquetFile(path) if path.name.endswith(PARQUET_SUFFIXES) else _VcfFile(path)
+def _open(file: InputFile) -> _ParquetFile | _VcfFile:
+    if not file.path.is_file():
+        raise InputError(f"{file.path}: no such file.")
+    return _ParquetFile(file) if is_parquet(file.path) else _VcfFile(file.path)
 
 
 def _at(files: Sequence[_ParquetFile | _VcfFile], record: float) -> tuple[_ParquetFile | _VcfFile, float]:
@@ -98,14 +100,14 @@ class _ParquetFile:
 
     counted = "counted in Parquet footers"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, file: InputFile) -> None:
         try:
-            self._file = pq.ParquetFile(path)
+            self._file = pq.ParquetFile(file.path)
         except (pa.ArrowException, OSError) as error:
             raise InputError(
-                f"{path} cannot be read as Parquet; it may be truncated or another kind of file."
+                f"{file.path} cannot be read as Parquet; it may be truncated or another kind of file."
             ) from error
-        self._path = path
+        self._path, self._partitions = file.path, file.partitions
         self.num_records = self._file.metadata.num_rows
         self._taken: list[pa.Table] = []
 
@@ -136,7 +138,8 @@ class _ParquetFile:
                 start = start if groups else before
                 groups.append(index)
             before += size
-        return self._file.read_row_groups(groups).slice(first - start, STRETCH_RECORDS)
+        rows = self._file.read_row_groups(groups).slice(first - start, STRETCH_RECORDS)
+        return with_partitions(rows, self._partitions)
 
     def write(self, path: Path) -> Path:
         path = path.with_suffix(".parquet")

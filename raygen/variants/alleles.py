@@ -20,6 +20,8 @@ import pyarrow as pa
 
 BATCH_ROWS = 16_384
 SOURCE_PREFIX = "source."  # keeps a user's column named "record" apart from ours
+NOT_UTF8 = "the record holds bytes that are not UTF-8 text"
+"""The fault of a record with such bytes in a field that is read."""
 
 RAW_ALLELES = pa.schema(
     [

@@ -194,13 +194,21 @@ class AlleleChecker:
         if is_symbolic(alt):
             self._check_symbolic(pos, alt, allele["span"], name, length)
             ref, alt = spell_out(pos, alt, allele["span"], bases)
+            is_padding = given_ref == "N"
+        else:
+            is_padding = _is_padding(ref, alt)
+        if is_padding:
+            base = chr(bases[pos - 1])
+            given_ref = base + given_ref[1:]
+            ref, alt = base + ref[1:], base + alt[1:]
         _check_letters(given_ref, ref, alt)
         if max(len(given_ref), len(ref), len(alt)) > self.max_allele_length:
             raise _Refused(
                 Reason.ALLELE_TOO_LONG,
                 f"REF has {len(given_ref):,} bases and ALT {len(alt):,}; max_allele_length is {self.max_allele_length:,}",
             )
-        self._check_ref(given_ref, alt, allele, name, bases, kind)
+        if not (is_padding and len(given_ref) == 1):
+            self._check_ref(given_ref, alt, allele, name, bases, kind)
         if ref == alt:
             raise _Refused(Reason.MALFORMED_RECORD, "ALT is the same sequence as REF")
         return normalise(pos, ref, alt, bases)
@@ -210,7 +218,7 @@ class AlleleChecker:
             raise _Refused(Reason.SYMBOLIC_ALLELE, f"{_shown(alt)} does not say which sequence it stands for")
         if span is None:
             raise _Refused(
-                Reason.SYMBOLIC_ALLELE, f"{alt} has no END after POS and no SVLEN, so its length is not known"
+                Reason.SYMBOLIC_ALLELE, f"{alt} has no END after POS and no usable SVLEN, so its length is not known"
             )
         _check_bounds(pos, pos + span, name, length)
         if span + 1 > self.max_allele_length:
@@ -245,6 +253,11 @@ def _check_bounds(pos: int, last: int, name: str, length: int) -> None:
         raise _Refused(Reason.OUT_OF_BOUNDS, f"POS is {pos}; the first base is 1")
     if last > length:
         raise _Refused(Reason.OUT_OF_BOUNDS, f"it reaches base {last:,}; {name} has {length:,} bases")
+
+
+def _is_padding(ref: str, alt: str) -> bool:
+    """True where an indel begins with N in both alleles: structural callers write it for the base before the change."""
+    return ref[:1] == alt[:1] == "N" and len(ref) != len(alt)
 
 
 def _check_letters(given_ref: str, ref: str, alt: str) -> None:

@@ -42,7 +42,7 @@ from raygen.variants.ingested_folder import (
     refuse_other_input,
     scratch_folder,
 )
-from raygen.variants.inputs import agree_on_columns, open_readers
+from raygen.variants.inputs import InputFile, agree_on_columns, open_readers, remarks_on
 
 _INPUT_FIELDS = ["chrom", "pos", "id", "ref", "alt"]
 
@@ -68,7 +68,7 @@ class IngestResult:
 
 
 def ingest(
-    inputs: Sequence[str | Path],
+    inputs: Sequence[str | Path | InputFile],
     reference: Reference,
     out: str | Path,
     *,
@@ -102,7 +102,8 @@ def ingest(
     _check_numbers(max_allele_length=max_allele_length, row_group_rows=row_group_rows, file_rows=file_rows)
     out = Path(out)
     readers = open_readers(inputs)
-    refuse_other_input(out, inputs, [reader.name for reader in readers])
+    paths = [path.path if isinstance(path, InputFile) else path for path in inputs]
+    refuse_other_input(out, paths, [reader.name for reader in readers])
     columns = agree_on_columns(readers, carried_columns(source_columns, haplotype_column))
     if haplotype_column:
         check_column_type(haplotype_column, columns[haplotype_column])
@@ -110,6 +111,7 @@ def ingest(
     with scratch_folder(out) as scratch:
         run = _Ingest(readers, reference, scratch, columns, max_allele_length, max_mismatch_share, max_unknown_share)
         run.haplotypes = HaplotypeCollector(haplotype_column, reference, longest) if haplotype_column else None
+        run.warnings += remarks_on(inputs)
         run.warnings += [
             f"{out / name} is left from an ingest that did not end." for name in abandoned_scratch(out, scratch)
         ]
@@ -121,7 +123,7 @@ def ingest(
             run.finish()
         finally:
             run.close_tables()
-        publish(scratch, out, {**run.info(), "input_paths": input_paths(inputs)})
+        publish(scratch, out, {**run.info(), "input_paths": input_paths(paths)})
     return run.result(out)
 
 

@@ -1,9 +1,14 @@
-"""From the paths a user gives to readers: folders are searched, kinds told apart, source columns agreed on."""
+"""From the paths a user gives to readers: folders are searched, kinds told apart, source columns agreed on.
+
+A folder of Parquet may be partitioned as Hive does it: what ``KEY=VALUE`` folders below the one that was given say is a column of
+their files, unless these have it themselves.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,24 +16,30 @@ import pyarrow as pa
 from raygen.errors import InputError, SettingsError
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS, SCORES, VARIANTS
 from raygen.variants.alleles import AlleleReader
+from raygen.variants.file_kinds import is_parquet
+from raygen.variants.folder_contents import FolderContents, look_into, partitions_of
 from raygen.variants.parquet import ParquetReader
 from raygen.variants.vcf import VcfReader
 
-VCF_SUFFIXES = (".vcf", ".vcf.gz", ".vcf.bgz", ".bcf")
-PARQUET_SUFFIXES = (".parquet", ".pq")
-_PARQUET_MAGIC = b"PAR1"
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file to read, and what the folders say that it lies in."""
+
+    path: Path
+    partitions: Mapping[str, str | None] = field(default_factory=dict)
 
 
-def open_readers(inputs: Sequence[str | Path]) -> list[AlleleReader]:
+def open_readers(inputs: Sequence[str | Path | InputFile]) -> list[AlleleReader]:
     """A reader for each input file, in order; a folder stands for the VCF, BCF and Parquet files in it, sorted by path.
 
     SettingsError where ``inputs`` is empty; InputError where a file is missing or of no kind that can be read.
     """
     if not inputs:
         raise SettingsError("No input was given. Name at least one VCF, BCF or Parquet file.")
-    paths = input_files(inputs)
-    times = Counter(path.name for path in paths)
-    return [_reader(path, path.name if times[path.name] == 1 else str(path)) for path in paths]
+    files = input_files(inputs)
+    times = Counter(file.path.name for file in files)
+    return [_reader(file, file.path.name if times[file.path.name] == 1 else str(file.path)) for file in files]
 
 
 def agree_on_columns(readers: Sequence[AlleleReader], source_columns: Sequence[str]) -> dict[str, pa.DataType]:
@@ -64,42 +75,35 @@ def _agreed_type(readers: Sequence[AlleleReader], name: str) -> pa.DataType:
     return first.columns[name]
 
 
-def input_files(inputs: Sequence[str | Path]) -> list[Path]:
+def input_files(inputs: Sequence[str | Path | InputFile]) -> list[InputFile]:
     """Every file that the inputs stand for, in order: a file for itself, a folder for what can be read in it."""
-    return [file for path in inputs for file in _files_of(Path(path))]
+    return [file for path in inputs for file in (_files_of(Path(path)) if not isinstance(path, InputFile) else [path])]
 
 
-def _files_of(path: Path) -> list[Path]:
+def remarks_on(inputs: Sequence[str | Path | InputFile]) -> list[str]:
+    """Sentences on what lies in folders among the inputs and is not read."""
+    folders = [Path(path) for path in inputs if not isinstance(path, InputFile) and Path(path).is_dir()]
+    return [remark for folder in folders for remark in look_into(folder).remarks(folder)]
+
+
+def _files_of(path: Path) -> list[InputFile]:
     if not path.is_dir():
-        return [path]
-    files = sorted(
-        file
-        for file in path.rglob("*")
-        if file.name.endswith((*VCF_SUFFIXES, *PARQUET_SUFFIXES))
-        and not _is_hidden(file.relative_to(path))
-        and file.is_file()
-    )
-    if not files:
-        raise InputError(f"{path} is a folder without any {', '.join((*VCF_SUFFIXES, *PARQUET_SUFFIXES))} file.")
-    return files
+        return [InputFile(path)]
+    contents = look_into(path)
+    if not contents.inputs:
+        raise _nothing_in(path, contents)
+    return [InputFile(path / name, partitions_of(name)) for name in contents.inputs]
 
 
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith((".", "_")) for part in path.parts)
+def _nothing_in(path: Path, contents: FolderContents) -> InputError:
+    sentences = [f"{path} is a folder without any VCF, BCF or Parquet file to read.", *contents.remarks(path)]
+    if "scores" in contents.outputs:
+        sentences.append(f"To score the variants of a finished run again, give {path}/scores.")
+    return InputError(" ".join(sentences))
 
 
-def _reader(path: Path, name: str) -> AlleleReader:
-    if path.name.endswith(PARQUET_SUFFIXES) or _starts_like_parquet(path):
-        return ParquetReader(path, name)
-    return VcfReader(path, name)
-
-
-def _starts_like_parquet(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(4) == _PARQUET_MAGIC
-    except OSError:
-        return False  # the VCF reader says what is wrong with it
+def _reader(file: InputFile, name: str) -> AlleleReader:
+    return ParquetReader(file.path, name, file.partitions) if is_parquet(file.path) else VcfReader(file.path, name)
 
 
 def _listed(names: Sequence[str], most: int = 30) -> str:

@@ -16,8 +16,9 @@ At the start of a contig there is no base before an indel to anchor it: the base
 END or SVLEN as ``span``, the number of bases after POS that the change covers. All else (``<CN0>``, ``<INS:ME:ALU>``,
 ``<NON_REF>``, ``<*>``, breakends) does not name a sequence.
 
-END is taken before SVLEN, because callers round SVLEN (1000 Genomes has END - POS = 1446 beside SVLEN = 1677); only where a
-record has several ALTs and one SVLEN each does SVLEN win, since END is then the furthest of them.
+Up to VCF 4.3 END is taken before SVLEN, because callers round SVLEN (1000 Genomes has END - POS = 1446 beside SVLEN = 1677); only
+where a record has several ALTs and one SVLEN each does SVLEN win, since END is then the furthest of them. From VCF 4.4 on SVLEN
+holds, and END follows from it. An END that is not after POS says nothing, in any version: SVLEN is then asked.
 """
 
 from __future__ import annotations
@@ -108,17 +109,20 @@ def names_a_sequence(alt: str) -> bool:
     return alt in _DUPLICATIONS or alt == _INVERSION or _DELETION.fullmatch(alt) is not None
 
 
-def span_from_info(info: str, pos: int, allele: int, num_alts: int) -> int | None:
-    """Bases after ``pos`` that ALT number ``allele`` (from 0) covers, from the text of an INFO column; None if it does not say."""
+def span_from_info(info: str, pos: int, allele: int, num_alts: int, *, svlen_holds: bool = False) -> int | None:
+    """Bases after ``pos`` that ALT number ``allele`` (from 0) covers, from the text of an INFO column; None if it does not say.
+
+    ``svlen_holds``: SVLEN goes before END, as from VCF 4.4 on.
+    """
     fields = dict(item.partition("=")[::2] for item in info.split(";"))
     lengths = fields.get("SVLEN", "").split(",")
-    if num_alts > 1 and len(lengths) == num_alts and (length := _integer(lengths[allele])):
-        return abs(length)
+    length = abs(_integer(lengths[allele if len(lengths) == num_alts else 0]) or 0) or None
+    if length and len(lengths) == num_alts and (svlen_holds or num_alts > 1):
+        return length
     end = _integer(fields.get("END", ""))
-    if end is not None:
-        return end - pos if end > pos else None
-    length = _integer(lengths[0]) if len(lengths) == 1 else None
-    return abs(length) if length else None
+    if end is not None and end > pos:
+        return end - pos
+    return length if len(lengths) in (1, num_alts) else None
 
 
 def spell_out(pos: int, alt: str, span: int, bases: np.ndarray) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ import pyarrow.parquet as pq
 from raygen.errors import InputError, first_line
 from raygen.tables.place import put_folder_in_place
 from raygen.tables.schemas import PAIRS, REJECTS, Reason
+from raygen.variants.file_kinds import is_parquet
+from raygen.variants.folder_contents import look_into
 from raygen.variants.ingest import IngestResult
 
 _ROWS_AT_ONCE = 256
@@ -33,7 +36,8 @@ def ingest_pairs(inputs: Sequence[str], out: Path, context_length: int) -> Inges
     Raises:
         InputError: no such file, not Parquet, or columns are missing.
     """
-    files = [file for path in inputs for file in _parquet_files(Path(path))]
+    looks = [_parquet_files(Path(path)) for path in inputs]
+    files = [file for some, _ in looks for file in some]
     for file in files:
         _check_columns(file)
     counts: dict[str, int] = {}
@@ -55,7 +59,7 @@ def ingest_pairs(inputs: Sequence[str], out: Path, context_length: int) -> Inges
         num_alleles=num_rows,
         num_variants=num_rows - sum(counts.values()),
         rejects=counts,
-        warnings=[],
+        warnings=[remark for _, remarks in looks for remark in remarks],
         variants_dir=out / "variants",
         rejects_dir=out / "rejects",
         digest=digest.hexdigest(),
@@ -67,13 +71,19 @@ def _part(folder: Path, schema: pa.Schema) -> pq.ParquetWriter:
     return pq.ParquetWriter(folder / "part-00000.parquet", schema, compression="zstd", write_page_checksum=True)
 
 
-def _parquet_files(path: Path) -> list[Path]:
+def _parquet_files(path: Path) -> tuple[list[Path], list[str]]:
+    """The files to read at a path, and sentences on what else lies in a folder there."""
     if not path.exists():
         raise InputError(f"No such file or folder: {path}.")
-    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+    if not path.is_dir():
+        return [path], []
+    contents = look_into(path)
+    files = [name for name in contents.inputs if is_parquet(path / name)]
+    others = [name for name in contents.inputs if name not in files]
+    remarks = replace(contents, passed_over=[*contents.passed_over, *others]).remarks(path, "Parquet")
     if not files:
-        raise InputError(f"{path} holds no Parquet files.")
-    return files
+        raise InputError(" ".join([f"{path} holds no Parquet files to read.", *remarks]))
+    return [path / name for name in files], remarks
 
 
 def _check_columns(file: Path) -> None:

@@ -1,6 +1,7 @@
 """Alleles out of a user's own Parquet file.
 
-In: columns ``chrom`` and ``ref`` and ``alt`` (string), ``pos`` (an integer, 1-based), optionally ``id``, and any others. Out:
+In: columns ``chrom`` and ``ref`` and ``alt`` (string), ``pos`` (an integer, 1-based), optionally ``id``, and any others; ``chrom`` and
+``id`` may be integers, too. A column that the file lacks may come from the folders it lies in (``partitions``). Out:
 ``AlleleBatch``es, one row per row. A null or negative value is a ``fault`` of its row; a missing or wrongly typed column is an
 error of the file, and all such faults are named at once.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,9 +18,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from raygen.errors import InputError, first_line
-from raygen.variants.alleles import BATCH_ROWS, RAW_ALLELES, SOURCE_PREFIX, AlleleBatch
+from raygen.variants.alleles import BATCH_ROWS, NOT_UTF8, RAW_ALLELES, SOURCE_PREFIX, AlleleBatch
 
 _REQUIRED = {"chrom": "string", "pos": "integer", "ref": "string", "alt": "string"}
+_ALSO = {"chrom": ("integer",)}
 _CORRUPT = (pa.ArrowException, OSError)
 
 
@@ -27,15 +30,18 @@ class ParquetReader:
 
     kind = "table"
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path, name: str, partitions: Mapping[str, str | None] | None = None) -> None:
         self.name = name
         self._path = path
+        self._partitions = partitions or {}
         self.contig_lengths: Mapping[str, int] = {}
         with self._opened() as file:
-            self._schema = file.schema_arrow
+            self._names = file.schema_arrow.names
+            self._schema = with_partitions(file.schema_arrow.empty_table(), self._partitions).schema
         if faults := _schema_faults(self._schema):
             raise InputError(
                 f"{path}: {'; '.join(faults)}. Needed are chrom, ref and alt as strings and pos as integer."
+                f"{_partition_hint(path, self._schema)}"
             )
 
     @property
@@ -49,8 +55,11 @@ class ParquetReader:
         has_id = "id" in self._schema.names
         first_row = 1
         with self._opened() as file:
-            batches = file.iter_batches(BATCH_ROWS, columns=[*_REQUIRED, *(["id"] if has_id else []), *carried])
-            while (rows := self._next(batches)) is not None:
+            names = [*_REQUIRED, *(["id"] if has_id else []), *carried]
+            in_file = [name for name in names if name in self._names]
+            batches = file.iter_batches(BATCH_ROWS, columns=in_file)
+            while (batch := self._next(batches)) is not None:
+                rows = with_partitions(batch, self._partitions)
                 yield AlleleBatch(_as_alleles(rows, first_row, carried), rows.num_rows)
                 first_row += rows.num_rows
 
@@ -71,6 +80,22 @@ class ParquetReader:
             raise InputError(f"{self._path} is corrupt: {first_line(error)}.") from error
 
 
+def with_partitions(rows: pa.Table | pa.RecordBatch, partitions: Mapping[str, str | None]) -> Any:
+    """The rows with a column of text for each folder ``KEY=VALUE`` that they lie in; their own columns stay as they are."""
+    for name, value in partitions.items():
+        if name not in rows.schema.names:
+            rows = rows.append_column(name, pa.array([value] * rows.num_rows, pa.string()))
+    return rows
+
+
+def _partition_hint(path: Path, schema: pa.Schema) -> str:
+    lacking = [part for part in path.absolute().parts if part.partition("=")[0] in _REQUIRED and "=" in part]
+    if not lacking or lacking[0].partition("=")[0] in schema.names:
+        return ""
+    whole = str(path.absolute()).partition(f"/{lacking[0]}/")[0]
+    return f" It lies in a folder {lacking[0]}: give the table as a whole, {whole}."
+
+
 def _schema_faults(schema: pa.Schema) -> list[str]:
     faults = []
     for name, needed in _REQUIRED.items():
@@ -79,7 +104,7 @@ def _schema_faults(schema: pa.Schema) -> list[str]:
             faults.append(
                 f"column '{name}' is missing" if not indices else f"column '{name}' is there {len(indices)} times"
             )
-        elif not _fits(_plain(schema.field(name).type), needed):
+        elif not any(_fits(_plain(schema.field(name).type), kind) for kind in (needed, *_ALSO.get(name, ()))):
             faults.append(f"column '{name}' is {schema.field(name).type}, not {needed}")
     if "id" in schema.names and not any(_fits(_plain(schema.field("id").type), kind) for kind in ("string", "integer")):
         faults.append(f"column 'id' is {schema.field('id').type}, not string")
@@ -100,11 +125,12 @@ def _plain(arrow_type: pa.DataType) -> pa.DataType:
 
 def _as_alleles(rows: pa.RecordBatch, first_row: int, carried: Sequence[str]) -> pa.Table:
     size = rows.num_rows
+    rows, is_damaged = as_utf8(rows)
     columns = {name: rows.column(name).cast(RAW_ALLELES.field(name).type, safe=False) for name in _REQUIRED}
     columns["id"] = rows.column("id").cast(pa.string()) if "id" in rows.schema.names else pa.nulls(size, pa.string())
     columns["record"] = pa.array(np.arange(first_row, first_row + size))
     columns["span"] = pa.nulls(size, pa.int64())
-    columns["fault"] = _faults(columns, size)
+    columns["fault"] = _faults(columns, is_damaged)
     table = pa.table([columns[field.name] for field in RAW_ALLELES], schema=RAW_ALLELES)
     for name in carried:
         values = rows.column(name)
@@ -112,8 +138,26 @@ def _as_alleles(rows: pa.RecordBatch, first_row: int, carried: Sequence[str]) ->
     return table
 
 
-def _faults(columns: Mapping[str, pa.Array], size: int) -> pa.Array:
-    faults = pa.nulls(size, pa.string())
+def as_utf8(rows: pa.RecordBatch) -> tuple[pa.RecordBatch, np.ndarray]:
+    """The rows with U+FFFD for bytes of text that are no UTF-8, and (R,) bool: which rows had such bytes."""
+    is_damaged = np.zeros(rows.num_rows, bool)
+    for index, column in enumerate(rows.columns):
+        if not _fits(_plain(column.type), "string"):
+            continue
+        try:
+            column.validate(full=True)
+        except pa.ArrowInvalid:
+            plain = _plain(column.type)
+            raw = column.cast(plain).cast(pa.large_binary()).to_pylist()
+            texts = [None if value is None else value.decode("utf-8", "replace") for value in raw]
+            pairs = zip(raw, texts, strict=True)
+            is_damaged |= [text is not None and text.encode() != value for value, text in pairs]
+            rows = rows.set_column(index, rows.schema.names[index], pa.array(texts, plain))
+    return rows, is_damaged
+
+
+def _faults(columns: Mapping[str, pa.Array], is_damaged: np.ndarray) -> pa.Array:
+    faults = pc.if_else(pa.array(is_damaged), NOT_UTF8, pa.scalar(None, pa.string()))
     for name in reversed(_REQUIRED):
         faults = pc.if_else(pc.is_null(columns[name]), f"{name} is null", faults)
     below_zero = pc.fill_null(pc.less(columns["pos"], 0), False)

@@ -20,7 +20,9 @@ parts as the header promises is null.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,9 +30,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from raygen.variants.alleles import BATCH_ROWS, RAW_ALLELES, SOURCE_PREFIX, AlleleBatch
+from raygen.variants.alleles import BATCH_ROWS, NOT_UTF8, RAW_ALLELES, SOURCE_PREFIX, AlleleBatch
 from raygen.variants.normalise import span_from_info
-from raygen.variants.vcf_stream import BodyLines, opened_variants, quiet_htslib, truncated
+from raygen.variants.vcf_stream import BodyLines, as_text, opened_variants, quiet_htslib, truncated
 
 _LARGEST_POS = 2**63 - 1
 
@@ -45,9 +47,12 @@ class VcfReader:
         self._path = path
         with quiet_htslib(), opened_variants(path) as handle:
             self._is_text = handle.format == "VCF"
+            self._svlen_holds = _version(handle.header) >= (4, 4)
             self._columns: dict[str, InfoColumn] = info_columns(handle.header)
             self.contig_lengths: Mapping[str, int] = {
-                contig: entry.length for contig, entry in handle.header.contigs.items() if entry.length
+                name: handle.header.contigs[name].length
+                for name in _names(handle.header, "contig")
+                if handle.header.contigs[name].length
             }
 
     @property
@@ -57,21 +62,24 @@ class VcfReader:
 
     def batches(self, source_columns: Sequence[str]) -> Iterator[AlleleBatch]:
         """All alleles in file order. InputError where the file is truncated or corrupt."""
-        rows = _Rows([self._columns[name] for name in source_columns if name in self._columns])
+        rows = _Rows([self._columns[name] for name in source_columns if name in self._columns], self._svlen_holds)
         lines = BodyLines(self._path)
         with quiet_htslib(), opened_variants(self._path) as handle:
             try:
                 for line_number, record in _answers(handle):
                     if record is None or not rows.add_record(record):
-                        self._add_refused(rows, lines, line_number)
+                        self._add_refused(rows, lines, line_number, record)
                     if len(rows.chrom) >= BATCH_ROWS:
                         yield rows.take_batch()
             finally:
                 lines.close()
         yield rows.take_batch()
 
-    def _add_refused(self, rows: _Rows, lines: BodyLines, line_number: int) -> None:
+    def _add_refused(self, rows: _Rows, lines: BodyLines, line_number: int, record: Any) -> None:
         if not self._is_text:
+            if record is not None:  # it is whole; only its text is no UTF-8
+                rows.add_malformed(as_text(record).rstrip("\n"))
+                return
             raise truncated(self._path, f"record {rows.record + 1:,} cannot be read")
         line = lines.line(line_number)
         if line is None:
@@ -97,9 +105,10 @@ def _answers(handle: Any) -> Iterator[tuple[int, Any]]:
 class _Rows:
     """The columns of alleles being filled, until ``take_batch`` empties them."""
 
-    def __init__(self, columns: Sequence[InfoColumn]) -> None:
+    def __init__(self, columns: Sequence[InfoColumn], svlen_holds: bool) -> None:
         self.record = 0
         self._columns = columns
+        self._svlen_holds = svlen_holds
         self._start()
 
     def _start(self) -> None:
@@ -124,8 +133,9 @@ class _Rows:
         self.record += 1
         for allele, alt in enumerate(alts or (None,)):
             if alt and alt[0] == "<":
-                info = str(record).split("\t", 8)[7].rstrip("\n")  # pysam hides INFO END behind record.stop
-                self.span[len(self.chrom)] = span_from_info(info, pos, allele, len(alts))
+                self.span[len(self.chrom)] = span_from_info(
+                    _info_text(record), pos, allele, len(alts), svlen_holds=self._svlen_holds
+                )
             self._add_row(chrom, pos, name, ref, alt)
         for values, record_values in zip(self.values, carried, strict=True):
             values.extend(record_values)
@@ -189,7 +199,7 @@ def _what_is_wrong(line: str, fields: Sequence[str], pos: int | None) -> str:
     if pos < 0:
         return f"POS is {pos}, below 0"
     if "\ufffd" in line:
-        return "the record holds bytes that are not UTF-8 text"
+        return NOT_UTF8
     return "htslib cannot parse this record"
 
 
@@ -232,9 +242,28 @@ def info_columns(header: Any) -> dict[str, InfoColumn]:
         "QUAL": InfoColumn("QUAL", "QUAL", pa.float64()),
         "FILTER": InfoColumn("FILTER", "FILTER", pa.string()),
     }
-    for name, entry in header.info.items():
+    for name in _names(header, "INFO"):
+        entry = header.info[name]
         columns.setdefault(name, InfoColumn(name, entry.number, _arrow_type(entry)))
     return columns
+
+
+def _version(header: Any) -> tuple[int, ...]:
+    """(4, 2) of ``##fileformat=VCFv4.2``; () where it is written in another way."""
+    match = re.fullmatch(r"VCFv(\d+)\.(\d+)", header.version or "")
+    return tuple(map(int, match.groups())) if match else ()
+
+
+def _names(header: Any, key: str) -> list[str]:
+    """The IDs of a header's ``##key=<ID=...>`` lines. pysam cannot look up one that is no UTF-8: it is left out, and what
+    uses it is a malformed record.
+    """
+    names = []
+    for record in header.records:
+        if record.key == key:
+            with suppress(UnicodeDecodeError):
+                names.append(record["ID"])
+    return names
 
 
 def to_arrow(values: Sequence[Any], arrow_type: pa.DataType) -> pa.Array:
@@ -252,10 +281,14 @@ def _arrow_type(entry: Any) -> pa.DataType:
 
 def _info_value(record: Any, name: str) -> Any:
     if name == "END":  # pysam keeps it out of record.info
-        info = str(record).rstrip("\n").split("\t", 8)[7]
-        text = dict(item.partition("=")[::2] for item in info.split(";")).get("END")
+        text = dict(item.partition("=")[::2] for item in _info_text(record).split(";")).get("END")
         return int(text) if text and text != "." else None
     return record.info.get(name)
+
+
+def _info_text(record: Any) -> str:
+    """The column INFO as it is written: pysam hides END behind ``record.stop``."""
+    return as_text(record).rstrip("\n").split("\t", 8)[7]
 
 
 def _joined(value: Any) -> str:

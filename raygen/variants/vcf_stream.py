@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pysam
+from pysam.libcutils import get_encoding_error_handler, set_encoding_error_handler
 
 from raygen.errors import InputError
 
@@ -33,6 +34,20 @@ def quiet_htslib() -> Iterator[None]:
         yield
     finally:
         pysam.set_verbosity(before)
+
+
+def as_text(record_or_header: Any, errors: str = "replace") -> str:
+    """A pysam record or header as the text of a VCF, whatever bytes are in it.
+
+    Args:
+        errors: what becomes of bytes that are no UTF-8: ``replace``, or ``surrogateescape`` where they are to be written again.
+    """
+    before = get_encoding_error_handler()
+    set_encoding_error_handler(errors)
+    try:
+        return str(record_or_header)
+    finally:
+        set_encoding_error_handler(before)
 
 
 @contextmanager

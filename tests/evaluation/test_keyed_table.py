@@ -1,6 +1,7 @@
 import gzip
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -141,3 +142,45 @@ def test_lists_become_text(tmp_path):
 def test_lines_before_the_header_that_begin_with_two_hashes_are_no_rows(tmp_path):
     (tmp_path / "scores.tsv").write_text("##model=demo\n#chrom\tpos\tref\talt\tdelta_llr\n1\t5\tA\tC\t-2\n")
     assert TableSource(str(tmp_path / "scores.tsv")).columns == ["#chrom", "pos", "ref", "alt", "delta_llr"]
+
+
+def test_a_byte_that_is_no_utf8_costs_no_row(tmp_path):
+    rows = b"chrom,pos,ref,alt,gene\n1,9,C,G,h\xe9r\n1,8,A,T,x\n"
+    (tmp_path / "labels.csv").write_bytes(rows)
+    frame = keys(tmp_path / "labels.csv", columns=["gene"]).frame
+    assert frame.rows() == [("1-9-C-G", "snv", "h\ufffdr"), ("1-8-A-T", "snv", "x")]
+    raw = pa.array([b"h\xe9r", b"x"], pa.binary())
+    genes = pa.Array.from_buffers(pa.string(), 2, raw.buffers())
+    columns = {"chrom": ["1", "1"], "pos": [9, 8], "ref": ["C", "A"], "alt": ["G", "T"], "gene": genes}
+    pq.write_table(pa.table(columns), tmp_path / "labels.parquet")
+    assert keys(tmp_path / "labels.parquet", columns=["gene"]).frame.rows() == frame.rows()
+
+
+def write_labels(path, **columns):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({"pos": [9], "ref": ["C"], "alt": ["G"], **columns}), path)
+    return path
+
+
+def test_a_folder_above_a_file_is_no_column_of_it(tmp_path):
+    path = write_labels(tmp_path / "chrom=1" / "tier=high" / "l.parquet", chrom=["chr2"], tier=["low"])
+    for given in (path, tmp_path / "chrom=1" / "tier=high"):
+        assert keys(given, columns=["tier"]).frame.rows() == [("2-9-C-G", "snv", "low")]
+    assert TableSource(str(write_labels(tmp_path / "tier=high" / "l.parquet", chrom=["2"]))).columns == [
+        *("pos", "ref", "alt", "chrom")
+    ]
+
+
+def test_a_folder_is_one_table_and_its_files_own_columns_hold(tmp_path):
+    for chrom, tier in (("01", "a b"), ("X", "7")):
+        folder = tmp_path / "table" / f"chrom={chrom}" / f"tier={tier.replace(' ', '%20')}" / "year=2026"
+        write_labels(folder / "l.parquet", year=["1999"])
+    frame = keys(f"{tmp_path}/table/", columns=["tier", "year"]).frame
+    assert sorted(frame.rows()) == [("01-9-C-G", "snv", "a b", "1999"), ("X-9-C-G", "snv", "7", "1999")]
+
+
+def test_labels_in_a_vcf_are_known_by_content(tmp_path):
+    path = vcf(tmp_path, ["1 9 . C G END=9"])
+    for name in ("LABELS.VCF", "labels.gvcf.gz", "labels"):
+        (tmp_path / name).write_bytes(gzip.compress(path.read_bytes()))
+        assert keys(tmp_path / name, columns=["END"]).frame.rows() == [("1-9-C-G", "snv", 9)]

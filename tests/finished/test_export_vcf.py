@@ -167,6 +167,25 @@ def test_other_forms_of_the_same_file_give_the_same_values(tmp_path, vcf, out, n
     assert read_back(tmp_path / "a.vcf.gz", "AC") == read_back(tmp_path / "b.vcf.gz", "AC")
 
 
+@pytest.mark.parametrize("name", ["in.vcf", "in.bcf"])
+def test_bytes_that_are_no_utf8_come_out_as_they_are(tmp_path, vcf, out, name):
+    header = HEADER.replace("allele count", "d\xe9compte").replace("length=20>", "length=20>\n##contig=<ID=2>")
+    records = ["chr1 2 rs1 C G . . DIS=h\xe9r", "chr1 5 . A <CN0> . . DIS=h\xe9r", "2 3 rs\xe9 G A . . ."]
+    header = header.replace("\tFORMAT\tS1\tS2", "").replace(
+        "##FORMAT", "##INFO=<ID=DIS,Number=.,Type=String>\n##FORMAT"
+    )
+    vcf.write_bytes((header + "".join("\t".join(line.split(" ")) + "\n" for line in records)).encode("latin-1"))
+    if name == "in.bcf":
+        pysam.bcftools.view("-O", "b", "-o", str(tmp_path / name), str(vcf), catch_stdout=False)
+    export_scores(out, str(tmp_path / "to.vcf"), vcf=str(tmp_path / name))
+    lines = lines_of(tmp_path / "to.vcf")
+    assert 'Description="d\xe9compte"' in "".join(lines)
+    columns = [line.split("\t") for line in lines if not line.startswith("#")]
+    assert [column[2] for column in columns] == ["rs1", ".", "rs\xe9"]
+    assert [column[7].split(";")[0] for column in columns[:2]] == ["DIS=h\xe9r", "DIS=h\xe9r"]
+    assert "raygen_delta_llr=-8.125" in columns[0][7]
+
+
 def test_an_unsorted_vcf_keeps_its_order_and_has_no_index(tmp_path, vcf, out):
     export_scores(out, str(tmp_path / "to.vcf.gz"), vcf=str(vcf))  # an index of a sorted one is there before
     header, body = HEADER, ["\t".join(record.split(" ")) for record in [*RECORDS[3:], *RECORDS[:3]]]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from raygen.errors import InputError
-from raygen.nights.landing import Landing, changed_since, look_at, where_to_read
+from raygen.nights.landing import Landing, as_input, changed_since, look_at, where_to_read
 from tests.object_storage import s3_server
 
 
@@ -37,7 +37,26 @@ def test_new_files_are_found_below_the_folder_and_others_passed_over(tmp_path):
         put(tmp_path, name, str(number))
     for name in ["e.vcf.part", ".f.vcf", "_tmp/g.vcf", "readme.txt", "h.vcf.tbi"]:
         put(tmp_path, name)
-    assert names(look_at(str(tmp_path), 0, [])) == ["b.vcf", "c.parquet", "d.bcf", "sub/a.vcf.gz"]
+    landing = look_at(str(tmp_path), 0, [])
+    assert names(landing) == ["b.vcf", "c.parquet", "d.bcf", "sub/a.vcf.gz"]
+    assert landing.passed_over == (
+        f"{tmp_path}: 4 entries are not read, being no VCF, BCF or Parquet: .f.vcf, _tmp/g.vcf, e.vcf.part, readme.txt.",
+    )
+
+
+def test_new_files_are_known_by_content_and_outputs_are_left_out(tmp_path):
+    for number, name in enumerate(["part-00000.bgz", "A.GVCF.GZ", "plain", "copy.vcf.part"]):
+        put(tmp_path, name, f"##fileformat=VCFv4.2\n{number}")
+    put(tmp_path, "out/abc/runs/r1/manifest.json")
+    put(tmp_path, "out/abc/scores/chrom=1/part-x.parquet")
+    landing = look_at(str(tmp_path), 0, [])
+    assert names(landing) == ["A.GVCF.GZ", "part-00000.bgz", "plain"]
+    assert landing.passed_over[1] == f"{tmp_path}: not read, because raygen wrote it: out/abc/."
+
+
+def test_a_table_partitioned_by_contig_lands_as_one(tmp_path):
+    put(tmp_path, "t/chrom=01/a.parquet")
+    assert as_input(str(tmp_path), "t/chrom=01/a.parquet").partitions == {"chrom": "01"}
 
 
 def test_a_file_that_just_changed_waits_whatever_date_its_content_has(tmp_path):
@@ -97,7 +116,7 @@ def test_a_file_that_cannot_be_read_holds_up_none_of_the_others(tmp_path, monkey
 def test_a_file_that_goes_while_the_folder_is_looked_at_holds_up_none_of_the_others(tmp_path, monkeypatch):
     put(tmp_path, "a.vcf")
     gone = tmp_path / "gone.vcf"
-    monkeypatch.setattr("raygen.nights.landing._files", lambda folder: {gone.name: None, "a.vcf": None})
+    monkeypatch.setattr("raygen.nights.landing._files", lambda folder: ({gone.name: None, "a.vcf": None}, []))
     landing = look_at(str(tmp_path), 0, [])
     assert (names(landing), list(landing.unreadable)) == (["a.vcf"], ["gone.vcf"])
 
@@ -109,7 +128,12 @@ def test_a_prefix_on_object_storage_is_listed_and_only_what_is_new_is_fetched(tm
         assert look_at(folder, 3600, []) == Landing((), (), ())
         for name in ("a.vcf", "sub/b.vcf", ".c.vcf", "notes.txt"):
             server.put(f"landing/{name}", name.encode())
+        server.put("landing/out/runs/r/manifest.json", b"{}")
         first = look_at(folder, 3600, [])  # an object that is listed is whole
+        assert [remark.partition(": ")[2] for remark in first.passed_over] == [
+            "2 entries are not read, being no VCF, BCF or Parquet: .c.vcf, notes.txt.",
+            "not read, because raygen wrote it: out/.",
+        ]
         assert names(first) == ["a.vcf", "sub/b.vcf"]
         assert where_to_read(folder, "sub/b.vcf").read_bytes() == b"sub/b.vcf"
         assert changed_since(folder, first.new) == []

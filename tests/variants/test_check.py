@@ -52,6 +52,11 @@ def outcome(reference_of: Callable[..., Any]) -> Callable[..., Any]:
         (allele("1", 11, "T", "<DUP>", span=1), (0, 8, "G", "GT")),
         (allele("1", 6, "A", "<INV>", span=2), (Reason.MALFORMED_RECORD, "ALT is the same sequence as REF")),
         (allele("1", 1, "A", "<INV>", span=1), (0, 2, "C", "G")),
+        (allele("1", 7, "N", "<DEL>", span=3), (0, 7, "CGTT", "C")),
+        (allele("1", 11, "n", "<DUP>", span=1), (0, 8, "G", "GT")),
+        (allele("1", 1, "N", "<INV>", span=1), (0, 2, "C", "G")),
+        (allele("1", 7, "N", "NAA"), (0, 7, "C", "CAA")),
+        (allele("1", 7, "NGTT", "N"), (0, 7, "CGTT", "C")),
     ],
 )
 def test_good_allele_is_normalised(outcome: Callable[..., Any], row: dict[str, Any], expected: Any) -> None:
@@ -76,7 +81,7 @@ def test_good_allele_is_normalised(outcome: Callable[..., Any], row: dict[str, A
         (
             allele("1", 1, "A", "<DEL>"),
             "symbolic_allele",
-            "<DEL> has no END after POS and no SVLEN, so its length is not known",
+            "<DEL> has no END after POS and no usable SVLEN, so its length is not known",
         ),
         (
             allele("1", 6, "A", "<DEL>", span=8),
@@ -89,6 +94,9 @@ def test_good_allele_is_normalised(outcome: Callable[..., Any], row: dict[str, A
         (allele("1", 1, ".", "A"), "non_acgt_allele", "the record has no REF allele"),
         (allele("1", 1, "m", "C"), "non_acgt_allele", "REF 'M' holds 'M'; only A, C, G and T can be scored"),
         (allele("1", 1, "A", ":"), "non_acgt_allele", "ALT ':' holds ':'; only A, C, G and T can be scored"),
+        (allele("1", 5, "N", "NA"), "non_acgt_allele", "REF 'N' holds 'N'; only A, C, G and T can be scored"),
+        (allele("1", 7, "NTTT", "N"), "ref_mismatch", "the VCF says 'CTTT', ref.fa has 'CGTT' at 1:7"),
+        (allele("1", 7, "CG", "N"), "non_acgt_allele", "ALT 'N' holds 'N'; only A, C, G and T can be scored"),
         (allele("1", 5, "N", "A"), "non_acgt_allele", "REF 'N' holds 'N'; only A, C, G and T can be scored"),
         (
             allele("1", 4, "T", "<DEL>", span=2),
@@ -110,6 +118,12 @@ def test_bad_allele_has_a_reason_and_the_numbers(
     outcome: Callable[..., Any], row: dict[str, Any], reason: str, detail: str
 ) -> None:
     assert outcome(row) == (Reason(reason), detail)
+
+
+def test_a_base_that_is_left_to_the_reference_says_nothing_of_the_assembly(reference_of: Callable[..., Any]) -> None:
+    checker = AlleleChecker(reference_of(CONTIGS), 8)
+    checker.check(batch_of([allele("1", 7, "N", "<DEL>", span=3), allele("1", 7, "N", "NAA")]), "VCF")
+    assert checker.num_ref_checked == 0
 
 
 any_row = st.builds(

@@ -21,6 +21,7 @@ from raygen.variants import external_sort
 from raygen.variants import ingest as ingest_module
 from raygen.variants.ingest import ingest
 from raygen.variants.ingested_folder import is_ingested, read_ingest_info
+from tests.finished_runs import finished_run
 
 #           123456789012345
 CONTIGS = {"2": "GGGGACACACTTTTT", "1": "ACGTACGTACGTACG", "chrM": "ACGT" * 10}
@@ -98,6 +99,40 @@ def test_vcf_bcf_and_parquet_can_be_mixed_and_folders_searched(
     out = run_ingest(folder, reference)
     assert out.ids == ["1-1-A-C", "1-2-C-A", "1-3-G-A"]
     assert read_ingest_info(tmp_path / "out")["inputs"] == ["a.parquet", "b.vcf", "c.bcf"]
+
+
+def test_a_table_partitioned_by_contig_is_an_input(run_ingest: Any, reference: Any, tmp_path: Path) -> None:
+    for chrom, ref in (("1", "A"), ("2", "G")):
+        (tmp_path / "table" / f"chrom={chrom}").mkdir(parents=True)
+        columns = {"pos": [1], "ref": [ref], "alt": ["T"], "af": [0.5]}
+        pq.write_table(pa.table(columns), tmp_path / "table" / f"chrom={chrom}" / "part-0.parquet")
+    ingested = run_ingest(tmp_path / "table", reference, source_columns=["af"])
+    assert (ingested.ids, [row["af"] for row in ingested.variants]) == (["2-1-G-T", "1-1-A-T"], [0.5, 0.5])
+
+
+def test_scores_are_an_input_for_another_model(run_ingest: Any, reference: Any, tmp_path: Path) -> None:
+    out = finished_run(tmp_path / "run", {"1-1-A-G": -1.0, "1-2-C-T": 0.5, "2-1-G-T": 2.0}, shard_rows=1)
+    assert run_ingest(f"{out}/scores", reference).ids == ["2-1-G-T", "1-1-A-G", "1-2-C-T"]
+    with pytest.raises(InputError, match=r"To score the variants of a finished run again, give .*/run/scores"):
+        ingest([out], reference, tmp_path / "other")
+
+
+def test_what_a_folder_holds_besides_is_said_and_outputs_in_it_are_no_input(
+    vcf: Any, run_ingest: Any, reference: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    vcf(["1 1 . A G"], "in/a.vcf")
+    (tmp_path / "in" / "b.genome").write_bytes(vcf(["1 2 . C T"], "b.vcf.gz").read_bytes())
+    (tmp_path / "in" / "notes.txt").write_text("notes")
+    finished_run(tmp_path / "in" / "scored", {"1-4-T-G": -1.0})
+    remarks = [
+        f"{tmp_path}/in: 1 entry is not read, being no VCF, BCF or Parquet: notes.txt.",
+        f"{tmp_path}/in: not read, because raygen wrote it: scored/.",
+    ]
+    for _ in range(2):  # the second time its own output is there, too
+        ingested = run_ingest(tmp_path / "in", reference, out=tmp_path / "in" / "ingested")
+        assert (ingested.ids, ingested.result.warnings) == (["1-1-A-G", "1-2-C-T"], remarks)
+        remarks[1] = remarks[1].replace("scored/", "ingested/, scored/")
 
 
 def test_equal_file_names_are_told_apart_by_their_path(
@@ -360,7 +395,7 @@ def test_bad_settings_and_empty_inputs_are_refused(vcf: Any, reference: Any, tmp
     with pytest.raises(SettingsError, match="No input was given"):
         ingest([], reference, tmp_path / "out")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"a folder without any \.vcf"):
+    with pytest.raises(InputError, match="empty is a folder without any VCF, BCF or Parquet file"):
         ingest([tmp_path / "empty"], reference, tmp_path / "out")
 
 
@@ -437,4 +472,5 @@ def test_room_imports_nothing_above_it() -> None:
         for path in room.glob("*.py")
         for match in re.findall(r"^(?:from|import) (raygen\.\w+)", path.read_text(), flags=re.MULTILINE)
     }
-    assert imported <= {"raygen.errors", "raygen.disk_errors", "raygen.tables", "raygen.sequence", "raygen.variants"}
+    above = {"raygen.errors", "raygen.number_of", "raygen.disk_errors", "raygen.tables", "raygen.sequence"}
+    assert imported <= {*above, "raygen.variants"}

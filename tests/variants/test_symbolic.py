@@ -18,6 +18,12 @@ BASES = np.frombuffer(b"ACGTTGCA", np.uint8)
         ("SVLEN=-7,9;END=25", 16, 0, 2, 7),
         ("SVLEN=-7,9;END=25", 16, 1, 2, 9),
         ("SVLEN=-7;END=25", 16, 1, 2, 9),
+        ("SVLEN=-7,9;END=16", 16, 1, 2, 9),
+        ("SVLEN=20;END=16", 16, 0, 1, 20),
+        ("SVLEN=-20;END=15", 16, 0, 1, 20),
+        ("SVLEN=20;END=.", 16, 0, 1, 20),
+        ("SVLEN=.,9;END=16", 16, 0, 2, None),
+        ("SVLEN=0;END=16", 16, 0, 1, None),
         ("END=5", 16, 0, 1, None),
         ("END=16", 16, 0, 1, None),
         ("END=.;SVLEN=.", 16, 0, 1, None),
@@ -27,6 +33,20 @@ BASES = np.frombuffer(b"ACGTTGCA", np.uint8)
 )
 def test_span_comes_from_end_or_svlen(info: str, pos: int, allele: int, num_alts: int, span: int | None) -> None:
     assert span_from_info(info, pos, allele, num_alts) == span
+
+
+@pytest.mark.parametrize(
+    ("info", "allele", "num_alts", "span"),
+    [
+        ("SVLEN=5;END=25", 0, 1, 5),
+        ("SVLEN=.;END=25", 0, 1, 9),
+        ("END=25", 0, 1, 9),
+        ("SVLEN=7,9;END=25", 0, 2, 7),
+        ("SVLEN=7;END=25", 1, 2, 9),
+    ],
+)
+def test_svlen_holds_from_vcf_4_4_on(info: str, allele: int, num_alts: int, span: int) -> None:
+    assert span_from_info(info, 16, allele, num_alts, svlen_holds=True) == span
 
 
 @pytest.mark.parametrize(

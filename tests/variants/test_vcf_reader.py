@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pysam
+import pysam.bcftools
 import pytest
 
 from raygen.errors import InputError
@@ -98,6 +99,43 @@ def _packed(plain: Path, name: str) -> Path:
     return path
 
 
+LATIN1 = '##INFO=<ID=DIS,Number=.,Type=String,Description="maladie h\udce9r\udce9ditaire">\n##INFO=<ID=\udce9,Number=1,Type=Integer,Description="">\n'
+
+
+@pytest.mark.parametrize("name", ["a.vcf", "a.bcf"])
+def test_a_byte_that_is_no_utf8_is_a_fault_only_where_it_is_read(
+    vcf: Callable[..., Path], tmp_path: Path, name: str
+) -> None:
+    raw = [
+        "1\t10\trs1\tA\tC\t.\t.\tDIS=h\udce9r",
+        "1\t20\trs2\tA\t<DEL>\t.\t.\tEND=24;DIS=h\udce9r",
+        "1\t30\trs3\tA\tG,<INS>\t.\t.\tDIS=her",
+        "1\t40\trs\udce9\tA\tT\t.\t.\tDIS=her",
+    ]
+    header = "##contig=<ID=1>\n##contig=<ID=\udce9,length=9>\n" + LATIN1
+    path = vcf([], "plain.vcf", header=header, raw=raw)
+    if name == "a.bcf":  # pysam cannot copy such records
+        path = tmp_path / name
+        pysam.bcftools.view("-Ob", "-o", str(path), str(tmp_path / "plain.vcf"), catch_stdout=False)
+    not_read = [(row["record"], row["id"], row["alt"], row["span"], row["fault"]) for row in rows_of(path)]
+    assert not_read == [
+        (1, "rs1", "C", None, None),
+        (2, "rs2", "<DEL>", 4, None),
+        (3, "rs3", "G", None, None),
+        (3, "rs3", "<INS>", None, None),
+        (4, "rs\ufffd", "T", None, "the record holds bytes that are not UTF-8 text"),
+    ]
+    faults = [(row["id"], row["source.DIS"], row["fault"] is None) for row in rows_of(path, "DIS")]
+    assert faults == [
+        ("rs1", None, False),
+        ("rs2", None, False),
+        ("rs3", "her", True),
+        ("rs3", "her", True),
+        ("rs\ufffd", None, False),
+    ]
+    assert "\udce9" not in VcfReader(path, name).columns
+
+
 def test_record_without_alt_is_one_row(vcf: Callable[..., Path]) -> None:
     assert [row["alt"] for row in rows_of(vcf(["1 10 . A .", "1 11 . A C"]))] == [None, "C"]
 
@@ -112,6 +150,19 @@ def test_span_is_read_for_symbolic_alleles_only(vcf: Callable[..., Path]) -> Non
         ]
     )
     assert [row["span"] for row in rows_of(path)] == [4, None, 7, None, None]
+
+
+@pytest.mark.parametrize(("version", "span"), [("4.2", 9), ("4.3", 9), ("4.4", 5), ("4.5", 5)])
+@pytest.mark.parametrize("name", ["a.vcf", "a.bcf"])
+def test_span_follows_the_version_of_the_header(
+    vcf: Callable[..., Path], tmp_path: Path, name: str, version: str, span: int
+) -> None:
+    path = vcf(["1 16 . A <DEL> . . SVLEN=5;END=25"], "v.vcf", header="##contig=<ID=1>\n")
+    path.write_text(path.read_text().replace("VCFv4.2", f"VCFv{version}"))
+    if name == "a.bcf":
+        pysam.bcftools.view("-Ob", "-o", str(tmp_path / name), str(path), catch_stdout=False)
+        path = tmp_path / name
+    assert [row["span"] for row in rows_of(path)] == [span]
 
 
 def test_source_columns_follow_the_header(vcf: Callable[..., Path]) -> None:
