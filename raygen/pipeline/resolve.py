@@ -207,7 +207,7 @@ def check_identity(folder: RunFolder, job: Job, model: ModelFacts, files: Sequen
         SettingsError: the folder's have another fingerprint, reference, cut points or columns.
     """
     found = folder.identity(files)
-    if found is None or found == job.identity:
+    if found is None or replace(found, column_types="") == job.identity:  # types are settled with the input
         return
     own = [one for one in folder.manifests() if one.get("fingerprint") == found.fingerprint]
     earlier = own[-1] if own else {}

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pysam
 
-from raygen.errors import SettingsError
+from raygen.errors import InputError, SettingsError, first_line
 from raygen.sequence.reference import Reference, reference_name
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS, REJECTS, SCHEMA_VERSION, VARIANTS, Reason, variant_id
 from raygen.variants.alleles import SOURCE_PREFIX, AlleleBatch, AlleleReader
@@ -42,7 +42,7 @@ from raygen.variants.ingested_folder import (
     refuse_other_input,
     scratch_folder,
 )
-from raygen.variants.inputs import agree_on_columns, open_readers
+from raygen.variants.inputs import DeclaredColumns, agree_on_columns, open_readers
 
 _INPUT_FIELDS = ["chrom", "pos", "id", "ref", "alt"]
 
@@ -76,6 +76,7 @@ def ingest(
     source_columns: Sequence[str] = (),
     haplotype_column: str | None = None,
     max_haplotype_span: int | None = None,
+    declared: DeclaredColumns | None = None,
     row_group_rows: int = 4096,
     file_rows: int = 1_048_576,
     on_progress: Callable[[int], None] | None = None,
@@ -88,6 +89,7 @@ def ingest(
     haplotype_column    INFO key or column that names the haplotype of an allele; it is carried along. Each haplotype of two
                         or more members is one more allele, with the ids of its members in ``haplotype_members``
     max_haplotype_span  bases of the longest REF or ALT of a haplotype, where that is less than ``max_allele_length``
+    declared            columns of the table that the variants will go to: their types hold where they are as wide
     row_group_rows      most rows of a row group; a row group never holds two contigs
     file_rows           most rows of a file
     on_progress         called after each batch with the number of records read so far
@@ -99,7 +101,7 @@ def ingest(
     out = Path(out)
     readers = open_readers(inputs)
     refuse_other_input(out, inputs, [reader.name for reader in readers])
-    columns = agree_on_columns(readers, carried_columns(source_columns, haplotype_column))
+    columns = agree_on_columns(readers, carried_columns(source_columns, haplotype_column), declared)
     if haplotype_column:
         check_column_type(haplotype_column, columns[haplotype_column])
     longest = min(max_allele_length, max_haplotype_span or max_allele_length)
@@ -279,9 +281,20 @@ class _Ingest:
         }
         columns |= {f"input.{name}": raw[name] for name in _INPUT_FIELDS}
         for name, arrow_type in self._written_columns().items():
-            is_there = SOURCE_PREFIX + name in raw.column_names
-            columns[SOURCE_PREFIX + name] = raw[SOURCE_PREFIX + name] if is_there else pa.nulls(size, arrow_type)
+            column = raw[SOURCE_PREFIX + name] if SOURCE_PREFIX + name in raw.column_names else pa.nulls(size)
+            columns[SOURCE_PREFIX + name] = self._cast(column, arrow_type, name, file_number)
         return pa.table(columns)
+
+    def _cast(
+        self, column: pa.Array | pa.ChunkedArray, arrow_type: pa.DataType, name: str, file_number: int
+    ) -> pa.Array | pa.ChunkedArray:
+        try:
+            return column.cast(arrow_type)
+        except pa.ArrowInvalid as error:
+            raise InputError(
+                f"Column {name!r} of {self._readers[file_number].name} holds a value that {arrow_type}, the type of the "
+                f"column elsewhere, does not hold: {first_line(error)}. Carry it as text in all inputs, or keep them apart."
+            ) from error
 
     def _haplotype_to_sort(self, haplotype: Haplotype) -> pa.Table:
         """A haplotype as one row in the form of ``_to_sort``; it has no source columns but the two of its own."""
