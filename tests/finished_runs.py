@@ -45,7 +45,8 @@ def finished_run(
             part = mine[at : at + shard_rows]
             table = pa.Table.from_pylist(part, schema=SCORES)
             for name, carried in (columns or {}).items():
-                table = table.append_column(name, pa.array([carried.get(row["variant_id"]) for row in part]))
+                values = [carried.get(row["variant_id"]) for row in part]
+                table = table.append_column(name, pa.array(values, pa.array(list(carried.values())).type))
             run.commit_shard(f"0123456789ab-{number:06d}", chrom, table, REJECTS.empty_table(), identity)
             number += 1
     resolved = {"reference": str(reference) if reference else None, "strand": "both"}

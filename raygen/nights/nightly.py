@@ -50,9 +50,11 @@ from raygen.tables.layout import RunFolder
 from raygen.tables.locks import night_lock
 from raygen.tables.manifest import Counts, add_counts, new_run_id
 from raygen.tables.place import make_folder, write_text
+from raygen.tables.schemas import HAPLOTYPE_MEMBERS
+from raygen.variants.alleles import AlleleReader
 from raygen.variants.ingest import ingest
 from raygen.variants.ingested_folder import REJECTS_FOLDER, VARIANTS_FOLDER
-from raygen.variants.inputs import InputFile
+from raygen.variants.inputs import DeclaredColumns, InputFile, agree_on_columns, open_readers
 
 _PLAN = "plan.json"
 _CHANGED = "it changed while it was being read; the next night reads it again"
@@ -292,6 +294,7 @@ class _Night:
             max_haplotype_span=self._window.right,
             max_mismatch_share=input_settings.max_mismatch_share,
             max_unknown_share=input_settings.max_unknown_share,
+            declared=DeclaredColumns(f"the scores in {self._table.path}", self._table.carried_types()),
         )
 
     def _faults(self, folder: str, files: Sequence[LandedFile], work: Path) -> dict[str, str]:
@@ -303,6 +306,22 @@ class _Night:
             except InputError as error:
                 faults[file.name] = str(error)
             shutil.rmtree(work / f"alone-{number}", ignore_errors=True)
+        return faults or self._disagreeing(folder, files)
+
+    def _disagreeing(self, folder: str, files: Sequence[LandedFile]) -> dict[str, str]:
+        """Which of the files, each of them readable, have source columns of another type than those before them."""
+        faults: dict[str, str] = {}
+        agreeing: list[AlleleReader] = []
+        carried = [name for name in self._settings.input.carried_columns if name != HAPLOTYPE_MEMBERS]
+        for file in files:
+            readers = [*agreeing, *open_readers([as_input(folder, file.name)])]
+            present = [name for name in carried if any(name in reader.columns for reader in readers)]
+            try:
+                agree_on_columns(readers, present)
+            except InputError as error:
+                faults[file.name] = str(error)
+            else:
+                agreeing = readers
         return faults
 
     def _scored(self) -> dict[str | None, list[str]]:

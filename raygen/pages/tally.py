@@ -287,11 +287,11 @@ def _row_groups(scores: ds.FileSystemDataset) -> Iterator[tuple[str, int, int, i
 
     Footers are read apart and let go: a dataset that reads them keeps them, a gigabyte for 10^8 rows.
     """
-    for path in scores.files:
-        chrom = ds.get_partition_keys(scores.partitioning.parse(path)).get("chrom")
+    for fragment in scores.get_fragments():
+        chrom = ds.get_partition_keys(fragment.partition_expression).get("chrom")
         if chrom is None:
             continue
-        metadata = pq.read_metadata(path, filesystem=scores.filesystem)
+        metadata = pq.read_metadata(fragment.path, filesystem=scores.filesystem)
         pos = metadata.schema.names.index("pos")
         for group in (metadata.row_group(index) for index in range(metadata.num_row_groups)):
             statistics = group.column(pos).statistics

@@ -9,10 +9,11 @@ file finds it there and starts to score at once.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raygen.cache import cache_folder
@@ -21,16 +22,27 @@ from raygen.remote import is_remote, join, stage, stamp, with_endpoint
 from raygen.sequence.reference import Reference, staged_reference
 from raygen.sequence.window_choices import usual_length
 from raygen.settings import Settings
+from raygen.tables.carried_types import carried_as, is_as_wide
 from raygen.tables.layout import RunFolder
 from raygen.variants.assembly import MAX_MISMATCH_SHARE, MAX_UNKNOWN_SHARE
 from raygen.variants.ingest import IngestResult, ingest
 from raygen.variants.ingested_folder import REJECTS_FOLDER, VARIANTS_FOLDER, is_ingested, read_ingest_info
-from raygen.variants.inputs import input_files
+from raygen.variants.inputs import DeclaredColumns, input_files
 from raygen.variants.pairs import ingest_pairs
 
 
-def take_input(settings: Settings, folder: RunFolder, reference: Reference | None, context_length: int) -> IngestResult:
+def take_input(
+    settings: Settings,
+    folder: RunFolder,
+    reference: Reference | None,
+    context_length: int,
+    types: Mapping[str, pa.DataType] | None = None,
+) -> IngestResult:
     """The variants or pairs to score, checked and in shards' reach; what was rejected on the way is in ``folder``.
+
+    Args:
+        types: of the source columns in the table that ``folder`` holds. Where the input has as wide ones or wider, those of
+            the input hold for both.
 
     Raises:
         InputError, SettingsError: as ``ingest`` and ``ingest_pairs``.
@@ -41,12 +53,21 @@ def take_input(settings: Settings, folder: RunFolder, reference: Reference | Non
     else:
         staged = [stage(path) for path in settings.input.variants or []]
         inputs = [_ingest_folder(path) or Path(path) for path in staged]
-        if len(inputs) == 1 and is_ingested(inputs[0]) and _as_ingested(inputs[0], reference, settings):
+        declared = DeclaredColumns(f"the scores in {folder.path}", types or {})
+        is_known = len(inputs) == 1 and is_ingested(inputs[0]) and _as_ingested(inputs[0], reference, settings)
+        if is_known and _holds(inputs[0], settings.input.carried_columns, declared):
             return _known(inputs[0], _right(settings, context_length))
         _refuse_ingested_haplotypes(inputs)
         paths = [path / VARIANTS_FOLDER if is_ingested(path) else path for path in inputs]
-        ingested = _ingested(paths, settings, folder, reference, _right(settings, context_length))
+        ingested = _ingested(paths, settings, folder, reference, _right(settings, context_length), declared)
     return replace(ingested, reject_names=_commit_rejects(folder, ingested))
+
+
+def source_types(variants_dir: Path, source_columns: Sequence[str]) -> dict[str, pa.DataType]:
+    """The types of the source columns in a folder of ingested variants."""
+    file = next(iter(sorted(variants_dir.glob("part-*.parquet"))), None)
+    schema = pa.schema([]) if file is None else pq.read_schema(file)
+    return {name: schema.field(name).type for name in source_columns if name in schema.names}
 
 
 def where_workers_read(settings: Settings, folder: RunFolder, ingested: IngestResult) -> str | None:
@@ -82,7 +103,12 @@ def _refuse_ingested_haplotypes(inputs: Sequence[Path]) -> None:
 
 
 def _ingested(
-    paths: list[Path], settings: Settings, folder: RunFolder, reference: Reference, right: int
+    paths: list[Path],
+    settings: Settings,
+    folder: RunFolder,
+    reference: Reference,
+    right: int,
+    declared: DeclaredColumns,
 ) -> IngestResult:
     """Ingest beside the scores, or take what an earlier start of the same run left there."""
     input_settings = settings.input
@@ -98,7 +124,7 @@ def _ingested(
         *haplotypes,
         *unusual_shares,
     )
-    if is_ingested(place):
+    if is_ingested(place) and _holds(place, input_settings.carried_columns, declared):
         return _left_there(place)
     return ingest(
         paths,
@@ -110,6 +136,16 @@ def _ingested(
         max_haplotype_span=right,
         max_mismatch_share=input_settings.max_mismatch_share,
         max_unknown_share=input_settings.max_unknown_share,
+        declared=declared,
+    )
+
+
+def _holds(ingested: Path, source_columns: Sequence[str], declared: DeclaredColumns) -> bool:
+    """Whether the source columns that were ingested hold the values of the table's, so that nothing has to be read again."""
+    types = source_types(ingested / VARIANTS_FOLDER, source_columns)
+    return all(
+        carried_as(arrow_type) is not None and is_as_wide(arrow_type, declared.columns.get(name, pa.null()))
+        for name, arrow_type in types.items()
     )
 
 
@@ -220,7 +256,7 @@ def prepare_input(
         folder = RunFolder(str(settings.output.path))
         folder.prepare()
         with folder.locked():
-            return take_input(settings, folder, reference, _context_length(settings))
+            return take_input(settings, folder, reference, _context_length(settings), folder.carried_types())
     return ingest(
         [stage(path) for path in input_settings.variants],
         reference,

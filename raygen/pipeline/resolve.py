@@ -217,7 +217,7 @@ def check_identity(folder: RunFolder, job: Job, model: ModelFacts, files: Sequen
         SettingsError: the folder's scores have another fingerprint, reference, cut points or columns.
     """
     stored = folder.identity(files)
-    if stored is None or stored == job.identity:
+    if stored is None or replace(stored, column_types="") == job.identity:  # types are settled with the input
         return
     manifests = [manifest for manifest in folder.manifests() if manifest.get("fingerprint") == stored.fingerprint]
     earlier = manifests[-1] if manifests else {}

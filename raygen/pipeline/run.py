@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from raygen.errors import Interrupted, RaygenError, RunInterrupted, StoppedError
 from raygen.number_of import number_of
 from raygen.pipeline.actor_scorer import ResidentScorer
 from raygen.pipeline.cluster import ActorPlan, in_our_words, plan_actors, remote_address, resources, session
-from raygen.pipeline.intake import take_input, where_workers_read
+from raygen.pipeline.intake import source_types, take_input, where_workers_read
 from raygen.pipeline.job import ActorScorer, Job
 from raygen.pipeline.pieces import Kept, forget_all, kept_in_pieces
 from raygen.pipeline.progress import RunProgress, in_a_thread
@@ -23,9 +25,11 @@ from raygen.pipeline.shards import Shard, plan_shards
 from raygen.pipeline.stages import ShardSummary
 from raygen.sequence.reference import Reference
 from raygen.settings import Settings
-from raygen.tables.iceberg import check_catalog, publish
+from raygen.tables.carried_types import types_as_text
+from raygen.tables.iceberg import check_catalog, publish, refuse_types
 from raygen.tables.layout import RunFolder, ScoreFile
 from raygen.tables.manifest import Counts, add_counts
+from raygen.tables.widen import widen
 from raygen.variants.ingest import IngestResult
 
 Say = Callable[[str], None]
@@ -112,7 +116,8 @@ class _Run:
     def take_input(self, reference: Reference | None, files: Sequence[ScoreFile]) -> None:
         """Find or make the ingested input, and see which of its shards are among the committed ``files``."""
         began = time.monotonic()
-        ingested = take_input(self._settings, self._folder, reference, self._model.context_length)
+        types = self._folder.carried_types(files)
+        ingested = take_input(self._settings, self._folder, reference, self._model.context_length, types)
         for warning in ingested.warnings:
             self._warn(warning)
         counts = self._record.totals.counts
@@ -120,8 +125,21 @@ class _Run:
         read_at = where_workers_read(self._settings, self._folder, ingested)
         shards = plan_shards(Path(ingested.variants_dir), ingested.digest, read_at)
         self._record.input = _as_manifest(ingested, shards)
-        self._leave_out_committed(shards, files)
+        self._declare(source_types(ingested.variants_dir, self._job.source_columns), types)
+        self._leave_out_committed(shards, self._folder.score_files())
         self._record.seconds["ingest"] = time.monotonic() - began
+
+    def _declare(self, types: Mapping[str, pa.DataType], of_table: Mapping[str, pa.DataType]) -> None:
+        """Settle the types of the source columns, before a model is loaded: those of the input, which are as wide as the
+        table's. Where they are wider the table's files are written again with them.
+        """
+        if self._settings.output.table_format == "iceberg":
+            refuse_types(self._folder, self._job.identity.fingerprint, self._settings.output.catalog, types)
+        if of_table and (wider := types_as_text(types)) != (before := types_as_text(of_table)):
+            num_files = widen(self._folder, types)
+            self._say(f"source columns become {wider}; they were {before}: {number_of(num_files, 'file')} rewritten")
+        identity = replace(self._job.identity, column_types=types_as_text(types))
+        self._job = replace(self._job, identity=identity)
 
     def _leave_out_committed(self, shards: Sequence[Shard], files: Sequence[ScoreFile]) -> None:
         names = self._names = {shard.name for shard in shards}

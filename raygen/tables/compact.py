@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from raygen.errors import SettingsError, StoppedError
@@ -29,12 +30,13 @@ from raygen.tables.layout import (
     ScoreFile,
     naming_damage,
     read_checked,
+    refuse_other_types,
     shards_of,
 )
 from raygen.tables.stretches import Stretches
 
 TARGET_ROWS = 1 << 19
-_ROW_GROUP_ROWS = 1 << 14  # of a lookup of one position as much is read
+ROW_GROUP_ROWS = 1 << 14  # of a lookup of one position as much is read
 _ORDER = [(name, "ascending") for name in ("pos", "ref", "alt", "variant_id")]
 
 
@@ -97,9 +99,31 @@ def write_scores(table: pa.Table, path: Path, shards: dict[str, list[str]]) -> N
     metadata_items = (table.schema.metadata or {}).items()
     metadata = {key: value for key, value in metadata_items if key.startswith(b"raygen.") and key != RUN_KEY}
     table = table.replace_schema_metadata({**metadata, SHARDS_KEY: json.dumps(shards).encode()})
-    pq.write_table(table, path, compression="zstd", row_group_size=_ROW_GROUP_ROWS, write_page_checksum=True)
-    if not read_checked(path).equals(table):
+    pq.write_table(table, path, compression="zstd", row_group_size=ROW_GROUP_ROWS, write_page_checksum=True)
+    refuse_other_rows(path, table)
+
+
+def refuse_other_rows(path: Path, table: pa.Table) -> None:
+    """StoppedError where a file that was just written does not hold the rows of ``table``. NaN is NaN here, in Arrow it is not."""
+    written = read_checked(path)
+    columns = zip(written.columns, table.columns, strict=True)
+    if written.schema != table.schema or not all(_is_same(read, wanted) for read, wanted in columns):
         raise StoppedError(f"{path} does not hold what was written to it. Nothing was changed; check the disk.")
+
+
+def _is_same(read: pa.ChunkedArray, wanted: pa.ChunkedArray) -> bool:
+    if read.equals(wanted):
+        return True
+    if pa.types.is_list(wanted.type):
+        same_lengths = pc.list_value_length(read).equals(pc.list_value_length(wanted))
+        return same_lengths and _is_same(pc.list_flatten(read), pc.list_flatten(wanted))
+    if not pa.types.is_floating(wanted.type) or not pc.is_nan(read).equals(pc.is_nan(wanted)):
+        return False
+    return _without_nan(read).equals(_without_nan(wanted))
+
+
+def _without_nan(numbers: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.if_else(pc.is_nan(numbers), pa.scalar(None, numbers.type), numbers)
 
 
 def _files_by_contig(folder: RunFolder) -> dict[str | None, list[ScoreFile]]:
@@ -127,6 +151,7 @@ def _merge(folder: RunFolder, files: Sequence[ScoreFile], place: Path, target_ro
         for run, names in shards_by_run(path).items():
             shards.setdefault(run, []).extend(names)
     expected = sum(map(_num_rows, paths))
+    _refuse_other_types(paths)
     stem = f"part-{COMPACTED}{hashlib.sha256(repr(sorted(paths)).encode()).hexdigest()[:12]}"
     rows, number = 0, 0
     for table in _sorted_tables(folder, files, target_rows):
@@ -138,6 +163,15 @@ def _merge(folder: RunFolder, files: Sequence[ScoreFile], place: Path, target_ro
             f"{place.name}: {expected:,} rows were to be merged, {rows:,} came out. Nothing was changed."
         )
     return number, rows
+
+
+def _refuse_other_types(paths: Sequence[str]) -> None:
+    """InputError where the columns of a file do not fit the types of the first: put together, text would become numbers unseen."""
+    schemas = []
+    for path in paths:
+        with naming_damage(path):
+            schemas.append(pq.read_schema(path))
+        refuse_other_types(path, schemas[-1], schemas[0])
 
 
 def _sorted_tables(folder: RunFolder, files: Sequence[ScoreFile], target_rows: int) -> Iterator[pa.Table]:

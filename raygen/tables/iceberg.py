@@ -11,7 +11,7 @@ ended, whole, and never again. Rows of killed runs go with the run that finished
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,8 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from raygen.disk_errors import disk_errors
-from raygen.errors import SettingsError, StoppedError
+from raygen.errors import InputError, SettingsError, StoppedError
+from raygen.tables.carried_types import carried_as
 from raygen.tables.layout import SHARDS_KEY, RunFolder
 from raygen.tables.place import make_folder
 from raygen.tables.schemas import SCORES
@@ -82,6 +83,41 @@ def check_catalog(folder: RunFolder, catalog: str | None) -> None:
         SettingsError: pyiceberg is not installed, or there is no such catalog.
     """
     _catalog(folder, catalog)
+
+
+def refuse_types(folder: RunFolder, fingerprint: str, catalog: str | None, types: Mapping[str, pa.DataType]) -> None:
+    """Look before the work whether the Iceberg table can take source columns of these types.
+
+    Raises:
+        InputError: Iceberg has no such type, or the table that is there has another one.
+    """
+    if impossible := [f"{name}: {arrow_type}" for name, arrow_type in types.items() if _stored_as(arrow_type) is None]:
+        raise InputError(
+            f"Iceberg tables cannot hold source columns of these types: {', '.join(impossible)}. Write them as text or as "
+            "another type in the input, leave them out, or use output.table_format parquet."
+        )
+    table = open_table(folder, fingerprint, catalog) if types else None
+    schema = pa.schema(table.schema().as_arrow()) if table else pa.schema([])
+    stored = {name: (schema.field(name).type, _stored_as(types[name])) for name in types if name in schema.names}
+    if other := [f"{name}: {old} there, {new} here" for name, (old, new) in stored.items() if carried_as(old) != new]:
+        raise InputError(
+            f"The Iceberg table of {folder.path} has source columns of other types: {', '.join(other)}. Make the types of "
+            "the input those of the table, or give another output folder."
+        )
+
+
+def _stored_as(arrow_type: pa.DataType) -> pa.DataType | None:
+    """The Arrow type of an Iceberg column (format 2) that holds every value of a source column; None where there is none."""
+    if pa.types.is_list(arrow_type):
+        items = _stored_as(arrow_type.value_type)
+        return None if items is None else pa.list_(items)
+    if pa.types.is_timestamp(arrow_type):
+        return None if arrow_type.unit == "ns" else pa.timestamp("us", "UTC" if arrow_type.tz else None)
+    if pa.types.is_time(arrow_type):
+        return None if arrow_type == pa.time64("ns") else pa.time64("us")
+    if pa.types.is_integer(arrow_type):
+        return {pa.int64(): pa.int64(), pa.uint32(): pa.int64(), pa.uint64(): None}.get(arrow_type, pa.int32())
+    return None if pa.types.is_null(arrow_type) else carried_as(arrow_type)
 
 
 def open_table(folder: RunFolder, fingerprint: str, catalog: str | None) -> Table | None:
@@ -185,7 +221,7 @@ def _schema(folder: RunFolder) -> pa.Schema:
     """Columns of the Iceberg table: those of SCORES, then source columns; ``chrom`` is a column here and no folder."""
     schema = folder.scores_dataset().schema
     extra = [schema.field(name) for name in schema.names if name not in SCORES.names]
-    return pa.schema([*SCORES, *extra])
+    return pa.schema([*SCORES, *(field.with_type(_stored_as(field.type) or field.type) for field in extra)])
 
 
 def _runs_in(folder: RunFolder, path: str) -> set[str]:

@@ -21,7 +21,7 @@ import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -34,6 +34,7 @@ from pyarrow import fs
 from raygen.disk_errors import disk_errors, full_disk
 from raygen.errors import InputError, SettingsError, first_line
 from raygen.remote import exists, is_remote, join, keeps_folders, resolve, shown, with_endpoint
+from raygen.tables.carried_types import is_as_wide, types_as_text
 from raygen.tables.folder_kinds import refuse_file_for_output, refuse_no_folder
 from raygen.tables.locks import lock_folder, lock_prefix
 from raygen.tables.place import make_folder, put_first, put_in_place
@@ -52,20 +53,21 @@ PARQUET = ds.ParquetFileFormat(
     default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
 )
 """How scores and rejects are read: every page against its checksum, so that a flipped bit is an error and no number."""
-_PARTITIONING = ds.partitioning(pa.schema([("chrom", pa.string())]), flavor="hive")
 
 
 @dataclass(frozen=True)
 class Identity:
     """What all scores of a folder share. Scores with another identity are refused there.
 
-    ``cuts`` are the cut points of the classes and ``source_columns`` the columns carried along, both as text.
+    ``cuts`` are the cut points of the classes, ``source_columns`` the columns carried along and ``column_types`` these
+    with their types, all as text.
     """
 
     fingerprint: str
     reference_digest: str
     cuts: str = ""
     source_columns: str = ""
+    column_types: str = ""
 
 
 @dataclass(frozen=True)
@@ -142,8 +144,7 @@ class RunFolder:
         return shards
 
     def _shards_in(self, compacted: ScoreFile) -> set[str]:
-        with naming_damage(compacted.path), self._fs.open_input_file(compacted.path) as file:
-            shards_json = (pq.read_schema(file).metadata or {}).get(SHARDS_KEY)
+        shards_json = (self._schema(compacted.path).metadata or {}).get(SHARDS_KEY)
         if shards_json is None:  # a copy with other classes: it goes by its own name
             return {compacted.shard}
         return {shard for shards in json.loads(shards_json).values() for shard in shards}
@@ -155,10 +156,11 @@ class RunFolder:
         paths = list(self._parquet_under("scores")) if files is None else list(files)
         if not paths:
             return ds.InMemoryDataset(SCORES.empty_table())
-        with naming_damage(self.path):
-            return ds.dataset(
-                paths, filesystem=self._fs, format=PARQUET, partitioning=_PARTITIONING, partition_base_dir=self._root
-            )
+        schema = self._schema(paths[0]).append(SCORES.field("chrom")).remove_metadata()
+        fragments = [
+            PARQUET.make_fragment(file.path, self._fs, _of_contig(file.chrom)) for file in map(_score_file, paths)
+        ]
+        return ds.FileSystemDataset(fragments, schema, PARQUET, self._fs)
 
     def read_score_file(self, file: ScoreFile) -> pa.Table:
         """The rows of a committed shard with the SCORES columns in their order and those that follow them."""
@@ -192,13 +194,33 @@ class RunFolder:
         Args:
             files: what ``score_files`` gave, so that it need not be listed again.
         """
-        for path in [file.path for file in files] if files is not None else self._parquet_under("scores"):
-            with naming_damage(path), self._fs.open_input_file(path) as file:
-                metadata = pq.read_schema(file).metadata or {}
-            if b"raygen.fingerprint" not in metadata:
-                raise SettingsError(f"{path} was not written by raygen. Give another output folder.")
-            return Identity(*(metadata[f"raygen.{field.name}".encode()].decode() for field in fields(Identity)))
-        return None
+        path = self._first_path(files)
+        if path is None:
+            return None
+        schema = self._schema(path)
+        if b"raygen.fingerprint" not in (schema.metadata or {}):
+            raise SettingsError(f"{path} was not written by raygen. Give another output folder.")
+        return identity_of(schema)
+
+    def carried_types(self, files: Sequence[ScoreFile] | None = None) -> dict[str, pa.DataType]:
+        """The types that the table declares for the columns carried along from the input; none where it has no files.
+
+        Args:
+            files: what ``score_files`` gave, so that it need not be listed again.
+        """
+        path = self._first_path(files)
+        return {} if path is None else carried_types(self._schema(path))
+
+    def _first_path(self, files: Sequence[ScoreFile] | None) -> str | None:
+        return (
+            next((file.path for file in files), None)
+            if files is not None
+            else next(self._parquet_under("scores"), None)
+        )
+
+    def _schema(self, path: str) -> pa.Schema:
+        with naming_damage(path), self._fs.open_input_file(path) as file:
+            return pq.read_schema(file)
 
     def shards_by_run(self, file: ScoreFile) -> dict[str, list[str]]:
         """The shards in a file of scores by the run that committed them, as ``shards_of`` reads them."""
@@ -238,7 +260,11 @@ class RunFolder:
 
         ``run_id`` goes into the footer: a file without rows tells in no other way which run committed it. ``shards`` too, where
         a file holds several (``shards_of``).
+
+        Raises:
+            InputError: a source column has another type than ``identity`` declares.
         """
+        identity = _declaring(identity, scores.schema, f"shard {shard}")
         if rejects.num_rows:
             self.commit_rejects(shard, rejects)
         else:  # a try that was killed between its two files may have rejected what is scored now
@@ -450,7 +476,36 @@ def _read_scores(path: str) -> pa.Table:
     dataset = RunFolder(path).scores_dataset()
     extra = [name for name in dataset.schema.names if name not in SCORES.names]
     with naming_damage(path):
-        return dataset.to_table(columns=[*SCORES.names, *extra])
+        try:
+            scores = dataset.to_table(columns=[*SCORES.names, *extra])
+        except pa.ArrowException:
+            _refuse_other_types(dataset)
+            raise
+    _refuse_other_types(dataset)
+    return scores
+
+
+def _refuse_other_types(dataset: ds.Dataset) -> None:
+    """Look at the types of every file of scores that was read; their footers are in memory then."""
+    for fragment in dataset.get_fragments() if isinstance(dataset, ds.FileSystemDataset) else ():
+        refuse_other_types(fragment.path, fragment.physical_schema, dataset.schema)
+
+
+def refuse_other_types(path: str, schema: pa.Schema, of_table: pa.Schema) -> None:
+    """Refuse a file of scores whose columns cannot be read with the types of its table: Arrow would read text as numbers.
+
+    Versions up to 0.1.0 wrote such tables.
+
+    Raises:
+        InputError: a column has another type.
+    """
+    for column in schema:
+        expected = of_table.field(column.name).type if column.name in of_table.names else column.type
+        if not is_as_wide(expected, column.type):
+            raise InputError(
+                f"{path} cannot be read as one table with the files before it: {column.name} is {column.type} there and "
+                f"{expected} before. `raygen verify` lists every such file; score them into a folder of their own."
+            )
 
 
 @contextmanager
@@ -508,6 +563,46 @@ def parse_manifest(text: bytes, path: str) -> dict[str, Any]:
     return manifest
 
 
+def identity_of(schema: pa.Schema) -> Identity:
+    """What a file of scores with this schema, metadata included, says it shares with its table.
+
+    The types of its columns are read off themselves: files of version 0.1.0 do not declare them in words.
+    """
+    metadata = schema.metadata or {}
+    texts = {field.name: metadata.get(f"raygen.{field.name}".encode(), b"").decode() for field in fields(Identity)}
+    return Identity(**{**texts, "column_types": types_as_text(carried_types(schema))})
+
+
+def carried_types(schema: pa.Schema) -> dict[str, pa.DataType]:
+    """The types of the columns in a file of scores that its metadata names as carried along from the input."""
+    text = (schema.metadata or {}).get(b"raygen.source_columns", b"").decode()
+    return _named_in(text, schema)
+
+
+def _named_in(source_columns: str, schema: pa.Schema) -> dict[str, pa.DataType]:
+    """Source columns, which an identity names in one text, with their types. They follow those of SCORES; after them come
+    columns that raygen adds.
+    """
+    names = [name for name in schema.names if name not in SCORES.names]
+    count = next((count for count in range(len(names) + 1) if ", ".join(names[:count]) == source_columns), 0)
+    return {name: schema.field(name).type for name in names[:count]}
+
+
+def _declaring(identity: Identity, schema: pa.Schema, where: str) -> Identity:
+    """The identity with the types of the source columns of rows that are to be committed under it.
+
+    Raises:
+        InputError: it declares others.
+    """
+    column_types = types_as_text(_named_in(identity.source_columns, schema))
+    if identity.column_types not in ("", column_types):
+        raise InputError(
+            f"{where} has the source columns {column_types}; the table has {identity.column_types}, and its files have to "
+            "be readable as one. `raygen verify` lists files that are not."
+        )
+    return replace(identity, column_types=column_types)
+
+
 def shards_of(file: pq.ParquetFile, name: str) -> dict[str, list[str]]:
     """The shards of a file by the run that committed them; under an empty name where a file without rows does not say
     it.
@@ -535,6 +630,10 @@ def _put_first(path: Path, content: bytes) -> None:
 
 def _shard_name(path: str) -> str:
     return path.rpartition("/")[2].removeprefix("part-").removesuffix(".parquet")
+
+
+def _of_contig(chrom: str | None) -> ds.Expression:
+    return ds.field("chrom").is_null() if chrom is None else ds.field("chrom") == chrom
 
 
 def _score_file(path: str) -> ScoreFile:

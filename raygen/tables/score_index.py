@@ -24,7 +24,7 @@ import pyarrow.dataset as ds
 from raygen.errors import InputError, first_line
 from raygen.tables.fingerprints import no_scores
 from raygen.tables.folder_kinds import refuse_no_folder
-from raygen.tables.layout import Identity, RunFolder
+from raygen.tables.layout import Identity, RunFolder, refuse_other_types
 from raygen.tables.schemas import SCORES
 
 WINDOW_ROWS = 1 << 17
@@ -78,7 +78,8 @@ class ScoreIndex:
             chrom = ds.get_partition_keys(fragment.partition_expression)["chrom"]
             numbered = _NUMBERED.fullmatch(fragment.path)
             input_name = numbered[1] if numbered else fragment.path
-            self._series.setdefault(chrom, {}).setdefault(input_name, _Series(chrom is not None)).files.append(fragment)
+            series_of_contig = self._series.setdefault(chrom, {})
+            series_of_contig.setdefault(input_name, _Series(dataset.schema, chrom is not None)).files.append(fragment)
 
     @property
     def contigs(self) -> list[str | None]:
@@ -156,9 +157,9 @@ class ScoreIndex:
 class _Series:
     """The files of one input on one contig, in the order of their numbers and so of their positions."""
 
-    def __init__(self, has_positions: bool) -> None:
+    def __init__(self, of_table: pa.Schema, has_positions: bool) -> None:
         self.files: list[ds.ParquetFileFragment] = []
-        self._has_positions = has_positions
+        self._schema, self._has_positions = of_table, has_positions
         self._groups_by_number: dict[int, list[_RowGroup]] = {}
 
     def groups(self, start: int, end: int) -> list[_RowGroup]:
@@ -171,7 +172,7 @@ class _Series:
 
     def _groups_in(self, number: int) -> list[_RowGroup]:
         if number not in self._groups_by_number:
-            self._groups_by_number[number] = list(_row_groups(self.files[number], self._has_positions))
+            self._groups_by_number[number] = list(_row_groups(self.files[number], self._schema, self._has_positions))
         return self._groups_by_number[number]
 
     def _last_up_to(self, number: int) -> int:
@@ -187,13 +188,18 @@ class _Series:
         )
 
 
-def _row_groups(file: ds.ParquetFileFragment, has_positions: bool) -> Iterator[_RowGroup]:
-    """The row groups of a file that hold rows, from its footer."""
+def _row_groups(file: ds.ParquetFileFragment, of_table: pa.Schema, has_positions: bool) -> Iterator[_RowGroup]:
+    """The row groups of a file that hold rows, from its footer.
+
+    Raises:
+        InputError: the footer cannot be read, or the file's columns are not those of the table.
+    """
     fragment = _unread(file, None)
     try:
         fragment.ensure_complete_metadata()
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(file.path, error) from error
+    refuse_other_types(file.path, fragment.physical_schema, of_table)
     for info in fragment.row_groups:
         if info.num_rows:
             place = info.statistics["pos"] if has_positions else {"min": 0, "max": LAST_POS}

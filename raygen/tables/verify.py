@@ -1,6 +1,6 @@
 """``raygen verify``: everything about a table that can be checked without scoring again, and every fault of it.
 
-    a file       can be read, its checksums hold, its columns and its identity are those of the table
+    a file       can be read, its checksums hold, its identity, its columns and their types are those of the table
     a row        lies in its contig, in order of position, is named by what it is, has no empty or infinite number
     the table    no variant twice; what the runs' manifests counted is there; no rows of a run without a manifest
     rejects      can be read, have a reason that there is, and are as many as were counted (see accounts.py)
@@ -14,8 +14,8 @@ or one stretch of a contig at a time.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
 
 import polars as pl
 import pyarrow as pa
@@ -25,8 +25,9 @@ import pyarrow.parquet as pq
 from raygen.errors import first_line
 from raygen.number_of import number_of
 from raygen.tables.accounts import ROLLED_BACK, Account, Accounts, RejectsIn, Shards, read_account
+from raygen.tables.carried_types import other_types
 from raygen.tables.iceberg import open_table, rows_by_run
-from raygen.tables.layout import Identity, RunFolder, ScoreFile, read_checked, shards_of
+from raygen.tables.layout import Identity, RunFolder, ScoreFile, identity_of, read_checked, shards_of
 from raygen.tables.schemas import REJECTS, SCORES, Reason
 from raygen.tables.stretches import Stretches
 
@@ -71,6 +72,7 @@ class _Check:
         self._folder = folder
         self._verification = Verification(folder.path)
         self._identity: Identity | None = None
+        self._carried: dict[str, pa.DataType] | None = None
         self._rows_of: Counter[str] = Counter()
         self._reasons: dict[RejectsIn, Counter[str]] = {}
         self._shards = Shards()
@@ -94,9 +96,10 @@ class _Check:
         try:
             with self._folder.filesystem.open_input_file(file.path) as source:
                 opened = pq.ParquetFile(source, page_checksum_verification=True)
-                self._same_identity(file, opened.schema_arrow.metadata or {})
+                self._same_identity(file, opened.schema_arrow)
                 if not self._same_columns(file, opened.schema_arrow):
                     return False
+                self._same_carried(file, opened.schema_arrow)
                 last = None
                 self._shards.add(shards_of(opened, file.shard))
                 for index in range(opened.num_row_groups):
@@ -106,17 +109,30 @@ class _Check:
             return False
         return True
 
-    def _same_identity(self, file: ScoreFile, metadata: Mapping[bytes, bytes]) -> None:
-        names = [entry.name for entry in fields(Identity)]
+    def _same_identity(self, file: ScoreFile, schema: pa.Schema) -> None:
+        metadata = schema.metadata or {}
+        names = [entry.name for entry in fields(Identity) if entry.name != "column_types"]
         absent = [name for name in names if f"raygen.{name}".encode() not in metadata]
         if absent:
             return self._fault(file.path, f"was not written by raygen: it does not say {', '.join(absent)}")
-        identity = Identity(*(metadata[f"raygen.{name}".encode()].decode() for name in names))
+        identity = identity_of(schema)
+        declared = metadata.get(b"raygen.column_types", identity.column_types.encode()).decode()
+        if declared != identity.column_types:
+            self._fault(file.path, f"declares the columns {declared!r} and has {identity.column_types!r}")
         self._identity = self._identity or identity
-        for name, value in asdict(identity).items():
-            if value != (expected := getattr(self._identity, name)):
+        for name in names:
+            if (value := getattr(identity, name)) != (expected := getattr(self._identity, name)):
                 self._fault(file.path, f"its {name} is {value!r}, that of the table {expected!r}")
         return None
+
+    def _same_carried(self, file: ScoreFile, schema: pa.Schema) -> None:
+        """Check that the columns after those of SCORES are those of the first file, with its types: who reads the folder as
+        one table takes them from there.
+        """
+        types = {column.name: column.type for column in schema if column.name not in SCORES.names}
+        self._carried = types if self._carried is None else self._carried
+        if differences := other_types(types, self._carried):
+            self._fault(file.path, f"cannot be read as one table with the others: {'; '.join(differences)}")
 
     def _same_columns(self, file: ScoreFile, schema: pa.Schema) -> bool:
         """Check that a file has the columns of SCORES with their types; without them it cannot be checked further."""

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pysam
 
-from raygen.errors import SettingsError
+from raygen.errors import InputError, SettingsError, first_line
 from raygen.sequence.reference import Reference, reference_name
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS, REJECTS, SCHEMA_VERSION, VARIANTS, Reason, variant_id
 from raygen.variants.alleles import SOURCE_PREFIX, AlleleBatch, AlleleReader
@@ -42,7 +42,7 @@ from raygen.variants.ingested_folder import (
     refuse_other_input,
     scratch_folder,
 )
-from raygen.variants.inputs import InputFile, agree_on_columns, open_readers, remarks_on
+from raygen.variants.inputs import DeclaredColumns, InputFile, agree_on_columns, open_readers, remarks_on
 
 _INPUT_FIELDS = ["chrom", "pos", "id", "ref", "alt"]
 
@@ -78,6 +78,7 @@ def ingest(
     max_haplotype_span: int | None = None,
     max_mismatch_share: float = MAX_MISMATCH_SHARE,
     max_unknown_share: float = MAX_UNKNOWN_SHARE,
+    declared: DeclaredColumns | None = None,
     row_group_rows: int = 4096,
     file_rows: int = 1_048_576,
     on_progress: Callable[[int], None] | None = None,
@@ -92,6 +93,7 @@ def ingest(
     max_haplotype_span  bases of the longest REF or ALT of a haplotype, where that is less than ``max_allele_length``
     max_mismatch_share  of a contig's REF alleles; more that differ from the reference are another assembly's
     max_unknown_share   of a file's alleles; more on contigs that the reference lacks are another assembly's
+    declared            columns of the table that the variants will go to: their types hold where they are as wide
     row_group_rows      most rows of a row group; a row group never holds two contigs
     file_rows           most rows of a file
     on_progress         called after each batch with the number of records read so far
@@ -104,7 +106,7 @@ def ingest(
     readers = open_readers(inputs)
     paths = [path.path if isinstance(path, InputFile) else path for path in inputs]
     refuse_other_input(out, paths, [reader.name for reader in readers])
-    columns = agree_on_columns(readers, carried_columns(source_columns, haplotype_column))
+    columns = agree_on_columns(readers, carried_columns(source_columns, haplotype_column), declared)
     if haplotype_column:
         check_column_type(haplotype_column, columns[haplotype_column])
     longest = min(max_allele_length, max_haplotype_span or max_allele_length)
@@ -288,9 +290,20 @@ class _Ingest:
         }
         columns |= {f"input.{name}": raw[name] for name in _INPUT_FIELDS}
         for name, arrow_type in self._written_columns().items():
-            is_there = SOURCE_PREFIX + name in raw.column_names
-            columns[SOURCE_PREFIX + name] = raw[SOURCE_PREFIX + name] if is_there else pa.nulls(size, arrow_type)
+            column = raw[SOURCE_PREFIX + name] if SOURCE_PREFIX + name in raw.column_names else pa.nulls(size)
+            columns[SOURCE_PREFIX + name] = self._cast(column, arrow_type, name, file_number)
         return pa.table(columns)
+
+    def _cast(
+        self, column: pa.Array | pa.ChunkedArray, arrow_type: pa.DataType, name: str, file_number: int
+    ) -> pa.Array | pa.ChunkedArray:
+        try:
+            return column.cast(arrow_type)
+        except pa.ArrowInvalid as error:
+            raise InputError(
+                f"Column {name!r} of {self._readers[file_number].name} holds a value that {arrow_type}, the type of the "
+                f"column elsewhere, does not hold: {first_line(error)}. Carry it as text in all inputs, or keep them apart."
+            ) from error
 
     def _haplotype_to_sort(self, haplotype: Haplotype) -> pa.Table:
         """A haplotype as one row in the form of ``_to_sort``; it has no source columns but the two of its own."""

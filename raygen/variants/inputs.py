@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from raygen.errors import InputError, SettingsError
+from raygen.tables.carried_types import CARRIED_KINDS, carried_as, widened
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS, SCORES, VARIANTS
 from raygen.variants.alleles import AlleleReader
 from raygen.variants.file_kinds import is_parquet
@@ -42,10 +43,21 @@ def open_readers(inputs: Sequence[str | Path | InputFile]) -> list[AlleleReader]
     return [_reader(file, file.path.name if times[file.path.name] == 1 else str(file.path)) for file in files]
 
 
-def agree_on_columns(readers: Sequence[AlleleReader], source_columns: Sequence[str]) -> dict[str, pa.DataType]:
-    """The type of each source column, the same in all inputs that have it.
+@dataclass(frozen=True)
+class DeclaredColumns:
+    """The columns that a table has from earlier inputs, with their types; ``name`` is how messages call the table."""
 
-    SettingsError for a column that no input has or that the table already has; InputError where two inputs differ in type.
+    name: str
+    columns: Mapping[str, pa.DataType]
+
+
+def agree_on_columns(
+    readers: Sequence[AlleleReader], source_columns: Sequence[str], declared: DeclaredColumns | None = None
+) -> dict[str, pa.DataType]:
+    """The type of each source column: the widest of the inputs that have it and of ``declared`` (see ``carried_types``).
+
+    SettingsError for a column that no input has or that the table already has; InputError where a column cannot be carried,
+    or where no type holds the values of two inputs.
     """
     reserved_names = {*VARIANTS.names, *SCORES.names, HAPLOTYPE_MEMBERS}
     if faults := [name for name in source_columns if name in reserved_names]:
@@ -60,19 +72,39 @@ def agree_on_columns(readers: Sequence[AlleleReader], source_columns: Sequence[s
             f"source_columns or haplotype_column: no input has {_listed(missing)}. "
             f"There are: {_listed(sorted(available)) or 'none'}."
         )
-    return {name: _agreed_type(readers, name) for name in source_columns}
+    _refuse_not_carried(readers, source_columns)
+    sources: list[AlleleReader | DeclaredColumns] = [*([declared] if declared else []), *readers]
+    return {name: _agreed_type(sources, name) for name in source_columns}
 
 
-def _agreed_type(readers: Sequence[AlleleReader], name: str) -> pa.DataType:
-    having = [reader for reader in readers if name in reader.columns]
-    first = having[0]
-    for other in having[1:]:
-        if other.columns[name] != first.columns[name]:
+def _refuse_not_carried(readers: Sequence[AlleleReader], source_columns: Sequence[str]) -> None:
+    faults = [
+        f"{name} of {reader.name} is {reader.columns[name]}"
+        for reader in readers
+        for name in source_columns
+        if name in reader.columns and carried_as(reader.columns[name]) is None
+    ]
+    if faults:
+        raise InputError(
+            f"Some source columns cannot be carried: {'; '.join(faults)}. Carried are {CARRIED_KINDS}; put what you need "
+            "of such a column into one of its own."
+        )
+
+
+def _agreed_type(sources: Sequence[AlleleReader | DeclaredColumns], name: str) -> pa.DataType:
+    having = [(source.name, carried_as(source.columns[name])) for source in sources if name in source.columns]
+    (widest_in, widest), *others = having
+    for source, arrow_type in others:
+        assert widest is not None and arrow_type is not None, "columns that cannot be carried were refused"
+        wider = widened(widest, arrow_type)
+        if wider is None:
             raise InputError(
-                f"Column {name!r} is {first.columns[name]} in {first.name} and {other.columns[name]} in {other.name}. "
-                "Ingest them apart, or make the types equal."
+                f"Column {name!r} is {widest} in {widest_in} and {arrow_type} in {source}, and neither type holds the "
+                "values of the other. Make the types equal, or keep the two apart: each in an output folder of its own."
             )
-    return first.columns[name]
+        widest_in, widest = (source, wider) if wider != widest else (widest_in, widest)
+    assert widest is not None
+    return widest
 
 
 def input_files(inputs: Sequence[str | Path | InputFile]) -> list[InputFile]:

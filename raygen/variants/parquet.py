@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from raygen.errors import InputError, first_line
+from raygen.tables.carried_types import carried_as
 from raygen.variants.alleles import BATCH_ROWS, NOT_UTF8, RAW_ALLELES, SOURCE_PREFIX, AlleleBatch
 
 _REQUIRED = {"chrom": "string", "pos": "integer", "ref": "string", "alt": "string"}
@@ -46,8 +47,12 @@ class ParquetReader:
 
     @property
     def columns(self) -> Mapping[str, pa.DataType]:
-        """All columns beside chrom, pos, ref, alt and id."""
-        return {field.name: _plain(field.type) for field in self._schema if field.name not in (*_REQUIRED, "id")}
+        """All columns beside chrom, pos, ref, alt and id, with the types they are carried as, or else that they have."""
+        return {
+            field.name: carried_as(field.type) or field.type
+            for field in self._schema
+            if field.name not in (*_REQUIRED, "id")
+        }
 
     def batches(self, source_columns: Sequence[str]) -> Iterator[AlleleBatch]:
         """All rows in order. InputError where the file turns out to be corrupt."""
@@ -134,7 +139,7 @@ def _as_alleles(rows: pa.RecordBatch, first_row: int, carried: Sequence[str]) ->
     table = pa.table([columns[field.name] for field in RAW_ALLELES], schema=RAW_ALLELES)
     for name in carried:
         values = rows.column(name)
-        table = table.append_column(SOURCE_PREFIX + name, values.cast(_plain(values.type)))
+        table = table.append_column(SOURCE_PREFIX + name, values.cast(carried_as(values.type)))
     return table
 
 

@@ -4,6 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from raygen.errors import SettingsError, StoppedError
@@ -149,6 +151,26 @@ def test_a_file_that_this_user_may_not_read_is_set_aside_and_the_others_are_done
     monkeypatch.undo()
     (again,) = night()
     assert (counts(again), dict(again.set_aside)) == ((3, 3, 0, 0), {})
+
+
+@pytest.mark.parametrize("table_format", ["parquet"])
+def test_a_file_whose_column_is_of_another_type_is_set_aside_and_the_table_stays_one(place, table_format, night):
+    def land_table(name: str, pos: int, values: list) -> None:
+        bases = {"ref": [BASES[pos - 1]], "alt": ["A" if BASES[pos - 1] != "A" else "C"]}
+        pq.write_table(pa.table({"chrom": ["1"], "pos": [pos], **bases, "af": values}), place / "land" / name)
+
+    columns = {"input.source_columns": ["af"]}
+    land_table("a.parquet", 10, [7])
+    land_table("b.parquet", 20, ["007"])
+    (first,) = night(**columns)
+    assert (list(first.files), list(first.set_aside)) == (["a.parquet"], ["b.parquet"])
+    assert "is int64 in a.parquet and string in b.parquet" in first.set_aside["b.parquet"]
+    land_table("c.parquet", 30, [0.5])
+    (second,) = night(**columns)
+    assert (list(second.files), list(second.set_aside)) == (["c.parquet"], ["b.parquet"])
+    assert "is int64 in the scores in" in second.set_aside["b.parquet"]
+    assert read_scores(first.table).sort_by("pos")["af"].to_pylist() == [7.0, 0.5]
+    assert verify(first.table).faults == []
 
 
 @SLOW_TWICE

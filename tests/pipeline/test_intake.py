@@ -1,33 +1,74 @@
+"""Source columns of an input that comes to scores which are there: settled before a model is loaded."""
+
 from pathlib import Path
 
-from raygen.pipeline.intake import take_input
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from raygen.errors import InputError
+from raygen.pipeline.intake import source_types, take_input
 from raygen.sequence.reference import open_reference
 from raygen.settings import load_settings
-from raygen.tables.layout import RunFolder
-from tests.builders import fasta, random_bases, snvs, vcf
-from tests.finished_runs import finished_run
+from raygen.tables.layout import RunFolder, read_scores
+from raygen.tables.verify import verify
+from raygen.variants.ingest import ingest
+from tests.builders import fasta
+from tests.pipeline.test_run import score
+
+AF = {"input.source_columns": ["af"]}
 
 
-def test_a_second_start_with_the_output_below_the_input_takes_what_the_first_took(tmp_path: Path) -> None:
-    bases = random_bases(90)
-    vcf(tmp_path, snvs("1", bases, [5, 9]))
-    reference = open_reference(str(fasta(tmp_path, {"1": bases})))
-    flags = {
-        "input.variants": [str(tmp_path)],
-        "input.reference": str(reference.path),
-        "output.path": str(tmp_path / "out"),
-    }
-    settings = load_settings(None, given=flags)
-    folder = RunFolder(str(tmp_path / "out"))
-    folder.prepare()
-    starts = []
-    for _ in range(2):
-        with folder.locked():
-            starts.append(take_input(settings, folder, reference, 8192))
-        finished_run(tmp_path / "out", {f"1-5-{bases[4]}-{snvs('1', bases, [5])[0][-1]}": -1.0})
-    assert starts[0] == starts[1]
-    assert starts[0].num_variants == 2
-    assert starts[0].warnings == [
-        f"{tmp_path}: 2 entries are not read, being no VCF, BCF or Parquet: reference.fa, reference.fa.fai.",
-        f"{tmp_path}: not read, because raygen wrote it: out/.",
-    ]
+@pytest.fixture
+def reference(tmp_path) -> Path:
+    return fasta(tmp_path, {"1": "ACGT" * 25})
+
+
+def variants(folder: Path, name: str, pos: int, values: pa.Array) -> Path:
+    """SNVs A>C at ``pos`` and every four bases on, with the column ``af``."""
+    size = len(values)
+    columns = {"chrom": ["1"] * size, "pos": [pos + 4 * row for row in range(size)]}
+    pq.write_table(pa.table({**columns, "ref": ["A"] * size, "alt": ["C"] * size, "af": values}), folder / name)
+    return folder / name
+
+
+def taken(tmp_path: Path, reference: Path, path: Path, declared: pa.DataType | None = None) -> tuple[pa.DataType, Path]:
+    """The type in which a run would score the column ``af`` of an input, and where it would read it."""
+    inputs = {"input.variants": [str(path)], "input.reference": str(reference), "window.right": 8, **AF}
+    settings = load_settings(None, given={**inputs, "output.path": str(tmp_path / "out")})
+    types = {"af": declared} if declared else {}
+    result = take_input(settings, RunFolder(str(tmp_path / "out")), open_reference(str(reference)), 64, types)
+    return source_types(result.variants_dir, ["af"])["af"], result.variants_dir
+
+
+def test_an_ingested_folder_is_read_again_where_the_table_has_a_wider_type(tmp_path, reference):
+    path = variants(tmp_path, "a.parquet", 1, pa.array([0, 1]))
+    ingest([path], open_reference(str(reference)), tmp_path / "in", source_columns=["af"])
+    assert taken(tmp_path, reference, tmp_path / "in") == (pa.int64(), tmp_path / "in/variants")
+    assert taken(tmp_path, reference, tmp_path / "in", pa.int32()) == (pa.int64(), tmp_path / "in/variants")
+    arrow_type, place = taken(tmp_path, reference, tmp_path / "in", pa.float64())
+    assert arrow_type == pa.float64()
+    assert place.is_relative_to(tmp_path / "out/.ingest")
+    with pytest.raises(InputError, match=r"'af' is string in the scores in .*out and int64 in"):
+        taken(tmp_path, reference, tmp_path / "in", pa.string())
+
+
+def test_what_an_earlier_start_ingested_is_taken_unless_the_table_became_wider(tmp_path, reference):
+    path = variants(tmp_path, "a.parquet", 1, pa.array([0, 1]))
+    (tmp_path / "out").mkdir()
+    _, place = taken(tmp_path, reference, path)
+    written = (place / "part-00000.parquet").stat().st_mtime_ns
+    assert taken(tmp_path, reference, path, pa.int64()) == (pa.int64(), place)
+    assert (place / "part-00000.parquet").stat().st_mtime_ns == written
+    assert taken(tmp_path, reference, path, pa.float64()) == (pa.float64(), place)
+
+
+@pytest.mark.ray
+def test_a_second_input_makes_the_table_wider_or_is_refused_before_it_is_scored(tmp_path, reference):
+    out = tmp_path / "out"
+    for name, pos, values in (("a", 1, pa.array([0, 1])), ("b", 21, pa.array([0.5])), ("c", 41, pa.array([7]))):
+        score(out, variants(tmp_path, f"{name}.parquet", pos, values), reference, **AF)
+    assert read_scores(str(out)).sort_by("pos")["af"].to_pylist() == [0.0, 1.0, 0.5, 7.0]
+    with pytest.raises(InputError, match=r"'af' is double in the scores in .* and string in d\.parquet"):
+        score(out, variants(tmp_path, "d.parquet", 61, pa.array(["x"])), reference, **AF)
+    assert verify(str(out)).faults == []

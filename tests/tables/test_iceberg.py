@@ -1,14 +1,19 @@
 """The embedded catalog and its table, without Ray: runs are published once, taken back, and compared."""
 
+from dataclasses import replace
+from datetime import UTC, datetime, time
+
+import pyarrow as pa
 import pytest
 
-from raygen.errors import SettingsError
+from raygen.errors import InputError, SettingsError
 from raygen.tables.compact import compact
-from raygen.tables.iceberg import open_table, publish, published_runs, rows_by_run
+from raygen.tables.iceberg import open_table, publish, published_runs, refuse_types, rows_by_run
 from raygen.tables.layout import RunFolder, read_scores
 from raygen.tables.rollback import rollback
+from raygen.tables.schemas import REJECTS
 from raygen.tables.verify import verify
-from tests.tables.tables_on_disk import IDENTITY, commit, manifest
+from tests.tables.tables_on_disk import IDENTITY, commit, manifest, rows
 
 pytest.importorskip("pyiceberg", reason="the extra `iceberg` is not installed")
 
@@ -127,3 +132,31 @@ def test_a_catalog_that_is_not_configured_says_so(folder):
 def test_a_run_that_there_is_not_cannot_be_taken_back(folder):
     with pytest.raises(SettingsError, match="has no run 2027"):
         rollback(folder.path, "2027")
+
+
+def test_types_that_iceberg_lacks_or_its_table_does_not_have_are_refused_before_the_work(tmp_path):
+    folder = RunFolder(str(tmp_path / "out"))
+    for impossible in (pa.null(), pa.timestamp("ns"), pa.uint64(), pa.time64("ns"), pa.list_(pa.null())):
+        with pytest.raises(InputError, match="Iceberg tables cannot hold source columns of these types: af: "):
+            refuse_types(folder, FINGERPRINT, None, {"af": impossible})
+    berlin = pa.timestamp("ms", "Europe/Berlin")
+    values = {
+        "tiny": pa.array([1], pa.int8()),
+        "large": pa.array([2**32 - 1], pa.uint32()),
+        "when": pa.array([datetime(2026, 11, 30, 12, tzinfo=UTC)], berlin),
+        "clock": pa.array([time(1, 2)], pa.time32("ms")),
+        "names": pa.array([["a", "b"]]),
+    }
+    table = rows("1", [5], "20260101T000000Z-aaaaaa")
+    for name, column in values.items():
+        table = table.append_column(name, column)
+    identity = replace(IDENTITY, source_columns=", ".join(values))
+    folder.commit_shard("a-0", "1", table, REJECTS.empty_table(), identity)
+    types = folder.carried_types()
+    refuse_types(folder, FINGERPRINT, None, types)
+    publish(folder, FINGERPRINT, None)
+    stored = open_table(folder, FINGERPRINT, None).scan().to_arrow()
+    assert [stored[name].to_pylist() for name in values] == [column.to_pylist() for column in values.values()]
+    refuse_types(folder, FINGERPRINT, None, types)
+    with pytest.raises(InputError, match="columns of other types: tiny: int32 there, double here"):
+        refuse_types(folder, FINGERPRINT, None, {**types, "tiny": pa.float64()})
