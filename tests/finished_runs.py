@@ -26,11 +26,12 @@ def finished_run(
     reference: Path | None = None,
     shard_rows: int = 3,
     columns: Mapping[str, Mapping[str, Any]] | None = None,
+    types: Mapping[str, pa.DataType] | None = None,
     **values: Mapping[str, Any],
 ) -> str:
     """A folder of scores from ``{"1-5-A-C": -2.5}``, in shards of ``shard_rows`` rows; returns its path.
 
-    ``columns`` adds source columns, ``values`` sets columns of SCORES: name to ``{variant_id: value}``. A key without three ``-`` is a
+    ``columns`` adds source columns, of the ``types`` that are named, ``values`` sets columns of SCORES: name to ``{variant_id: value}``. A key without three ``-`` is a
     pair's id.
     """
     run = RunFolder(str(folder))
@@ -46,7 +47,9 @@ def finished_run(
             table = pa.Table.from_pylist(part, schema=SCORES)
             for name, carried in (columns or {}).items():
                 values = [carried.get(row["variant_id"]) for row in part]
-                table = table.append_column(name, pa.array(values, pa.array(list(carried.values())).type))
+                inferred = pa.array(list(carried.values())).type
+                column = pa.array(values, inferred).cast((types or {}).get(name, inferred))
+                table = table.append_column(name, column)
             run.commit_shard(f"0123456789ab-{number:06d}", chrom, table, REJECTS.empty_table(), identity)
             number += 1
     resolved = {"reference": str(reference) if reference else None, "strand": "both"}

@@ -16,6 +16,9 @@ import pyarrow.compute as pc
 
 from raygen.errors import SettingsError
 from raygen.finished.run_facts import RunFacts
+from raygen.tables.carried_types import carried_as
+from raygen.tables.columns import joined_lists
+from raygen.tables.table_files import flat_column
 from raygen.version import __version__
 
 DEFAULT_FIELDS = ("delta_llr", "classification", "abstained", "flags")
@@ -104,7 +107,8 @@ def as_text(column: pa.ChunkedArray, *, single: bool) -> pa.Array:
 
     ``single``: floats are the shortest text of a float32, which is what htslib holds.
     """
-    values = column.combine_chunks()
+    arrow_type = carried_as(column.type)
+    values = (column if arrow_type in (None, column.type) else column.cast(arrow_type)).combine_chunks()
     values = values.chunk(0) if isinstance(values, pa.ChunkedArray) and values.num_chunks else values
     if isinstance(values, pa.ChunkedArray):
         return pa.array([], pa.string())
@@ -115,13 +119,10 @@ def as_text(column: pa.ChunkedArray, *, single: bool) -> pa.Array:
         texts = values.cast(pa.float32()).cast(pa.string()) if single else values.cast(pa.string())
     elif pa.types.is_integer(kind):
         texts = values.cast(pa.string())
-    elif _is_list(kind):
-        texts = pa.array(
-            [None if items is None else "&".join(map(encode, map(str, items))) for items in values.to_pylist()],
-            pa.string(),
-        )
+    elif pa.types.is_list(kind):
+        texts = joined_lists(values, as_text(pa.chunked_array([pc.list_flatten(values)]), single=False))
     else:
-        texts = _encoded(values.cast(pa.string()))
+        texts = _encoded(flat_column(values).cast(pa.string()))
     return pc.if_else(pc.fill_null(pc.equal(texts, ""), True), ".", texts)
 
 
@@ -151,10 +152,6 @@ def _meaning(column: str, facts: RunFacts) -> str:
         labels = f"{calibration['labels']['label']} of {calibration['labels']['source']}"
         return _CALIBRATED[column].format(prior=calibration["prior"], digest=calibration["digest"], labels=labels)
     return _MEANING.get(column, f"{column}, as the input had it")
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind)
 
 
 def _quoted(text: str) -> str:

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from typing import TextIO
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from raygen.finished.query import Query
 from raygen.tables.schemas import SCORES
-from raygen.tables.table_files import print_table
+from raygen.tables.table_files import flat_column, print_table
 
 _SHOWN = ("variant_id", "delta_llr", "classification", "abstained", "flags")
 _MOST_SHOWN = 50
@@ -98,7 +97,5 @@ def _cell(value: object) -> str:
 
 def _texts(column: pa.ChunkedArray) -> list[str]:
     """Text of every value of a column, without tabs or line ends in it."""
-    if pa.types.is_list(column.type):
-        column = pc.binary_join(column, "&")
-    texts = column.cast(pa.string()).fill_null("").to_pylist()
+    texts = flat_column(column).cast(pa.string()).fill_null("").to_pylist()
     return [" ".join(text.split()) if any(mark in text for mark in "\t\r\n") else text for text in texts]

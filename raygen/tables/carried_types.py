@@ -31,8 +31,9 @@ _STORED_AS = {
     pa.large_string(): pa.string(),
     pa.string_view(): pa.string(),
     pa.date64(): pa.date32(),
+    pa.time32("s"): pa.time32("ms"),
 }
-_MOST_DIGITS = 38  # of a decimal number in 128 bits, the most that DuckDB, Spark and Iceberg read
+_MOST_DIGITS = 38  # of a decimal number in 128 bits, the most that Iceberg, Spark and DuckDB hold
 
 
 def carried_as(arrow_type: pa.DataType) -> pa.DataType | None:
@@ -45,9 +46,10 @@ def carried_as(arrow_type: pa.DataType) -> pa.DataType | None:
     if pa.types.is_decimal(arrow_type):
         is_small = arrow_type.precision <= _MOST_DIGITS
         return pa.decimal128(arrow_type.precision, arrow_type.scale) if is_small else None
-    if pa.types.is_timestamp(arrow_type) or pa.types.is_time(arrow_type):
-        return arrow_type
-    return arrow_type if arrow_type in _AS_THEY_ARE else _STORED_AS.get(arrow_type)
+    if pa.types.is_timestamp(arrow_type):
+        return pa.timestamp("ms", arrow_type.tz) if arrow_type.unit == "s" else arrow_type
+    is_plain = arrow_type in _AS_THEY_ARE or pa.types.is_time(arrow_type)
+    return _STORED_AS.get(arrow_type, arrow_type if is_plain else None)
 
 
 def widened(first: pa.DataType, second: pa.DataType) -> pa.DataType | None:

@@ -43,5 +43,18 @@ def with_item(lists: Column, item: str, rows: np.ndarray) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values, pa.string()))
 
 
+def joined_lists(lists: Column, texts: pa.StringArray, separator: str = "&") -> pa.StringArray:
+    """Each row's list as one string, null where the list is null or empty.
+
+    Args:
+        texts: the items of all lists as ``pc.list_flatten`` gives them, as strings without nulls.
+    """
+    flat = _flat(lists)
+    lengths = pc.fill_null(pc.list_value_length(flat), 0).to_numpy()
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), texts), separator)
+    return pc.if_else(pa.array(lengths > 0), joined, pa.scalar(None, pa.string()))
+
+
 def _flat(lists: Column) -> pa.ListArray:
     return lists.combine_chunks() if isinstance(lists, pa.ChunkedArray) else lists

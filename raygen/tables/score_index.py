@@ -200,10 +200,13 @@ def _row_groups(file: ds.ParquetFileFragment, of_table: pa.Schema, has_positions
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(file.path, error) from error
     refuse_other_types(file.path, fragment.physical_schema, of_table)
-    for info in fragment.row_groups:
-        if info.num_rows:
-            place = info.statistics["pos"] if has_positions else {"min": 0, "max": LAST_POS}
-            yield _RowGroup(place["min"], place["max"], info.num_rows, file, info.id)
+    pos = fragment.metadata.schema.names.index("pos")
+    for number in range(fragment.metadata.num_row_groups):
+        group = fragment.metadata.row_group(number)
+        if group.num_rows:
+            place = group.column(pos).statistics if has_positions else None
+            first, last = (place.min, place.max) if place else (0, LAST_POS)
+            yield _RowGroup(first, last, group.num_rows, file, number)
 
 
 def _unread(file: ds.ParquetFileFragment, row_groups: Sequence[int] | None) -> ds.ParquetFileFragment:

@@ -9,6 +9,7 @@ folded cannot be searched.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,6 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from raygen.errors import SettingsError
+from raygen.tables.carried_types import carried_as
+from raygen.tables.columns import joined_lists
 
 TABLE_SUFFIXES = (".parquet", ".csv", ".tsv")
 
@@ -71,14 +74,25 @@ def refuse_other_kinds(path: str, setting: str) -> None:
 
 
 def flat(rows: pa.Table) -> pa.Table:
-    """Lists of strings as one string, joined by ``&``: text formats have no lists."""
+    """Columns as text formats can hold them: see ``flat_column``."""
     for place, field in enumerate(rows.schema):
-        if pa.types.is_list(field.type) or pa.types.is_large_list(field.type):
-            texts = rows[field.name].cast(pa.list_(pa.string()))
-            joined = pc.binary_join(texts, "&")
-            nothing = pa.scalar(None, pa.string())
-            rows = rows.set_column(place, field.name, pc.if_else(pc.equal(joined, ""), nothing, joined))
+        rows = rows.set_column(place, field.name, flat_column(rows[field.name]))
     return rows
+
+
+def flat_column(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
+    """A column without lists: each list is one string, joined by ``&``, an item that is null as nothing.
+
+    What cannot be carried any more and lies in tables of version 0.1.0 (structs, bytes) is its JSON.
+    """
+    arrow_type = carried_as(column.type)
+    if arrow_type is None:
+        return pa.array([None if value is None else json.dumps(value, default=str) for value in column.to_pylist()])
+    plain = column if column.type == arrow_type else column.cast(arrow_type)
+    if not pa.types.is_list(arrow_type):
+        return plain
+    items = pc.fill_null(pc.list_flatten(plain).cast(pa.string()), "")
+    return joined_lists(plain, items.combine_chunks())
 
 
 _WIDE = 1_000_000  # columns; a table takes no more of them than its text
