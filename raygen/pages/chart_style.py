@@ -11,11 +11,14 @@ expression.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import altair as alt
@@ -23,15 +26,19 @@ import polars as pl
 import vl_convert
 from markupsafe import Markup
 
+from raygen.cache import cache_folder
 from raygen.classes.classify import CLASSES
 from raygen.classes.words import all_class_words
+from raygen.errors import RaygenError
 from raygen.pages.palette import css_class
 from raygen.pages.tally import BIN
+from raygen.tables.place import keep_json
 
 VEGALITE = "6.4"
 COLOURS = alt.Scale(domain=list(CLASSES), range=[f"var(--{css_class(name)})" for name in CLASSES])
 TITLES = {words.name: words.title for words in all_class_words()}
 PLACES = {name: index for index, name in enumerate(CLASSES)}
+_SNIPPET = "window.vegaEmbed = vegaEmbed;"
 _FONT = "system-ui, sans-serif"
 _STILL_WIDTH = 400  # of a phone with its margins: text keeps its size there, and is a little larger where there is room
 _FONT_SLACK = 20  # the reader's font may be wider than the one that text was measured with
@@ -156,10 +163,36 @@ def axis_style(text: str, line: str) -> dict[str, Any]:
 
 @cache
 def vega_script() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script that makes ``window.vegaEmbed``."""
-    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGALITE).replace(
-        "</script", "<\\/script"
-    )
+    """Vega, Vega-Lite and Vega-Embed as one script that makes ``window.vegaEmbed``.
+
+    Always the same for a version of vl-convert, and more than a second of work: kept in the cache.
+    """
+    kept = _kept_script()
+    if script := _read_script(kept):
+        return script
+    script = vl_convert.javascript_bundle(_SNIPPET, vl_version=VEGALITE).replace("</script", "<\\/script")
+    if kept:
+        keep_json(kept, {"script": script})
+    return script
+
+
+def _kept_script() -> Path | None:
+    """Where the script is kept; None where nothing can be."""
+    depends_on = repr([vl_convert.__version__, VEGALITE, _SNIPPET])
+    try:
+        return cache_folder("scripts") / f"{hashlib.sha256(depends_on.encode()).hexdigest()[:32]}.json"
+    except RaygenError:
+        return None
+
+
+def _read_script(kept: Path | None) -> str | None:
+    if kept is None:
+        return None
+    try:
+        script = json.loads(kept.read_text(encoding="utf-8"))["script"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return script if isinstance(script, str) else None
 
 
 def _tidy(element: ElementTree.Element) -> None:
