@@ -27,6 +27,7 @@ from raygen.remote import resolve
 from raygen.sequence.reference import Reference
 from raygen.tables.fingerprints import no_scores, tables_inside
 from raygen.tables.layout import RunFolder
+from raygen.tables.schemas import Reason
 from raygen.variants.alleles import RAW_ALLELES, SOURCE_PREFIX, AlleleBatch
 from raygen.variants.assembly import AssemblyWatch
 from raygen.variants.check import AlleleChecker
@@ -303,6 +304,7 @@ def _by_variant(rows: pa.Table, checker: AlleleChecker | None, table: KeyedTable
     if checker:
         checked = checker.check(AlleleBatch(rows, rows.num_rows), "table")
         table.unusable.update(reason.value for _, reason, _ in checked.refused)
+        table.unusable.update([Reason.REFERENCE_BLOCK.value] * len(checked.blocks))
         names = pa.array(list(checker.contig_index)).take(pa.array(checked.contig))
         alleles = pa.table({"chrom": names, "pos": checked.pos, "ref": checked.ref, "alt": checked.alt})
         rows = rows.take(pa.array(checked.rows))

@@ -17,6 +17,7 @@ import pyarrow as pa
 from raygen.errors import InputError
 from raygen.finished.run_facts import RunFacts
 from raygen.sequence.reference import Reference, open_reference
+from raygen.tables.schemas import Reason
 from raygen.tables.score_index import ScoreIndex
 from raygen.variants.alleles import AlleleBatch, AlleleReader
 from raygen.variants.assembly import AssemblyWatch
@@ -83,6 +84,8 @@ class AlleleMatcher:
         missing: list[str | None] = [NOT_SCORED] * size
         for row, reason, _ in checked.refused:
             missing[row] = reason.value
+        for row in checked.blocks.tolist():
+            missing[row] = Reason.REFERENCE_BLOCK.value
         row_of = np.full(size, -1, np.int64)
         parts: list[pa.Table] = []
         row_offset = 0

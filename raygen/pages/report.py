@@ -28,7 +28,7 @@ from raygen.pages.variant_words import FLAG_WORDS, REASON_WORDS, allele, kind, n
 from raygen.tables.fingerprints import no_scores, tables_inside
 from raygen.tables.folder_kinds import refuse_no_folder
 from raygen.tables.layout import RunFolder
-from raygen.tables.schemas import SCORES
+from raygen.tables.schemas import COUNTED_ONLY, SCORES
 from raygen.variants.contig_names import contig_order
 
 REPORT = "report.html"
@@ -307,7 +307,7 @@ def write_report(out: str, run_id: str | None = None, price_per_hour: float | No
     folder = RunFolder(out)
     manifest = _manifest(folder, run_id)
     tally = tally_scores(folder.scores_dataset(), cuts_from_json(manifest["resolved"]["cuts"]))
-    examples = _examples(folder.rejects_dataset(), set(manifest["counts"]["rejected"]))
+    examples = _examples(folder.rejects_dataset(), set(manifest["counts"]["rejected"]) - COUNTED_ONLY)
     page = render_page(manifest, tally, examples, price_per_hour)
     return folder.write_run_file(manifest["run_id"], REPORT, page.encode())
 

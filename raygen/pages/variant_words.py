@@ -31,6 +31,7 @@ REASON_WORDS = {
     "allele_too_long": "An allele is longer than the limit, or a haplotype spans too much.",
     "duplicate": "The same allele came more than once; the first one is scored.",
     "malformed_record": "The record cannot be read.",
+    "reference_block": "The gVCF says that there is no variant; counted, not listed.",
     "scoring_failed": "The model gave no finite value.",
 }
 

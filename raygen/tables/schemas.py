@@ -75,7 +75,8 @@ REJECTS = pa.schema(
         pa.field("detail", pa.string(), nullable=False),
     ]
 )
-"""One row per input allele that cannot be scored: the input's fields as they were, ``source`` as ``file:record``."""
+"""One row per input allele that cannot be scored, but for those that are ``COUNTED_ONLY``: the input's fields as they were,
+``source`` as ``file:record``."""
 
 
 class Reason(StrEnum):
@@ -91,6 +92,11 @@ class Reason(StrEnum):
     DUPLICATE = "duplicate"
     MALFORMED_RECORD = "malformed_record"
     SCORING_FAILED = "scoring_failed"
+    REFERENCE_BLOCK = "reference_block"
+
+
+COUNTED_ONLY = frozenset({Reason.REFERENCE_BLOCK})
+"""Reasons that are counted and have no rows in REJECTS: a genome's gVCF has tens of millions of blocks."""
 
 
 def variant_id(chrom: str, pos: int, ref: str, alt: str) -> str:

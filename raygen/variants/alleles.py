@@ -5,7 +5,8 @@ each source column asked for:
 
     chrom, pos, id, ref, alt   as in the file; null where the file has nothing, or nothing that fits the type
     record   int64   1-based number of the record (VCF) or row (Parquet) in its file
-    span     int64   for a symbolic allele: bases after ``pos`` that it covers, null if the record does not say
+    span     int64   for a symbolic allele: bases after ``pos`` that it covers, null if the record does not say; without ALT:
+                     the same for a record that is a gVCF's block
     fault    string  what is wrong with the record, in words; null for a well-formed one
 """
 

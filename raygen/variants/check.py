@@ -22,7 +22,7 @@ from raygen.sequence.reference import Reference, reference_name
 from raygen.tables.schemas import Reason
 from raygen.variants.alleles import AlleleBatch, first_bytes
 from raygen.variants.contig_names import resolve_contig
-from raygen.variants.normalise import is_symbolic, names_a_sequence, normalise, spell_out, trim
+from raygen.variants.normalise import REFERENCE_ALTS, is_symbolic, names_a_sequence, normalise, spell_out, trim
 
 _ACGT = re.compile("[ACGT]+")
 _ACGTN = re.compile("[ACGTN]+")
@@ -44,7 +44,8 @@ class CheckedBatch:
     """Rows of a batch that are variants, and why the others are not.
 
     ``rows`` (V,) int64 indexes the batch; ``contig`` (V,) int32 indexes the reference's contigs; ``pos`` (V,) int64, ``ref`` and
-    ``alt`` (V,) strings are normalised. ``refused`` has (row, reason, detail), by row.
+    ``alt`` (V,) strings are normalised. ``refused`` has (row, reason, detail), by row. ``blocks`` (B,) int64 are the rows that are a
+    gVCF's blocks, or its "any other allele" beside a variant: ``REFERENCE_BLOCK``, without a detail.
     """
 
     rows: np.ndarray
@@ -53,6 +54,7 @@ class CheckedBatch:
     ref: pa.Array
     alt: pa.Array
     refused: list[tuple[int, Reason, str]]
+    blocks: np.ndarray
 
 
 @dataclass
@@ -102,7 +104,8 @@ class AlleleChecker:
         for index, count in zip(*np.unique(contig[plain], return_counts=True), strict=True):
             self._ref_tally_of(self._names[index]).checked += int(count)
 
-        others = np.flatnonzero(~is_plain)
+        is_block = _blocks(table)
+        others = np.flatnonzero(~is_plain & ~is_block)
         rows, changed, refused = self._check_each(table, others, contig, kind)
         return CheckedBatch(
             rows=np.concatenate([plain, np.array(rows, np.int64)]),
@@ -111,6 +114,7 @@ class AlleleChecker:
             ref=_upper_then(table["ref"], plain, [new[1] for new in changed]),
             alt=_upper_then(table["alt"], plain, [new[2] for new in changed]),
             refused=refused,
+            blocks=np.flatnonzero(is_block),
         )
 
     def ref_tally(self) -> RefTally:
@@ -253,6 +257,13 @@ def _check_bounds(pos: int, last: int, name: str, length: int) -> None:
         raise _Refused(Reason.OUT_OF_BOUNDS, f"POS is {pos}; the first base is 1")
     if last > length:
         raise _Refused(Reason.OUT_OF_BOUNDS, f"it reaches base {last:,}; {name} has {length:,} bases")
+
+
+def _blocks(table: pa.Table) -> np.ndarray:
+    """(N,) bool: well-formed rows that say that there is no variant."""
+    says_reference = pc.is_in(table["alt"], pa.array(REFERENCE_ALTS))
+    is_block = pc.or_(says_reference, pc.and_(pc.is_null(table["alt"]), pc.is_valid(table["span"])))
+    return np.asarray(pc.and_(is_block, pc.is_null(table["fault"])).to_numpy())
 
 
 def _is_padding(ref: str, alt: str) -> bool:

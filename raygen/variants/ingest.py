@@ -1,7 +1,7 @@
 """VCF, BCF and Parquet to the VARIANTS table.
 
 In: input files and a reference. Out: ``OUT/variants`` (normalised, unique, sorted by contig in FASTA order, then pos, ref, alt),
-``OUT/rejects`` (every input allele that is not in it, with reason and detail) and ``OUT/ingest.json``. Read, check, sort and write
+``OUT/rejects`` (every input allele that is not in it, with reason and detail; blocks of gVCFs are counted only) and ``OUT/ingest.json``. Read, check, sort and write
 work in batches, so memory does not grow with the number of records.
 
 Rejects of the checks come in input order, duplicates after them in table order. Of duplicates the first in input order stays.
@@ -26,7 +26,7 @@ import pysam
 
 from raygen.errors import InputError, SettingsError, first_line
 from raygen.sequence.reference import Reference, reference_name
-from raygen.tables.schemas import HAPLOTYPE_MEMBERS, REJECTS, SCHEMA_VERSION, VARIANTS, Reason, variant_id
+from raygen.tables.schemas import COUNTED_ONLY, HAPLOTYPE_MEMBERS, REJECTS, SCHEMA_VERSION, VARIANTS, Reason, variant_id
 from raygen.variants.alleles import SOURCE_PREFIX, AlleleBatch, AlleleReader
 from raygen.variants.assembly import MAX_MISMATCH_SHARE, MAX_UNKNOWN_SHARE, AssemblyWatch
 from raygen.variants.check import AlleleChecker, CheckedBatch
@@ -180,6 +180,7 @@ class _Ingest:
             for batch in reader.batches([name for name in self._columns if name in reader.columns]):
                 checked = self._checker.check(batch, reader.kind)
                 self._write_refused(batch, checked, reader.name)
+                self._rejects[Reason.REFERENCE_BLOCK] += len(checked.blocks)
                 self._sort.add(self._to_sort(batch, checked, number))
                 if self.haplotypes:
                     self.haplotypes.add(batch, checked, number)
@@ -222,6 +223,7 @@ class _Ingest:
         self._variants_table.close(at_least_one_file=True)
         self._rejects_table.close()
         written = self._variants_table.num_rows + self._rejects_table.num_rows
+        written += sum(self._rejects[reason] for reason in COUNTED_ONLY)
         rejected = sum(self._rejects.values())
         if not self.num_alleles == written == self._variants_table.num_rows + rejected:
             raise AssertionError(

@@ -104,6 +104,10 @@ def is_symbolic(alt: str) -> bool:
     return alt.startswith("<") or "[" in alt or "]" in alt or (len(alt) > 1 and (alt[0] == "." or alt[-1] == "."))
 
 
+REFERENCE_ALTS = ("<NON_REF>", "<*>", "<X>")
+"""ALTs that say "any other allele", by GATK, by VCF 4.3 and bcftools, by old samtools: with them a gVCF writes what is no variant."""
+
+
 def names_a_sequence(alt: str) -> bool:
     """True for the symbolic alleles that ``spell_out`` can turn into sequence."""
     return alt in _DUPLICATIONS or alt == _INVERSION or _DELETION.fullmatch(alt) is not None

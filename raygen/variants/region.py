@@ -109,6 +109,8 @@ def parse_variant(text: str, reference: Reference, max_allele_length: int = 1000
     table = pa.Table.from_pylist([allele], schema=RAW_ALLELES)
     checker = AlleleChecker(reference, max_allele_length)
     checked = checker.check(AlleleBatch(table, 1), "variant")
+    if len(checked.blocks):
+        raise InputError(f"{text}: {alt} is no allele, but stands for any other one.")
     if checked.refused:
         _, reason, detail = checked.refused[0]
         ask = " Is it from another assembly?" if reason == "ref_mismatch" else ""

@@ -31,7 +31,7 @@ import numpy as np
 import pyarrow as pa
 
 from raygen.variants.alleles import BATCH_ROWS, NOT_UTF8, RAW_ALLELES, SOURCE_PREFIX, AlleleBatch
-from raygen.variants.normalise import span_from_info
+from raygen.variants.normalise import REFERENCE_ALTS, span_from_info
 from raygen.variants.vcf_stream import BodyLines, as_text, opened_variants, quiet_htslib, truncated
 
 _LARGEST_POS = 2**63 - 1
@@ -47,7 +47,7 @@ class VcfReader:
         self._path = path
         with quiet_htslib(), opened_variants(path) as handle:
             self._is_text = handle.format == "VCF"
-            self._svlen_holds = _version(handle.header) >= (4, 4)
+            self._about = _about(handle.header)
             self._columns: dict[str, InfoColumn] = info_columns(handle.header)
             self.contig_lengths: Mapping[str, int] = {
                 name: handle.header.contigs[name].length
@@ -62,7 +62,7 @@ class VcfReader:
 
     def batches(self, source_columns: Sequence[str]) -> Iterator[AlleleBatch]:
         """All alleles in file order. InputError where the file is truncated or corrupt."""
-        rows = _Rows([self._columns[name] for name in source_columns if name in self._columns], self._svlen_holds)
+        rows = _Rows([self._columns[name] for name in source_columns if name in self._columns], self._about)
         lines = BodyLines(self._path)
         with quiet_htslib(), opened_variants(self._path) as handle:
             try:
@@ -102,13 +102,24 @@ def _answers(handle: Any) -> Iterator[tuple[int, Any]]:
         yield number, record
 
 
+@dataclass(frozen=True)
+class _About:
+    """What a header says of how its records are to be read.
+
+    ``svlen_holds``: SVLEN goes before END. ``is_gvcf``: a record without ALT says that there is no variant.
+    """
+
+    svlen_holds: bool
+    is_gvcf: bool
+
+
 class _Rows:
     """The columns of alleles being filled, until ``take_batch`` empties them."""
 
-    def __init__(self, columns: Sequence[InfoColumn], svlen_holds: bool) -> None:
+    def __init__(self, columns: Sequence[InfoColumn], about: _About) -> None:
         self.record = 0
         self._columns = columns
-        self._svlen_holds = svlen_holds
+        self._about = about
         self._start()
 
     def _start(self) -> None:
@@ -132,9 +143,11 @@ class _Rows:
             return False
         self.record += 1
         for allele, alt in enumerate(alts or (None,)):
-            if alt and alt[0] == "<":
+            if alt is None and (self._about.is_gvcf or record.rlen > len(ref or "")):
+                self.span[len(self.chrom)] = record.rlen - 1
+            elif alt and alt[0] == "<" and alt not in REFERENCE_ALTS:
                 self.span[len(self.chrom)] = span_from_info(
-                    _info_text(record), pos, allele, len(alts), svlen_holds=self._svlen_holds
+                    _info_text(record), pos, allele, len(alts), svlen_holds=self._about.svlen_holds
                 )
             self._add_row(chrom, pos, name, ref, alt)
         for values, record_values in zip(self.values, carried, strict=True):
@@ -246,6 +259,23 @@ def info_columns(header: Any) -> dict[str, InfoColumn]:
         entry = header.info[name]
         columns.setdefault(name, InfoColumn(name, entry.number, _arrow_type(entry)))
     return columns
+
+
+def _about(header: Any) -> _About:
+    return _About(svlen_holds=_version(header) >= (4, 4), is_gvcf=_is_gvcf(header))
+
+
+def _is_gvcf(header: Any) -> bool:
+    """GATK declares its bands, it and bcftools their ALT for any other allele, Illumina's callers their blocks."""
+    for record in header.records:
+        with suppress(UnicodeDecodeError, KeyError):
+            if record.key.startswith("GVCFBlock"):
+                return True
+            if record.key == "ALT" and f"<{record['ID']}>" in REFERENCE_ALTS:
+                return True
+            if record.key == "INFO" and record["ID"].startswith("BLOCKAVG"):
+                return True
+    return False
 
 
 def _version(header: Any) -> tuple[int, ...]:

@@ -123,7 +123,7 @@ def test_rows_of_a_run_without_a_manifest_are_found(folder):
 def test_rejects_that_a_run_counted_and_that_are_gone_are_found(folder):
     reject(folder, "b", "a.vcf", 1)
     assert verify(folder.path).num_rejects == 1
-    manifest(folder, "run-1", 500, rejected={"duplicate": 2})
+    manifest(folder, "run-1", 500, rejected={"duplicate": 2, "reference_block": 9})  # those are counted, not listed
     assert faults(folder) == ["run run-1: its manifest counts 2 rejects duplicate, there are 1"]
 
 

@@ -120,6 +120,25 @@ def test_bad_allele_has_a_reason_and_the_numbers(
     assert outcome(row) == (Reason(reason), detail)
 
 
+def test_what_a_gvcf_says_of_the_reference_is_a_block_and_no_reject(reference_of: Callable[..., Any]) -> None:
+    rows = [
+        allele("1", 1, "A", "<NON_REF>"),
+        allele("1", 1, "A", "C"),
+        allele("9", 999, "N", "<*>"),  # nothing is looked at but the allele
+        allele("1", 2, "C", None, span=3),
+        allele("1", 2, "C", None),
+        allele("1", 2, "C", "<NON_REF>", fault="broken"),
+        allele("1", 2, "C", "<CN0>"),
+    ]
+    checked = AlleleChecker(reference_of(CONTIGS), 8).check(batch_of(rows), "VCF")
+    assert (checked.rows.tolist(), checked.blocks.tolist()) == ([1], [0, 2, 3])
+    assert [(row, reason.value) for row, reason, _ in checked.refused] == [
+        (4, "non_acgt_allele"),
+        (5, "malformed_record"),
+        (6, "symbolic_allele"),
+    ]
+
+
 def test_a_base_that_is_left_to_the_reference_says_nothing_of_the_assembly(reference_of: Callable[..., Any]) -> None:
     checker = AlleleChecker(reference_of(CONTIGS), 8)
     checker.check(batch_of([allele("1", 7, "N", "<DEL>", span=3), allele("1", 7, "N", "NAA")]), "VCF")

@@ -74,6 +74,35 @@ def test_rejects_keep_the_input_fields_and_alleles_are_conserved(vcf: Any, run_i
     assert out.result.rejects["duplicate"] == 1
 
 
+GVCF_HEADERS = ["##GVCFBlock0-1=minGQ=0(inclusive),maxGQ=1(exclusive)", "##ALT=<ID=NON_REF,Description=x>", ""]
+
+
+@pytest.mark.parametrize("header", GVCF_HEADERS)
+def test_blocks_of_a_gvcf_are_counted_and_not_listed(vcf: Any, run_ingest: Any, reference: Any, header: str) -> None:
+    path = vcf(
+        [
+            "1 1 . A <NON_REF> . . END=3",
+            "1 4 . T C,<NON_REF>",
+            "1 5 . A T,<*>",
+            "1 6 . C . . . END=8",
+            "1 9 . A .",
+            "1 9 . A C,<CN0>",
+        ],
+        header=f"{header}\n" if header else "",
+    )
+    ingested = run_ingest(path, reference)
+    assert ingested.ids == ["1-4-T-C", "1-5-A-T", "1-9-A-C"]
+    # the record without ALT that spans one base is a block only where the header says that the file has such
+    counts = (
+        {"symbolic_allele": 1, "reference_block": 5}
+        if header
+        else {"non_acgt_allele": 1, "symbolic_allele": 1, "reference_block": 4}
+    )
+    assert ingested.result.rejects == counts
+    assert sorted(ingested.reasons) == sorted(reason for reason in counts if reason != "reference_block")
+    assert ingested.result.num_alleles == 9 == ingested.result.num_variants + sum(counts.values())
+
+
 def test_first_in_input_order_wins_among_all_inputs(vcf: Any, run_ingest: Any, reference: Any) -> None:
     first = vcf(["1 2 one C T", "MT 1 x A C"], "first.vcf")
     second = vcf(["chrM 1 y A C", "chr1 2 two C T", "chr1 2 three CG TG"], "second.vcf.gz")
