@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raygen.sequence.ambiguity import agrees
+from raygen.sequence.ambiguity import agrees, as_vcf_has_it
 from raygen.sequence.reference import Reference, reference_name
 from raygen.tables.schemas import Reason
 from raygen.variants.alleles import AlleleBatch, first_bytes
@@ -202,7 +202,7 @@ class AlleleChecker:
         else:
             is_padding = _is_padding(ref, alt)
         if is_padding:
-            base = chr(bases[pos - 1])
+            base = as_vcf_has_it(chr(bases[pos - 1]))
             given_ref = base + given_ref[1:]
             ref, alt = base + ref[1:], base + alt[1:]
         _check_letters(given_ref, ref, alt)
