@@ -70,8 +70,8 @@ def weights_hash(folder: Path, config: StripedHyenaConfig) -> str:
 
     Each tensor counts with canonical name, type, shape and bytes, in the order of the names, so how they are spread over
     files makes no difference. Tensors that are never read (rotary frequencies, a tied unembedding) do not count. The
-    architecture counts because equal weights under another rotary scaling are another model. One tensor is in memory at
-    a time; the hash is cached under path, size and time of the files.
+    architecture counts because equal weights under another rotary scaling are another model. A piece of a
+    tensor is in memory at a time; the hash is cached under path, size and time of the files.
     """
     headers = read_checkpoint_header(folder)
     used = {name: headers[name] for name in sorted(expected_shapes(config).keys() & headers.keys())}

@@ -18,6 +18,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +179,7 @@ def vega_script() -> str:
 
 def _kept_script() -> Path | None:
     """Where the script is kept; None where nothing can be."""
-    depends_on = repr([vl_convert.__version__, VEGALITE, _SNIPPET])
+    depends_on = repr([version("vl-convert-python"), VEGALITE, _SNIPPET])
     try:
         return cache_folder("scripts") / f"{hashlib.sha256(depends_on.encode()).hexdigest()[:32]}.json"
     except RaygenError:
