@@ -179,6 +179,7 @@ class _Ingest:
                 self.num_alleles += batch.table.num_rows
                 self._watch.after_batch()
                 on_progress(self.num_records)
+            self.warnings += reader.remarks
         self._watch.at_end(self._rejects)
         self.warnings += self._watch.length_warnings()
 

@@ -27,6 +27,7 @@ class ParquetReader:
     """One Parquet file. Opening it reads the schema; InputError where that is not what ``raygen`` needs."""
 
     kind = "table"
+    remarks: Sequence[str] = ()
 
     def __init__(self, path: Path, name: str) -> None:
         self.name = name
