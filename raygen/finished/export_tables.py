@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pysam
 
 from raygen.finished.export_vcf import TBI_LIMIT
-from raygen.finished.info_fields import InfoField, as_text, header_lines
+from raygen.finished.info_fields import DeclaredTypes, InfoField, as_text, header_lines
 from raygen.finished.run_facts import RunFacts
 from raygen.tables.place import put_in_place
 from raygen.tables.score_index import ScoreIndex
@@ -51,13 +51,13 @@ def write_tsv(
     columns = ["chrom", "pos", "ref", "alt", *(field.column for field in fields)]
     written = last_pos = 0
     with put_in_place(to, beside=(".tbi", ".csi", HEADER_END)) as partial:
-        lines = [
-            line for line in header_lines(fields, prefix, facts) if not line.startswith(f"##INFO=<ID={prefix}missing,")
-        ]
+        types = DeclaredTypes()
         with pysam.BGZFile(str(partial), "wb") as file:
             names = ["#chrom", "pos", "ref", "alt", *(field.id for field in fields)]
-            file.write("".join(f"{line}\n" for line in [lines[0], "\t".join(names)]).encode())
+            run_line = header_lines(fields, prefix, facts)[0]
+            file.write("".join(f"{line}\n" for line in [run_line, "\t".join(names)]).encode())
             for rows in _in_order(index, contigs, columns):
+                types.note(rows, fields)
                 texts = [as_text(rows[name], single=False) for name in columns]
                 file.write(
                     "".join(f"{line}\n" for line in pc.binary_join_element_wise(*texts, "\t").to_pylist()).encode()
@@ -67,7 +67,8 @@ def write_tsv(
                 on_progress(written)
         csi = last_pos >= TBI_LIMIT
         pysam.tabix_index(str(partial), seq_col=0, start_col=1, end_col=1, force=True, csi=csi)
-        Path(f"{partial}{HEADER_END}").write_text("".join(f"{line}\n" for line in lines[1:]))
+        lines = [field.header_line(facts) for field in types.of(fields)]
+        Path(f"{partial}{HEADER_END}").write_text("".join(f"{line}\n" for line in lines))
     return written, f"{to}{'.csi' if csi else '.tbi'}"
 
 

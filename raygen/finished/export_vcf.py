@@ -24,7 +24,7 @@ from pysam import bcftools
 
 from raygen.disk_errors import disk_errors, full_disk
 from raygen.errors import InputError, SettingsError
-from raygen.finished.info_fields import MISSING, InfoField, as_text, header_lines
+from raygen.finished.info_fields import MISSING, DeclaredTypes, InfoField, as_text, header_lines
 from raygen.finished.run_facts import RunFacts
 from raygen.finished.score_lookup import AlleleMatcher, MatchedBatch
 from raygen.finished.vcf_lines import VcfLines
@@ -61,11 +61,14 @@ class VcfCounts:
 
 @dataclass
 class _Body:
-    """What is known of a VCF's records once they are written: contigs in order, whether sorted, the highest position."""
+    """What is known of a VCF's records once they are written: contigs in order, whether sorted, the highest position, and the
+    types of the fields.
+    """
 
     contigs: dict[bytes, None] = field(default_factory=dict)
     is_sorted: bool = True
     last_pos: int = 0
+    types: DeclaredTypes = field(default_factory=DeclaredTypes)
     _previous: tuple[bytes, int] = (b"", 0)
 
     def note(self, chrom: bytes, pos: int) -> None:
@@ -115,7 +118,7 @@ def annotate_vcf(
     def header(body: _Body) -> list[bytes]:
         declared = {match[1] for line in source.header if (match := _DECLARED.match(line))}
         missing = [name for name in body.contigs if name not in declared]
-        score_lines = [line.encode() for line in header_lines(fields, prefix, facts)]
+        score_lines = [line.encode() for line in header_lines(body.types.of(fields), prefix, facts)]
         *meta, columns = source.header
         return [*meta, *_contig_lines(missing, matcher.checker.reference.lengths), *score_lines, columns]
 
@@ -145,6 +148,7 @@ def write_sites(
                 rows = index.rows_between(
                     chrom, first, last, ["pos", "ref", "alt", *(info_field.column for info_field in fields)]
                 )
+                body.types.note(rows, fields)
                 infos = _infos(rows, fields)
                 for pos, ref, alt, info in zip(
                     *(rows[name].to_pylist() for name in ("pos", "ref", "alt")), infos, strict=True
@@ -155,7 +159,7 @@ def write_sites(
                 on_progress(written)
 
     def header(body: _Body) -> list[bytes]:
-        score_lines = [line.encode() for line in header_lines(fields, prefix, facts)]
+        score_lines = [line.encode() for line in header_lines(body.types.of(fields), prefix, facts)]
         return [_FIRST_LINE, *_contig_lines([name.encode() for name in contigs], lengths), *score_lines, _COLUMNS]
 
     index_path = _write_vcf(to, lines, header)
@@ -172,6 +176,7 @@ def _annotated(
 ) -> Iterator[bytes]:
     """Lines of a batch with the scores' fields in INFO. The alleles of a record stand together, in the order of its ALTs."""
     names = [field.id for field in fields]
+    body.types.note(batch.scores, fields)
     texts = [as_text(batch.scores[field.column], single=True).to_pylist() for field in fields]
     numbers, alts, faults = (batch.alleles[name].to_pylist() for name in ("record", "alt", "fault"))
     start = 0

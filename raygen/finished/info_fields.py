@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,6 +27,8 @@ MISSING = "missing"
 """Name, after the prefix, of the INFO field that says why an allele has no score."""
 _RESERVED = re.compile(r"[%:;=,&\s\x00-\x1f\x7f]")
 _TO_ENCODE = re.compile(r"%(?![0-9A-Fa-f]{2})|[:;=,&\s\x00-\x1f\x7f]")
+_FIRST_INTEGER, _LAST_INTEGER = -(2**31) + 8, 2**31 - 1  # of a VCF, 4.3 section 1.3
+_SMALLEST_FLOAT32, _LARGEST_FLOAT32 = 2.0**-126, 2.0**128 * (1 - 2.0**-24)
 _NOT_IN_AN_ID = re.compile(r"[^0-9A-Za-z_.]")
 _VALID_ID = re.compile(r"[A-Za-z_][0-9A-Za-z_.]*")
 
@@ -90,6 +92,27 @@ def info_fields(schema: pa.Schema, columns: Sequence[str], prefix: str, facts: R
     return fields
 
 
+class DeclaredTypes:
+    """The types that a header declares for INFO fields, known when all values were written: a VCF's Integer has 32 bits, and readers
+    take what does not fit for missing, so a column with such a value (an RS of dbSNP) is a String.
+    """
+
+    def __init__(self) -> None:
+        self._wide: set[str] = set()
+
+    def note(self, rows: pa.Table, fields: Sequence[InfoField]) -> None:
+        """Look at the values of some rows."""
+        for field in fields:
+            if pa.types.is_integer(rows.schema.field(field.column).type) and field.column not in self._wide:
+                limits = pc.min_max(rows[field.column]).as_py()
+                if limits["min"] is not None and (limits["min"] < _FIRST_INTEGER or limits["max"] > _LAST_INTEGER):
+                    self._wide.add(field.column)
+
+    def of(self, fields: Sequence[InfoField]) -> list[InfoField]:
+        """The fields with the types to declare."""
+        return [replace(field, type="String") if field.column in self._wide else field for field in fields]
+
+
 def header_lines(fields: Sequence[InfoField], prefix: str, facts: RunFacts) -> list[str]:
     """Header lines of an exported VCF about the scores: one for the run, one for each field, one for what is missing."""
     run = {"Model": facts.model, "Window": facts.window, "Strand": facts.strand, "Cuts": facts.cuts}
@@ -105,7 +128,8 @@ def header_lines(fields: Sequence[InfoField], prefix: str, facts: RunFacts) -> l
 def as_text(column: pa.ChunkedArray, *, single: bool) -> pa.Array:
     """A column of R values as (R,) strings for INFO, without nulls.
 
-    ``single``: floats are the shortest text of a float32, which is what htslib holds.
+    ``single``: floats are the shortest text of a float32, which is what htslib holds; those that it would make infinite or 0,
+    or hold with fewer digits, keep their own.
     """
     arrow_type = carried_as(column.type)
     values = (column if arrow_type in (None, column.type) else column.cast(arrow_type)).combine_chunks()
@@ -116,7 +140,7 @@ def as_text(column: pa.ChunkedArray, *, single: bool) -> pa.Array:
     if pa.types.is_boolean(kind):
         texts = values.cast(pa.int8()).cast(pa.string())
     elif pa.types.is_floating(kind):
-        texts = values.cast(pa.float32()).cast(pa.string()) if single else values.cast(pa.string())
+        texts = _single(values) if single else values.cast(pa.string())
     elif pa.types.is_integer(kind):
         texts = values.cast(pa.string())
     elif pa.types.is_list(kind):
@@ -124,6 +148,14 @@ def as_text(column: pa.ChunkedArray, *, single: bool) -> pa.Array:
     else:
         texts = _encoded(flat_column(values).cast(pa.string()))
     return pc.if_else(pc.fill_null(pc.equal(texts, ""), True), ".", texts)
+
+
+def _single(values: pa.Array) -> pa.Array:
+    """Floats as the shortest text of a float32, or of themselves where a float32 does not hold them to its full precision."""
+    size = pc.abs(values.cast(pa.float64()))
+    is_outside = pc.or_(pc.less(size, _SMALLEST_FLOAT32), pc.greater(size, _LARGEST_FLOAT32))
+    keeps = pc.and_(is_outside, pc.and_(pc.is_finite(size), pc.not_equal(size, 0.0)))
+    return pc.if_else(keeps, values.cast(pa.string()), values.cast(pa.float32()).cast(pa.string()))
 
 
 def encode(text: str) -> str:

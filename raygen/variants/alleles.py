@@ -65,6 +65,10 @@ class AlleleReader(Protocol):
     def contig_lengths(self) -> Mapping[str, int]:
         """Contig lengths that the file itself declares, by its own names."""
 
+    @property
+    def remarks(self) -> Sequence[str]:
+        """Sentences about values that could not be taken as they are; after all batches were read."""
+
     def batches(self, source_columns: Sequence[str]) -> Iterator[AlleleBatch]:
         """All alleles in file order. ``source_columns`` are some of ``columns``. InputError where the file breaks off."""
 

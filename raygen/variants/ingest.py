@@ -189,6 +189,7 @@ class _Ingest:
                 self._watch.after_batch()
                 on_progress(self.num_records)
             self._watch.after_file(reader)
+            self.warnings += reader.remarks
         self._watch.at_end(self._rejects)
         self.warnings += self._watch.warnings()
 

@@ -14,8 +14,8 @@ Columns that ride along from a VCF to the table: QUAL, FILTER and INFO keys, typ
     Flag           true or false                     Flag     bool
     anything else  one string, joined by commas
 
-VCF floats are float32 in htslib; they become the float64 that reads the same (0.1 stays 0.1). A value that does not have as many
-parts as the header promises is null.
+Numbers of a text VCF are read from the text (``vcf_numbers``). Floats of a BCF are float32; they become the float64 that reads the
+same (0.1 stays 0.1). A value that does not have as many parts as the header promises is null.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ import pyarrow as pa
 
 from raygen.variants.alleles import BATCH_ROWS, NOT_UTF8, RAW_ALLELES, SOURCE_PREFIX, AlleleBatch
 from raygen.variants.normalise import REFERENCE_ALTS, span_from_info
+from raygen.variants.vcf_numbers import TextNumbers, whole_number
 from raygen.variants.vcf_stream import BodyLines, as_text, opened_variants, quiet_htslib, truncated
 
 _LARGEST_POS = 2**63 - 1
@@ -44,6 +45,7 @@ class VcfReader:
 
     def __init__(self, path: Path, name: str) -> None:
         self.name = name
+        self.remarks: Sequence[str] = ()
         self._path = path
         with quiet_htslib(), opened_variants(path) as handle:
             self._is_text = handle.format == "VCF"
@@ -62,18 +64,22 @@ class VcfReader:
 
     def batches(self, source_columns: Sequence[str]) -> Iterator[AlleleBatch]:
         """All alleles in file order. InputError where the file is truncated or corrupt."""
-        rows = _Rows([self._columns[name] for name in source_columns if name in self._columns], self._about)
+        columns = [self._columns[name] for name in source_columns if name in self._columns]
+        numbers = {column.name: column.text_numbers() for column in columns if self._is_text and column.number_type}
+        rows = _Rows(columns, numbers, self._about)
         lines = BodyLines(self._path)
         with quiet_htslib(), opened_variants(self._path) as handle:
             try:
                 for line_number, record in _answers(handle):
-                    if record is None or not rows.add_record(record):
+                    fields = lines.columns(line_number) if numbers and record is not None else ()
+                    if record is None or not rows.add_record(record, fields):
                         self._add_refused(rows, lines, line_number, record)
                     if len(rows.chrom) >= BATCH_ROWS:
                         yield rows.take_batch()
             finally:
                 lines.close()
         yield rows.take_batch()
+        self.remarks = [text for column in numbers.values() if (text := column.remark(self.name))]
 
     def _add_refused(self, rows: _Rows, lines: BodyLines, line_number: int, record: Any) -> None:
         if not self._is_text:
@@ -116,9 +122,9 @@ class _About:
 class _Rows:
     """The columns of alleles being filled, until ``take_batch`` empties them."""
 
-    def __init__(self, columns: Sequence[InfoColumn], about: _About) -> None:
+    def __init__(self, columns: Sequence[InfoColumn], numbers: Mapping[str, TextNumbers], about: _About) -> None:
         self.record = 0
-        self._columns = columns
+        self._columns, self._numbers = columns, numbers
         self._about = about
         self._start()
 
@@ -134,11 +140,15 @@ class _Rows:
         self.fault: dict[int, str] = {}
         self.values: list[list[Any]] = [[] for _ in self._columns]
 
-    def add_record(self, record: Any) -> bool:
-        """Add a record: one row per ALT, or one row without ALT. False, and no row, where its text is not UTF-8."""
+    def add_record(self, record: Any, fields: Sequence[bytes]) -> bool:
+        """Add a record: one row per ALT, or one row without ALT. False, and no row, where its text is not UTF-8.
+
+        Args:
+            fields: the first eight columns of its line, where numbers are read from them.
+        """
         try:
             chrom, pos, name, ref, alts = record.chrom, record.pos, record.id, record.ref, record.alts
-            carried = [column.values(record, len(alts or (None,))) for column in self._columns]
+            carried = [self._values(column, record, fields, len(alts or (None,))) for column in self._columns]
         except UnicodeDecodeError:
             return False
         self.record += 1
@@ -153,6 +163,11 @@ class _Rows:
         for values, record_values in zip(self.values, carried, strict=True):
             values.extend(record_values)
         return True
+
+    def _values(self, column: InfoColumn, record: Any, fields: Sequence[bytes], num_alts: int) -> Sequence[Any]:
+        if numbers := self._numbers.get(column.name):
+            return numbers.values(fields, num_alts, self.record + 1)
+        return column.values(record, num_alts)
 
     def add_malformed(self, line: str) -> None:
         """Add one row with what can be made out of a line that is no record."""
@@ -182,7 +197,7 @@ class _Rows:
         arrays.append(_sparse(self.fault, size, pa.string()))
         table = pa.table(arrays, schema=RAW_ALLELES)
         for column, values in zip(self._columns, self.values, strict=True):
-            table = table.append_column(SOURCE_PREFIX + column.name, to_arrow(values, column.type))
+            table = table.append_column(SOURCE_PREFIX + column.name, pa.array(values, column.type))
         batch = AlleleBatch(table, self.record - self.first_record)
         self._start()
         return batch
@@ -228,11 +243,17 @@ class InfoColumn:
     name: str
     number: str | int
     type: pa.DataType
+    number_type: str | None = None
+    """``Integer`` or ``Float``, as the header has it; None for what is no number."""
+
+    def text_numbers(self) -> TextNumbers:
+        """A reader of the column's numbers out of text."""
+        return TextNumbers(self.name, self.number, self.type, self.number_type or "")
 
     def values(self, record: Any, num_alts: int) -> Sequence[Any]:
         """One value for each of the record's ``num_alts`` alleles."""
         if self.number == "QUAL":
-            return [record.qual] * num_alts
+            return [_exact(record.qual)] * num_alts
         if self.number == "FILTER":
             return [";".join(record.filter) or None] * num_alts
         value = _info_value(record, self.name)
@@ -241,9 +262,9 @@ class InfoColumn:
         if self.number in ("A", "R"):
             skipped = 1 if self.number == "R" else 0
             is_whole = isinstance(value, tuple) and len(value) == num_alts + skipped
-            return value[skipped:] if is_whole else [None] * num_alts
+            return [_exact(part) for part in value[skipped:]] if is_whole else [None] * num_alts
         if self.number == 1 and not isinstance(value, tuple):
-            return [value] * num_alts
+            return [_exact(value)] * num_alts
         if not pa.types.is_string(self.type):
             return [None] * num_alts
         return [_joined(value)] * num_alts
@@ -252,12 +273,12 @@ class InfoColumn:
 def info_columns(header: Any) -> dict[str, InfoColumn]:
     """The columns that a VCF header offers, by name."""
     columns = {
-        "QUAL": InfoColumn("QUAL", "QUAL", pa.float64()),
+        "QUAL": InfoColumn("QUAL", "QUAL", pa.float64(), "Float"),
         "FILTER": InfoColumn("FILTER", "FILTER", pa.string()),
     }
     for name in _names(header, "INFO"):
         entry = header.info[name]
-        columns.setdefault(name, InfoColumn(name, entry.number, _arrow_type(entry)))
+        columns.setdefault(name, InfoColumn(name, entry.number, _arrow_type(entry), _number_type(entry)))
     return columns
 
 
@@ -296,11 +317,13 @@ def _names(header: Any, key: str) -> list[str]:
     return names
 
 
-def to_arrow(values: Sequence[Any], arrow_type: pa.DataType) -> pa.Array:
-    """``values`` as an Arrow array; floats by way of the shortest text of the float32 that htslib holds."""
-    if pa.types.is_float64(arrow_type):
-        return pa.array(values, pa.float32()).cast(pa.string()).cast(pa.float64())
-    return pa.array(values, arrow_type)
+def _exact(value: Any) -> Any:
+    """A value of a BCF; a float32 becomes the float64 that reads the same: 0.1 stays 0.1."""
+    return float(str(np.float32(value))) if isinstance(value, float) else value
+
+
+def _number_type(entry: Any) -> str | None:
+    return entry.type if entry.type in ("Integer", "Float") and entry.number != 0 else None
 
 
 def _arrow_type(entry: Any) -> pa.DataType:
@@ -312,7 +335,7 @@ def _arrow_type(entry: Any) -> pa.DataType:
 def _info_value(record: Any, name: str) -> Any:
     if name == "END":  # pysam keeps it out of record.info
         text = dict(item.partition("=")[::2] for item in _info_text(record).split(";")).get("END")
-        return int(text) if text and text != "." else None
+        return whole_number(text) if text else None
     return record.info.get(name)
 
 

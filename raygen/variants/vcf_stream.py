@@ -24,6 +24,7 @@ from raygen.errors import InputError
 _GZIP_MAGIC = b"\x1f\x8b"
 BROKEN_GZIP = (EOFError, gzip.BadGzipFile, zlib.error)
 _PIPE_CHUNK = 1 << 18
+_NUM_COLUMNS = 8  # of a record, before FORMAT and genotypes
 
 
 @contextmanager
@@ -144,22 +145,34 @@ def _pump(path: Path, write_end: int, stop: threading.Event, faults: list[Except
 
 
 class BodyLines:
-    """The lines after a text VCF's header, by number from 1, read forwards only and not before they are asked for."""
+    """The lines after a text VCF's header, by number from 1, read forwards only and not before they are asked for.
+
+    The same line may be asked for again, not one before it.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._number = 0
+        self._last = b""
         self._file: IO[bytes] | None = None
 
     def line(self, number: int) -> str | None:
         """Line ``number`` of the body without its end; None past the last one. Numbers must rise from call to call."""
-        text = b""
+        text = self._bytes(number)
+        return text.decode("utf-8", errors="replace").rstrip("\r\n") if text else None
+
+    def columns(self, number: int) -> list[bytes]:
+        """The first eight columns of line ``number``, of a record; genotypes are not looked at."""
+        return self._bytes(number).rstrip(b"\r\n").split(b"\t", _NUM_COLUMNS)[:_NUM_COLUMNS]
+
+    def _bytes(self, number: int) -> bytes:
+        """Line ``number`` with its end; nothing past the last one."""
         while self._number < number:
-            text = self._next_line()
-            if not text:
-                return None
+            self._last = self._next_line()
+            if not self._last:
+                break
             self._number += 1
-        return text.decode("utf-8", errors="replace").rstrip("\r\n")
+        return self._last
 
     def close(self) -> None:
         if self._file is not None:

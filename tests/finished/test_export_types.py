@@ -138,3 +138,30 @@ def test_what_an_earlier_version_let_in_is_written_as_json(tmp_path):
     assert record.info["x_sv"] == ('{"end"%3A%207%2C%20"kind"%3A%20"DEL"}',)
     stream = io.StringIO()
     assert write_tsv(Query(old, Asked(variants=["1-5-A-C"])), stream) == 1
+
+
+@pytest.mark.parametrize("end", [".vcf", ".vcf.gz", ".bcf"])
+def test_whole_numbers_of_more_than_32_bits_are_text_in_a_vcf_because_readers_would_drop_them(tmp_path, end):
+    columns = {"RS": {"1-5-A-C": 2148352434, "1-9-A-C": 7}, "DP": {"1-5-A-C": 2**31 - 1, "1-9-A-C": -(2**31) + 8}}
+    columns["P"] = {"1-5-A-C": 1e-60, "1-9-A-C": 0.1}
+    run = finished_run(tmp_path / "out", {"1-5-A-C": -1.0, "1-9-A-C": -2.0}, columns=columns)
+    export_scores(run, str(tmp_path / f"s{end}"), fields=["RS", "DP", "P", "num_tokens"], prefix="")
+    with pysam.VariantFile(str(tmp_path / f"s{end}")) as handle:
+        assert {name: handle.header.info[name].type for name in ("RS", "DP", "P", "num_tokens")} == {
+            "RS": "String",
+            "DP": "Integer",
+            "P": "Float",
+            "num_tokens": "Integer",
+        }
+        rows = [(record.info["RS"], record.info["DP"]) for record in handle]
+    assert rows == [(("2148352434",), (2**31 - 1,)), (("7",), (-(2**31) + 8,))]
+    if end == ".vcf":
+        assert [line.split("P=")[2].split(";")[0] for line in (tmp_path / "s.vcf").read_text().splitlines()[-2:]] == [
+            "1e-60",
+            "0.1",
+        ]
+    export_scores(run, str(tmp_path / "s.tsv.gz"), fields=["RS", "DP"], prefix="")
+    assert [line.split("Type=")[1].split(",")[0] for line in (tmp_path / "s.tsv.gz.hdr").read_text().splitlines()] == [
+        "String",
+        "Integer",
+    ]
