@@ -20,6 +20,7 @@ import pysam
 from pysam.libcutils import get_encoding_error_handler, set_encoding_error_handler
 
 from raygen.errors import InputError
+from raygen.variants.vcf_header_faults import header_fault
 
 _GZIP_MAGIC = b"\x1f\x8b"
 BROKEN_GZIP = (EOFError, gzip.BadGzipFile, zlib.error)
@@ -78,9 +79,9 @@ def _open_with_htslib(path: Path, source: str | IO[bytes]) -> Any:
     except (OSError, ValueError, TypeError) as error:  # TypeError: pysam fails to name a pipe in its own OSError
         if "EOF marker" in str(error):
             raise truncated(path, "its end-of-file block is missing") from error
-        raise InputError(
-            f"{path} cannot be read as VCF or BCF: no valid header in it. Is it another kind of file, or only part of one?"
-        ) from error
+        fault = header_fault(path)
+        why = f"{fault}." if fault else "no valid header in it. Is it another kind of file, or only part of one?"
+        raise InputError(f"{path} cannot be read as VCF or BCF: {why}") from error
 
 
 def truncated(path: Path, why: str) -> InputError:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -216,6 +217,50 @@ def test_file_that_is_no_vcf_is_refused(tmp_path: Path, name: str, content: byte
     path.write_bytes(content)
     with pytest.raises(InputError, match=message):
         VcfReader(path, name)
+
+
+FIRST, COLUMNS = "##fileformat=VCFv4.2\n", "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        (f"\ufeff{FIRST}{COLUMNS}\n", "its first 3 bytes are a byte order mark"),
+        (f"{COLUMNS}\n", "its first line is not ##fileformat=VCFv4.2 or another version"),
+        (f"\n{FIRST}{COLUMNS}\n", "##fileformat is in line 2; make it the first"),
+        (f" {FIRST}{COLUMNS}\n", "a blank stands before ##fileformat"),
+        (f"{FIRST}{COLUMNS}\n".replace("\n", "\r"), "its lines end with CR alone"),
+        (f"{FIRST}1\t5\t.\tA\tC\t.\t.\t.\n", "after the lines that begin with ## there is no line with #CHROM POS"),
+        (FIRST, "after the lines that begin with ## there is no line with #CHROM POS"),
+        (f"{FIRST}{COLUMNS}\n".replace("\t", " "), "line 2, #CHROM, has blanks instead of tabs"),
+        (f"{FIRST}##x=1\n{COLUMNS} \n", "column 8 of line 3, #CHROM, is 'INFO ', not 'INFO'"),
+        (f"{FIRST}{COLUMNS.removesuffix('INFO').rstrip()}\n", "line 2, #CHROM, has 7 columns and lacks INFO"),
+        (f"{FIRST}{COLUMNS}\t\n", "column 9 of line 2, #CHROM, has no name; remove the tab"),
+        (f"{FIRST}{COLUMNS}\tFORMAT\ts\t\n", "column 11 of line 2, #CHROM, has no name; remove the tab"),
+        (f"{FIRST}{COLUMNS}\tFORMAT\n", "line 2, #CHROM, has FORMAT and no samples, as vcfanno 0.3.5 writes it"),
+        (f"{FIRST}{COLUMNS}\tsecret\n", "column 9 of line 2, #CHROM, is not FORMAT"),
+        (
+            f"{FIRST}{COLUMNS}\tFORMAT\ta\tsecret\tb\tsecret\n",
+            "columns 11 and 13 of line 2, #CHROM, name the same sample",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_header_is_said(tmp_path: Path, text: str, cause: str, is_packed: bool) -> None:
+    path = tmp_path / "a.vcf"
+    path.write_bytes(gzip.compress(text.encode()) if is_packed else text.encode())
+    with pytest.raises(InputError, match=re.escape(f"a.vcf cannot be read as VCF or BCF: {cause}")) as error:
+        VcfReader(path, "a.vcf")
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("first_bytes", "cause"), [(b"\x28\xb5\x2f\xfd", "zstd"), (b"PK\x03\x04", "zip"), (b"\xff\xfe", "UTF-16")]
+)
+def test_files_packed_in_other_ways_are_known(tmp_path: Path, first_bytes: bytes, cause: str) -> None:
+    (tmp_path / "a.vcf").write_bytes(first_bytes + b"rest of it" * 9)
+    with pytest.raises(InputError, match=cause):
+        VcfReader(tmp_path / "a.vcf", "a.vcf")
 
 
 def test_folder_is_not_read_as_a_vcf(tmp_path: Path) -> None:
