@@ -21,6 +21,7 @@ from ray.exceptions import GetTimeoutError, RayError
 from raygen.classes.calibration import CALIBRATED_COLUMNS, Calibration, load_calibration
 from raygen.classes.classify import cuts_as_text
 from raygen.errors import SettingsError, StoppedError
+from raygen.home import expanded
 from raygen.model.cards import OFF_LABEL_DOMAIN, demo_warning, is_off_label
 from raygen.model.facts import ModelFacts
 from raygen.model.loading import DEMO, describe_network
@@ -192,7 +193,7 @@ def _calibration(settings: Settings, own_fingerprint: str) -> Calibration | None
 
 
 def _for_other_machines(path: str) -> str:
-    return with_endpoint(path) if is_remote(path) else str(Path(path).expanduser().absolute())
+    return with_endpoint(path) if is_remote(path) else str(Path(expanded(path)).absolute())
 
 
 def _model_source(model: str) -> str:
