@@ -13,12 +13,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from raygen.errors import InputError, RaygenError, SettingsError, StoppedError
+from raygen.home import ensure_home
 from raygen.version import __version__
 
 if TYPE_CHECKING:
     from raygen.api import load_model, score_pairs, score_variants
     from raygen.sequence.windows import Window
     from raygen.tables.layout import read_scores
+
+ensure_home()  # before any library asks for it
 
 _HOMES = {
     "load_model": "raygen.api",

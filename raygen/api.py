@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from raygen.classes.classify import classify, split_rows
 from raygen.disk_errors import disk_errors
 from raygen.errors import InputError, SettingsError
+from raygen.home import expanded
 from raygen.number_of import number_of
 from raygen.scoring.fingerprint import fingerprint
 from raygen.scoring.likelihood import ResidentModel, load_model
@@ -95,7 +96,7 @@ def score_variants(
     window = Window(half, half) if window is None else _checked_window(window)
     circular = (circular,) if isinstance(circular, str) else tuple(circular)
     refuse_longer_window(window, model.context_length, model.name)
-    opened = open_reference(str(reference))
+    opened = open_reference(expanded(str(reference)))
     refuse_unknown_contigs(circular, opened, "circular", reference)
     scorer = VariantScorer(model, opened, strand, circular, method)
     with tempfile.TemporaryDirectory() as scratch:
@@ -147,7 +148,7 @@ def _is_whole(value: Any) -> bool:
 def _as_file(variants: Any, scratch: Path, haplotype_column: str | None) -> tuple[Path, list[str]]:
     """Variants as a file that ingest reads, and the columns it has to carry: a table's rows remember their place."""
     if isinstance(variants, str | Path):
-        return Path(variants), []
+        return Path(expanded(str(variants))), []
     if haplotype_column == _INPUT_ROW:
         raise SettingsError(f"haplotype_column is {_INPUT_ROW}, which is used for something else: rename the column.")
     needed = [*_ALLELES, haplotype_column] if haplotype_column else _ALLELES

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from raygen.disk_errors import full_disk
 from raygen.errors import SettingsError
+from raygen.home import expanded
 
 CACHE_ADVICE = "RAYGEN_CACHE can name another folder."
 
@@ -26,7 +27,7 @@ def cache_folder(*parts: str) -> Path:
     """
     configured = os.environ.get("RAYGEN_CACHE")
     if configured:
-        folder = Path(configured).joinpath(*parts)
+        folder = Path(expanded(configured)).joinpath(*parts)
         if error := _fault(folder):
             raise full_disk(error, folder, CACHE_ADVICE) or SettingsError(
                 f"RAYGEN_CACHE is {configured!r}, which cannot be written. Name a folder that can be."
@@ -44,7 +45,7 @@ def cache_folder(*parts: str) -> Path:
 
 
 def _default_roots() -> list[Path]:
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - Path.home() raises
+    home = expanded(os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache"))
     return [Path(home) / "raygen", Path(tempfile.gettempdir()) / f"raygen-{os.getuid()}"]
 
 

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from raygen.errors import RaygenError, SettingsError, StoppedError
+from raygen.home import expanded
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _LOST = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EFBIG}
@@ -120,7 +121,7 @@ def _place_elsewhere(error: BaseException, path: str | Path | None) -> Path | No
     place = Path(name).absolute()
     if path is None:
         return place.parent
-    target = Path(path).expanduser().absolute()
+    target = Path(expanded(str(path))).absolute()
     below = place.relative_to(target.parent).parts if place.is_relative_to(target.parent) else ("",)
     is_here = not below or target.name in below[0]  # hidden names hold that of the place
     return None if is_here else place.parent

@@ -28,6 +28,7 @@ from pyarrow import fs
 from raygen.cache import CACHE_ADVICE, cache_folder
 from raygen.disk_errors import full_disk
 from raygen.errors import InputError, SettingsError, StoppedError, first_line
+from raygen.home import expanded
 
 _CHUNK = 16 * 2**20  # bytes
 
@@ -80,7 +81,7 @@ def resolve(path: str) -> tuple[fs.FileSystem, str]:
         SettingsError: nothing on this machine can reach the filesystem.
     """
     if not is_remote(path):
-        return fs.LocalFileSystem(), str(Path(path).expanduser().absolute())
+        return fs.LocalFileSystem(), str(Path(expanded(path)).absolute())
     return _resolve_remote(with_endpoint(path))
 
 

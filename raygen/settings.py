@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from raygen.errors import InputError, SettingsError
+from raygen.home import expanded
 from raygen.model.cards import Domain, refuse_unknown_name
 from raygen.number_of import number_of
 from raygen.remote import exists, is_remote, shown
@@ -34,6 +35,17 @@ _FLAGS = {
 
 Text = Annotated[str, Field(min_length=1)]
 """A text that is not empty: an empty one is what an unset shell variable leaves, never an answer."""
+
+
+def _expanded(path: str) -> str:
+    try:
+        return expanded(path)
+    except SettingsError as error:
+        raise ValueError(str(error).rstrip(".")) from error
+
+
+PathText = Annotated[Text, AfterValidator(_expanded)]
+"""A path or URI; ``~`` at its start is the home folder, as in a shell."""
 
 _FOUR_CUTS = "four ascending numbers, e.g. [-7, -3, -1, 1]"
 _ACTORS = "auto, a whole number of at least 1, or a range [min, max] with 1 <= min <= max"
@@ -54,9 +66,11 @@ class _Room(BaseModel):
 class InputSettings(_Room):
     """What is scored."""
 
-    variants: list[Text] | None = Field(None, description="Parquet or VCF files or folders; or `pairs`")
-    pairs: list[Text] | None = Field(None, description="Parquet with pair_id, wt_sequence, mut_sequence; or `variants`")
-    reference: Text | None = Field(
+    variants: list[PathText] | None = Field(None, description="Parquet or VCF files or folders; or `pairs`")
+    pairs: list[PathText] | None = Field(
+        None, description="Parquet with pair_id, wt_sequence, mut_sequence; or `variants`"
+    )
+    reference: PathText | None = Field(
         None, description="FASTA of the variants' assembly, plain or bgzip; indexed when not yet"
     )
     circular: list[Text] = Field(
@@ -100,7 +114,7 @@ class InputSettings(_Room):
 class ModelSettings(_Room):
     """Which model scores."""
 
-    name: Text = Field("demo", description="demo, a folder with a checkpoint, or a hub id")
+    name: PathText = Field("demo", description="demo, a folder with a checkpoint, or a hub id")
     revision: Text | None = Field(None, description="revision of a hub id")
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         "auto", description="of weights and matrix products; auto: half precision on a GPU, float32 on a CPU"
@@ -161,7 +175,7 @@ class ClassSettings(_Room):
         description="where the classes meet: four ascending numbers, in nats",
         json_schema_extra={"must_be": _FOUR_CUTS},
     )
-    calibration: Text | None = Field(
+    calibration: PathText | None = Field(
         None, description="file of `raygen calibrate` for this fingerprint; gives the cuts, a probability and evidence"
     )
 
@@ -183,7 +197,7 @@ class ClassSettings(_Room):
 class OutputSettings(_Room):
     """Where results go."""
 
-    path: Text | None = Field(None, description="folder of the run; scores of one fingerprint only")
+    path: PathText | None = Field(None, description="folder of the run; scores of one fingerprint only")
     table_format: Literal["parquet", "iceberg"] = Field(
         "parquet",
         description="parquet, partitioned by chrom; iceberg: the same, and each run as one Iceberg transaction",
@@ -196,7 +210,7 @@ class OutputSettings(_Room):
 class LandingSettings(_Room):
     """Where `raygen nightly` finds what is new."""
 
-    folder: str | None = Field(
+    folder: Annotated[str, AfterValidator(_expanded)] | None = Field(
         None, description="folder (or prefix on object storage) into which VCF or Parquet files are put, searched below"
     )
     settle_seconds: float = Field(

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "raygen"
 ROOMS = [
-    *("errors", "disk_errors", "version", "number_of", "cache", "remote"),
+    *("errors", "home", "disk_errors", "version", "number_of", "cache", "remote"),
     *("tables", "sequence", "model"),
     *("variants", "scoring", "classes", "setting_faults", "settings"),
     *("finished", "evaluation", "pipeline", "api"),

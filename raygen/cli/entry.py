@@ -30,6 +30,7 @@ from raygen.errors import (
     SettingsError,
     first_line,
 )
+from raygen.home import expanded_argument
 from raygen.pipeline import events
 from raygen.version import __version__
 
@@ -80,6 +81,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
+        sys.argv[1:] = map(expanded_argument, sys.argv[1:])
         try:
             app()
         finally:  # what is done is done: a signal while the interpreter ends would change the exit code

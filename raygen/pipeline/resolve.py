@@ -17,6 +17,7 @@ from typing import Any
 from raygen.classes.calibration import CALIBRATED_COLUMNS, Calibration, load_calibration
 from raygen.classes.classify import cuts_as_text
 from raygen.errors import SettingsError, StoppedError
+from raygen.home import expanded
 from raygen.model.cards import DEMO, OFF_LABEL_DOMAIN, demo_warning, is_off_label
 from raygen.model.evo_facts import describe_without_torch
 from raygen.model.facts import ModelFacts
@@ -202,7 +203,7 @@ def _calibration(settings: Settings, own_fingerprint: str) -> Calibration | None
 
 
 def _for_other_machines(path: str) -> str:
-    return with_endpoint(path) if is_remote(path) else str(Path(path).expanduser().absolute())
+    return with_endpoint(path) if is_remote(path) else str(Path(expanded(path)).absolute())
 
 
 def _model_source(model: str) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from raygen.errors import InputError, SettingsError
+from raygen.home import expanded
 from raygen.model.arithmetic import exact_arithmetic
 from raygen.model.loading import LoadedNetwork, load_network
 from raygen.model.precision import release_memory
@@ -225,7 +226,9 @@ def load_model(
         raise SettingsError(f"The model is {name!r}: give demo, the folder of a checkpoint or a hub id.")
     if max_batch_tokens != "auto" and not (_is_whole(max_batch_tokens) and max_batch_tokens > 0):
         raise SettingsError(f"max_batch_tokens is {max_batch_tokens!r}; give a whole number of at least 1, or 'auto'.")
-    loaded = load_network(name, revision=revision, device=device, dtype=dtype, allow_unvalidated=allow_unvalidated)
+    loaded = load_network(
+        expanded(str(name)), revision=revision, device=device, dtype=dtype, allow_unvalidated=allow_unvalidated
+    )
     return ResidentModel(loaded, max_batch_tokens)
 
 

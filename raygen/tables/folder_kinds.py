@@ -10,6 +10,7 @@ from pathlib import Path
 from pyarrow import fs
 
 from raygen.errors import InputError, SettingsError
+from raygen.home import expanded
 from raygen.remote import is_remote, kind_of, shown
 
 
@@ -26,7 +27,7 @@ def refuse_file_for_output(path: str | Path) -> None:
     """SettingsError where a file lies at ``path`` or at a folder above it, so that no folder can be made there."""
     if is_remote(str(path)):
         return
-    target = Path(path).expanduser().absolute()
+    target = Path(expanded(str(path))).absolute()
     existing = next(folder for folder in (target, *target.parents) if _is_there(folder))
     if existing.is_dir():
         return
@@ -37,7 +38,7 @@ def refuse_file_for_output(path: str | Path) -> None:
 
 def refuse_among_scores(path: str | Path) -> None:
     """SettingsError where a file at ``path`` would lie among the scores or rejects of a run's folder, and be read as such."""
-    target = Path(path).expanduser().absolute()
+    target = Path(expanded(str(path))).absolute()
     for folder in (*target.parents, *target.resolve().parents):
         if folder.name in ("scores", "rejects", "generations") and (folder.parent / "runs").is_dir():
             raise SettingsError(f"{path} lies among the scores themselves. Give another folder.")

@@ -33,6 +33,7 @@ from pyarrow import fs
 
 from raygen.disk_errors import disk_errors, full_disk
 from raygen.errors import InputError, SettingsError, first_line
+from raygen.home import expanded
 from raygen.remote import exists, is_remote, join, keeps_folders, resolve, shown, with_endpoint
 from raygen.tables.carried_types import is_as_wide, types_as_text
 from raygen.tables.folder_kinds import refuse_file_for_output, refuse_no_folder
@@ -90,7 +91,7 @@ class RunFolder:
     def __init__(self, path: str) -> None:
         location = path.rstrip("/") or path
         self.path = shown(location)
-        self.uri = with_endpoint(location) if is_remote(location) else str(Path(location).expanduser().absolute())
+        self.uri = with_endpoint(location) if is_remote(location) else str(Path(expanded(location)).absolute())
         self._fs, self._root = resolve(location)
         self._keeps_folders = keeps_folders(self._fs)
 
