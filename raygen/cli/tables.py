@@ -40,6 +40,7 @@ def compact(
             f"{path}: {number_of(rewritten, 'row')} rewritten in {number_of(len(contigs), 'contig')}; "
             f"files: {before:,} before, {after:,} now"
         )
+        say(f"table: {path}/scores; give other tools this folder, or {path}/scores/**/*.parquet, and not all of {path}")
 
 
 @command("raygen verify scores")

@@ -29,6 +29,7 @@ from raygen.tables.layout import (
     RunFolder,
     ScoreFile,
     naming_damage,
+    partition_of,
     read_checked,
     refuse_other_types,
     shards_of,
@@ -77,7 +78,7 @@ def compact(path: str, target_rows: int = TARGET_ROWS, full: bool = False) -> li
                     if file.path not in merged:
                         keep(Path(file.path), now, new)
                 if merged:
-                    place = new / Path(chosen[chrom][0].path).parent.name
+                    place = new / partition_of(chrom)
                     after, rows = _merge(folder, chosen[chrom], place, target_rows)
                     results.append(Compacted(chrom, len(files), len(files) - len(merged) + after, rows))
     return results

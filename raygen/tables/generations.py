@@ -1,8 +1,12 @@
 """Generations of ``scores/``: how many files are exchanged for others at once.
 
-    OUT/scores -> generations/000002       a link, once there was a second generation; before that a folder
-    OUT/generations/000002/chrom=.../      what is read and written now
-    OUT/generations/000001/chrom=.../      what was before: kept for readers that began in it, until the next change
+    OUT/scores -> .generations/000002       a link, once there was a second generation; before that a folder
+    OUT/.generations/000002/chrom=.../      what is read and written now
+    OUT/.generations/000001/chrom=.../      what was before: kept for readers that began in it, until the next change
+
+``OUT/scores`` is the table. The generations are hidden, so that pandas, pyarrow, Spark and Python's globs over all of OUT do not read
+rows a second time; those of DuckDB and polars look into hidden folders, too, and have to be given ``OUT/scores``. Versions up to
+0.1.0 named the folder ``generations``; the next two changes take such a one away.
 
 A new generation is built beside the old one (files that do not change are hard links), flushed to the disk, and then the link
 is set to it in one atomic step. Rows are never seen twice. Whoever resolves the link first (raygen's own readers do, others by
@@ -32,7 +36,8 @@ from raygen.disk_errors import disk_errors
 from raygen.errors import SettingsError
 from raygen.tables.place import make_folder
 
-_SCORES, _GENERATIONS = "scores", "generations"
+_SCORES, _GENERATIONS = "scores", ".generations"
+_GENERATIONS_BEFORE = "generations"
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
 
 
@@ -63,7 +68,7 @@ def next_generation(root: Path) -> Iterator[Path]:
     """
     now = scores_folder(root)
     _remove_others(root, now)
-    number = int(now.name) + 1 if now.parent.name == _GENERATIONS else 1
+    number = int(now.name) + 1 if now.parent.name in (_GENERATIONS, _GENERATIONS_BEFORE) else 1
     new = root / _GENERATIONS / f"{number:06d}"
     try:
         with disk_errors(root):
@@ -90,11 +95,14 @@ def keep(file: Path, now: Path, new: Path) -> None:
 
 def _remove_others(root: Path, now: Path) -> None:
     """Take away what an earlier change left: the generation before this one, and one that was not finished."""
-    for folder in (*(root / _GENERATIONS).glob("*"), *root.glob(f".{_SCORES}.*")):
+    generations = (*(root / _GENERATIONS).glob("*"), *(root / _GENERATIONS_BEFORE).glob("*"))
+    for folder in (*generations, *root.glob(f".{_SCORES}.*")):
         if folder.is_symlink():
             folder.unlink()
         elif folder != now:
             shutil.rmtree(folder)
+    with suppress(OSError):  # not there, or not empty yet
+        (root / _GENERATIONS_BEFORE).rmdir()
 
 
 def _flush(new: Path) -> None:

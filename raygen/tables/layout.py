@@ -2,7 +2,7 @@
 
     OUT/scores/chrom=.../part-<shard>.parquet     OUT/rejects/part-<shard>.parquet
     OUT/runs/<run_id>/manifest.json, report.html    OUT/runs/self_test-<hash>.json
-    OUT/generations/<number>/chrom=.../             where scores/ leads once `raygen compact` rewrote it
+    OUT/.generations/<number>/chrom=.../            where scores/ leads once `raygen compact` rewrote it
     OUT/.work/<shard>-<hash>/...                    what is known of a shard that is not committed yet
 
 A shard is committed when its file in ``scores/`` exists: rejects are written first, then the scores, each under a hidden
@@ -10,7 +10,8 @@ name that is then renamed. On object storage nothing is renamed: an upload is wh
 its name, in one write. A reader of ``scores/`` never sees half a file, and what is done is found by listing, not by trusting
 a log. A shard with nothing to show commits a file without rows.
 
-``chrom`` is in the folder's name, percent-encoded as Hive does, and not in the files: readers take it from the path.
+``chrom`` is in the folder's name, percent-encoded as Hive does, and not in the files: readers take it from the path. Pairs, which have
+no contig, lie in ``chrom=pairs``.
 """
 
 from __future__ import annotations
@@ -49,7 +50,11 @@ RUN_KEY = b"raygen.run_id"
 """Key in the footer of a file of one shard: the run that committed it."""
 _MOST_LOOKS = 3
 _WORK = ".work"
-_NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+_PAIRS = "pairs"
+"""The value of ``chrom`` in the folder of pairs, which have none: Hive's name for null alone in a table cannot be read by pyarrow
+and pandas ("No non-null segments"). A contig of this name is written ``%70airs``.
+"""
+_PAIRS_BEFORE = "__HIVE_DEFAULT_PARTITION__"  # in tables that versions up to 0.1.0 wrote
 PARQUET = ds.ParquetFileFormat(
     default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
 )
@@ -270,7 +275,6 @@ class RunFolder:
             self.commit_rejects(shard, rejects)
         else:  # a try that was killed between its two files may have rejected what is scored now
             self._remove(f"{self._root}/rejects/part-{shard}.parquet")
-        folder = _NULL_PARTITION if chrom is None else quote(chrom, safe="")
         shared = {f"raygen.{name}": value for name, value in asdict(identity).items()}
         metadata = {"raygen.schema_version": str(SCHEMA_VERSION), **shared}
         if run_id:
@@ -278,7 +282,7 @@ class RunFolder:
         if shards is not None:
             metadata[SHARDS_KEY.decode()] = json.dumps(shards)
         table = scores.drop_columns(["chrom"]).replace_schema_metadata(metadata)
-        self._write(f"scores/chrom={folder}/part-{shard}.parquet", table)
+        self._write(f"scores/{partition_of(chrom)}/part-{shard}.parquet", table)
 
     def commit_rejects(self, name: str, rejects: pa.Table) -> None:
         """Write rejected rows; nothing where there are none."""
@@ -633,11 +637,18 @@ def _shard_name(path: str) -> str:
     return path.rpartition("/")[2].removeprefix("part-").removesuffix(".parquet")
 
 
+def partition_of(chrom: str | None) -> str:
+    """The name of a contig's folder of scores; None stands for pairs."""
+    if chrom is None:
+        return f"chrom={_PAIRS}"
+    return f"chrom={quote(chrom, safe='') if chrom != _PAIRS else '%70airs'}"
+
+
 def _of_contig(chrom: str | None) -> ds.Expression:
     return ds.field("chrom").is_null() if chrom is None else ds.field("chrom") == chrom
 
 
 def _score_file(path: str) -> ScoreFile:
     folder = path.split("/")[-2].removeprefix("chrom=")
-    chrom = None if folder == _NULL_PARTITION else unquote(folder)
+    chrom = None if folder in (_PAIRS, _PAIRS_BEFORE) else unquote(folder)
     return ScoreFile(_shard_name(path), chrom, path)

@@ -491,7 +491,9 @@ def test_a_variant_with_colons_is_no_picture(raygen, tmp_path, reference):
     assert ":100:" in said + err
 
 
-@pytest.mark.parametrize("place", ["scores/chrom=1/d.parquet", "rejects/d.parquet", "generations/d.parquet"])
+@pytest.mark.parametrize(
+    "place", ["scores/chrom=1/d.parquet", "rejects/d.parquet", ".generations/d.parquet", "generations/d.parquet"]
+)
 def test_no_result_is_put_among_the_scores(raygen, tmp_path, reference, place):
     out = Path(finished_run(tmp_path / "run", {"1-2-C-G": -1.0}, reference=reference))
     to = out / place

@@ -4,8 +4,11 @@ import random
 import threading
 import time
 from contextlib import suppress
+from glob import glob
 from pathlib import Path
 
+import pandas as pd
+import polars as pl
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
@@ -133,7 +136,7 @@ def test_files_that_are_open_stay_readable_and_the_old_generation_goes_with_the_
     compact(folder.path, target_rows=300, full=True)
     assert not old.exists()
     assert len(opened.read()) > 0
-    assert len(list((folder.local_root / "generations").iterdir())) == 2
+    assert len(list((folder.local_root / ".generations").iterdir())) == 2
 
 
 def compact_and_tell(path: str, pipe) -> None:
@@ -175,7 +178,7 @@ def test_a_compaction_that_is_killed_at_any_moment_loses_nothing(folder):
         assert verify(folder.path).faults == known
     compaction(None)
     assert ids(read_scores(folder.path)) == before
-    assert len(list((folder.local_root / "generations").iterdir())) == 2, "this one and the one before"
+    assert len(list((folder.local_root / ".generations").iterdir())) == 2, "this one and the one before"
 
 
 def test_a_compaction_that_fails_changes_nothing(folder, monkeypatch):
@@ -187,7 +190,7 @@ def test_a_compaction_that_fails_changes_nothing(folder, monkeypatch):
     with pytest.raises(StoppedError, match="does not hold what was written"):
         compact(folder.path)
     assert (ids(read_scores(folder.path)), scores_folder(folder.local_root)) == (before, place)
-    assert not list((folder.local_root / "generations").iterdir())
+    assert not list((folder.local_root / ".generations").iterdir())
 
 
 def test_what_a_killed_compaction_left_is_taken_away_by_the_next(folder):
@@ -195,9 +198,9 @@ def test_what_a_killed_compaction_left_is_taken_away_by_the_next(folder):
         raise KeyboardInterrupt
     assert not new.exists()
     new.mkdir()
-    (folder.local_root / ".scores.left").symlink_to("generations/000001")
+    (folder.local_root / ".scores.left").symlink_to(".generations/000001")
     compact(folder.path)
-    assert sorted(path.name for path in (folder.local_root / "generations").iterdir()) == ["000000", "000001"]
+    assert sorted(path.name for path in (folder.local_root / ".generations").iterdir()) == ["000000", "000001"]
     assert not list(folder.local_root.glob(".scores.*"))
     assert len(read_scores(folder.path)) == 812
 
@@ -209,6 +212,38 @@ def test_a_shard_that_is_committed_later_lies_in_the_generation_of_now(folder):
     compact(folder.path)
     assert len(read_scores(folder.path)) == 813
     assert "z-000000" in folder.committed_shards()
+
+
+def test_the_folder_and_globs_over_it_give_every_row_once(folder):
+    root, rows = Path(folder.path), 812
+    compact(folder.path, target_rows=300, full=True)
+    compact(folder.path, full=True)
+    assert len(list((root / ".generations").iterdir())) == 2
+    reads = [
+        pl.read_parquet(root / "scores").height,
+        pl.read_parquet(root / "scores/**/*.parquet").height,
+        pl.read_parquet(root / "*/chrom=*/*.parquet").height,
+        len(pd.read_parquet(root / "scores")),
+        len(pd.read_parquet(root)),
+        sum(pq.read_metadata(path).num_rows for path in glob(f"{root}/**/*.parquet", recursive=True)),  # noqa: PTH207
+    ]
+    assert reads == [rows] * len(reads)
+
+
+def test_generations_of_an_earlier_version_are_taken_over_and_go(folder):
+    root = Path(folder.path)
+    compact(folder.path, target_rows=300, full=True)
+    (root / ".generations").rename(root / "generations")
+    (root / "scores").unlink()
+    (root / "scores").symlink_to("generations/000001")
+    for number, expected in enumerate((["000001"], [])):
+        commit(folder, f"z-{number:06d}", "1", [5000 + number])
+        before = ids(read_scores(folder.path))
+        compact(folder.path, full=True)
+        assert ids(read_scores(folder.path)) == before
+        assert [path.name for path in root.glob("generations/*")] == expected
+    assert not (root / "generations").exists()
+    assert sorted(path.name for path in (root / ".generations").iterdir()) == ["000002", "000003"]
 
 
 def test_a_folder_that_begins_with_generations_needs_no_exchange(tmp_path, monkeypatch):

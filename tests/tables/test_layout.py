@@ -1,18 +1,22 @@
 import subprocess
 import sys
 
+import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
 from raygen.errors import InputError, SettingsError, StoppedError
+from raygen.tables.compact import compact
 from raygen.tables.layout import Identity, RunFolder, read_scores
 from raygen.tables.manifest import Counts
 from raygen.tables.schemas import REJECTS, SCORES
+from raygen.tables.score_index import ScoreIndex
 
 IDENTITY = Identity("f" * 16, "r" * 64)
-NAMES = ["1", "22", "HLA-A*01:01:01:01", "a b/c%", None]
+NAMES = ["1", "22", "HLA-A*01:01:01:01", "a b/c%", "pairs", None]
 
 
 def scores(chrom: str | None, *variant_ids: str) -> pa.Table:
@@ -41,8 +45,10 @@ def test_contig_names_survive_the_trip(folder):
         folder.commit_shard(f"s{number}", chrom, scores(chrom, f"v{number}"), rejects(), IDENTITY)
     assert {file.chrom for file in folder.score_files()} == set(NAMES)
     assert set(read_scores(folder.path)["chrom"].to_pylist()) == set(NAMES)
-    assert set(pq.read_table(f"{folder.path}/scores")["chrom"].to_pylist()) == set(NAMES)
-    assert set(pl.read_parquet(f"{folder.path}/scores")["chrom"]) == set(NAMES)
+    written = {name or "pairs" for name in NAMES}  # other tools read the folders' names
+    assert len({file.path.split("/")[-2] for file in folder.score_files()}) == len(NAMES)
+    assert set(pq.read_table(f"{folder.path}/scores")["chrom"].to_pylist()) == written
+    assert set(pl.read_parquet(f"{folder.path}/scores")["chrom"]) == written
 
 
 def test_scores_come_back_with_the_columns_of_the_schema(folder):
@@ -125,3 +131,31 @@ def test_conservation_holds_or_the_run_fails():
 def test_scores_of_a_folder_that_is_not_there_are_no_empty_table(tmp_path):
     with pytest.raises(InputError, match="No such folder"):
         read_scores(str(tmp_path / "nowhere"))
+
+
+def test_pairs_are_read_by_other_tools_and_have_no_contig(folder):
+    folder.commit_shard("s", None, scores(None, "p1", "p2"), rejects(), IDENTITY)
+    place = f"{folder.path}/scores"
+    names = [
+        pd.read_parquet(place)["variant_id"].tolist(),
+        ds.dataset(place, partitioning="hive").to_table()["variant_id"].to_pylist(),
+        pl.read_parquet(place)["variant_id"].to_list(),
+        pl.read_parquet(f"{place}/*/*.parquet")["variant_id"].to_list(),
+    ]
+    assert names == [["p1", "p2"]] * 4
+    assert read_scores(folder.path)["chrom"].to_pylist() == [None, None]
+    assert [file.chrom for file in folder.score_files()] == [None]
+    assert ScoreIndex(folder.path).contigs == [None]
+
+
+def test_a_table_of_pairs_of_an_earlier_version_is_read_and_appended_to(folder):
+    folder.commit_shard("s1", None, scores(None, "p1"), rejects(), IDENTITY)
+    (folder.local_root / "scores/chrom=pairs").rename(folder.local_root / "scores/chrom=__HIVE_DEFAULT_PARTITION__")
+    assert read_scores(folder.path)["chrom"].to_pylist() == [None]
+    folder.commit_shard("s2", None, scores(None, "p2"), rejects(), IDENTITY)
+    assert folder.committed_shards() == {"s1", "s2"}
+    assert ds.dataset(f"{folder.path}/scores", partitioning="hive").count_rows() == 2
+    compact(folder.path)
+    assert sorted(pd.read_parquet(f"{folder.path}/scores")["variant_id"]) == ["p1", "p2"]
+    assert [path.name for path in (folder.local_root / "scores").iterdir()] == ["chrom=pairs"]
+    assert sorted(read_scores(folder.path)["variant_id"].to_pylist()) == ["p1", "p2"]
