@@ -111,6 +111,8 @@ def score_variants(
                 max_haplotype_span=window.right,
             )
         normalised = pq.read_table(taken.variants_dir)
+    for remark in taken.warnings:
+        warnings.warn(remark, stacklevel=2)
     if taken.rejects:
         counts = ", ".join(f"{count:,} {reason}" for reason, count in taken.rejects.items())
         warnings.warn(
