@@ -111,6 +111,8 @@ def score_variants(
                 max_haplotype_span=window.right,
             )
         normalised = pq.read_table(ingested.variants_dir)
+    for remark in ingested.warnings:
+        warnings.warn(remark, stacklevel=2)
     if ingested.rejects:
         counts = ", ".join(f"{count:,} {reason}" for reason, count in ingested.rejects.items())
         warnings.warn(

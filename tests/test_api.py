@@ -49,6 +49,14 @@ def test_a_variant_worked_out_by_hand(reference):
     assert row["ll_mut"] - row["ll_wt"] == pytest.approx(by_hand, rel=1e-6)
 
 
+def test_what_is_not_read_in_a_folder_is_a_warning(tmp_path, reference):
+    (tmp_path / "in").mkdir()
+    vcf(tmp_path / "in", snvs("7", BASES, [100]), "a.GVCF", contigs=["7"])
+    (tmp_path / "in" / "notes.txt").write_text("notes")
+    with pytest.warns(UserWarning, match=r"in: 1 entry is not read, being no VCF, BCF or Parquet: notes\.txt\."):
+        assert len(raygen.score_variants(bigram_model(), tmp_path / "in", reference, window=WINDOW)) == 1
+
+
 def test_both_strands_are_the_mean_and_both_are_kept(reference):
     model, table = bigram_model(), pa.table({"chrom": ["7"], "pos": [100], "ref": [BASES[99]], "alt": ["ACGT"]})
     by_strand = {
