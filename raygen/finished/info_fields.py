@@ -17,8 +17,7 @@ import pyarrow.compute as pc
 from raygen.errors import SettingsError
 from raygen.finished.run_facts import RunFacts
 from raygen.tables.carried_types import carried_as
-from raygen.tables.columns import joined_lists
-from raygen.tables.table_files import flat_column
+from raygen.tables.columns import flat_column, joined_lists
 from raygen.version import __version__
 
 DEFAULT_FIELDS = ("delta_llr", "classification", "abstained", "flags")

@@ -12,8 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from raygen.finished.query import Query
+from raygen.tables.columns import flat_column
 from raygen.tables.schemas import SCORES
-from raygen.tables.table_files import flat_column, print_table
+from raygen.tables.table_files import print_table
 
 _SHOWN = ("variant_id", "delta_llr", "classification", "abstained", "flags")
 _MOST_SHOWN = 50

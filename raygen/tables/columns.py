@@ -1,12 +1,15 @@
-"""Arrow columns, built without a Python object for each row: a constant, and lists of strings."""
+"""Arrow columns, built without a Python object for each row: a constant, lists of strings, and lists as one string."""
 
 from __future__ import annotations
 
+import json
 from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from raygen.tables.carried_types import carried_as
 
 Column: TypeAlias = pa.Array | pa.ChunkedArray
 
@@ -54,6 +57,21 @@ def joined_lists(lists: Column, texts: pa.StringArray, separator: str = "&") -> 
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), texts), separator)
     return pc.if_else(pa.array(lengths > 0), joined, pa.scalar(None, pa.string()))
+
+
+def flat_column(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
+    """A column without lists: each list is one string, joined by ``&``, an item that is null as nothing.
+
+    What cannot be carried any more and lies in tables of version 0.1.0 (structs, bytes) is its JSON.
+    """
+    arrow_type = carried_as(column.type)
+    if arrow_type is None:
+        return pa.array([None if value is None else json.dumps(value, default=str) for value in column.to_pylist()])
+    plain = column if column.type == arrow_type else column.cast(arrow_type)
+    if not pa.types.is_list(arrow_type):
+        return plain
+    items = pc.fill_null(pc.list_flatten(plain).cast(pa.string()), "")
+    return joined_lists(plain, items.combine_chunks())
 
 
 def _flat(lists: Column) -> pa.ListArray:

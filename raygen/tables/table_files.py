@@ -9,21 +9,18 @@ folded cannot be searched.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
 from raygen.errors import SettingsError
-from raygen.tables.carried_types import carried_as
-from raygen.tables.columns import joined_lists
+from raygen.tables.columns import flat_column
 
 TABLE_SUFFIXES = (".parquet", ".csv", ".tsv")
 
@@ -78,21 +75,6 @@ def flat(rows: pa.Table) -> pa.Table:
     for place, field in enumerate(rows.schema):
         rows = rows.set_column(place, field.name, flat_column(rows[field.name]))
     return rows
-
-
-def flat_column(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
-    """A column without lists: each list is one string, joined by ``&``, an item that is null as nothing.
-
-    What cannot be carried any more and lies in tables of version 0.1.0 (structs, bytes) is its JSON.
-    """
-    arrow_type = carried_as(column.type)
-    if arrow_type is None:
-        return pa.array([None if value is None else json.dumps(value, default=str) for value in column.to_pylist()])
-    plain = column if column.type == arrow_type else column.cast(arrow_type)
-    if not pa.types.is_list(arrow_type):
-        return plain
-    items = pc.fill_null(pc.list_flatten(plain).cast(pa.string()), "")
-    return joined_lists(plain, items.combine_chunks())
 
 
 _WIDE = 1_000_000  # columns; a table takes no more of them than its text
