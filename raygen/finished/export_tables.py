@@ -2,15 +2,19 @@
 
 In: a folder of scores. Out: its rows sorted by contig, pos, ref and alt; a window of rows is held at a time.
 
-In the TSV (``#chrom pos ref alt`` and the fields) a value is written as INFO wants it; beside it lies ``FILE.hdr``, the INFO lines
-for ``bcftools annotate -h``. In CSV a list is joined by ``&``, and nothing is encoded.
+In the TSV (``#chrom pos ref alt`` and the fields) a position is one line: all its ALTs and their values, joined by commas, on the longest REF
+of the position (A>AT and AT>A are AT>ATT,A). So bcftools fills every ALT of a record, whatever its order and its REF (measured with 1.16
+and 1.24); of lines with one ALT each it takes the first, 1.24 for numbers all. A value is written as INFO wants it; beside the TSV lies
+``FILE.hdr``, the INFO lines for ``bcftools annotate -h``. In CSV a list is joined by ``&``, and nothing is encoded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pysam
@@ -58,10 +62,7 @@ def write_tsv(
             file.write("".join(f"{line}\n" for line in [run_line, "\t".join(names)]).encode())
             for rows in _in_order(index, contigs, columns):
                 types.note(rows, fields)
-                texts = [as_text(rows[name], single=False) for name in columns]
-                file.write(
-                    "".join(f"{line}\n" for line in pc.binary_join_element_wise(*texts, "\t").to_pylist()).encode()
-                )
+                file.write("".join(f"{line}\n" for line in _lines(rows, fields, types)).encode())
                 written += rows.num_rows
                 last_pos = max(last_pos, pc.max(rows["pos"]).as_py() or 0)
                 on_progress(written)
@@ -70,6 +71,45 @@ def write_tsv(
         lines = [field.header_line(facts) for field in types.of(fields)]
         Path(f"{partial}{HEADER_END}").write_text("".join(f"{line}\n" for line in lines))
     return written, f"{to}{'.csi' if csi else '.tbi'}"
+
+
+def _lines(rows: pa.Table, fields: Sequence[InfoField], types: DeclaredTypes) -> list[str]:
+    """A line for each position of some rows, which are sorted and of one contig."""
+    pos = rows["pos"].to_numpy()
+    offsets = np.append(np.flatnonzero(np.diff(pos, prepend=-1)), len(pos))
+    starts = pa.array(offsets[:-1])
+    ref, alt = _on_longest_ref(rows["ref"].to_pylist(), rows["alt"].to_pylist(), offsets)
+    values = [_values(rows[field.column], field, offsets, types) for field in fields]
+    place = [rows["chrom"].combine_chunks().take(starts), pa.array(pos).take(starts).cast(pa.string())]
+    columns = [*place, pa.array(ref, pa.string()), _joined(pa.array(alt, pa.string()), offsets), *values]
+    lines: list[str] = pc.binary_join_element_wise(*columns, "\t").to_pylist()
+    return lines
+
+
+def _on_longest_ref(refs: list[str], alts: list[str], offsets: np.ndarray) -> tuple[list[str], list[str]]:
+    """The longest REF of each position, and every ALT as it is spelled on that."""
+    longest, spelled = [], []
+    for start, end in pairwise(offsets.tolist()):
+        ref = max(refs[start:end], key=len)
+        longest.append(ref)
+        spelled += [alt + ref[len(short) :] for short, alt in zip(refs[start:end], alts[start:end], strict=True)]
+    return longest, spelled
+
+
+def _values(column: pa.ChunkedArray, field: InfoField, offsets: np.ndarray, types: DeclaredTypes) -> pa.StringArray:
+    """The values of each position. bcftools stops at numbers of which only some are ``.``: such a column is declared as text."""
+    texts = _joined(as_text(column, single=False), offsets)
+    if field.type == "String" or not column.null_count:
+        return texts
+    num_null = np.add.reduceat(pc.is_null(column).to_numpy().astype(int), offsets[:-1])
+    is_empty = num_null == np.diff(offsets)
+    if (num_null[~is_empty] > 0).any():
+        types.as_text.add(field.column)
+    return pc.if_else(pa.array(is_empty), ".", texts)
+
+
+def _joined(texts: pa.StringArray, offsets: np.ndarray) -> pa.StringArray:
+    return pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), texts), ",")
 
 
 def _in_order(index: ScoreIndex, contigs: Sequence[str | None], columns: Sequence[str]) -> Iterator[pa.Table]:

@@ -94,22 +94,25 @@ def info_fields(schema: pa.Schema, columns: Sequence[str], prefix: str, facts: R
 class DeclaredTypes:
     """The types that a header declares for INFO fields, known when all values were written: a VCF's Integer has 32 bits, and readers
     take what does not fit for missing, so a column with such a value (an RS of dbSNP) is a String.
+
+    Attributes:
+        as_text: columns of numbers that are declared String.
     """
 
     def __init__(self) -> None:
-        self._wide: set[str] = set()
+        self.as_text: set[str] = set()
 
     def note(self, rows: pa.Table, fields: Sequence[InfoField]) -> None:
         """Look at the values of some rows."""
         for field in fields:
-            if pa.types.is_integer(rows.schema.field(field.column).type) and field.column not in self._wide:
+            if pa.types.is_integer(rows.schema.field(field.column).type) and field.column not in self.as_text:
                 limits = pc.min_max(rows[field.column]).as_py()
                 if limits["min"] is not None and (limits["min"] < _FIRST_INTEGER or limits["max"] > _LAST_INTEGER):
-                    self._wide.add(field.column)
+                    self.as_text.add(field.column)
 
     def of(self, fields: Sequence[InfoField]) -> list[InfoField]:
         """The fields with the types to declare."""
-        return [replace(field, type="String") if field.column in self._wide else field for field in fields]
+        return [replace(field, type="String") if field.column in self.as_text else field for field in fields]
 
 
 def header_lines(fields: Sequence[InfoField], prefix: str, facts: RunFacts) -> list[str]:

@@ -1,8 +1,12 @@
 """TSV, Parquet and CSV of finished scores, read back."""
 
+import shutil
+import subprocess
+
 import polars as pl
 import pyarrow.parquet as pq
 import pysam
+import pysam.bcftools
 import pytest
 
 from raygen.errors import InputError, SettingsError
@@ -64,9 +68,83 @@ def test_the_tsv_is_found_by_region_and_says_what_its_columns_are(tmp_path, out)
     with pysam.TabixFile(str(tmp_path / "to.tsv.gz")) as file:
         assert file.header[-1].split("\t")[:5] == ["#chrom", "pos", "ref", "alt", "raygen_delta_llr"]
         lines = [line.split("\t") for line in file.fetch("2", 3, 5)]
-    assert [line[:4] for line in lines] == [["2", pos, "A", alt] for pos in "45" for alt in "CG"]
-    assert [float(line[4]) for line in lines] == [DELTAS[f"2-{pos}-A-{alt}"] for pos in "45" for alt in "CG"]
-    assert [line[7] for line in lines] == [".", ".", "short_window&n_in_window", "."]
+    assert [line[:4] for line in lines] == [["2", pos, "A", "C,G"] for pos in "45"]
+    assert [[float(value) for value in line[4].split(",")] for line in lines] == [
+        [DELTAS[f"2-{pos}-A-{alt}"] for alt in "CG"] for pos in "45"
+    ]
+    assert [line[7] for line in lines] == [".,.", "short_window&n_in_window,."]
+
+
+SCORED = {
+    "1-10-A-C": 1.0,
+    "1-10-A-G": 2.0,
+    "1-12-A-C": 3.0,
+    "1-12-A-G": 4.0,
+    "1-20-A-AT": 5.0,
+    "1-20-AT-A": 6.0,
+    "1-20-ATG-A": 7.0,
+    "1-20-A-C": 8.0,
+    "HLA-A*01:01-10-A-C": 9.0,
+}
+RECORDS = {
+    "1 10 A C,G": ("1,2", "C,G"),
+    "1 12 A G,T,C": ("4,.,3", "G,.,C"),
+    "1 13 A C": (None, None),
+    "1 20 AT A,ATT": ("6,5", "del1,ins"),
+    "1 20 ATG CTG,ATTG,A": ("8,5,7", "C,ins,del2"),
+    "1 20 A C": ("8", "C"),
+    "1 20 A G": (None, None),
+    "HLA-A*01:01 10 A C,G": ("9,.", "C,."),
+}
+"""Records of a VCF: the delta of each ALT and its name as it has to come out of ``bcftools annotate``."""
+NAMES = {"1-20-A-AT": "ins", "1-20-AT-A": "del1", "1-20-ATG-A": "del2"}
+
+
+def by_program(arguments: list[str]) -> str:
+    return subprocess.run(["bcftools", *arguments], check=True, capture_output=True, text=True).stdout
+
+
+def by_pysam(arguments: list[str]) -> str:
+    return str(pysam.bcftools.annotate(*arguments[1:]))
+
+
+@pytest.mark.parametrize(
+    "annotate",
+    [
+        pytest.param(by_program, marks=pytest.mark.skipif(not shutil.which("bcftools"), reason="no bcftools here")),
+        by_pysam,  # a later bcftools than the one of Debian 12
+    ],
+)
+def test_bcftools_fills_every_alt_of_a_record_from_the_tsv(tmp_path, annotate):
+    names = {name: NAMES.get(name, name[-1]) for name in SCORED}
+    run = finished_run(
+        tmp_path / "out",
+        SCORED,
+        columns={"name": names},
+        delta_fwd={"1-10-A-C": 0.5, "1-10-A-G": 0.25},
+        delta_rev={"1-10-A-C": 0.5},
+    )
+    to, source = str(tmp_path / "to.tsv.gz"), str(tmp_path / "in.vcf")
+    done = export_scores(run, to, fields=["delta_llr", "name", "delta_fwd", "delta_rev"], prefix="")
+    assert done.num_rows == len(SCORED)
+    lines = ["##fileformat=VCFv4.2", "##contig=<ID=1>", "##contig=<ID=HLA-A*01:01>"]
+    lines.append("#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO")
+    lines += ["\t".join([*record.split(" ")[:2], ".", *record.split(" ")[2:], ".", ".", "."]) for record in RECORDS]
+    (tmp_path / "in.vcf").write_text("\n".join(lines) + "\n")
+    columns = done.remarks[-1].split(" -c ")[1].split(" ")[0]
+    annotated = annotate(["annotate", "-a", to, "-h", f"{to}.hdr", "-c", columns, source])
+    infos = [
+        dict(entry.split("=") for entry in line.split("\t")[7].split(";") if entry != ".")
+        for line in annotated.splitlines()
+        if not line.startswith("#")
+    ]
+    assert [(info.get("delta_llr"), info.get("name")) for info in infos] == list(RECORDS.values())
+    assert [(info.get("delta_fwd"), info.get("delta_rev")) for info in infos[:2]] == [
+        ("0.5,0.25", "0.5,."),
+        (None, None),
+    ]
+    types = [line.split("Type=")[1].split(",")[0] for line in (tmp_path / "to.tsv.gz.hdr").read_text().splitlines()]
+    assert types == ["Float", "String", "Float", "String"], "bcftools stops at a number beside a missing one"
 
 
 def test_the_info_lines_beside_the_tsv_are_valid_in_a_header(tmp_path, out):
@@ -84,7 +162,7 @@ def test_positions_behind_a_tbi_make_a_csi(tmp_path, out, monkeypatch):
     monkeypatch.setattr(export_tables, "TBI_LIMIT", 50)
     assert export_scores(out, str(tmp_path / "to.tsv.gz")).index == f"{tmp_path}/to.tsv.gz.csi"
     with pysam.TabixFile(str(tmp_path / "to.tsv.gz"), index=str(tmp_path / "to.tsv.gz.csi")) as file:
-        assert len(list(file.fetch("10", 54, 59))) == 10
+        assert len(list(file.fetch("10", 54, 59))) == 5
 
 
 def test_pairs_go_to_tables_and_to_nothing_that_needs_coordinates(tmp_path):
