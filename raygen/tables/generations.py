@@ -78,6 +78,8 @@ def next_generation(root: Path) -> Iterator[Path]:
             _lead_to(root, new, number)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
+        with suppress(OSError):  # other generations are in it
+            new.parent.rmdir()
         raise
 
 

@@ -190,14 +190,14 @@ def test_a_compaction_that_fails_changes_nothing(folder, monkeypatch):
     with pytest.raises(StoppedError, match="does not hold what was written"):
         compact(folder.path)
     assert (ids(read_scores(folder.path)), scores_folder(folder.local_root)) == (before, place)
-    assert not list((folder.local_root / ".generations").iterdir())
+    assert not (folder.local_root / ".generations").exists()
 
 
 def test_what_a_killed_compaction_left_is_taken_away_by_the_next(folder):
     with pytest.raises(KeyboardInterrupt), next_generation(folder.local_root) as new:
         raise KeyboardInterrupt
     assert not new.exists()
-    new.mkdir()
+    new.mkdir(parents=True)
     (folder.local_root / ".scores.left").symlink_to(".generations/000001")
     compact(folder.path)
     assert sorted(path.name for path in (folder.local_root / ".generations").iterdir()) == ["000000", "000001"]
