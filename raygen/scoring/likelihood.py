@@ -1,4 +1,4 @@
-"""The likelihood of sequences under a resident model: shift, mask and reduction are here and nowhere else.
+"""The likelihood of whole sequences under a resident model: shift, mask and reduction (``fork`` does the same for branches).
 
 The token at position t is predicted from the tokens before it, so the model reads BOS and all bases but the last, and its
 t-th output is set against the t-th base. Padding is on the right and never counted; the softmax runs over the whole

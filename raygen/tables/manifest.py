@@ -7,6 +7,30 @@ there are too many every other one is dropped, so a run of any length keeps its 
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from pyarrow import fs
+from raygen.disk_errors import disk_errors, full_disk
+from raygen.errors import InputError, SettingsError, first_line
+from raygen.home import expanded
+from raygen.remote import exists, is_remote, join, keeps_folders, resolve, shown, with_endpoint
+from raygen.tables.carried_types import is_as_wide, types_as_text
+from raygen.tables.folder_kinds import refuse_file_for_output, refuse_no_folder
+from raygen.tables.locks import lock_folder, lock_prefix
+from raygen.tables.place import make_folder, put_first, put_in_place
+from raygen.tables.schemas import REJECTS, SCHEMA_VERSION, SCORES
+
 import os
 import platform
 import time
@@ -137,3 +161,23 @@ class Pace:
     def points(self) -> list[Point]:
         """(seconds since scoring began, variants scored, tokens computed) so far; the last is where the run is."""
         return self._points if not self._since else [*self._points, self._last]
+
+
+def parse_manifest(text: bytes, path: str) -> dict[str, Any]:
+    """Parse the JSON of a run's manifest.
+
+    Args:
+        path: of the manifest, for the message.
+
+    Raises:
+        InputError: it is no JSON object.
+    """
+    try:
+        manifest = json.loads(text)
+    except ValueError:
+        manifest = None
+    if not isinstance(manifest, dict):
+        raise InputError(
+            f"{path} cannot be read: it is no manifest. Put it back from a copy, or take the run's folder away."
+        )
+    return manifest
