@@ -105,6 +105,12 @@ class InputSettings(_Room):
         haplotype_columns = [self.haplotype_column, HAPLOTYPE_MEMBERS] if self.haplotype_column else []
         return [*self.source_columns, *(name for name in haplotype_columns if name not in self.source_columns)]
 
+    @property
+    def ingest_options(self) -> dict[str, Any]:
+        """The keyword arguments of ``raygen.variants.ingest.ingest`` that these settings decide."""
+        names = ("max_allele_length", "source_columns", "haplotype_column", "max_mismatch_share", "max_unknown_share")
+        return {name: getattr(self, name) for name in names}
+
     @field_validator("variants", "pairs", "circular", "source_columns", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:

@@ -283,18 +283,13 @@ class _Night:
         return None
 
     def _ingest(self, files: Sequence[InputFile], out: Path) -> Any:
-        input_settings = self._settings.input
         return ingest(
             files,
             self._reference,
             out,
-            max_allele_length=input_settings.max_allele_length,
-            source_columns=input_settings.source_columns,
-            haplotype_column=input_settings.haplotype_column,
             max_haplotype_span=self._window.right,
-            max_mismatch_share=input_settings.max_mismatch_share,
-            max_unknown_share=input_settings.max_unknown_share,
             declared=DeclaredColumns(f"the scores in {self._table.path}", self._table.carried_types()),
+            **self._settings.input.ingest_options,
         )
 
     def _faults(self, folder: str, files: Sequence[LandedFile], work: Path) -> dict[str, str]:

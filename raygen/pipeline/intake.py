@@ -130,13 +130,9 @@ def _ingested(
         paths,
         reference,
         place,
-        max_allele_length=input_settings.max_allele_length,
-        source_columns=input_settings.source_columns,
-        haplotype_column=input_settings.haplotype_column,
         max_haplotype_span=right,
-        max_mismatch_share=input_settings.max_mismatch_share,
-        max_unknown_share=input_settings.max_unknown_share,
         declared=declared,
+        **input_settings.ingest_options,
     )
 
 
@@ -261,13 +257,9 @@ def prepare_input(
         [stage(path) for path in input_settings.variants],
         reference,
         Path(out),
-        max_allele_length=input_settings.max_allele_length,
-        source_columns=input_settings.source_columns,
-        haplotype_column=input_settings.haplotype_column,
         max_haplotype_span=settings.window.right,
-        max_mismatch_share=input_settings.max_mismatch_share,
-        max_unknown_share=input_settings.max_unknown_share,
         on_progress=on_progress,
+        **input_settings.ingest_options,
     )
 
 

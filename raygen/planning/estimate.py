@@ -228,19 +228,11 @@ def read_input(settings: Settings, reference: Reference) -> PlannedInput:
         place = Path(scratch)
         paths = [path / VARIANTS_FOLDER if is_ingested(path) else path for path in inputs]
         sample = sample_input(paths, place)
-        ingested = ingest(
-            sample.paths,
-            reference,
-            place / "ingested",
-            max_allele_length=input_settings.max_allele_length,
-            source_columns=[] if sample.is_whole else [STRETCH],
-            haplotype_column=input_settings.haplotype_column,
-            # only the run sees enough of each contig; a sample tells another assembly
-            max_mismatch_share=input_settings.max_mismatch_share
-            if sample.is_whole
-            else max(input_settings.max_mismatch_share, 0.5),
-            max_unknown_share=input_settings.max_unknown_share if sample.is_whole else 1,
-        )
+        options = {**input_settings.ingest_options, "source_columns": []}
+        if not sample.is_whole:  # only the run sees enough of each contig; a sample tells another assembly
+            lenient = {"max_mismatch_share": max(input_settings.max_mismatch_share, 0.5), "max_unknown_share": 1}
+            options |= {"source_columns": [STRETCH], **lenient}
+        ingested = ingest(sample.paths, reference, place / "ingested", **options)
         if sample.is_whole:
             return _of_shards(plan_shards(ingested.variants_dir, ""), sample.counted)
         variants = pq.read_table(ingested.variants_dir)

@@ -69,14 +69,12 @@ def _read_input(settings: Settings, scratch: Path) -> pa.Table:
     """PAIRS as they are, or variants as ``raygen ingest`` writes them."""
     if settings.input.pairs:
         return pa.concat_tables([pq.read_table(path) for path in settings.input.pairs])
-    wanted = settings.input
+    input_settings = settings.input
     ingested = ingest(
-        wanted.variants or [],
-        open_reference(str(wanted.reference)),
+        input_settings.variants or [],
+        open_reference(str(input_settings.reference)),
         scratch / "ingested",
-        max_allele_length=wanted.max_allele_length,
-        max_mismatch_share=wanted.max_mismatch_share,
-        max_unknown_share=wanted.max_unknown_share,
+        **{**input_settings.ingest_options, "source_columns": [], "haplotype_column": None},
     )
     return pq.read_table(ingested.variants_dir).select(VARIANTS.names)
 
