@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import numpy as np
 from raygen.cache import cache_folder
 from raygen.errors import InputError, SettingsError
 from raygen.model.checkpoint_files import FLOAT_TYPES, TensorHeader
-from raygen.tables.place import keep_json
+from raygen.tables.place import keep_json, kept_text
 
 _PIECE = 2**20  # bytes; fits a core's cache, and is a multiple of every number's size
 _LAYOUTS = {"F64": ("<u8", 11, 52), "F32": ("<u4", 8, 23), "BF16": ("<u2", 8, 7), "F16": ("<u2", 5, 10)}
@@ -34,7 +35,7 @@ def hash_with(used: dict[str, TensorHeader], architecture: dict[str, Any]) -> st
         InputError: a tensor holds NaN.
     """
     cached = _cache_file(used)
-    weights = _read_cached(cached)
+    weights = kept_text(cached, "sha256")
     if weights is None:
         weights = _hash_tensors(used)
         if cached:
@@ -61,12 +62,26 @@ def _hash_tensors(headers: dict[str, TensorHeader]) -> str:
 
 
 def _pieces(header: TensorHeader) -> Iterator[bytes]:
+    start, end = _offsets(header.file)[header.stored_name]
     with header.file.open("rb") as file:
-        described = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        start, end = described[header.stored_name]["data_offsets"]
-        file.seek(start, 1)
+        file.seek(start)
         for left in range(end - start, 0, -_PIECE):
             yield file.read(min(left, _PIECE))
+
+
+def _offsets(file: Path) -> dict[str, tuple[int, int]]:
+    """Where each tensor of a file begins and ends, in bytes from the file's start."""
+    return _offsets_as_of(file, file.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _offsets_as_of(file: Path, mtime_ns: int) -> dict[str, tuple[int, int]]:
+    with file.open("rb") as opened:
+        size = int.from_bytes(opened.read(8), "little")
+        described = json.loads(opened.read(size))
+    described.pop("__metadata__", None)
+    offsets = {name: tensor["data_offsets"] for name, tensor in described.items()}
+    return {name: (8 + size + start, 8 + size + end) for name, (start, end) in offsets.items()}
 
 
 def _has_nan(piece: bytes, dtype: str) -> bool:
@@ -86,13 +101,3 @@ def _cache_file(headers: dict[str, TensorHeader]) -> Path | None:
         return cache_folder("weights-hashes") / f"{key[:32]}.json"
     except SettingsError:
         return None
-
-
-def _read_cached(file: Path | None) -> str | None:
-    if file is None:
-        return None
-    try:
-        value = json.loads(file.read_text())["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return value if isinstance(value, str) else None

@@ -12,7 +12,6 @@ expression.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
@@ -33,7 +32,7 @@ from raygen.classes.words import all_class_words
 from raygen.errors import RaygenError
 from raygen.pages.palette import css_class
 from raygen.pages.tally import BIN
-from raygen.tables.place import keep_json
+from raygen.tables.place import keep_json, kept_text
 
 VEGALITE = "6.4"
 COLOURS = alt.Scale(domain=list(CLASSES), range=[f"var(--{css_class(name)})" for name in CLASSES])
@@ -169,7 +168,7 @@ def vega_script() -> str:
     Always the same for a version of vl-convert, and more than a second of work: kept in the cache.
     """
     kept = _kept_script()
-    if script := _read_script(kept):
+    if script := kept_text(kept, "script"):
         return script
     script = vl_convert.javascript_bundle(_SNIPPET, vl_version=VEGALITE).replace("</script", "<\\/script")
     if kept:
@@ -184,16 +183,6 @@ def _kept_script() -> Path | None:
         return cache_folder("scripts") / f"{hashlib.sha256(depends_on.encode()).hexdigest()[:32]}.json"
     except RaygenError:
         return None
-
-
-def _read_script(kept: Path | None) -> str | None:
-    if kept is None:
-        return None
-    try:
-        script = json.loads(kept.read_text(encoding="utf-8"))["script"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return script if isinstance(script, str) else None
 
 
 def _tidy(element: ElementTree.Element) -> None:

@@ -142,6 +142,17 @@ def keep_json(path: Path, content: Mapping[str, Any]) -> None:
         write_text(path, json.dumps(content))
 
 
+def kept_text(path: Path | None, name: str) -> str | None:
+    """A text that ``keep_json`` kept under ``name``; None where there is none, or nothing was kept."""
+    if path is None:
+        return None
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))[name]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return value if isinstance(value, str) else None
+
+
 def make_folder(path: Path) -> None:
     """Make a folder, and those above it, where they are missing.
 
