@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 
 from raygen.classes.classify import CLASSES, class_index
 from raygen.sequence.reference import open_reference
-from raygen.tables.layout import Identity, RunFolder
+from raygen.tables.identity import Identity
+from raygen.tables.layout import RunFolder
 from raygen.tables.schemas import REJECTS, SCORES, variant_ids
 from raygen.variants.ingest import ingest
 

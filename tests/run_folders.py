@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from raygen.classes.classify import CLASSES, class_index
-from raygen.tables.layout import Identity, RunFolder
+from raygen.tables.identity import Identity
+from raygen.tables.layout import RunFolder
 from raygen.tables.schemas import REJECTS, SCORES
 
 RUN = "20261125T110645Z-36e171"

@@ -29,7 +29,8 @@ from raygen.pipeline.metrics import STAGES
 from raygen.pipeline.shards import plan_shards
 from raygen.pipeline.stages import ShardSummary
 from raygen.sequence.windows import Window
-from raygen.tables.layout import Identity, RunFolder
+from raygen.tables.identity import Identity
+from raygen.tables.layout import RunFolder
 from raygen.tables.schemas import VARIANTS
 
 FILE_ROWS, ROW_GROUP_ROWS = 1_048_576, 4096

@@ -113,7 +113,7 @@ def _was_interrupted(error: BaseException | None) -> bool:
 
 def _damage(error: Exception) -> InputError | None:
     """What Arrow says of a damaged file that it read among many, and so does not name."""
-    from raygen.tables.layout import is_damage
+    from raygen.tables.damage import is_damage
 
     if not is_damage(error):
         return None

@@ -26,7 +26,8 @@ from raygen.number_of import number_of
 from raygen.tables.accounts import RECLASSIFIED
 from raygen.tables.fingerprints import no_scores
 from raygen.tables.folder_kinds import refuse_no_folder
-from raygen.tables.layout import Identity, RunFolder
+from raygen.tables.identity import Identity
+from raygen.tables.layout import RunFolder
 from raygen.tables.manifest import machine, new_run_id, versions
 from raygen.tables.schemas import SCORES
 

@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from raygen.classes.classify import cuts_as_json
 from raygen.sequence.windows import Window
-from raygen.tables.layout import Identity, RunFolder
+from raygen.tables.identity import Identity
+from raygen.tables.layout import RunFolder
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from raygen.errors import StoppedError
-from raygen.tables.layout import Identity, RunFolder
+from raygen.tables.identity import Identity
+from raygen.tables.layout import RunFolder
 
 FIRST_PIECE = 64
 """Rows of an actor's first piece, before it knows how fast it is."""

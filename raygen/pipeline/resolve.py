@@ -32,7 +32,8 @@ from raygen.sequence.reference import Reference, refuse_unknown_contigs, staged_
 from raygen.sequence.window_choices import window_in_words
 from raygen.sequence.windows import Window
 from raygen.settings import Settings
-from raygen.tables.layout import Identity, RunFolder, ScoreFile
+from raygen.tables.identity import Identity
+from raygen.tables.layout import RunFolder, ScoreFile
 from raygen.tables.manifest import new_run_id
 
 

@@ -21,19 +21,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from raygen.errors import SettingsError, StoppedError
+from raygen.tables.damage import naming_damage, read_checked
 from raygen.tables.generations import keep, next_generation, scores_folder
-from raygen.tables.layout import (
-    COMPACTED,
-    RUN_KEY,
-    SHARDS_KEY,
-    RunFolder,
-    ScoreFile,
-    naming_damage,
-    partition_of,
-    read_checked,
-    refuse_other_types,
-    shards_of,
-)
+from raygen.tables.identity import refuse_other_types
+from raygen.tables.layout import COMPACTED, RUN_KEY, SHARDS_KEY, RunFolder, ScoreFile, partition_of, shards_of
 from raygen.tables.stretches import Stretches
 
 TARGET_ROWS = 1 << 19

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
-from urllib.parse import quote, unquote
+
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
-from pyarrow import fs
-from raygen.disk_errors import disk_errors, full_disk
-from raygen.errors import InputError, SettingsError, first_line
-from raygen.home import expanded
-from raygen.remote import exists, is_remote, join, keeps_folders, resolve, shown, with_endpoint
-from raygen.tables.carried_types import is_as_wide, types_as_text
-from raygen.tables.folder_kinds import refuse_file_for_output, refuse_no_folder
-from raygen.tables.locks import lock_folder, lock_prefix
-from raygen.tables.place import make_folder, put_first, put_in_place
-from raygen.tables.schemas import REJECTS, SCHEMA_VERSION, SCORES
+
+from raygen.errors import InputError, first_line
 
 
 @contextmanager

@@ -5,29 +5,13 @@ In: the schema of a file of scores, its metadata included. Out: its identity, or
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
-from typing import Any
-from urllib.parse import quote, unquote
+from dataclasses import dataclass, fields, replace
+
 import pyarrow as pa
-import pyarrow.dataset as ds
-import pyarrow.parquet as pq
-from pyarrow import fs
-from raygen.disk_errors import disk_errors, full_disk
-from raygen.errors import InputError, SettingsError, first_line
-from raygen.home import expanded
-from raygen.remote import exists, is_remote, join, keeps_folders, resolve, shown, with_endpoint
+
+from raygen.errors import InputError
 from raygen.tables.carried_types import is_as_wide, types_as_text
-from raygen.tables.folder_kinds import refuse_file_for_output, refuse_no_folder
-from raygen.tables.locks import lock_folder, lock_prefix
-from raygen.tables.place import make_folder, put_first, put_in_place
-from raygen.tables.schemas import REJECTS, SCHEMA_VERSION, SCORES
+from raygen.tables.schemas import SCORES
 
 
 @dataclass(frozen=True)
@@ -75,10 +59,10 @@ def identity_of(schema: pa.Schema) -> Identity:
 def carried_types(schema: pa.Schema) -> dict[str, pa.DataType]:
     """The types of the columns in a file of scores that its metadata names as carried along from the input."""
     text = (schema.metadata or {}).get(b"raygen.source_columns", b"").decode()
-    return _named_in(text, schema)
+    return carried_columns_in(text, schema)
 
 
-def _named_in(source_columns: str, schema: pa.Schema) -> dict[str, pa.DataType]:
+def carried_columns_in(source_columns: str, schema: pa.Schema) -> dict[str, pa.DataType]:
     """Source columns, which an identity names in one text, with their types. They follow those of SCORES; after them come
     columns that raygen adds.
     """
@@ -87,13 +71,13 @@ def _named_in(source_columns: str, schema: pa.Schema) -> dict[str, pa.DataType]:
     return {name: schema.field(name).type for name in names[:count]}
 
 
-def _declaring(identity: Identity, schema: pa.Schema, where: str) -> Identity:
+def declaring(identity: Identity, schema: pa.Schema, where: str) -> Identity:
     """The identity with the types of the source columns of rows that are to be committed under it.
 
     Raises:
         InputError: it declares others.
     """
-    column_types = types_as_text(_named_in(identity.source_columns, schema))
+    column_types = types_as_text(carried_columns_in(identity.source_columns, schema))
     if identity.column_types not in ("", column_types):
         raise InputError(
             f"{where} has the source columns {column_types}; the table has {identity.column_types}, and its files have to "

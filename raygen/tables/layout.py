@@ -18,11 +18,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import asdict, dataclass, fields, replace
+from contextlib import AbstractContextManager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -33,12 +32,20 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from raygen.disk_errors import disk_errors, full_disk
-from raygen.errors import InputError, SettingsError, first_line
+from raygen.errors import InputError, SettingsError
 from raygen.home import expanded
 from raygen.remote import exists, is_remote, join, keeps_folders, resolve, shown, with_endpoint
-from raygen.tables.carried_types import is_as_wide, types_as_text
+from raygen.tables.damage import naming_damage, read_checked
 from raygen.tables.folder_kinds import refuse_file_for_output, refuse_no_folder
+from raygen.tables.identity import (
+    Identity,
+    carried_types,
+    declaring,
+    identity_of,
+    refuse_other_types,
+)
 from raygen.tables.locks import lock_folder, lock_prefix
+from raygen.tables.manifest import parse_manifest
 from raygen.tables.place import make_folder, put_first, put_in_place
 from raygen.tables.schemas import REJECTS, SCHEMA_VERSION, SCORES
 
@@ -59,21 +66,6 @@ PARQUET = ds.ParquetFileFormat(
     default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
 )
 """How scores and rejects are read: every page against its checksum, so that a flipped bit is an error and no number."""
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What all scores of a folder share. Scores with another identity are refused there.
-
-    ``cuts`` are the cut points of the classes, ``source_columns`` the columns carried along and ``column_types`` these
-    with their types, all as text.
-    """
-
-    fingerprint: str
-    reference_digest: str
-    cuts: str = ""
-    source_columns: str = ""
-    column_types: str = ""
 
 
 @dataclass(frozen=True)
@@ -270,7 +262,7 @@ class RunFolder:
         Raises:
             InputError: a source column has another type than ``identity`` declares.
         """
-        identity = _declaring(identity, scores.schema, f"shard {shard}")
+        identity = declaring(identity, scores.schema, f"shard {shard}")
         if rejects.num_rows:
             self.commit_rejects(shard, rejects)
         else:  # a try that was killed between its two files may have rejected what is scored now
@@ -494,118 +486,6 @@ def _refuse_other_types(dataset: ds.Dataset) -> None:
     """Look at the types of every file of scores that was read; their footers are in memory then."""
     for fragment in dataset.get_fragments() if isinstance(dataset, ds.FileSystemDataset) else ():
         refuse_other_types(fragment.path, fragment.physical_schema, dataset.schema)
-
-
-def refuse_other_types(path: str, schema: pa.Schema, of_table: pa.Schema) -> None:
-    """Refuse a file of scores whose columns cannot be read with the types of its table: Arrow would read text as numbers.
-
-    Versions up to 0.1.0 wrote such tables.
-
-    Raises:
-        InputError: a column has another type.
-    """
-    for column in schema:
-        expected = of_table.field(column.name).type if column.name in of_table.names else column.type
-        if not is_as_wide(expected, column.type):
-            raise InputError(
-                f"{path} cannot be read as one table with the files before it: {column.name} is {column.type} there and "
-                f"{expected} before. `raygen verify` lists every such file; score them into a folder of their own."
-            )
-
-
-@contextmanager
-def naming_damage(path: str) -> Iterator[None]:
-    """Turn what Arrow says of a file that is cut short or holds flipped bits into a sentence that names ``path``.
-
-    Raises:
-        InputError: in the place of Arrow's errors.
-    """
-    try:
-        yield
-    except FileNotFoundError:
-        raise
-    except (OSError, pa.ArrowException) as error:
-        if not is_damage(error):
-            raise
-        raise InputError(
-            f"{path} cannot be read, it is damaged ({first_line(error)}). `raygen verify` lists every damaged file of a folder."
-        ) from error
-
-
-def is_damage(error: BaseException) -> bool:
-    """Whether Arrow stumbled over what a file of Parquet holds, not over the system."""
-    is_of_system = isinstance(error, OSError) and error.errno is not None
-    return isinstance(error, (OSError, pa.ArrowInvalid)) and not is_of_system and _DAMAGE.search(str(error)) is not None
-
-
-_DAMAGE = re.compile(
-    r"CRC|thrift|parquet|magic bytes|page header|decompress|corrupt|unexpected end of stream", re.IGNORECASE
-)
-
-
-def read_checked(source: Any, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read a Parquet file, every page against its checksum."""
-    return pq.ParquetFile(source, page_checksum_verification=True).read(columns=columns)
-
-
-def parse_manifest(text: bytes, path: str) -> dict[str, Any]:
-    """Parse the JSON of a run's manifest.
-
-    Args:
-        path: of the manifest, for the message.
-
-    Raises:
-        InputError: it is no JSON object.
-    """
-    try:
-        manifest = json.loads(text)
-    except ValueError:
-        manifest = None
-    if not isinstance(manifest, dict):
-        raise InputError(
-            f"{path} cannot be read: it is no manifest. Put it back from a copy, or take the run's folder away."
-        )
-    return manifest
-
-
-def identity_of(schema: pa.Schema) -> Identity:
-    """What a file of scores with this schema, metadata included, says it shares with its table.
-
-    The types of its columns are read off themselves: files of version 0.1.0 do not declare them in words.
-    """
-    metadata = schema.metadata or {}
-    texts = {field.name: metadata.get(f"raygen.{field.name}".encode(), b"").decode() for field in fields(Identity)}
-    return Identity(**{**texts, "column_types": types_as_text(carried_types(schema))})
-
-
-def carried_types(schema: pa.Schema) -> dict[str, pa.DataType]:
-    """The types of the columns in a file of scores that its metadata names as carried along from the input."""
-    text = (schema.metadata or {}).get(b"raygen.source_columns", b"").decode()
-    return _named_in(text, schema)
-
-
-def _named_in(source_columns: str, schema: pa.Schema) -> dict[str, pa.DataType]:
-    """Source columns, which an identity names in one text, with their types. They follow those of SCORES; after them come
-    columns that raygen adds.
-    """
-    names = [name for name in schema.names if name not in SCORES.names]
-    count = next((count for count in range(len(names) + 1) if ", ".join(names[:count]) == source_columns), 0)
-    return {name: schema.field(name).type for name in names[:count]}
-
-
-def _declaring(identity: Identity, schema: pa.Schema, where: str) -> Identity:
-    """The identity with the types of the source columns of rows that are to be committed under it.
-
-    Raises:
-        InputError: it declares others.
-    """
-    column_types = types_as_text(_named_in(identity.source_columns, schema))
-    if identity.column_types not in ("", column_types):
-        raise InputError(
-            f"{where} has the source columns {column_types}; the table has {identity.column_types}, and its files have to "
-            "be readable as one. `raygen verify` lists files that are not."
-        )
-    return replace(identity, column_types=column_types)
 
 
 def shards_of(file: pq.ParquetFile, name: str) -> dict[str, list[str]]:

@@ -9,29 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
-from typing import Any
-from urllib.parse import quote, unquote
-import pyarrow as pa
-import pyarrow.dataset as ds
-import pyarrow.parquet as pq
-from pyarrow import fs
-from raygen.disk_errors import disk_errors, full_disk
-from raygen.errors import InputError, SettingsError, first_line
-from raygen.home import expanded
-from raygen.remote import exists, is_remote, join, keeps_folders, resolve, shown, with_endpoint
-from raygen.tables.carried_types import is_as_wide, types_as_text
-from raygen.tables.folder_kinds import refuse_file_for_output, refuse_no_folder
-from raygen.tables.locks import lock_folder, lock_prefix
-from raygen.tables.place import make_folder, put_first, put_in_place
-from raygen.tables.schemas import REJECTS, SCHEMA_VERSION, SCORES
-
-import os
 import platform
 import time
 from dataclasses import dataclass, field
@@ -39,7 +16,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from raygen.errors import StoppedError
+from raygen.errors import InputError, StoppedError
 
 _PACKAGES = (
     "raygen",

@@ -20,10 +20,12 @@ import pyarrow.compute as pc
 from raygen.errors import SettingsError
 from raygen.tables.accounts import ROLLED_BACK
 from raygen.tables.compact import shards_by_run, write_scores
+from raygen.tables.damage import naming_damage, read_checked
 from raygen.tables.fingerprints import nights_of, write_night
 from raygen.tables.generations import keep, next_generation, scores_folder
 from raygen.tables.iceberg import open_table, roll_back, runs_added, snapshots_from
-from raygen.tables.layout import COMPACTED, RunFolder, naming_damage, parse_manifest, read_checked
+from raygen.tables.layout import COMPACTED, RunFolder
+from raygen.tables.manifest import parse_manifest
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ import pyarrow.dataset as ds
 from raygen.errors import InputError, first_line
 from raygen.tables.fingerprints import no_scores
 from raygen.tables.folder_kinds import refuse_no_folder
-from raygen.tables.layout import Identity, RunFolder, refuse_other_types
+from raygen.tables.identity import Identity, refuse_other_types
+from raygen.tables.layout import RunFolder
 from raygen.tables.schemas import SCORES
 
 WINDOW_ROWS = 1 << 17

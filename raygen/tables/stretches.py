@@ -14,7 +14,8 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from raygen.tables.layout import PARQUET, naming_damage
+from raygen.tables.damage import naming_damage
+from raygen.tables.layout import PARQUET
 
 _BINS = 1 << 14
 

@@ -26,8 +26,10 @@ from raygen.errors import first_line
 from raygen.number_of import number_of
 from raygen.tables.accounts import ROLLED_BACK, Account, Accounts, RejectsIn, Shards, read_account
 from raygen.tables.carried_types import other_types
+from raygen.tables.damage import read_checked
 from raygen.tables.iceberg import open_table, rows_by_run
-from raygen.tables.layout import Identity, RunFolder, ScoreFile, identity_of, read_checked, shards_of
+from raygen.tables.identity import Identity, identity_of
+from raygen.tables.layout import RunFolder, ScoreFile, shards_of
 from raygen.tables.schemas import REJECTS, SCORES, Reason
 from raygen.tables.stretches import Stretches
 

@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 from raygen.errors import InputError, first_line
 from raygen.tables.carried_types import types_as_text
 from raygen.tables.compact import ROW_GROUP_ROWS, refuse_other_rows
+from raygen.tables.damage import naming_damage, read_checked
 from raygen.tables.generations import next_generation, scores_folder
-from raygen.tables.layout import RunFolder, naming_damage, read_checked
+from raygen.tables.layout import RunFolder
 
 
 def widen(folder: RunFolder, types: Mapping[str, pa.DataType]) -> int:

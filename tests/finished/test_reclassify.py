@@ -8,7 +8,8 @@ from raygen.classes.classify import classify, split_rows
 from raygen.errors import InputError, SettingsError
 from raygen.finished.reclassify import reclassify, reclassify_rows
 from raygen.tables.compact import compact
-from raygen.tables.layout import Identity, RunFolder, read_scores
+from raygen.tables.identity import Identity
+from raygen.tables.layout import RunFolder, read_scores
 from raygen.tables.schemas import REJECTS, SCORES
 from tests.classes.test_classify import scored
 from tests.evaluation.test_calibrate import perfect, useless

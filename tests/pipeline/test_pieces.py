@@ -7,7 +7,8 @@ import pytest
 
 from raygen.errors import StoppedError
 from raygen.pipeline.pieces import ActorStart, Kept, Piece, ShardPieces, forget, forget_all, kept_in_pieces, next_piece
-from raygen.tables.layout import Identity, RunFolder
+from raygen.tables.identity import Identity
+from raygen.tables.layout import RunFolder
 
 IDENTITY = Identity("f" * 16, "r" * 64)
 IDS = pa.chunked_array([[f"v{number}" for number in range(100)]])

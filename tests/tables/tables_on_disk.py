@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from raygen.tables.layout import Identity, RunFolder
+from raygen.tables.identity import Identity
+from raygen.tables.layout import RunFolder
 from raygen.tables.schemas import REJECTS, SCORES
 
 IDENTITY = Identity("f" * 16, "r" * 64, "-7, -3, -1, 1", "")

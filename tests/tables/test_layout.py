@@ -10,7 +10,8 @@ import pytest
 
 from raygen.errors import InputError, SettingsError, StoppedError
 from raygen.tables.compact import compact
-from raygen.tables.layout import Identity, RunFolder, read_scores
+from raygen.tables.identity import Identity
+from raygen.tables.layout import RunFolder, read_scores
 from raygen.tables.manifest import Counts
 from raygen.tables.schemas import REJECTS, SCORES
 from raygen.tables.score_index import ScoreIndex
