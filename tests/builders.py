@@ -14,6 +14,8 @@ import torch
 
 from raygen.model.facts import ModelFacts
 from raygen.model.loading import LoadedNetwork
+from raygen.model.sizes import StateSize
+from raygen.model.state import Marks
 from raygen.scoring.likelihood import ResidentModel
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -77,8 +79,6 @@ class InMemoryReference:
 class NoState:
     """The state of a model whose every output depends on the last token alone."""
 
-    num_bytes = 1
-
     def __init__(self, num_rows: int) -> None:
         self.num_rows = num_rows
 
@@ -106,12 +106,19 @@ class BigramNetwork(torch.nn.Module):
         self.table[bases[:, None], bases[None, :]] = torch.randn(5, 5, generator=generator) * 2
         self.rows_seen: list[int] = []
 
-    def hidden_states(self, tokens: torch.Tensor, state: NoState | None = None, return_state: bool = False):
+    def hidden_states(
+        self,
+        tokens: torch.Tensor,
+        state: NoState | None = None,
+        return_state: bool = False,
+        marks: Marks | None = None,
+    ):
         self.rows_seen.append(len(tokens))
-        return torch.nn.functional.one_hot(tokens, 512).float(), NoState(len(tokens)) if return_state else None
+        num_states = len(tokens) if return_state else len(marks) if marks else 0
+        return torch.nn.functional.one_hot(tokens, 512).float(), NoState(num_states) if num_states else None
 
-    def state_bytes(self, num_tokens: int) -> int:
-        return 1
+    def state_size(self) -> StateSize:
+        return StateSize(fixed=1, per_token=0, in_place=True)
 
     def unembed(self, hidden: torch.Tensor) -> torch.Tensor:
         return self.table.T[hidden.argmax(-1)]

@@ -1,15 +1,23 @@
-"""Causal attention with rotary positions, of the last T of J tokens.
+"""Causal attention with rotary positions, of tokens read now to themselves and to prefixes that were read before.
 
-Shapes:  B rows   H heads   T tokens read now   J tokens read in all   E channels a head
+What is read on from a prefix attends to two sets of keys: those of the prefix, all of them, which rows share and which stay where they
+are, and its own, causally. Each set gives its softmax and the logarithm of its sum of exponents; joined by these the two are, in
+float32, the softmax over both. So no row copies a prefix and nothing is masked but each token's own future.
+
+``attend`` calls the kernels of torch that return that logarithm. They are the ones that ``scaled_dot_product_attention`` chooses among, which
+does not return it; where none fits, ``attend_plainly`` is the definition. The tests hold the two together.
+
+Shapes:  B rows   H heads   T tokens read now   J keys   E channels a head
 """
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-MAX_MASK_ELEMENTS = 1 << 24  # attention with a prefix masks this many (query, key) pairs at a time: 16 MiB
+from raygen.model.state import AttentionState, KeysAndValues, Marks, SharedPrefix
 
 
 def inverse_frequencies(base: float, head_size: int, device: torch.device | None = None) -> Tensor:
@@ -18,15 +26,25 @@ def inverse_frequencies(base: float, head_size: int, device: torch.device | None
     return 1.0 / (base**exponents)
 
 
-def rotary_tables(frequencies_E: Tensor, scaling: float, start: int, num_tokens: int) -> tuple[Tensor, Tensor]:
-    """cos and sin, (T, E/2) float32, for positions from ``start`` on, which are divided by ``scaling``.
+def rotary_tables(frequencies_E: Tensor, scaling: float, positions: Tensor) -> tuple[Tensor, Tensor]:
+    """cos and sin, (..., E/2) float32, for positions (...), which are divided by ``scaling``.
 
     In float32 throughout, as the published models were trained and run: in wider arithmetic the fastest frequencies
     differ by up to 0.008 rad at position 131,072.
     """
-    positions = torch.arange(start, start + num_tokens, device=frequencies_E.device, dtype=torch.float32)
-    angles = torch.outer(positions / scaling, frequencies_E)
+    angles = (positions.float() / scaling)[..., None] * frequencies_E
     return angles.cos(), angles.sin()
+
+
+def positions_read(state: AttentionState | None, num_tokens: int, device: torch.device) -> Tensor:
+    """Where the tokens read now stand: (T,), or (B, 1, T) where rows have read unequally many before."""
+    time = torch.arange(num_tokens, device=device)
+    if state is None:
+        return time
+    first = int(state.lengths[0])
+    if (state.lengths == first).all():
+        return time + first
+    return torch.from_numpy(state.lengths).to(device)[:, None, None] + time
 
 
 def rotate(x_BHTE: Tensor, cos_TE: Tensor, sin_TE: Tensor) -> Tensor:
@@ -35,19 +53,93 @@ def rotate(x_BHTE: Tensor, cos_TE: Tensor, sin_TE: Tensor) -> Tensor:
     return torch.cat([low * cos_TE - high * sin_TE, high * cos_TE + low * sin_TE], dim=-1).to(x_BHTE.dtype)
 
 
-def causal_attention(q_BHTE: Tensor, k_BHJE: Tensor, v_BHJE: Tensor) -> Tensor:
-    """Softmax attention of the last T of J tokens to all tokens up to themselves."""
-    num_queries, num_keys = q_BHTE.shape[2], k_BHJE.shape[2]
-    if num_queries == num_keys:
-        return F.scaled_dot_product_attention(q_BHTE, k_BHJE, v_BHJE, is_causal=True)
-    offset = num_keys - num_queries
-    keys_at = torch.arange(num_keys, device=q_BHTE.device)
-    pieces = []
-    for piece_BHTE in q_BHTE.split(max(1, MAX_MASK_ELEMENTS // num_keys), dim=2):
-        end = offset + piece_BHTE.shape[2]
-        visible_TJ = keys_at[None, :end] <= keys_at[offset:end, None]
-        pieces.append(
-            F.scaled_dot_product_attention(piece_BHTE, k_BHJE[:, :, :end], v_BHJE[:, :, :end], attn_mask=visible_TJ)
+def causal_attention(q_BHTE: Tensor, k_BHTE: Tensor, v_BHTE: Tensor, state: AttentionState | None = None) -> Tensor:
+    """Softmax attention of each token to those up to itself, and to the prefix that its row goes on from."""
+    if state is None:
+        return F.scaled_dot_product_attention(q_BHTE, k_BHTE, v_BHTE, is_causal=True)
+    out_BHTE, log_sum_BHT = attend(q_BHTE, k_BHTE, v_BHTE, is_causal=True)
+    rows = [_joined_with_prefix(q_BHTE, out_BHTE, log_sum_BHT, run, state.prefixes) for run in state.runs]
+    if len(rows) == 1 and rows[0].shape == out_BHTE.shape:
+        return rows[0]
+    for run, joined in zip(state.runs, rows, strict=True):
+        out_BHTE[run.start : run.end] = joined
+    return out_BHTE
+
+
+def _joined_with_prefix(
+    q_BHTE: Tensor, own_BHTE: Tensor, own_log_sum_BHT: Tensor, run: SharedPrefix, prefixes: KeysAndValues
+) -> Tensor:
+    """Attention of a run of rows to their prefix and to themselves: (rows, H, T, E)."""
+    rows, of_prefixes = slice(run.start, run.end), slice(run.first, run.first + run.num_prefixes)
+    keys, values = (tensor[of_prefixes, :, : run.num_tokens] for tensor in (prefixes.keys_PHJE, prefixes.values_PHJE))
+    # Rows of one prefix are queries side by side: (P n, H, T, E) to (P, H, n T, E).
+    q = q_BHTE[rows].unflatten(0, (run.num_prefixes, -1)).transpose(1, 2).flatten(2, 3)
+    out, log_sum = attend(q, keys, values, is_causal=False)
+    num_tokens = q_BHTE.shape[2]
+    before_BHTE = out.unflatten(2, (-1, num_tokens)).transpose(1, 2).flatten(0, 1)
+    before_BHT = log_sum.unflatten(2, (-1, num_tokens)).transpose(1, 2).flatten(0, 1)
+    # Of the two sums of exponents, the share that the prefix has.
+    share_BHT1 = torch.sigmoid(before_BHT - own_log_sum_BHT[rows])[..., None]
+    return torch.lerp(own_BHTE[rows].float(), before_BHTE.float(), share_BHT1).to(q_BHTE.dtype)
+
+
+def attend(q_BHTE: Tensor, k_BHJE: Tensor, v_BHJE: Tensor, is_causal: bool) -> tuple[Tensor, Tensor]:
+    """Softmax attention, and ln Σ exp of each query's scores: (B, H, T, E), and (B, H, T) float32.
+
+    Args:
+        is_causal: query t sees keys up to t; there are as many keys as queries then.
+    """
+    if q_BHTE.device.type == "cpu":
+        return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q_BHTE, k_BHJE, v_BHJE, 0.0, is_causal)
+    if q_BHTE.device.type == "cuda" and q_BHTE.dtype == torch.float32:
+        out, log_sum, *_ = torch.ops.aten._scaled_dot_product_efficient_attention(
+            q_BHTE, k_BHJE, v_BHJE, None, True, 0.0, is_causal
         )
-        offset = end
-    return torch.cat(pieces, dim=2)
+        return out, log_sum[..., : q_BHTE.shape[2]]  # padded to whole warps
+    if q_BHTE.device.type == "cuda":
+        out, log_sum, *_ = torch.ops.aten._scaled_dot_product_flash_attention(q_BHTE, k_BHJE, v_BHJE, 0.0, is_causal)
+        return out, log_sum
+    return attend_plainly(q_BHTE, k_BHJE, v_BHJE, is_causal)
+
+
+def attend_plainly(q_BHTE: Tensor, k_BHJE: Tensor, v_BHJE: Tensor, is_causal: bool) -> tuple[Tensor, Tensor]:
+    """The definition of ``attend``, in float32, with every score in memory."""
+    scores_BHTJ = q_BHTE.float() @ k_BHJE.float().transpose(-1, -2) * q_BHTE.shape[-1] ** -0.5
+    if is_causal:
+        future_TJ = torch.ones(scores_BHTJ.shape[-2:], dtype=torch.bool, device=q_BHTE.device).triu(1)
+        scores_BHTJ = scores_BHTJ.masked_fill(future_TJ, -torch.inf)
+    log_sum_BHT = scores_BHTJ.logsumexp(-1)
+    weights_BHTJ = (scores_BHTJ - log_sum_BHT[..., None]).exp()
+    return (weights_BHTJ @ v_BHJE.float()).to(q_BHTE.dtype), log_sum_BHT
+
+
+def kept(state: AttentionState | None, k_BHTE: Tensor, v_BHTE: Tensor, marks: Marks) -> AttentionState:
+    """The states at the marks of a pass that read these keys and values on from ``state``.
+
+    They are written behind those of the prefixes where these end here and have room; else all go to a new place.
+    """
+    num_rows, num_tokens = k_BHTE.shape[0], k_BHTE.shape[2]
+    if state is None:
+        state = AttentionState(
+            KeysAndValues.empty(num_rows, max(marks.room, num_tokens), k_BHTE),
+            np.arange(num_rows),
+            np.zeros(num_rows, np.int64),
+        )
+    elif not state.prefixes.can_grow(state.rows, state.lengths, num_tokens):
+        state = _elsewhere(state, max(marks.room, int(state.lengths.max()) + num_tokens))
+    if (state.lengths == state.lengths[0]).all():
+        state.prefixes.write(state.rows, int(state.lengths[0]), k_BHTE, v_BHTE)
+    else:
+        for row, length in enumerate(state.lengths.tolist()):
+            state.prefixes.write(state.rows[row : row + 1], length, k_BHTE[row : row + 1], v_BHTE[row : row + 1])
+    return AttentionState(state.prefixes, state.rows[marks.rows], state.lengths[marks.rows] + marks.after)
+
+
+def _elsewhere(state: AttentionState, room: int) -> AttentionState:
+    """Each row with a prefix of its own, copied."""
+    copied = KeysAndValues.empty(len(state.rows), room, state.prefixes.keys_PHJE)
+    for row, (prefix, length) in enumerate(zip(state.rows.tolist(), state.lengths.tolist(), strict=True)):
+        copied.keys_PHJE[row, :, :length] = state.prefixes.keys_PHJE[prefix, :, :length]
+        copied.values_PHJE[row, :, :length] = state.prefixes.values_PHJE[prefix, :, :length]
+    copied.filled[:] = state.lengths
+    return AttentionState(copied, np.arange(len(state.rows)), state.lengths)

@@ -33,7 +33,8 @@ from raygen.model.checkpoint_files import SINGLE_FILE, read_settings, read_store
 from raygen.model.facts import ModelFacts
 from raygen.model.library_cache import cache_argument, cache_of, new_cache, state_of
 from raygen.model.network import Checkpoint, DeviceMap, check_rows, refuse_misfit
-from raygen.model.state import PrefixState
+from raygen.model.sizes import StateSize
+from raygen.model.state import Marks, PrefixState
 from raygen.model.tensor_bytes import hash_with
 from raygen.model.trial import FAULTS, SHORTEST, Trial, make_trial, try_network
 
@@ -100,26 +101,38 @@ class CausalLM(nn.Module):
             self.fork_refusal = "whether its states carry on exactly can be told in float32 only (model.dtype)"
 
     def hidden_states(
-        self, tokens_BT: Tensor, state: PrefixState | None = None, return_state: bool = False
+        self,
+        tokens_BT: Tensor,
+        state: PrefixState | None = None,
+        return_state: bool = False,
+        marks: Marks | None = None,
     ) -> tuple[Tensor, PrefixState | None]:
-        """Logits (B, T, V), float32, and the state after all tokens so far if asked for."""
+        """Logits (B, T, V), float32, and the state after all tokens so far if asked for.
+
+        Raises:
+            ValueError: marks before the last token, where the library's cache keeps nothing.
+        """
         check_rows(tokens_BT, state)
-        if state is None and not return_state:
+        if state is None and not return_state and marks is None:
             return self.model(input_ids=tokens_BT, use_cache=False).logits.float(), None
         cache = new_cache(self.model.config) if state is None else cache_of(state)
         out = self.model(input_ids=tokens_BT, use_cache=True, **{str(self._cache_argument): cache})
-        num_before = state.num_tokens if state else 0
+        if not return_state and marks is None:
+            return out.logits.float(), None
+        num_rows, num_tokens = tokens_BT.shape
+        if marks is not None and (marks.after != num_tokens).any():
+            raise ValueError(f"states are kept after {num_tokens} tokens only, not after {marks.after.min()}")
         cache = getattr(out, str(self._cache_argument), cache)
-        after = state_of(cache, num_before + tokens_BT.shape[1]) if return_state else None
-        return out.logits.float(), after
+        after = state_of(cache, num_rows, (state.num_tokens if state else 0) + num_tokens)
+        return out.logits.float(), after if marks is None else after.select(marks.rows)
 
     def unembed(self, hidden: Tensor) -> Tensor:
         """The hidden states as they are: of these models they are logits (..., V) already."""
         return hidden
 
-    def state_bytes(self, num_tokens: int) -> int:
-        """Bytes of one row's state after ``num_tokens`` tokens."""
-        return self._fixed_bytes + self._bytes_per_token * num_tokens
+    def state_size(self) -> StateSize:
+        """Bytes of one row's state."""
+        return StateSize(self._fixed_bytes, self._bytes_per_token, in_place=False)
 
     def get_input_embeddings(self) -> Any:
         return self.model.get_input_embeddings()

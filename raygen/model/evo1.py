@@ -27,6 +27,7 @@ from raygen.model.filters import (
     build_filter_block,
     long_filter,
 )
+from raygen.model.state import Marks
 from raygen.model.striped_hyena import (
     AttentionBlock,
     HyenaBlock,
@@ -122,9 +123,9 @@ class LongHyena(HyenaFilter):
         x2_HEBT, x1_HEBT, v_HEBT = rearrange(y_CBT, self.order, three=3, h=self.num_heads)
         return x2_HEBT, x1_HEBT, v_HEBT
 
-    def inner(self, x_DBT: Tensor, before: Tensor | None, return_state: bool) -> tuple[Tensor, Tensor | None]:
-        y_DBT, after_BDN = long_filter(x_DBT, self.block(), before, return_state)
-        return torch.addcmul(y_DBT, x_DBT, self.D.float()[:, None, None]), after_BDN
+    def inner(self, x_DBT: Tensor, before: Tensor | None, marks: Marks | None) -> tuple[Tensor, Tensor | None]:
+        y_DBT, kept_RDN = long_filter(x_DBT, self.block(), before, marks)
+        return torch.addcmul(y_DBT, x_DBT, self.D.float()[:, None, None]), kept_RDN
 
     def block(self) -> FilterBlock:
         """The filter over one block of tokens, kept until poles or residues change; made anew while they are trained."""
@@ -147,9 +148,9 @@ class RotaryFrequencies(nn.Module):
         self.base, self.head_size = config.rotary_emb_base, config.head_size
         self.scaling = config.rotary_emb_scaling_factor
 
-    def forward(self, start: int, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
-        frequencies_E = inverse_frequencies(self.base, self.head_size, x_BTD.device)
-        return rotary_tables(frequencies_E, self.scaling, start, x_BTD.shape[1])
+    def forward(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        frequencies_E = inverse_frequencies(self.base, self.head_size, positions.device)
+        return rotary_tables(frequencies_E, self.scaling, positions)
 
 
 # Model --------------------------------------------------------------------------------------------------------------

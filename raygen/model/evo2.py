@@ -32,12 +32,13 @@ from raygen.model.filters import (
     KeptUntilChanged,
     build_filter_block,
     build_window_toeplitz,
-    last_inputs,
+    inputs_before_marks,
     long_filter,
     medium_filter,
     medium_filter_in_windows,
     short_filter,
 )
+from raygen.model.state import Marks
 from raygen.model.striped_hyena import (
     AttentionBlock,
     HyenaBlock,
@@ -135,12 +136,12 @@ class ShortHyena(InterleavedHyena):
         taps = config.hcs_filter_length
         self.h = nn.Parameter(torch.randn(config.hcs_filter_groups, 1, taps) * taps**-0.5)
 
-    def inner(self, x_DBT: Tensor, before: Tensor | None, return_state: bool) -> tuple[Tensor, Tensor | None]:
+    def inner(self, x_DBT: Tensor, before: Tensor | None, marks: Marks | None) -> tuple[Tensor, Tensor | None]:
         taps_GJ = self.h[:, 0].float()
         taps_DJ = taps_GJ.repeat_interleave(x_DBT.shape[0] // taps_GJ.shape[0], dim=0)
         before_BDJ = _inputs_before(x_DBT, before, taps_GJ.shape[1])
         y_DBT = short_filter(x_DBT, taps_DJ, None, before_BDJ)
-        return y_DBT, last_inputs(before_BDJ, x_DBT) if return_state else None
+        return y_DBT, inputs_before_marks(before_BDJ, x_DBT, marks) if marks else None
 
 
 class MediumHyena(InterleavedHyena):
@@ -153,11 +154,11 @@ class MediumHyena(InterleavedHyena):
         self.D = nn.Parameter(torch.zeros(config.hidden_size))
         self._kept: KeptUntilChanged[Tensor] = KeptUntilChanged()
 
-    def inner(self, x_DBT: Tensor, before: Tensor | None, return_state: bool) -> tuple[Tensor, Tensor | None]:
+    def inner(self, x_DBT: Tensor, before: Tensor | None, marks: Marks | None) -> tuple[Tensor, Tensor | None]:
         before_BDJ = _inputs_before(x_DBT, before, self.h.shape[-1])
         filtered_DBT = self._filter(x_DBT, before_BDJ)
         y_DBT = torch.addcmul(filtered_DBT, x_DBT, self.D.float()[:, None, None])
-        return y_DBT, last_inputs(before_BDJ, x_DBT) if return_state else None
+        return y_DBT, inputs_before_marks(before_BDJ, x_DBT, marks) if marks else None
 
     def _filter(self, x_DBT: Tensor, before_BDJ: Tensor) -> Tensor:
         taps_GJ = self.h[:, 0].float()
@@ -178,10 +179,10 @@ class LongHyena(InterleavedHyena):
         self.D = nn.Parameter(torch.zeros(width))
         self._kept: KeptUntilChanged[FilterBlock] = KeptUntilChanged()
 
-    def inner(self, x_DBT: Tensor, before: Tensor | None, return_state: bool) -> tuple[Tensor, Tensor | None]:
+    def inner(self, x_DBT: Tensor, before: Tensor | None, marks: Marks | None) -> tuple[Tensor, Tensor | None]:
         block = self._kept.get(self._build_block, self.log_poles, self.residues)
-        y_DBT, after_BDN = long_filter(x_DBT, block, before, return_state)
-        return torch.addcmul(y_DBT, x_DBT, self.D.float()[:, None, None]), after_BDN
+        y_DBT, kept_RDN = long_filter(x_DBT, block, before, marks)
+        return torch.addcmul(y_DBT, x_DBT, self.D.float()[:, None, None]), kept_RDN
 
     def _build_block(self) -> FilterBlock:
         return build_filter_block(self.log_poles[..., 0].double().exp(), self.residues)
@@ -200,8 +201,8 @@ class RotaryFrequencies(nn.Module):
         self.register_buffer("inv_freq", inverse_frequencies(config.rotary_emb_base, config.head_size))
         self.scaling = config.rotary_emb_scaling_factor
 
-    def forward(self, start: int, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
-        return rotary_tables(self.inv_freq.float(), self.scaling, start, x_BTD.shape[1])
+    def forward(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        return rotary_tables(self.inv_freq.float(), self.scaling, positions)
 
 
 # Model --------------------------------------------------------------------------------------------------------------

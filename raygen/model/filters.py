@@ -28,10 +28,10 @@ from typing import Any, Generic, TypeVar
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor
 
 from raygen.model.sizes import BLOCK_TOKENS
+from raygen.model.state import Marks
 
 WINDOW_TOKENS = 128  # outputs of a medium filter's window
 
@@ -63,12 +63,16 @@ def _first_outputs(z_CBT: Tensor, weight_CJ: Tensor, bias_C: Tensor | None, befo
     return first_CBT if bias_C is None else first_CBT + bias_C[:, None, None]
 
 
-def last_inputs(before_BCJ: Tensor, z_CBT: Tensor) -> Tensor:
-    """The last J of all inputs so far, copied, so that a state does not keep a whole sequence in memory."""
+def inputs_before_marks(before_BCJ: Tensor, z_CBT: Tensor, marks: Marks) -> Tensor:
+    """The last J of all inputs up to each mark, (R, C, J), copied, so that a state does not keep a whole sequence in memory."""
     num_kept = before_BCJ.shape[-1]
-    recent_BCJ = z_CBT[..., max(0, z_CBT.shape[-1] - num_kept) :].transpose(0, 1)
-    joined_BCJ = torch.cat([before_BCJ, recent_BCJ], dim=-1)
-    return joined_BCJ[..., joined_BCJ.shape[-1] - num_kept :].clone()
+    rows_R, after_R = marks.on(z_CBT.device)
+    time_RJ = after_R[:, None] - num_kept + torch.arange(num_kept, device=z_CBT.device)
+    inputs_RCJ = z_CBT[:, rows_R[:, None], time_RJ.clamp(min=0)].transpose(0, 1)
+    if len(marks) == 0 or marks.after[0] >= num_kept:
+        return inputs_RCJ.contiguous()
+    earlier_RCJ = (time_RJ + num_kept).clamp(max=num_kept - 1)[:, None].expand_as(inputs_RCJ)
+    return torch.where(time_RJ[:, None] < 0, before_BCJ[rows_R].gather(-1, earlier_RCJ), inputs_RCJ)
 
 
 # Long filter --------------------------------------------------------------------------------------------------------
@@ -78,7 +82,7 @@ def last_inputs(before_BCJ: Tensor, z_CBT: Tensor) -> Tensor:
 class FilterBlock:
     """A long filter over one block of L tokens, all that ``long_filter`` needs of poles and residues.
 
-    taps_DL: h_0 .. h_{L−1}, float32. powers_DNL: p^0 .. p^{L−1}, complex64 (here and below: float32 for real poles).
+    taps_DL: h_0 .. h_{L−1}, float32. powers_DNL: p^0 .. p^L, complex64 (here and below: float32 for real poles).
     readout_DSL: R p^1 .. R p^L, as it is multiplied with states that are written as real numbers.
     block_power_DN: p^L in complex128 (float64), to be squared on without loss.
     toeplitz_DLL: the taps as a matrix, inputs in rows; kept on a CPU only, where the short passes of forking would
@@ -108,7 +112,7 @@ def build_filter_block(poles_DN: Tensor, residues_DN: Tensor, num_tokens: int = 
     readout_DLN = weighted_DNL[..., 1:].to(narrow).transpose(1, 2).conj()  # Re(a s) = Re a Re s − Im a Im s
     return FilterBlock(
         taps_DL=taps_DL,
-        powers_DNL=powers_DNL[..., :-1].to(narrow),
+        powers_DNL=powers_DNL.to(narrow),
         readout_DSL=_as_real(readout_DLN).transpose(1, 2).contiguous(),
         block_power_DN=powers_DNL[..., -1].clone(),
         reach_DLS=_as_real(reach_DLN).contiguous(),
@@ -126,11 +130,11 @@ def _powers(poles_DN: Tensor, count: int) -> Tensor:
 
 
 def long_filter(
-    x_DBT: Tensor, block: FilterBlock, state_BDN: Tensor | None, return_state: bool = False
+    x_DBT: Tensor, block: FilterBlock, state_BDN: Tensor | None, marks: Marks | None = None
 ) -> tuple[Tensor, Tensor | None]:
     """y_t = Re Σ_n R_n s_{n,t} with s_{n,t} = p_n s_{n,t−1} + x_t, from ``state`` (zero when None), all t at once.
 
-    Float32 in and out; the state after the last token, (B, D, N) complex64 (float32), is returned when asked for.
+    Float32 in and out; the states at the marks, (R, D, N) complex64 (float32), are returned where there are marks.
     Unrolled from a state S over the L tokens of a block, with the taps h_t = Re Σ_n R_n p_n^t, the recurrence is
 
         y_t  = Σ_{j≤t} h_{t−j} x_j + Re Σ_n R_n p_n^{t+1} S_n      the block's inputs, and what came before it
@@ -149,10 +153,9 @@ def long_filter(
         starts_DMS = _as_real(starts_DBKN).flatten(1, 2)
         y_DML = torch.baddbmm(y_DML, starts_DMS, block.readout_DSL[..., :length])
     y_DBT = y_DML.reshape(num_channels, num_rows, -1)[..., :num_tokens]
-    if not return_state:
+    if marks is None:
         return y_DBT, None
-    last_DBL = x_DBT[..., (num_blocks - 1) * length :]
-    return y_DBT, rearrange(_state_after(last_DBL, block, starts_DBKN[:, :, -1]), "d b n -> b d n")
+    return y_DBT, _states_at(marks, x_DML.unflatten(1, (num_rows, -1)), block, starts_DBKN)
 
 
 def _toeplitz(taps_DL: Tensor) -> Tensor:
@@ -169,14 +172,18 @@ def _block_sums(x_DML: Tensor, reach_DLS: Tensor) -> Tensor:
 
 
 def _block_starts(x_DML: Tensor, block: FilterBlock, state_BDN: Tensor | None, num_rows: int) -> Tensor:
-    """(D, B, K, N): the state at the start of each block.
+    """(D, B, K, N): the state at the start of each of a row's K blocks.
 
     S_k = p^L S_{k−1} + U_{k−1} is summed in log2(K) doubling steps: few kernels, and rounding errors that grow with
     log K where a loop over the blocks would let them grow with K.
     """
+    first_DBN = None if state_BDN is None else state_BDN.transpose(0, 1)
+    if x_DML.shape[1] == num_rows and first_DBN is not None:
+        return first_DBN[:, :, None]
     sums_DMN = _as_states(_block_sums(x_DML, block.reach_DLS), block)
     sums_DBKN = sums_DMN.unflatten(1, (num_rows, -1))
-    first_DBN = torch.zeros_like(sums_DBKN[:, :, 0]) if state_BDN is None else state_BDN.transpose(0, 1)
+    if first_DBN is None:
+        first_DBN = torch.zeros_like(sums_DBKN[:, :, 0])
     starts_DBKN = torch.cat([first_DBN[:, :, None], sums_DBKN[:, :, :-1]], dim=2)
     step, power_DN = 1, block.block_power_DN
     while step < starts_DBKN.shape[2]:
@@ -186,12 +193,19 @@ def _block_starts(x_DML: Tensor, block: FilterBlock, state_BDN: Tensor | None, n
     return starts_DBKN
 
 
-def _state_after(last_DBL: Tensor, block: FilterBlock, start_DBN: Tensor) -> Tensor:
-    """The state after the last block, which may hold fewer tokens than the others."""
-    length = last_DBL.shape[-1]
-    full = length == block.powers_DNL.shape[-1]
-    power_DN = block.block_power_DN.to(start_DBN.dtype) if full else block.powers_DNL[..., length]
-    return power_DN[:, None] * start_DBN + _as_states(_block_sums(last_DBL, block.reach_DLS), block)
+def _states_at(marks: Marks, x_DBKL: Tensor, block: FilterBlock, starts_DBKN: Tensor) -> Tensor:
+    """(R, D, N): the state after a mark's i-th token of its block, p^i S + Σ_j p^{i−1−j} x_j."""
+    length = x_DBKL.shape[-1]
+    rows_R, after_R = marks.on(x_DBKL.device)
+    block_R = (after_R - 1) // length
+    read_R = after_R - block_R * length  # of the mark's block, at least one
+    # The block's inputs up to the mark, ending where the block would: what is before them counts as zero.
+    time_RL = read_R[:, None] - length + torch.arange(length, device=x_DBKL.device)
+    inputs_DRL = x_DBKL[:, rows_R[:, None], block_R[:, None], time_RL.clamp(min=0)] * (time_RL >= 0)
+    sums_DRN = _as_states(_block_sums(inputs_DRL, block.reach_DLS), block)
+    powers_DNR = block.powers_DNL.index_select(-1, read_R)
+    states_DRN = powers_DNR.transpose(1, 2) * starts_DBKN[:, rows_R, block_R] + sums_DRN
+    return states_DRN.transpose(0, 1).contiguous()
 
 
 def _as_real(states: Tensor) -> Tensor:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from raygen.model.products import Linear, linear
-from raygen.model.state import HyenaState
+from raygen.model.state import HyenaState, Marks
 
 # Rows × tokens that go through a Hyena block at a time. On a GPU a bound of memory; on a CPU smaller, because allocations
 # of tens of MB cost page faults: 4 × 2,048 tokens at width 384 ran at 5,500 tokens/s in pieces of 2,048, whole at 4,750.
@@ -63,18 +64,33 @@ class GatedMLP(nn.Module):
         return self.l3(self.activation(self.l1(x_BTD)) * self.l2(x_BTD))
 
 
-ReadHyena = Callable[[Tensor, HyenaState | None, bool], tuple[Tensor, HyenaState | None]]
+ReadHyena = Callable[[Tensor, HyenaState | None, Marks | None], tuple[Tensor, HyenaState | None]]
 
 
 def read_in_pieces(
-    read: ReadHyena, x_BTD: Tensor, state: HyenaState | None, return_state: bool
+    read: ReadHyena, x_BTD: Tensor, state: HyenaState | None, marks: Marks | None
 ) -> tuple[Tensor, HyenaState | None]:
     """A Hyena block over a long sequence, piece by piece, so that its wide intermediates are never whole in memory."""
     budget = CPU_PIECE_TOKENS if x_BTD.device.type == "cpu" else GPU_PIECE_TOKENS
-    *first, last_BTD = x_BTD.split(max(MIN_PIECE_TOKENS, budget // x_BTD.shape[0]), dim=1)
-    outputs = []
+    num_rows, num_tokens = x_BTD.shape[:2]
+    *first, last_BTD = x_BTD.split(max(MIN_PIECE_TOKENS, budget // num_rows), dim=1)
+    if not first:
+        return read(x_BTD, state, marks)
+    outputs, kept, start = [], [], 0
     for piece_BTD in first:
-        out_BTD, state = read(piece_BTD, state, True)
+        end = start + piece_BTD.shape[1]
+        here = (marks or _NO_MARKS).within(start, end)
+        out_BTD, states = read(piece_BTD, state, here.and_ends(num_rows, piece_BTD.shape[1]))
+        assert states is not None
         outputs.append(out_BTD)
-    out_BTD, state = read(last_BTD, state, return_state)
-    return torch.cat([*outputs, out_BTD], dim=1) if outputs else out_BTD, state
+        if len(here):
+            kept.append(states.select(np.arange(len(here))))
+        state, start = states.select(np.arange(len(here), len(here) + num_rows)), end
+    here = (marks or _NO_MARKS).within(start, num_tokens)
+    out_BTD, states = read(last_BTD, state, here if len(here) else None)
+    if states is not None:
+        kept.append(states)
+    return torch.cat([*outputs, out_BTD], dim=1), HyenaState.joined(kept) if kept else None
+
+
+_NO_MARKS = Marks(np.zeros(0, np.int64), np.zeros(0, np.int64))

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import DynamicCache
@@ -58,8 +59,13 @@ class CachedLayer:
         overwritten = [state for name in _OVERWRITTEN for state in getattr(self.layer, name, {}).values()]
         return tuple(tensor for tensor in (*grown, *overwritten) if tensor is not None)
 
-    def map(self, function: Callable[[Tensor], Tensor]) -> CachedLayer:
-        return self._mapped(function, function)
+    def select(self, rows: np.ndarray) -> CachedLayer:
+        chosen = torch.from_numpy(rows)
+
+        def pick(tensor: Tensor) -> Tensor:
+            return tensor.index_select(0, chosen.to(tensor.device))
+
+        return self._mapped(pick, pick)
 
     def to_read_on(self) -> Any:
         """A layer for a model, which may overwrite it."""
@@ -102,8 +108,8 @@ def cache_of(state: PrefixState) -> DynamicCache:
     return cache
 
 
-def state_of(cache: Any, num_tokens: int) -> PrefixState:
-    """The state that a cache holds after ``num_tokens`` tokens; whoever filled it lets go of it.
+def state_of(cache: Any, num_rows: int, num_tokens: int) -> PrefixState:
+    """The state that a cache holds after ``num_tokens`` tokens of each row; whoever filled it lets go of it.
 
     Raises:
         TypeError, ValueError: its layers are of an unknown kind, or do not hold every token.
@@ -115,7 +121,7 @@ def state_of(cache: Any, num_tokens: int) -> PrefixState:
         raise ValueError("its cache does not hold every token")
     if not any(CachedLayer(layer).tensors() for layer in cache.layers):
         raise ValueError("its cache is empty")
-    return PrefixState(tuple(CachedLayer(layer) for layer in cache.layers), num_tokens)
+    return PrefixState(tuple(CachedLayer(layer) for layer in cache.layers), np.full(num_rows, num_tokens))
 
 
 def has_own_states(state: PrefixState) -> bool:

@@ -2,8 +2,7 @@
 
 Who adds a model needs three things. Tokens go in as ids (B, T), padded on the right; ``hidden_states`` gives something
 of shape (B, T, ·) from which ``unembed`` makes logits over the whole vocabulary, so that logits are made only where they are
-wanted; and with ``return_state`` it gives what the model knows after the last token, from which a later call goes on. Reading a
-sequence in pieces must give the numbers of reading it at once; the tests of ``tests/model/test_other_models.py`` and the
+wanted; and at marks it gives what the model knows there, from which a later call goes on. Reading a sequence in pieces must give the numbers of reading it at once; the tests of ``tests/model/test_other_models.py`` and the
 table of ``tests/scoring/test_fork.py`` hold any network to it. A model that has no such state says why in ``fork_refusal`` and
 is scored by two passes (``scoring.method: pair``).
 """
@@ -22,7 +21,8 @@ from torch import Tensor
 from raygen.errors import InputError
 from raygen.model.cards import ModelCard
 from raygen.model.facts import ModelFacts
-from raygen.model.state import PrefixState
+from raygen.model.sizes import StateSize
+from raygen.model.state import Marks, PrefixState
 
 
 class CausalNetwork(Protocol):
@@ -39,17 +39,24 @@ class CausalNetwork(Protocol):
     filter_storage: str
 
     def hidden_states(
-        self, tokens_BT: Tensor, state: PrefixState | None = None, return_state: bool = False
+        self,
+        tokens_BT: Tensor,
+        state: PrefixState | None = None,
+        return_state: bool = False,
+        marks: Marks | None = None,
     ) -> tuple[Tensor, PrefixState | None]:
-        """Outputs (B, T, ·) for each token, and the state after the last one if asked for."""
+        """Outputs (B, T, ·) for each token, and states: at marks, or after the last token of every row if asked for.
+
+        Where ``state_size`` does not say ``in_place``, marks are at the last token only.
+        """
         ...
 
     def unembed(self, hidden: Tensor) -> Tensor:
         """Outputs (..., ·) to logits (..., V), float32."""
         ...
 
-    def state_bytes(self, num_tokens: int) -> int:
-        """Bytes of one row's state after ``num_tokens`` tokens."""
+    def state_size(self) -> StateSize:
+        """Bytes of one row's state."""
         ...
 
     def get_input_embeddings(self) -> Any:

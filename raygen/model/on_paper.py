@@ -6,9 +6,7 @@ is published without a config.json, so its card is what says how it is built.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from raygen.model.cards import DEMO, DEMO_FOLDER, find_card, local_folder, needs_fp8, refuse_unvalidated
@@ -16,8 +14,7 @@ from raygen.model.checkpoint_files import check_header, model_type_of
 from raygen.model.config_rules import EVO2, FAMILY_RULES
 from raygen.model.facts import ModelFacts
 from raygen.model.gpu import gpu_is_usable
-from raygen.model.sizes import count_parameters, keys_of, read_keys, tensor_shapes, unread_shapes
-from raygen.model.sizes import state_bytes as state_bytes_of
+from raygen.model.sizes import StateSize, count_parameters, keys_of, read_keys, state_size, tensor_shapes, unread_shapes
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes of a number, by the names of ``precision.DTYPES``."""
@@ -75,13 +72,8 @@ def _of_transformers(name: str, revision: str | None, kind: str, allow_unvalidat
     return replace(facts, device=kind, dtype="auto", dtype_because="")  # of the run, which is elsewhere
 
 
-def state_bytes(model: ModelFacts, num_tokens: int, dtype: str = "float16") -> int:
-    """Bytes of the state of one sequence after ``num_tokens`` tokens; the errors are ``state_on_paper``'s."""
-    return state_on_paper(model, dtype)(num_tokens)
-
-
-def state_on_paper(model: ModelFacts, dtype: str = "float16") -> Callable[[int], int]:
-    """How many bytes the state of one sequence takes after a number of tokens, with matrix products in ``dtype``.
+def state_on_paper(model: ModelFacts, dtype: str = "float16") -> StateSize:
+    """How many bytes the state of one sequence takes, with matrix products in ``dtype``.
 
     Raises:
         InputError: the model is on the hub, its card does not say how it is built, and its config.json is neither here nor
@@ -94,7 +86,7 @@ def state_on_paper(model: ModelFacts, dtype: str = "float16") -> Callable[[int],
         keys = keys_of({"model_type": EVO2, **settings})
     else:
         keys = read_keys(_folder_with_config(model))
-    return partial(state_bytes_of, keys, bytes_per_weight=_BYTES[dtype])
+    return state_size(keys, _BYTES[dtype])
 
 
 def _folder_with_config(model: ModelFacts) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +81,34 @@ def count_parameters(keys: Keys) -> int:
     return sum(math.prod(shape) for name, shape in tensor_shapes(keys).items() if not name.endswith(_FREQUENCIES))
 
 
-def state_bytes(keys: Keys, num_tokens: int, bytes_per_weight: int) -> int:
-    """Bytes of one row's state after ``num_tokens`` tokens, with keys and values in the type of the weights."""
-    attention = 2 * bytes_per_weight * keys["hidden_size"] * num_tokens * len(keys["attn_layer_idxs"])
-    return attention + keys["hidden_size"] * _hyena_bytes_per_channel(keys)
+@dataclass(frozen=True)
+class StateSize:
+    """Bytes of what a model keeps of a row that it read.
+
+    Attributes:
+        fixed: whatever the number of tokens: of filters, convolutions and recurrences.
+        per_token: of keys and values.
+        in_place: states kept along a row, and all that goes on from them, attend to the row's own keys and values where these are;
+            else each has a copy.
+    """
+
+    fixed: int
+    per_token: int
+    in_place: bool
+
+    def prefix(self, num_tokens: int) -> int:
+        """Of a row after so many tokens."""
+        return self.fixed + self.per_token * num_tokens
+
+    def branch(self, num_tokens: int) -> int:
+        """Of what leaves a row after so many tokens, beside the row's own state."""
+        return self.fixed if self.in_place else self.prefix(num_tokens)
+
+
+def state_size(keys: Keys, bytes_per_weight: int) -> StateSize:
+    """Bytes of one row's state, with keys and values in the type of the weights."""
+    a_token = 2 * bytes_per_weight * keys["hidden_size"] * len(keys["attn_layer_idxs"])
+    return StateSize(keys["hidden_size"] * _hyena_bytes_per_channel(keys), a_token, in_place=True)
 
 
 def _hyena_bytes_per_channel(keys: Keys) -> int:

@@ -23,14 +23,15 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutput
 
-from raygen.model.attention import causal_attention, rotate
+from raygen.model.attention import causal_attention, kept, positions_read, rotate
 from raygen.model.config_rules import FAMILY_RULES, completed
 from raygen.model.evo_facts import FILTER_STORAGE
-from raygen.model.filters import last_inputs, short_filter
+from raygen.model.filters import inputs_before_marks, short_filter
 from raygen.model.layers import GatedMLP, RMSNorm, TokenEmbedding, read_in_pieces
 from raygen.model.network import check_rows, refuse_left_padding, refuse_misfit
 from raygen.model.products import Linear, LinearFromChannelsFirst, LinearToChannelsFirst
-from raygen.model.state import AttentionState, HyenaState, PrefixState
+from raygen.model.sizes import StateSize
+from raygen.model.state import AttentionState, HyenaState, Marks, PrefixState
 
 _NOT_TAKEN = (
     "auto_map",  # code from the hub
@@ -89,7 +90,7 @@ class StripedHyenaConfig(PreTrainedConfig, ABC):
 class Attention(nn.Module):
     """Causal multi-head attention with rotary positions counted from the window's start.
 
-    ``rotary_emb`` gives the cosines and sines (T, E/2) of positions from a start on.
+    ``rotary_emb`` gives the cosines and sines (..., E/2) of positions (...).
     """
 
     def __init__(self, config: StripedHyenaConfig, rotary_emb: nn.Module) -> None:
@@ -100,17 +101,14 @@ class Attention(nn.Module):
         self.rotary_emb = rotary_emb
 
     def forward(
-        self, x_BTD: Tensor, state: AttentionState | None, return_state: bool
+        self, x_BTD: Tensor, state: AttentionState | None, marks: Marks | None
     ) -> tuple[Tensor, AttentionState | None]:
         qkv_BTC = self.Wqkv(x_BTD.to(self.Wqkv.weight.dtype))
         q, k, v = rearrange(qkv_BTC, "b t (three h e) -> three b h t e", three=3, h=self.num_heads)
-        start = state.keys_BHJE.shape[2] if state else 0
-        cos_TE, sin_TE = self.rotary_emb(start, x_BTD)
-        q, k = rotate(q, cos_TE, sin_TE), rotate(k, cos_TE, sin_TE)
-        if state:
-            k, v = torch.cat([state.keys_BHJE, k], dim=2), torch.cat([state.values_BHJE, v], dim=2)
-        mixed_BTD = rearrange(causal_attention(q, k, v), "b h t e -> b t (h e)")
-        return self.out_proj(mixed_BTD), AttentionState(k, v.contiguous()) if return_state else None
+        cos, sin = self.rotary_emb(positions_read(state, x_BTD.shape[1], x_BTD.device))
+        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        mixed_BTD = rearrange(causal_attention(q, k, v, state), "b h t e -> b t (h e)")
+        return self.out_proj(mixed_BTD), kept(state, k, v, marks) if marks else None
 
 
 class AttentionBlock(nn.Module):
@@ -124,9 +122,9 @@ class AttentionBlock(nn.Module):
         self.mlp = GatedMLP(width, config.mlp_width, config.activation(layer))
 
     def forward(
-        self, x_BTD: Tensor, state: AttentionState | None, return_state: bool
+        self, x_BTD: Tensor, state: AttentionState | None, marks: Marks | None
     ) -> tuple[Tensor, AttentionState | None]:
-        mixed_BTD, state = self.inner_mha_cls(self.pre_norm(x_BTD), state, return_state)
+        mixed_BTD, state = self.inner_mha_cls(self.pre_norm(x_BTD), state, marks)
         x_BTD = x_BTD + mixed_BTD
         return x_BTD + self.mlp(self.post_norm(x_BTD)), state
 
@@ -143,25 +141,27 @@ class HyenaFilter(nn.Module, ABC):
         self.short_filter_weight = nn.Parameter(torch.randn(channels, 1, taps) * taps**-0.5)
         self.short_filter_bias = nn.Parameter(torch.zeros(channels)) if config.short_filter_bias else None
 
-    def forward(self, z_CBT: Tensor, state: HyenaState | None, return_state: bool) -> tuple[Tensor, HyenaState | None]:
+    def forward(self, z_CBT: Tensor, state: HyenaState | None, marks: Marks | None) -> tuple[Tensor, HyenaState | None]:
         z_CBT = z_CBT.float()
         taps = self.short_filter_weight.shape[-1]
-        before_BCJ = state.short_BCJ if state else z_CBT.new_zeros(z_CBT.shape[1], z_CBT.shape[0], taps - 1)
+        before_BCJ, filter_before = state.taken() if state else (None, None)
+        if before_BCJ is None:
+            before_BCJ = z_CBT.new_zeros(z_CBT.shape[1], z_CBT.shape[0], taps - 1)
         bias_C = None if self.short_filter_bias is None else self.short_filter_bias.float()
         x2, x1, v = self.split(short_filter(z_CBT, self.short_filter_weight[:, 0].float(), bias_C, before_BCJ))
-        mixed_DBT, after_BDN = self.inner((x1 * v).flatten(0, -3), state.filter_BDN if state else None, return_state)
+        mixed_DBT, kept_RDN = self.inner((x1 * v).flatten(0, -3), filter_before, marks)
         gated_DBT = (mixed_DBT.unflatten(0, x2.shape[:-2]) * x2).flatten(0, -3)
-        if after_BDN is None:
+        if marks is None or kept_RDN is None:
             return gated_DBT, None
-        return gated_DBT, HyenaState(last_inputs(before_BCJ, z_CBT), after_BDN)
+        return gated_DBT, HyenaState(inputs_before_marks(before_BCJ, z_CBT, marks), kept_RDN)
 
     @abstractmethod
     def split(self, y_CBT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """x2, x1 and v of the shape (D, B, T), or (..., B, T) where D is made of several dimensions: views."""
 
     @abstractmethod
-    def inner(self, x_DBT: Tensor, before: Tensor | None, return_state: bool) -> tuple[Tensor, Tensor | None]:
-        """The filter of this kind, and its state after the last token when asked for."""
+    def inner(self, x_DBT: Tensor, before: Tensor | None, marks: Marks | None) -> tuple[Tensor, Tensor | None]:
+        """The filter of this kind, and its states at the marks."""
 
 
 class HyenaBlock(nn.Module):
@@ -176,11 +176,11 @@ class HyenaBlock(nn.Module):
         self.out_filter_dense = LinearFromChannelsFirst(width, width, bias=config.hyena_out_proj_bias)
         self.mlp = GatedMLP(width, config.mlp_width, config.activation(layer))
 
-    def forward(self, x_BTD: Tensor, state: HyenaState | None, return_state: bool) -> tuple[Tensor, HyenaState | None]:
-        return read_in_pieces(self._read, x_BTD, state, return_state)
+    def forward(self, x_BTD: Tensor, state: HyenaState | None, marks: Marks | None) -> tuple[Tensor, HyenaState | None]:
+        return read_in_pieces(self._read, x_BTD, state, marks)
 
-    def _read(self, x_BTD: Tensor, state: HyenaState | None, return_state: bool) -> tuple[Tensor, HyenaState | None]:
-        mixed_DBT, state = self.filter(self.projections(self.pre_norm(x_BTD)), state, return_state)
+    def _read(self, x_BTD: Tensor, state: HyenaState | None, marks: Marks | None) -> tuple[Tensor, HyenaState | None]:
+        mixed_DBT, state = self.filter(self.projections(self.pre_norm(x_BTD)), state, marks)
         x_BTD = x_BTD + self.out_filter_dense(mixed_DBT)
         return x_BTD + self.mlp(self.post_norm(x_BTD)), state
 
@@ -196,18 +196,18 @@ class Backbone(nn.Module):
         self.blocks = nn.ModuleList(blocks)
 
     def forward(
-        self, tokens_BT: Tensor, state: PrefixState | None, return_state: bool
+        self, tokens_BT: Tensor, state: PrefixState | None, marks: Marks | None
     ) -> tuple[Tensor, PrefixState | None]:
         x_BTD = self.embedding_layer(tokens_BT).float()
         states_before = state.layers if state else (None,) * len(self.blocks)
-        states_after: list[HyenaState | AttentionState] = []
+        at_all_marks: list[HyenaState | AttentionState] = []
         for block, before in zip(self.blocks, states_before, strict=True):
-            x_BTD, after = block(x_BTD, before, return_state)
-            states_after.append(after)
-        if not return_state:
+            x_BTD, at_marks = block(x_BTD, before, marks)
+            at_all_marks.append(at_marks)
+        if marks is None:
             return x_BTD, None
-        num_before = state.num_tokens if state else 0
-        return x_BTD, PrefixState(tuple(states_after), num_before + tokens_BT.shape[1])
+        lengths = marks.after if state is None else state.lengths[marks.rows] + marks.after
+        return x_BTD, PrefixState(tuple(at_all_marks), lengths)
 
     def logits(self, hidden: Tensor) -> Tensor:
         unembedding = self.embedding_layer if self.unembed is None else self.unembed
@@ -272,25 +272,32 @@ class StripedHyenaForCausalLM(PreTrainedModel, ABC):
         return self.backbone.embedding_layer
 
     def hidden_states(
-        self, tokens_BT: Tensor, state: PrefixState | None = None, return_state: bool = False
+        self,
+        tokens_BT: Tensor,
+        state: PrefixState | None = None,
+        return_state: bool = False,
+        marks: Marks | None = None,
     ) -> tuple[Tensor, PrefixState | None]:
-        """The residual stream before the final norm, (B, T, D) float32, and the state after the last token if asked for.
+        """The residual stream before the final norm, (B, T, D) float32, and the states at the marks, a row for each.
 
-        ``state`` continues from what an earlier call with the same number of rows returned (see ``PrefixState.fork``
-        for more rows): reading a sequence in pieces gives the same numbers as reading it at once, to rounding.
+        ``return_state`` stands for marks after the last token of every row. ``state`` continues from what an earlier call
+        returned (see ``PrefixState.select`` for other rows): reading a sequence in pieces gives the same numbers as reading it at
+        once, to rounding.
         """
         check_rows(tokens_BT, state)
-        return self.backbone(tokens_BT, state, return_state)
+        if return_state and marks is None:
+            marks = Marks.ends(*tokens_BT.shape)
+        return self.backbone(tokens_BT, state, marks)
 
     @abstractmethod
     def hyena_state_bytes(self) -> int:
         """Bytes of one row's state in all Hyena layers."""
 
-    def state_bytes(self, num_tokens: int) -> int:
-        """Bytes of one row's ``PrefixState`` after ``num_tokens`` tokens."""
+    def state_size(self) -> StateSize:
+        """Bytes of one row's state: of its Hyena layers, and of the keys and values of each token."""
         config, weight = self.config, self.get_input_embeddings().weight
-        attention = 2 * weight.element_size() * config.hidden_size * num_tokens
-        return self.hyena_state_bytes() + attention * len(config.attn_layer_idxs)
+        a_token = 2 * weight.element_size() * config.hidden_size * len(config.attn_layer_idxs)
+        return StateSize(self.hyena_state_bytes(), a_token, in_place=True)
 
     def unembed(self, hidden: Tensor) -> Tensor:
         """Final norm and unembedding: (..., D) to logits (..., V), float32. Select rows and positions first."""

@@ -28,10 +28,9 @@ def print_estimate(estimate: Estimate, alternatives: Sequence[tuple[Window, int]
     console.print(
         f"fork reads {estimate.times_fewer:,.1f} times fewer tokens; the settings say {estimate.method}", soft_wrap=True
     )
-    state_bytes = estimate.state_bytes
     states = "what a state takes is not known without the model's config.json"
-    if state_bytes is not None:
-        states = f"{_size(state_bytes)} for each state at a window's end"
+    if estimate.state_bytes is not None and estimate.branch_bytes is not None:
+        states = f"{_size(estimate.state_bytes)} for each window that is open, {_size(estimate.branch_bytes)} for each state that leaves it"
     console.print(
         f"memory: {_size(estimate.weights_bytes)} of weights in half precision a model, {states}", soft_wrap=True
     )

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from raygen.errors import InputError, SettingsError
 from raygen.model.facts import ModelFacts
 from raygen.model.on_paper import model_on_paper, state_on_paper
+from raygen.model.sizes import StateSize
 from raygen.pipeline.chosen_window import choose_window
 from raygen.pipeline.intake import ingested_as_wanted
 from raygen.pipeline.shards import Shard, plan_shards
@@ -25,7 +26,7 @@ from raygen.planning.hours import DeviceCost, Price, cost_on_devices
 from raygen.planning.sampling import NUM_STRETCHES, STRETCH, STRETCH_RECORDS, sample_input
 from raygen.planning.speeds import MeasuredSpeed
 from raygen.remote import stage
-from raygen.scoring.passes import CPU_STATE_MEMORY, SHAPES, ForkLimits, StateBytes, plan_pairs, walk_passes
+from raygen.scoring.passes import CPU_BATCH_TOKENS, CPU_STATE_MEMORY, ForkLimits, limits_of, plan_pairs, walk_passes
 from raygen.scoring.plan import plan_windows, strands_read, token_pairs, window_keys
 from raygen.scoring.prefix_plan import pair_tokens
 from raygen.sequence.reference import Reference, refuse_unknown_contigs, staged_reference
@@ -37,12 +38,16 @@ from raygen.variants.ingest import ingest
 from raygen.variants.ingested_folder import VARIANTS_FOLDER, is_ingested
 
 _PIECES_FOR_ALTERNATIVES = 16
-_BATCH_TOKENS = {"cpu": 8192, "cuda": 65_536}
+_BATCH_TOKENS = {"cpu": CPU_BATCH_TOKENS, "cuda": 65_536}
 """Tokens of a batch by kind of device: about what ``scoring.max_batch_tokens: auto`` comes to; more changes little."""
 _STATE_MEMORY = {"cpu": CPU_STATE_MEMORY, "cuda": 2**34}
 """Bytes by kind of device: about what ``scoring.state_memory: auto`` comes to: a quarter of what a model of 7e9
 parameters leaves of 80 GB.
 """
+
+
+UNKNOWN_SIZE = StateSize(fixed=0, per_token=0, in_place=True)
+"""As if states took nothing."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +68,9 @@ class Estimate:
         counted: where the number comes from, in words.
         tokens: under the settings' window.
         alternatives: other windows that would be cheaper; each gives other scores.
-        weights_bytes: of one model in half precision, ``state_bytes`` of one shared state at the window's end,
-            None where the model's config.json is not to be had.
+        weights_bytes: of one model in half precision.
+        state_bytes: of the state of a window that was read to its end; None where the model's config.json is not to be had.
+        branch_bytes: of what leaves such a window for an allele, beside the window's own state; None likewise.
         costs: hours and money on some devices.
     """
 
@@ -78,6 +84,7 @@ class Estimate:
     model: ModelFacts
     weights_bytes: int
     state_bytes: int | None
+    branch_bytes: int | None
     costs: tuple[DeviceCost, ...]
 
     @property
@@ -135,15 +142,15 @@ def estimate(settings: Settings, price: Price | None = None) -> Estimate:
     has_bos, strand, circular = model.bos_id is not None, settings.window.strand, settings.input.circular
     batch_tokens = settings.scoring.max_batch_tokens
     budget = _BATCH_TOKENS[model.device] if batch_tokens == "auto" else batch_tokens
-    states = _states(model, "float16")
-    own_states = states if states is None else _states(model, _dtype(settings, model))
-    counter = _Counter(reference, strand, circular, has_bos, _limits(settings, model), budget, own_states)
+    size = _state_size(model, "float16")
+    own_size = size and _state_size(model, _dtype(settings, model))
+    counter = _Counter(reference, strand, circular, has_bos, _limits(settings, model), budget, own_size or UNKNOWN_SIZE)
     tokens = counter.count(window, planned)
     few = replace(planned, pieces=planned.pieces[:: max(len(planned.pieces) // _PIECES_FOR_ALTERNATIVES, 1)])
     here = counter.count(window, few)
     candidates = [counter.count(other, few) for other in cheaper_windows(window, model.context_length)]
     weights = model.num_parameters * 2
-    state_bytes = states(window.longest) if states else None
+    state_bytes = size.prefix(window.longest) if size else None
     uncosted = Estimate(
         num_variants=planned.num_variants,
         num_planned=planned.num_planned,
@@ -155,6 +162,7 @@ def estimate(settings: Settings, price: Price | None = None) -> Estimate:
         model=model,
         weights_bytes=weights,
         state_bytes=state_bytes,
+        branch_bytes=size.branch(window.longest) if size else None,
         costs=(),
     )
     cheaper = tuple(other for other in candidates if uncosted.tokens_read(other) < uncosted.tokens_read(here))
@@ -166,8 +174,8 @@ def estimate(settings: Settings, price: Price | None = None) -> Estimate:
     )
 
 
-def _states(model: ModelFacts, dtype: str) -> StateBytes | None:
-    """Bytes of a state by its number of tokens, None where the model's config.json is not to be had."""
+def _state_size(model: ModelFacts, dtype: str) -> StateSize | None:
+    """Bytes of a state, None where the model's config.json is not to be had."""
     try:
         return state_on_paper(model, dtype)
     except InputError:
@@ -183,7 +191,7 @@ def _dtype(settings: Settings, model: ModelFacts) -> str:
 
 def _limits(settings: Settings, model: ModelFacts) -> ForkLimits:
     state_memory = settings.scoring.state_memory
-    return ForkLimits(*SHAPES[model.device], _STATE_MEMORY[model.device] if state_memory == "auto" else state_memory)
+    return limits_of(model.device, _STATE_MEMORY[model.device] if state_memory == "auto" else state_memory)
 
 
 def measure_on_input(settings: Settings, say: Callable[[str], None]) -> MeasuredSpeed:
@@ -273,11 +281,11 @@ class _Counter:
         has_bos: bool,
         limits: ForkLimits,
         budget: int,
-        states: StateBytes | None,
+        size: StateSize,
     ) -> None:
         self._reference, self._strand, self._circular = reference, strand, circular
         self._has_bos, self._limits, self._budget = has_bos, limits, budget
-        self._states = states or (lambda num_tokens: 0)  # not known: as if they took nothing
+        self._size = size
 
     def count(self, window: Window, planned: PlannedInput) -> WindowTokens:
         """Tokens that would be read under a window, counted on the pieces and scaled to the input."""
@@ -287,12 +295,12 @@ class _Counter:
             for strand in strands_read(self._strand):
                 pairs = token_pairs(placed, strand, self._reference, self._circular)
                 keys = window_keys(placed, strand, self._reference)
-                walks = plan_pairs(pairs, keys, self._has_bos, self._limits, self._states)
+                walks = plan_pairs(pairs, keys, self._has_bos, self._limits, self._size)
                 pair += pair_tokens([wt for wt, _ in pairs], [mut for _, mut in pairs], self._has_bos)
                 fork += sum(
                     one_pass.num_tokens
                     for walk in walks
-                    for one_pass in walk_passes(walk, self._budget, self._limits, self._states)
+                    for one_pass in walk_passes(walk, self._budget, self._limits, self._size)
                 )
         scale = planned.num_variants / max(planned.num_planned, 1)
         return WindowTokens(window, round(pair * scale), round(fork * scale))

@@ -1,12 +1,13 @@
 """The same scores as ``pair`` for less work: the state before a difference is computed once and forked.
 
 A causal model's state before a variant is the same for WT and MUT, for every ALT of a site, and for all neighbours that
-share a window. The plan (``prefix_plan``) says which sequences share what; here it is walked. Families go side by side,
-one pass a piece of their paths; at each stop the branches that leave there are read from copies of their family's state.
-A state that nobody needs any more is dropped: only those of the stop at hand are held.
+share a window. The plan (``prefix_plan``, ``passes``) says which sequences share what; here it is walked. Families go side by side,
+a stretch of their paths in one pass, which keeps the states that branches leave from; then the branches of the stretch are read, many
+in one pass, wherever they left. States that nobody needs any more are dropped with their stretch.
 
-The terms before a variant's first difference are the same numbers for WT and MUT, so they cancel exactly; the others
-differ from ``pair`` by rounding, because the same tokens are read in batches of other shapes.
+The terms before a variant's first difference are the same numbers for WT and MUT, so they cancel exactly, and the first one that differs
+is read off the path's own output; the others differ from ``pair`` by rounding, because the same tokens are read in batches of
+other shapes.
 """
 
 from __future__ import annotations
@@ -18,11 +19,23 @@ import torch
 
 from raygen.errors import StoppedError
 from raygen.model.arithmetic import exact_arithmetic
-from raygen.model.state import PrefixState
+from raygen.model.state import Marks, PrefixState
 from raygen.scoring.batches import is_out_of_memory
+from raygen.scoring.effects import Behind, Predictions, effects_of, no_effects, sum_of_differences
+from raygen.scoring.letters import LETTERS, of_letters
 from raygen.scoring.likelihood import ResidentModel
-from raygen.scoring.passes import CPU_STATE_MEMORY, SHAPES, ForkLimits, branch_batches, pieces, plan_pairs
-from raygen.scoring.prefix_plan import Branch, Family, Walk, make_walk
+from raygen.scoring.passes import (
+    CPU_STATE_MEMORY,
+    ForkLimits,
+    Stretch,
+    branch_batches,
+    limits_of,
+    pieces,
+    plan_pairs,
+    stop_cost,
+    stretches,
+)
+from raygen.scoring.prefix_plan import Family, Walk, make_walk
 from raygen.scoring.scored_rows import PairLikelihoods, SequencePair
 
 SMALLEST_PASS = 64
@@ -31,44 +44,55 @@ SMALLEST_PASS = 64
 
 def auto_limits(device: torch.device, state_memory: int | None = None) -> ForkLimits:
     """Limits that suit a device. States may take 1 GiB, on a GPU a quarter of the memory that is free."""
-    max_reread, max_rows = SHAPES[device.type]
     if state_memory is None:
         state_memory = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else CPU_STATE_MEMORY
-    return ForkLimits(max_reread, max_rows, state_memory)
+    return limits_of(device.type, state_memory)
 
 
 def score_forked_pairs(
-    model: ResidentModel, pairs: Sequence[SequencePair], keys: Sequence[Hashable], limits: ForkLimits | None = None
+    model: ResidentModel,
+    pairs: Sequence[SequencePair],
+    keys: Sequence[Hashable],
+    limits: ForkLimits | None = None,
+    behind: Sequence[Behind] | None = None,
 ) -> PairLikelihoods:
     """Score P pairs of token sequences.
 
     Args:
         keys: P keys. The WTs of one key begin alike: windows that start at the same base, or pairs with one WT.
+        behind: P places where WT and MUT go on behind the alleles; given where effects are wanted, too.
     """
-    runner = _Runner(model, pairs, limits or auto_limits(model.loaded.device))
+    runner = _Runner(model, pairs, limits or auto_limits(model.loaded.device), behind)
     runner.run(keys)
     num_tokens = np.array([max(len(wt), len(mut)) - model.num_uncounted for wt, mut in pairs], dtype=np.int64)
     same = np.array([np.array_equal(wt, mut) for wt, mut in pairs], dtype=bool)
-    return PairLikelihoods(runner.ll_wt, runner.ll_wt + runner.delta, runner.delta, num_tokens, same)
+    return PairLikelihoods(runner.ll_wt, runner.ll_wt + runner.delta, runner.delta, num_tokens, same, runner.effects)
 
 
 def plan_for(
     model: ResidentModel, pairs: Sequence[SequencePair], keys: Sequence[Hashable], limits: ForkLimits
 ) -> list[Walk]:
     """The walks that ``score_forked_pairs`` would make, as wide as the memory for states allows."""
-    return plan_pairs(
-        pairs, keys, model.num_uncounted == 0, limits, model.loaded.network.state_bytes, model.budget.max_families
-    )
+    size = model.loaded.network.state_size()
+    return plan_pairs(pairs, keys, model.num_uncounted == 0, limits, size, model.budget.max_families)
 
 
 class _Runner:
-    """Walks the plan and fills in ``ll_wt`` and ``delta`` of each pair."""
+    """Walks the plan and fills in ``ll_wt``, ``delta`` and, where they are wanted, ``effects`` of each pair."""
 
-    def __init__(self, model: ResidentModel, pairs: Sequence[SequencePair], limits: ForkLimits) -> None:
+    def __init__(
+        self,
+        model: ResidentModel,
+        pairs: Sequence[SequencePair],
+        limits: ForkLimits,
+        behind: Sequence[Behind] | None,
+    ) -> None:
         self._model, self._network, self._device = model, model.loaded.network, model.loaded.device
         self._pairs = pairs
-        self._limits = limits
+        self._limits, self._size = limits, self._network.state_size()
         self.ll_wt, self.delta = np.zeros(len(pairs)), np.zeros(len(pairs))
+        self._behind = behind
+        self.effects = {} if behind is None else no_effects(len(pairs))
 
     def run(self, keys: Sequence[Hashable]) -> None:
         """Walk every family. When memory ends, the walk at hand is made again: narrower, then in smaller passes."""
@@ -87,10 +111,10 @@ class _Runner:
         if half:
             budget.narrow_to(half)
             parts = (walk.families[half:], walk.families[:half])
-            return [make_walk(part, self._limits.max_reread) for part in parts]
+            return [make_walk(part, stop_cost(self._limits, self._size)) for part in parts]
         if budget.max_batch_tokens <= SMALLEST_PASS:
             raise StoppedError(
-                f"One window of {walk.stops[-1]:,} tokens does not fit this device's memory, even alone. "
+                f"One window of {walk.end:,} tokens does not fit this device's memory, even alone. "
                 "Use a smaller window or a device with more memory."
             ) from error
         budget.shrink_below(budget.max_batch_tokens)
@@ -99,130 +123,127 @@ class _Runner:
     @torch.inference_mode()
     @exact_arithmetic()
     def _walk(self, walk: Walk) -> None:
-        paths = [self._model.read_and_targets(family.path) for family in walk.families]
-        path_log_probs = [np.zeros(family.path_read) for family in walk.families]
+        paths = [self._model.read_and_targets(family.path)[0] for family in walk.families]
+        path_log_probs = [np.zeros((family.path_read, len(LETTERS))) for family in walk.families]
         branch_log_probs: dict[int, np.ndarray] = {}
-        rows = list(range(len(walk.families)))
         state: PrefixState | None = None
-        depth = 0
-        for stop in walk.stops:
-            if stop > depth:
-                going_on = [row for row in rows if walk.families[row].path_read > depth]
-                if state is not None and len(going_on) < len(rows):
-                    state = state.select([rows.index(row) for row in going_on])
-                rows = going_on
-                pieces = [(paths[row], path_log_probs[row]) for row in rows]
-                state = self._read_paths(pieces, depth, stop, state, stop < walk.stops[-1] or _leaves_at(walk, stop))
-                depth = stop
-            leaving = [
-                (place, branch)
-                for place, row in enumerate(rows)
-                for branch in walk.families[row].branches
-                if branch.leaves == stop
-            ]
-            self._read_branches(leaving, stop, state, branch_log_probs)
+        rows: tuple[int, ...] = ()
+        for stretch in stretches(walk, self._model.budget.max_batch_tokens, self._limits, self._size):
+            kept: PrefixState | None = None
+            if stretch.rows:
+                before = None if state is None else state.select(going_on(rows, stretch.rows))
+                state, kept = self._read_paths(walk, paths, stretch, before, path_log_probs)
+                rows = stretch.rows
+            self._read_branches(stretch, kept, branch_log_probs)
         for family, log_probs in zip(walk.families, path_log_probs, strict=True):
             self._sum(family, log_probs, branch_log_probs)
 
     def _read_paths(
         self,
-        pieces: Sequence[tuple[tuple[np.ndarray, np.ndarray], np.ndarray]],
-        start: int,
-        stop: int,
+        walk: Walk,
+        paths: Sequence[np.ndarray],
+        stretch: Stretch,
         state: PrefixState | None,
-        return_state: bool,
-    ) -> PrefixState | None:
-        """Read [start, stop) of each path and fill in its log-probabilities."""
-        reads = [read[start:stop] for (read, _), _ in pieces]
-        targets = [target[start:stop] for (_, target), _ in pieces]
-        piece_log_probs, state = self._read(reads, targets, [0] * len(pieces), state, return_state)
-        for (_, log_probs), values in zip(pieces, piece_log_probs, strict=True):
-            log_probs[start:stop] = values
-        return state
+        path_log_probs: Sequence[np.ndarray],
+    ) -> tuple[PrefixState | None, PrefixState | None]:
+        """Read a stretch of each path and fill in its log-probabilities.
+
+        Returns the states at its end and those at its marks, None where nobody needs them.
+        """
+        reads = [paths[row][stretch.start : stretch.end] for row in stretch.rows]
+        marked = [(stretch.rows.index(family), depth - stretch.start) for depth, family in stretch.marks]
+        marked_rows, after = np.array(marked, dtype=np.int64).reshape(-1, 2).T
+        marks = Marks(marked_rows, after, room=walk.end)
+        ends = stretch.end < walk.end
+        if ends:
+            marks = marks.and_ends(len(reads), stretch.end - stretch.start)
+        hidden_BTD, states = self._pass(reads, state, marks if len(marks) else None)
+        for row, log_probs in zip(stretch.rows, self._log_probs(hidden_BTD, reads, [0] * len(reads)), strict=True):
+            path_log_probs[row][stretch.start : stretch.start + len(log_probs)] = log_probs
+        if states is None:
+            return None, None
+        at_marks = states.select(np.arange(len(marked))) if marked else None
+        return states.select(np.arange(len(marked), len(marks))) if ends else None, at_marks
 
     def _read_branches(
-        self,
-        leaving: Sequence[tuple[int, Branch]],
-        depth: int,
-        state: PrefixState | None,
-        branch_log_probs: dict[int, np.ndarray],
+        self, stretch: Stretch, states: PrefixState | None, branch_log_probs: dict[int, np.ndarray]
     ) -> None:
-        """Read branches from copies of their families' states; ``leaving`` holds (row of the state, branch)."""
-        lengths, max_tokens = [branch.num_read for _, branch in leaving], self._model.budget.max_batch_tokens
-        for chosen in branch_batches(depth, lengths, max_tokens, self._limits, self._network.state_bytes):
-            batch = [leaving[index] for index in chosen]
-            forked = None if state is None else state.select([row for row, _ in batch])
-            reads, targets = zip(*(self._branch(branch) for _, branch in batch), strict=True)
-            first = [self._first_output(branch) - branch.leaves for _, branch in batch]
-            log_probs, _ = self._read(reads, targets, first, forked, return_state=False)
+        """Read the branches of a stretch from the states at its marks."""
+        row_of = {mark: row for row, mark in enumerate(stretch.marks)}
+        for batch in branch_batches(stretch, self._model.budget.max_batch_tokens, self._limits, self._size):
+            before = None if states is None else states.select([row_of[branch.leaves, row] for row, branch in batch])
+            reads = [
+                self._model.read_and_targets(self._pairs[branch.pair][1])[0][branch.leaves :] for _, branch in batch
+            ]
+            first = [branch.own_from - branch.leaves for _, branch in batch]
+            log_probs = self._read(reads, first, before)
             branch_log_probs |= {
                 branch.pair: values[start:] for (_, branch), values, start in zip(batch, log_probs, first, strict=True)
             }
 
-    def _read(
-        self,
-        reads: Sequence[np.ndarray],
-        targets: Sequence[np.ndarray],
-        first: Sequence[int],
-        state: PrefixState | None,
-        return_state: bool,
-    ) -> tuple[list[np.ndarray], PrefixState | None]:
+    def _read(self, reads: Sequence[np.ndarray], first: Sequence[int], state: PrefixState | None) -> list[np.ndarray]:
         """Read rows on from a state, in as many passes as the budget asks for.
 
-        Returns ln P of each row's targets (zero before its ``first``), and the state at the end when asked for.
+        Returns ln P of each letter after each token of a row, zero before its ``first``.
         """
         longest = max(map(len, reads))
-        log_probs = [np.zeros(len(read)) for read in reads]
+        log_probs = [np.zeros((len(read), len(LETTERS))) for read in reads]
         for start, end in pieces(longest, len(reads), self._model.budget.max_batch_tokens):
-            hidden_BTD, state = self._pass([read[start:end] for read in reads], state, return_state or end < longest)
+            piece = [read[start:end] for read in reads]
+            marks = Marks.ends(len(reads), end - start, room=0) if end < longest else None
+            hidden_BTD, state = self._pass(piece, state, marks)
             later = [max(output - start, 0) for output in first]
-            piece_log_probs = self._log_probs(hidden_BTD, [target[start:end] for target in targets], later)
-            for row_log_probs, values in zip(log_probs, piece_log_probs, strict=True):
-                row_log_probs[start:end] = values
-        return log_probs, state
-
-    def _branch(self, branch: Branch) -> tuple[np.ndarray, np.ndarray]:
-        read, target = self._model.read_and_targets(self._pairs[branch.pair][1])
-        return read[branch.leaves :], target[branch.leaves :]
-
-    def _first_output(self, branch: Branch) -> int:
-        """The output that predicts the branch's first different token."""
-        return max(branch.first_difference - self._model.num_uncounted, 0)
+            for row_log_probs, values in zip(log_probs, self._log_probs(hidden_BTD, piece, later), strict=True):
+                row_log_probs[start : start + len(values)] = values
+        return log_probs
 
     def _pass(
-        self, reads: Sequence[np.ndarray], state: PrefixState | None, return_state: bool
+        self, reads: Sequence[np.ndarray], state: PrefixState | None, marks: Marks | None
     ) -> tuple[torch.Tensor, PrefixState | None]:
         """One pass over rows of any length, padded on the right."""
         tokens_BT = np.full((len(reads), max(map(len, reads))), self._model.loaded.facts.pad_id, dtype=np.int64)
         for row, read in enumerate(reads):
             tokens_BT[row, : len(read)] = read
         self._model.num_tokens_computed += tokens_BT.size
-        return self._network.hidden_states(torch.from_numpy(tokens_BT).to(self._device), state, return_state)
+        return self._network.hidden_states(torch.from_numpy(tokens_BT).to(self._device), state, marks=marks)
 
     def _log_probs(
-        self, hidden_BTD: torch.Tensor, targets: Sequence[np.ndarray], first: Sequence[int]
+        self, hidden_BTD: torch.Tensor, reads: Sequence[np.ndarray], first: Sequence[int]
     ) -> list[np.ndarray]:
-        """ln P of each row's targets from output ``first`` on, zero before; only those are unembedded."""
+        """ln P of each letter after each token of a row from output ``first`` on, zero before; only those are unembedded."""
         time = np.arange(hidden_BTD.shape[1])
-        wanted_BT = np.stack([(time >= start) & (time < len(row)) for row, start in zip(targets, first, strict=True)])
-        is_wanted = torch.from_numpy(wanted_BT).to(self._device)
-        target_N = np.concatenate([row[start:] for row, start in zip(targets, first, strict=True)])
-        log_probs_BT = np.zeros(wanted_BT.shape)
-        if len(target_N):
-            log_probs_N = self._model.log_probs_of(hidden_BTD[is_wanted], torch.from_numpy(target_N).to(self._device))
-            log_probs_BT[wanted_BT] = log_probs_N
-        return [log_probs[: len(row)] for log_probs, row in zip(log_probs_BT, targets, strict=True)]
+        wanted_BT = np.stack([(time >= start) & (time < len(row)) for row, start in zip(reads, first, strict=True)])
+        log_probs_BTL = np.zeros((*wanted_BT.shape, len(LETTERS)))
+        if wanted_BT.any():
+            hidden_ND = hidden_BTD[torch.from_numpy(wanted_BT).to(self._device)]
+            log_probs_BTL[wanted_BT] = self._model.letter_log_probs(hidden_ND)
+        return [log_probs[: len(row)] for log_probs, row in zip(log_probs_BTL, reads, strict=True)]
 
-    def _sum(self, family: Family, path: np.ndarray, branches: Mapping[int, np.ndarray]) -> None:
-        """From log-probabilities per token to the sums of each pair of a family."""
-        differs = {branch.pair: self._first_output(branch) for branch in family.branches}
+    def _sum(self, family: Family, path_TL: np.ndarray, branches: Mapping[int, np.ndarray]) -> None:
+        """From log-probabilities of letters to the numbers of each pair of a family."""
+        unread = self._model.num_uncounted
+        path = of_letters(path_TL, family.path[unread:])
+        by_pair = {branch.pair: branch for branch in family.branches}
         for pair in family.pairs:
-            wt_path = path[: max(len(self._pairs[pair][0]) - self._model.num_uncounted, 0)]
-            self.ll_wt[pair] = wt_path.sum()
-            if pair in differs:
-                wt, mut = wt_path[differs[pair] :], branches.get(pair, np.zeros(0))
-                self.delta[pair] = (mut - wt).sum() if len(mut) == len(wt) else mut.sum() - wt.sum()
+            wt_tokens, mut_tokens = self._pairs[pair]
+            num_outputs = max(len(wt_tokens) - unread, 0)
+            self.ll_wt[pair] = path[:num_outputs].sum()
+            if pair not in by_pair:
+                continue
+            branch = by_pair[pair]
+            first = max(branch.first_difference - unread, 0)  # the output that predicts it
+            wt = Predictions(path_TL[first:num_outputs], wt_tokens[first + unread :])
+            # Of MUT the first output is the path's, the others are the branch's.
+            outputs_TL = [path_TL[first : branch.own_from], branches.get(pair, path_TL[:0])]
+            mut = Predictions(np.concatenate(outputs_TL), mut_tokens[first + unread :])
+            self.delta[pair] = sum_of_differences(wt.of_tokens_T, mut.of_tokens_T)
+            if self._behind is not None:
+                has_site = branch.first_difference >= unread
+                numbers = effects_of(wt, mut, first + unread, self._behind[pair], has_site)
+                for name, value in numbers.items():
+                    self.effects[name][pair] = value
 
 
-def _leaves_at(walk: Walk, stop: int) -> bool:
-    return any(branch.leaves == stop for family in walk.families for branch in family.branches)
+def going_on(rows: Sequence[int], chosen: Sequence[int]) -> list[int]:
+    """Where in a state of ``rows`` those are that are chosen."""
+    return [rows.index(row) for row in chosen]

@@ -24,6 +24,8 @@ from raygen.model.arithmetic import exact_arithmetic
 from raygen.model.loading import LoadedNetwork, load_network
 from raygen.model.precision import release_memory
 from raygen.scoring.batches import TokenBudget, run_in_batches
+from raygen.scoring.letters import LETTERS
+from raygen.scoring.passes import CPU_BATCH_TOKENS
 from raygen.sequence.tokens import encode
 
 _UNEMBED_ROWS = 8192  # positions that are unembedded at once: 16 MB of float32 logits at 512 tokens
@@ -149,6 +151,18 @@ class ResidentModel:
             log_probs_BT[wanted_BT] = self._predict(self._pad(rows, len(positions)), wanted_BT)
         return log_probs_BT
 
+    @torch.inference_mode()
+    @exact_arithmetic()
+    def letter_log_probs_of_rows(self, rows: Sequence[np.ndarray], first: Sequence[int]) -> list[np.ndarray]:
+        """ln P of each letter in place of each base of a row from its ``first`` on, in one pass: (bases, letters) float64 a row."""
+        read_BT = self._read(self._pad(rows, max(map(len, rows))))
+        hidden_BTD, _ = self.loaded.network.hidden_states(read_BT)
+        self.num_tokens_computed += read_BT.numel()
+        return [
+            self.letter_log_probs(hidden_TD[start - self.num_uncounted : max(len(row) - self.num_uncounted, 0)])
+            for hidden_TD, row, start in zip(hidden_BTD, rows, first, strict=True)
+        ]
+
     def _pad(self, rows: Sequence[np.ndarray], longest: int) -> torch.Tensor:
         tokens_BT = np.full((len(rows), longest), self.loaded.facts.pad_id, dtype=np.int64)
         for row, tokens in enumerate(rows):
@@ -172,6 +186,15 @@ class ResidentModel:
             for hidden, target in zip(hidden_ND.split(_UNEMBED_ROWS), target_N.split(_UNEMBED_ROWS), strict=True)
         ]
         return torch.cat(parts).cpu().numpy()
+
+    def letter_log_probs(self, hidden_ND: torch.Tensor) -> np.ndarray:
+        """ln P of each of LETTERS under an output: (N, D) hidden to (N, letters) float64, nats."""
+        token_ids = torch.from_numpy(self._token_ids(LETTERS)).to(hidden_ND.device)
+        parts = [
+            torch.log_softmax(self.loaded.network.unembed(hidden), dim=-1).index_select(-1, token_ids)
+            for hidden in hidden_ND.split(_UNEMBED_ROWS)
+        ]
+        return torch.cat(parts).cpu().numpy().astype(np.float64)
 
     def read_and_targets(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """A sequence as the model reads it, and what each output is to predict: two arrays of one length, int64."""
@@ -241,9 +264,9 @@ def auto_batch_tokens(hidden_size: int, device: torch.device) -> int:
 
     On a GPU half of the free memory at about 50 float32 values of the model's width per token, an estimate
     of what a layer's projections and the residual stream take at their peak, not measured on a GPU yet; a batch that still does not
-    fit is halved. On a CPU larger batches do not run faster, so it is a size that stays near the caches.
+    fit is halved.
     """
     if device.type != "cuda":
-        return 8192
+        return CPU_BATCH_TOKENS
     free, _ = torch.cuda.mem_get_info(device)
     return max(int(free * 0.5 / (50 * 4 * hidden_size)), 1)

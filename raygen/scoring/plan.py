@@ -30,7 +30,7 @@ from raygen.sequence.windows import (
     mirror,
     place_windows,
 )
-from raygen.tables.columns import string_lists
+from raygen.tables.columns import has_item, string_lists
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS
 
 HAPLOTYPE = "haplotype"
@@ -171,11 +171,25 @@ def window_keys(planned: pa.Table, strand: Strand, reference: Bases) -> list[Has
     A row whose REF says which base a letter of the reference stands for has a WT that others need not share.
     """
     keys: list[Hashable] = list(zip(planned["chrom"].to_pylist(), planned[f"start_{strand}"].to_pylist(), strict=True))
-    for row in np.flatnonzero([N_IN_WINDOW in flags for flags in planned["flags"].to_pylist()]).tolist():
-        chrom, pos, ref = (planned[name][row].as_py() for name in ("chrom", "pos", "ref"))
+    rows = np.flatnonzero(has_item(planned["flags"], N_IN_WINDOW))
+    few = planned.select(["chrom", "pos", "ref"]).take(rows)
+    for row, chrom, pos, ref in zip(rows.tolist(), *(few[name].to_pylist() for name in few.column_names), strict=True):
         if not np.array_equal(encode(ref), normalise_tokens(reference.bases(chrom)[pos - 1 : pos - 1 + len(ref)])):
             keys[row] = (keys[row], pos, ref)
     return keys
+
+
+def behind_alleles(planned: pa.Table, strand: Strand, reference: Bases) -> list[tuple[int, int]]:
+    """For each row where WT and MUT go on behind the alleles, as indices of the tokens of its window."""
+    places: list[tuple[int, int]] = []
+    for chrom, run in contig_runs(planned):
+        first = run["pos"].to_numpy() - 1
+        ref_length, alt_length = (pc.utf8_length(run[name]).to_numpy() for name in ("ref", "alt"))
+        if strand == "reverse":
+            first = mirror(first, ref_length, len(reference.bases(chrom)))
+        inside = first - run[f"start_{strand}"].to_numpy()
+        places.extend(zip((inside + ref_length).tolist(), (inside + alt_length).tolist(), strict=True))
+    return places
 
 
 def _contig_pairs(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raygen.scoring.effects import names_on_strands, over_strands
 from raygen.sequence.windows import Strand
 from raygen.tables.columns import with_item
 
@@ -20,13 +22,14 @@ SequencePair = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class PairLikelihoods:
-    """Likelihoods of P pairs, nats.
+    """Likelihoods of P pairs on one strand, nats.
 
     Attributes:
         ll_wt, ll_mut: (P,) float64; ``ll_mut`` is ``ll_wt + delta``.
         delta: (P,) float64.
         num_tokens: (P,) int64, tokens that were summed over.
         same_sequence: (P,) bool, WT and MUT do not differ.
+        effects: (P,) float64 by name, where they were asked for (``effects``).
     """
 
     ll_wt: np.ndarray
@@ -34,10 +37,20 @@ class PairLikelihoods:
     delta: np.ndarray
     num_tokens: np.ndarray
     same_sequence: np.ndarray
+    effects: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def replace_rows(self, rows: np.ndarray, others: PairLikelihoods) -> None:
+        """Put other values into some rows."""
+        for name in ("ll_wt", "ll_mut", "delta", "num_tokens", "same_sequence"):
+            getattr(self, name)[rows] = getattr(others, name)
+        for name, values in self.effects.items():
+            values[rows] = others.effects[name]
 
 
-def add_likelihoods(planned: pa.Table, by_strand: dict[Strand, PairLikelihoods]) -> pa.Table:
-    """Append ``ll_wt, ll_mut, delta_llr, delta_fwd, delta_rev, num_tokens, failure`` to R planned rows.
+def add_likelihoods(
+    planned: pa.Table, by_strand: dict[Strand, PairLikelihoods], extra_columns: Sequence[str] = ()
+) -> pa.Table:
+    """Append ``ll_wt, ll_mut, delta_llr, delta_fwd, delta_rev, num_tokens, failure`` to R planned rows, and the extra columns.
 
     Values are the means over the strands that were read, the strands' own deltas are kept beside them. Rows with a value
     that is not finite have a ``failure``; in the other rows it is null. A pair whose sequences are the same, on every
@@ -57,6 +70,11 @@ def add_likelihoods(planned: pa.Table, by_strand: dict[Strand, PairLikelihoods])
         "num_tokens": pa.array(strands[0].num_tokens),
         "failure": pc.if_else(finite, pa.scalar(None, pa.string()), "the model gave a value that is not finite"),
     }
+    if extra_columns:
+        effects = over_strands({strand: scored.effects for strand, scored in by_strand.items()})
+        columns |= {
+            name: pa.array(effects[name], from_pandas=True) for name in names_on_strands(extra_columns, len(strands))
+        }
     for name, column in columns.items():
         planned = planned.append_column(name, column)
     same = np.logical_and.reduce([strand.same_sequence for strand in strands])

@@ -3,8 +3,6 @@
 One row in, one row out, in order. A row that cannot be given a finite score keeps its place with ``failure`` in words; a
 non-finite value is never written as a score.
 
-A second look in float32 at pairs that half precision could not hold.
-
 Half precision is chosen on calibration sequences, so a sequence of a run can still overflow it. Both sequences of such a
 pair are then scored in float32: a difference between a float16 and a float32 sum would hold the rounding of thousands of
 tokens that otherwise cancels. What is not finite even then is for the caller to reject.
@@ -13,33 +11,36 @@ tokens that otherwise cancels. What is not finite even then is for the caller to
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import fields
 
 import numpy as np
 import pyarrow as pa
 
 from raygen.errors import SettingsError
 from raygen.model.cards import UNVALIDATED
+from raygen.scoring.effects import EXTRA_COLUMNS, Behind, behind_by_sequence, no_effects
 from raygen.scoring.fork import auto_limits, score_forked_pairs
 from raygen.scoring.likelihood import ResidentModel
 from raygen.scoring.method import Method, refuse_fork
 from raygen.scoring.pair import score_token_pairs
-from raygen.scoring.plan import MAX_N_FRACTION, Bases, strands_read, token_pairs, window_keys
+from raygen.scoring.plan import MAX_N_FRACTION, Bases, behind_alleles, strands_read, token_pairs, window_keys
 from raygen.scoring.scored_rows import PairLikelihoods, SequencePair, add_likelihoods, with_flag
 from raygen.sequence.tokens import count_n, encode
-from raygen.sequence.windows import N_IN_WINDOW
+from raygen.sequence.windows import N_IN_WINDOW, Strand
 from raygen.tables.schemas import PAIRS
 
 UNEQUAL_LENGTH = "unequal_length"
 """Flag: the two sequences of a pair differ in length, so their sums run over different numbers of tokens."""
 
 
-def _method(model: ResidentModel, method: Method, state_memory: int | None) -> ScorePairs:
+def _method(model: ResidentModel, method: Method, state_memory: int | None, extra_columns: Sequence[str]) -> ScorePairs:
     """How pairs are scored: by the method, and by it again in float32 where half precision overflowed.
 
     Raises:
-        SettingsError: there is no such method, or the model cannot be scored by it.
+        SettingsError: there is no such method or column, or the model cannot be scored by it.
     """
+    for name in extra_columns:
+        if name not in EXTRA_COLUMNS:
+            raise SettingsError(f"extra_columns names {name!r}; there are {', '.join(EXTRA_COLUMNS)}.")
     if method not in ("fork", "pair"):
         raise SettingsError(f"method is {method!r}; it can be fork or pair.")
     return rescoring(model, lambda resident: _plain_method(resident, method, state_memory))
@@ -47,10 +48,10 @@ def _method(model: ResidentModel, method: Method, state_memory: int | None) -> S
 
 def _plain_method(model: ResidentModel, method: Method, state_memory: int | None) -> ScorePairs:
     if method == "pair":
-        return lambda pairs, keys: score_token_pairs(model, pairs)
+        return lambda pairs, keys, behind: score_token_pairs(model, pairs, behind)
     refuse_fork(model.name, model.loaded.network.fork_refusal)
     limits = auto_limits(model.loaded.device, state_memory)
-    return lambda pairs, keys: score_forked_pairs(model, pairs, keys, limits)
+    return lambda pairs, keys, behind: score_forked_pairs(model, pairs, keys, limits, behind)
 
 
 class VariantScorer:
@@ -64,8 +65,10 @@ class VariantScorer:
         circular: Sequence[str] = (),
         method: Method = "fork",
         state_memory: int | None = None,
+        extra_columns: Sequence[str] = (),
     ) -> None:
-        self._score_pairs = _method(model, method, state_memory)
+        self._score_pairs = _method(model, method, state_memory, extra_columns)
+        self._extra_columns = tuple(extra_columns)
         self._unvalidated = model.loaded.facts.unvalidated
         self._reference = reference
         self._strands = strands_read(strand)
@@ -77,21 +80,30 @@ class VariantScorer:
             strand: self._score_pairs(
                 token_pairs(planned, strand, self._reference, self._circular),
                 window_keys(planned, strand, self._reference),
+                behind_alleles(planned, strand, self._reference) if self._extra_columns else None,
             )
             for strand in self._strands
         }
-        return _flag_all(add_likelihoods(planned, by_strand), self._unvalidated)
+        return _flag_all(add_likelihoods(planned, by_strand, self._extra_columns), self._unvalidated)
 
     def without_scores(self, planned: pa.Table, reason: str) -> pa.Table:
         """Planned rows with the columns that ``score`` adds, but no values, and ``reason`` as their failure."""
-        return _with_failure(add_likelihoods(planned, dict.fromkeys(self._strands, _nothing(planned))), reason)
+        nothing = dict.fromkeys(self._strands, _nothing(planned))
+        return _with_failure(add_likelihoods(planned, nothing, self._extra_columns), reason)
 
 
 class PairScorer:
     """Scores PAIRS, whose sequences are as they came."""
 
-    def __init__(self, model: ResidentModel, method: Method = "fork", state_memory: int | None = None) -> None:
-        self._score_pairs = _method(model, method, state_memory)
+    def __init__(
+        self,
+        model: ResidentModel,
+        method: Method = "fork",
+        state_memory: int | None = None,
+        extra_columns: Sequence[str] = (),
+    ) -> None:
+        self._score_pairs = _method(model, method, state_memory, extra_columns)
+        self._extra_columns = tuple(extra_columns)
         self._unvalidated = model.loaded.facts.unvalidated
 
     def score(self, pairs: pa.Table) -> pa.Table:
@@ -100,19 +112,23 @@ class PairScorer:
         muts = [encode(sequence) for sequence in pairs["mut_sequence"].to_pylist()]
         tokens = list(zip(wts, muts, strict=True))
         keys = [wt.tobytes() for wt, _ in tokens]
-        scored = add_likelihoods(_without_coordinates(pairs, tokens), {"forward": self._score_pairs(tokens, keys)})
+        behind = [behind_by_sequence(wt, mut) for wt, mut in tokens] if self._extra_columns else None
+        likelihoods: dict[Strand, PairLikelihoods] = {"forward": self._score_pairs(tokens, keys, behind)}
+        scored = add_likelihoods(_without_coordinates(pairs, tokens), likelihoods, self._extra_columns)
         return _flag_all(scored, self._unvalidated)
 
     def without_scores(self, pairs: pa.Table, reason: str) -> pa.Table:
         """Pairs with the columns that ``score`` gives, but no values, and ``reason`` as their failure."""
         tokens = [(encode(""), encode(""))] * len(pairs)
-        return _with_failure(add_likelihoods(_without_coordinates(pairs, tokens), {"forward": _nothing(pairs)}), reason)
+        nothing: dict[Strand, PairLikelihoods] = {"forward": _nothing(pairs)}
+        return _with_failure(add_likelihoods(_without_coordinates(pairs, tokens), nothing, self._extra_columns), reason)
 
 
 def _nothing(rows: pa.Table) -> PairLikelihoods:
     """No value for any row."""
     missing = np.full(len(rows), np.nan)
-    return PairLikelihoods(missing, missing, missing, np.zeros(len(rows), np.int64), np.zeros(len(rows), bool))
+    no_tokens, differs = np.zeros(len(rows), np.int64), np.zeros(len(rows), bool)
+    return PairLikelihoods(missing, missing, missing, no_tokens, differs, no_effects(len(rows)))
 
 
 def _with_failure(table: pa.Table, reason: str) -> pa.Table:
@@ -149,22 +165,24 @@ def _flag_all(scored: pa.Table, unvalidated: bool) -> pa.Table:
     return with_flag(scored, UNVALIDATED, np.full(len(scored), unvalidated))
 
 
-ScorePairs = Callable[[Sequence[SequencePair], Sequence[Hashable]], PairLikelihoods]
-"""Pairs, and keys that say which WTs begin alike, to likelihoods."""
+ScorePairs = Callable[[Sequence[SequencePair], Sequence[Hashable], Sequence[Behind] | None], PairLikelihoods]
+"""Pairs, keys that say which WTs begin alike, and where effects are wanted the places behind the alleles, to likelihoods."""
 
 
 def rescoring(model: ResidentModel, make: Callable[[ResidentModel], ScorePairs]) -> ScorePairs:
     """The method that ``make`` gives for a model, with pairs that are not finite scored by it again in float32."""
     score = make(model)
 
-    def score_twice(pairs: Sequence[SequencePair], keys: Sequence[Hashable]) -> PairLikelihoods:
-        scored = score(pairs, keys)
+    def score_twice(
+        pairs: Sequence[SequencePair], keys: Sequence[Hashable], behind: Sequence[Behind] | None
+    ) -> PairLikelihoods:
+        scored = score(pairs, keys, behind)
         not_finite = model.to_rescore(scored.ll_wt, scored.delta)
         if len(not_finite):
             few, their_keys = [pairs[row] for row in not_finite], [keys[row] for row in not_finite]
-            wider = model.rescore(lambda wide: make(wide)(few, their_keys), len(not_finite))
-            for field in fields(PairLikelihoods):
-                getattr(scored, field.name)[not_finite] = getattr(wider, field.name)
+            places = None if behind is None else [behind[row] for row in not_finite]
+            wider = model.rescore(lambda wide: make(wide)(few, their_keys, places), len(not_finite))
+            scored.replace_rows(not_finite, wider)
         return scored
 
     return score_twice

@@ -55,9 +55,9 @@ def planned(tmp_path):
 @pytest.mark.parametrize(
     ("model", "lines"),
     [
-        ("demo", ["5.6 MB of weights", "for each state at a window's end", "hours: not known for a model this small"]),
+        ("demo", ["5.6 MB of weights", "for each window that is open", "hours: not known for a model this small"]),
         ("togethercomputer/evo-1-8k-base", ["12.9 GB of weights", "without the model's config.json", "NVIDIA H100"]),
-        ("arcinstitute/evo2_7b_base", ["13.0 GB of weights", "for each state at a window's end", "NVIDIA H100"]),
+        ("arcinstitute/evo2_7b_base", ["13.0 GB of weights", "for each window that is open", "NVIDIA H100"]),
     ],
 )
 def test_a_plan_of_a_known_model(tmp_path, planned, model, lines):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from raygen.model import attention, evo1, layers
-from raygen.model.attention import causal_attention
+from raygen.model import evo1, layers
 from raygen.model.filters import FilterBlock, build_filter_block, long_filter, recurrent_filter, short_filter
-from raygen.model.state import PrefixState
+from raygen.model.state import Marks, PrefixState
 from raygen.model.striped_hyena import AttentionBlock, HyenaBlock
 from tests.model.models import largest_difference, random_model, random_tokens, small_config
 from tests.model.pieces import TOLERANCE, assert_pieces_are_the_whole, prefix_and_suffix
@@ -45,7 +45,7 @@ def definition(x_DBT: Tensor, filter_: tuple[Tensor, Tensor], state_BDN: Tensor 
 def test_long_filter_in_blocks_is_the_recurrence(num_tokens: int, with_state: bool) -> None:
     filter_, x_DBT = random_filter(), torch.randn(3, 2, num_tokens)
     state_BDN = torch.randn(2, 3, 4, dtype=torch.complex64) if with_state else None
-    y, after = long_filter(x_DBT, build_filter_block(*filter_), state_BDN, return_state=True)
+    y, after = long_filter(x_DBT, build_filter_block(*filter_), state_BDN, Marks.ends(2, num_tokens))
     expected_y, expected_after = definition(x_DBT, filter_, state_BDN)
     scale = float(expected_y.abs().max())
     assert after is not None
@@ -58,7 +58,7 @@ def test_long_filter_by_hand() -> None:
     block = build_filter_block(torch.tensor([[0.5 + 0j]]), torch.tensor([[2 + 0j]]))
     impulse = torch.tensor([[[1.0, 0.0, 0.0]]])
     assert long_filter(impulse, block, None)[0].tolist() == [[[2.0, 1.0, 0.5]]]
-    y, after = long_filter(impulse, block, torch.full((1, 1, 1), 4 + 0j), return_state=True)
+    y, after = long_filter(impulse, block, torch.full((1, 1, 1), 4 + 0j), Marks.ends(1, 3))
     assert y.tolist() == [[[6.0, 3.0, 1.5]]]
     assert after is not None and after.tolist() == [[[0.75 + 0j]]]
 
@@ -76,9 +76,9 @@ def test_long_filter_is_exact_at_a_slow_pole_far_from_the_start() -> None:
 @prefix_and_suffix
 def test_long_filter_continues_from_its_state(prefix: int, suffix: int) -> None:
     block, x_DBT = build_filter_block(*random_filter()), torch.randn(3, 2, prefix + suffix)
-    whole, state_whole = long_filter(x_DBT, block, None, return_state=True)
-    first, state = long_filter(x_DBT[..., :prefix], block, None, return_state=True)
-    second, state = long_filter(x_DBT[..., prefix:], block, state, return_state=True)
+    whole, state_whole = long_filter(x_DBT, block, None, Marks.ends(2, prefix + suffix))
+    first, state = long_filter(x_DBT[..., :prefix], block, None, Marks.ends(2, prefix))
+    second, state = long_filter(x_DBT[..., prefix:], block, state, Marks.ends(2, suffix))
     scale = float(whole.abs().max())
     assert state is not None and state_whole is not None
     assert largest_difference(torch.cat([first, second], dim=-1), whole) < FILTER_TOLERANCE * scale
@@ -103,14 +103,6 @@ def test_short_filter_by_hand() -> None:
     assert y.tolist() == [[[100.5, 210.5, 321.5], [487.5, 548.5, 654.5]]]
 
 
-@prefix_and_suffix
-def test_attention_of_a_suffix_is_that_of_the_whole(prefix: int, suffix: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attention, "MAX_MASK_ELEMENTS", 100_000)  # so that the suffix is split
-    q, k, v = torch.randn(3, 2, 2, prefix + suffix, 8)
-    whole = causal_attention(q, k, v)
-    assert largest_difference(causal_attention(q[:, :, prefix:], k, v), whole[:, :, prefix:]) < TOLERANCE
-
-
 # Layers and model
 
 
@@ -120,9 +112,9 @@ def test_layer_continues_from_its_state(kind: type, prefix: int, suffix: int) ->
     model = random_model(small_config())
     layer = next(block for block in model.backbone.blocks if isinstance(block, kind))
     x_BTD = torch.randn(2, prefix + suffix, 32)
-    whole, whole_state = layer(x_BTD, None, True)
-    first, state = layer(x_BTD[:, :prefix], None, True)
-    second, state = layer(x_BTD[:, prefix:], state, True)
+    whole, whole_state = layer(x_BTD, None, Marks.ends(2, prefix + suffix))
+    first, state = layer(x_BTD[:, :prefix], None, Marks.ends(2, prefix))
+    second, state = layer(x_BTD[:, prefix:], state, Marks.ends(2, suffix))
     assert largest_difference(torch.cat([first, second], dim=1), whole) < TOLERANCE
     for ours, expected in zip(state.tensors(), whole_state.tensors(), strict=True):
         assert largest_difference(ours, expected) < TOLERANCE * max(1.0, float(expected.abs().max()))
@@ -181,14 +173,15 @@ def test_select_takes_rows_in_the_order_given() -> None:
 
 
 def test_num_bytes_counts_what_is_held() -> None:
-    """Hyena: 2 inputs of 96 channels in float32 and 32 × 4 complex64; attention: 2 × 2 × 50 × 16 in float32."""
+    """Hyena: 2 inputs of 96 channels in float32 and 32 × 4 complex64; attention: 2 × 2 × 50 × 16 in float32. Rows that are chosen again
+    share them."""
     model = random_model(small_config())
     state = state_of(model, random_tokens(1, 50))
-    a_row = 2 * (2 * 96 * 4 + 32 * 4 * 8) + 2 * 2 * 50 * 16 * 4
-    assert state.num_bytes == a_row
-    assert state.fork(10).num_bytes == a_row
-    assert state.fork(10).select(range(10)).num_bytes == 10 * a_row
-    assert state_of(model, random_tokens(2, 50)).fork(3).num_bytes == 6 * a_row
+    hyena, attention = 2 * (2 * 96 * 4 + 32 * 4 * 8), 2 * 2 * 50 * 16 * 4
+    assert state.num_bytes == hyena + attention
+    assert state.fork(10).num_bytes == hyena + attention
+    marks = Marks(np.array([0, 0, 0]), np.array([10, 20, 50]))
+    assert model.hidden_states(random_tokens(1, 50), marks=marks)[1].num_bytes == 3 * hyena + attention
 
 
 def test_continuing_does_not_change_the_state() -> None:
@@ -266,7 +259,7 @@ def test_frozen_model_used_for_inference_still_passes_gradients_on() -> None:
     with torch.inference_mode():
         model(random_tokens(1, 100))
     x_BTD = torch.randn(1, 100, 32, requires_grad=True)
-    model.backbone.blocks[0](x_BTD, None, False)[0].sum().backward()
+    model.backbone.blocks[0](x_BTD, None, None)[0].sum().backward()
     assert x_BTD.grad is not None and x_BTD.grad.abs().max() > 0
 
 

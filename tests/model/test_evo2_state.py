@@ -15,6 +15,7 @@ from raygen.model.filters import (
     medium_filter_in_windows,
     recurrent_filter,
 )
+from raygen.model.state import Marks
 from tests.model.models import largest_difference, random_model, random_tokens, small_evo2_config
 from tests.model.pieces import TOLERANCE, assert_pieces_are_the_whole, prefix_and_suffix
 
@@ -67,7 +68,7 @@ def real_filter() -> tuple[Tensor, Tensor]:
 def test_long_filter_with_real_poles_is_the_recurrence(num_tokens: int, with_state: bool) -> None:
     poles, residues = real_filter()
     x_DBT, state_BDN = torch.randn(3, 2, num_tokens), torch.randn(2, 3, 4) if with_state else None
-    y, after = long_filter(x_DBT, build_filter_block(poles, residues), state_BDN, return_state=True)
+    y, after = long_filter(x_DBT, build_filter_block(poles, residues), state_BDN, Marks.ends(*x_DBT.shape[1:]))
     start = torch.zeros(2, 3, 4, dtype=torch.float64) if state_BDN is None else state_BDN.double()
     expected_y, expected_after = recurrent_filter(x_DBT.double(), poles, residues, start)
     assert after is not None and after.dtype == torch.float32
@@ -78,9 +79,9 @@ def test_long_filter_with_real_poles_is_the_recurrence(num_tokens: int, with_sta
 @prefix_and_suffix
 def test_long_filter_with_real_poles_continues_from_its_state(prefix: int, suffix: int) -> None:
     block, x_DBT = build_filter_block(*real_filter()), torch.randn(3, 2, prefix + suffix)
-    whole, whole_state = long_filter(x_DBT, block, None, return_state=True)
-    first, state = long_filter(x_DBT[..., :prefix], block, None, return_state=True)
-    second, state = long_filter(x_DBT[..., prefix:], block, state, return_state=True)
+    whole, whole_state = long_filter(x_DBT, block, None, Marks.ends(*x_DBT.shape[1:]))
+    first, state = long_filter(x_DBT[..., :prefix], block, None, Marks.ends(x_DBT.shape[1], prefix))
+    second, state = long_filter(x_DBT[..., prefix:], block, state, Marks.ends(x_DBT.shape[1], suffix))
     assert state is not None and whole_state is not None
     assert largest_difference(torch.cat([first, second], dim=-1), whole) < 5e-6 * float(whole.abs().max())
     assert largest_difference(state, whole_state) < 5e-6 * float(whole_state.abs().max())
@@ -94,9 +95,9 @@ def test_long_filter_with_real_poles_continues_from_its_state(prefix: int, suffi
 def test_layer_continues_from_its_state(layer: int, prefix: int, suffix: int) -> None:
     block = random_model(small_evo2_config()).backbone.blocks[layer]
     x_BTD = torch.randn(2, prefix + suffix, 32)
-    whole, whole_state = block(x_BTD, None, True)
-    first, state = block(x_BTD[:, :prefix], None, True)
-    second, state = block(x_BTD[:, prefix:], state, True)
+    whole, whole_state = block(x_BTD, None, Marks.ends(2, prefix + suffix))
+    first, state = block(x_BTD[:, :prefix], None, Marks.ends(2, prefix))
+    second, state = block(x_BTD[:, prefix:], state, Marks.ends(2, suffix))
     assert largest_difference(torch.cat([first, second], dim=1), whole) < TOLERANCE
     for ours, expected in zip(state.tensors(), whole_state.tensors(), strict=True):
         assert largest_difference(ours, expected) < TOLERANCE * max(1.0, float(expected.abs().max()))
@@ -133,7 +134,7 @@ def test_state_bytes_are_what_is_held() -> None:
     """Tails of 2 taps on 96 channels in three layers; 6 and 127 inputs and 4 poles on 32; keys and values of 50 tokens."""
     model = random_model(small_evo2_config())
     _, state = model.hidden_states(random_tokens(1, 50), return_state=True)
-    assert state.num_bytes == 4 * (3 * 2 * 96 + (6 + 127 + 4) * 32 + 2 * 50 * 32) == model.state_bytes(50)
+    assert state.num_bytes == 4 * (3 * 2 * 96 + (6 + 127 + 4) * 32 + 2 * 50 * 32) == model.state_size().prefix(50)
 
 
 def test_a_row_does_not_depend_on_batch_mates_or_padding() -> None:

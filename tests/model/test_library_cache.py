@@ -19,7 +19,7 @@ from tests.builders import random_bases
 from tests.model.models import largest_difference
 from tests.model.other_models import write_family
 
-NARROW = ForkLimits(max_reread=2, max_rows=3, state_memory=2**26)
+NARROW = ForkLimits(stop_tokens=1, pass_tokens=4, max_rows=3, state_memory=2**26)
 """Many stops, and families of different lengths side by side."""
 
 
@@ -68,7 +68,7 @@ def test_a_state_is_not_changed_by_reading_on_and_its_rows_may_be_chosen(tmp_pat
         assert largest_difference(logits, whole[[2, 0, 2], 50:]) < 1e-4
     single = state.select([1]).fork(4)
     assert largest_difference(network.hidden_states(tokens[[1] * 4, 50:], single)[0], whole[[1] * 4, 50:]) < 1e-4
-    assert state.num_bytes == 3 * network.state_bytes(50)
+    assert state.num_bytes == 3 * network.state_size().prefix(50)
 
 
 @pytest.mark.parametrize("model_type", sorted(READ_ON_WRONGLY))

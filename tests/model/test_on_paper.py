@@ -7,20 +7,20 @@ from raygen.model.cards import all_cards
 from raygen.model.checkpoint import count_parameters
 from raygen.model.evo2 import Evo2ForCausalLM
 from raygen.model.loading import load_network
-from raygen.model.on_paper import model_on_paper, state_bytes
+from raygen.model.on_paper import model_on_paper, state_on_paper
 from raygen.scoring.fingerprint import fingerprint
 from tests.model.models import small_config, small_evo2_config
 
 
 def test_a_state_on_paper_is_as_large_as_a_real_one():
     network = load_network("demo", device="cpu", dtype="float32").network
-    assert state_bytes(model_on_paper("demo"), 1000, "float32") == network.state_bytes(1000)
+    assert state_on_paper(model_on_paper("demo"), "float32") == network.state_size()
 
 
 def test_a_state_of_evo2_is_as_large_on_paper(tmp_path):
     network = Evo2ForCausalLM(small_evo2_config())
     network.save_pretrained(tmp_path)
-    assert state_bytes(model_on_paper(str(tmp_path)), 100, "float32") == network.state_bytes(100)
+    assert state_on_paper(model_on_paper(str(tmp_path)), "float32") == network.state_size()
 
 
 def test_a_published_model_is_known_by_its_card():
@@ -39,7 +39,7 @@ def test_a_state_of_a_published_evo2_comes_from_its_card_without_the_hub(monkeyp
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     model = model_on_paper("arcinstitute/evo2_7b_base", device="cuda")
     keys_and_values = 5 * 2 * 4096 * 2  # bytes a token: attention layers, keys and values, width, half precision
-    assert state_bytes(model, 2000) - state_bytes(model, 1000) == 1000 * keys_and_values
+    assert state_on_paper(model).per_token == keys_and_values
 
 
 def test_a_model_that_scoring_refuses_is_not_planned_unless_it_is_asked_for():
@@ -51,7 +51,7 @@ def test_a_model_that_scoring_refuses_is_not_planned_unless_it_is_asked_for():
 def test_a_configuration_that_is_not_here_is_said_so(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(InputError, match=r"evo-1-8k-base at revision 1\.1_fix is not in the local hub cache"):
-        state_bytes(model_on_paper("togethercomputer/evo-1-8k-base"), 1000)
+        state_on_paper(model_on_paper("togethercomputer/evo-1-8k-base"))
 
 
 def test_of_a_model_on_the_hub_only_its_configuration_is_fetched(tmp_path, monkeypatch):
@@ -61,7 +61,7 @@ def test_of_a_model_on_the_hub_only_its_configuration_is_fetched(tmp_path, monke
     monkeypatch.setattr("raygen.model.hub.fetch_from_hub", lambda *given: asked.append(given) or tmp_path)
     model = model_on_paper("org/fine-tuned", "main", device="cuda")
     assert (model.context_length, model.bos_id, model.num_parameters) == (77, 0, count_parameters(config))
-    assert model.key == "org/fine-tuned@main" and state_bytes(model, 50) > 0
+    assert model.key == "org/fine-tuned@main" and state_on_paper(model).prefix(50) > 0
     assert {tuple(files) for *_, files in asked} == {("config.json",)}
     evo2 = small_evo2_config(use_fp8_input_projections=True)
     (tmp_path / "config.json").write_text(json.dumps(evo2.as_published()))

@@ -99,7 +99,7 @@ def test_reading_in_pieces_is_reading_at_once(tmp_path: Path) -> None:
             pieces.append(logits)
             state = after
         assert largest_difference(torch.cat(pieces, dim=1), whole) < 1e-4
-        assert state is not None and state.num_bytes == 3 * network.state_bytes(764)
+        assert state is not None and state.num_bytes == 3 * network.state_size().prefix(764)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("bfloat16", 0.4), ("float16", 0.05)])

@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM
 from raygen.model import checkpoint, layers
 from raygen.model.config_rules import ACTIVATIONS, EVO1, EVO2, FAMILY_RULES
 from raygen.model.random_checkpoint import evo1_8k_config
-from raygen.model.sizes import count_parameters, read_keys, state_bytes, tensor_shapes
+from raygen.model.sizes import count_parameters, read_keys, state_size, tensor_shapes
 from tests.model.models import small_config, small_evo2_config
 
 CONFIGS = {
@@ -33,7 +33,7 @@ def test_sizes_by_the_keys_are_those_of_the_network(tmp_path, config):
     assert count_parameters(keys) == checkpoint.count_parameters(config)
     with torch.device("meta"):
         network = AutoModelForCausalLM.from_config(config, dtype=torch.float16)
-    assert state_bytes(keys, 1000, bytes_per_weight=2) == network.state_bytes(1000)
+    assert state_size(keys, bytes_per_weight=2) == network.state_size()
 
 
 def test_the_rules_know_the_families_and_activations_that_there_are():

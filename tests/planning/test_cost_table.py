@@ -16,7 +16,13 @@ def cost(device="NVIDIA H100", **more):
 def printed(costs, alternatives=(), **more):
     own = {"num_variants": 1_000_000, "num_planned": 65_536, "counted": "counted by the index", "method": "fork"}
     own |= {"window": Window(4096, 512, "grid", 2048), "strand": "both", "pair_tokens": 9_000, "fork_tokens": 3_000}
-    own |= {"times_fewer": 3.0, "weights_bytes": 12_900_000_000, "state_bytes": 400_000_000, "costs": costs}
+    own |= {
+        "times_fewer": 3.0,
+        "weights_bytes": 12_900_000_000,
+        "state_bytes": 400_000_000,
+        "branch_bytes": 3_000_000,
+        "costs": costs,
+    }
     console = Console(width=120, record=True, quiet=False, file=io.StringIO())
     print_estimate(SimpleNamespace(**{**own, **more}), alternatives, console)
     return console.export_text()
@@ -27,7 +33,7 @@ def test_tokens_memory_hours_and_money_are_printed():
     assert "about 1,000,000 variants, window 4,096+512 bases on a grid of 2,048, strand both" in text
     assert "counted by the index; planned on 65,536 of them" in text
     assert "12.9 GB of weights" in text
-    assert "400.0 MB for each state" in text
+    assert "400.0 MB for each window that is open, 3.0 MB for each state that leaves it" in text
     row = next(line for line in text.splitlines() if "H100" in line)
     assert row.split() == ["NVIDIA", "H100", "26,822", "(e)", "4.2", "days", "12.5", "h", "1.6", "h", "690.00"]
     assert next(line for line in text.splitlines() if "@2048" in line).split() == ["4096+128@2048", "1,000", "3.0"]

@@ -54,7 +54,7 @@ def test_a_run_computes_what_was_planned_within_a_fifth(tmp_path, grid, method):
 @pytest.mark.parametrize("rows_of_states", [2, 1000])
 def test_tokens_are_planned_exactly_within_the_memory_for_states(tmp_path, grid, rows_of_states):
     model = load_model("demo", device="cpu", max_batch_tokens=700)
-    memory = rows_of_states * model.loaded.network.state_bytes(160)
+    memory = 2 * rows_of_states * model.loaded.network.state_size().prefix(160)
     limits = {"scoring.max_batch_tokens": 700, "scoring.state_memory": memory}
     chosen = settings(tmp_path, **grid, **limits)
     planned = estimate(chosen)

@@ -24,7 +24,7 @@ from tests.model.other_models import write_llama
 
 CONTIG = random_bases(700, 11)
 WITH_N = CONTIG[:300] + "N" + CONTIG[301:]
-LIMITS = ForkLimits(max_reread=8, max_rows=4, state_memory=2**26)
+LIMITS = ForkLimits(stop_tokens=8, pass_tokens=20, max_rows=4, state_memory=2**26)
 WINDOWS = {
     "variant": Window(100, 60),
     "grid": Window(100, 60, "grid", 64),
@@ -150,7 +150,9 @@ def as_pairs(variants, window):
     return token_pairs(planned, "forward", reference), window_keys(planned, "forward", reference)
 
 
-@pytest.mark.parametrize("limits", [ForkLimits(0, 1, 1), ForkLimits(1000, 64, 2**30), ForkLimits(5, 3, 2**20)])
+@pytest.mark.parametrize(
+    "limits", [ForkLimits(0, 0, 1, 1), ForkLimits(1000, 1000, 64, 2**30), ForkLimits(5, 50, 3, 2**20)]
+)
 @pytest.mark.parametrize("max_batch_tokens", [20, 10**6])
 def test_limits_do_not_change_a_score(evo1, limits, max_batch_tokens):
     pairs, keys = as_pairs(cases(CONTIG)["several alts"] + cases(CONTIG)["contig end"], WINDOWS["grid"])
@@ -194,16 +196,16 @@ def test_the_passes_that_are_planned_are_those_that_are_made(
     pairs, keys = as_pairs(sorted(set(chosen)), WINDOWS[window])
     model = load_model(evo1.name, max_batch_tokens=max_batch_tokens)
     network = model.loaded.network
-    limits = ForkLimits(8, 4, rows_of_states * network.state_bytes(160))
+    limits = ForkLimits(8, 20, 4, 2 * rows_of_states * network.state_size().prefix(160))
     whole, made = type(network).hidden_states, []
 
-    def recorded(tokens, state=None, return_state=False):
+    def recorded(tokens, state=None, return_state=False, marks=None):
         made.append(Pass(*tokens.shape))
-        return whole(network, tokens, state, return_state)
+        return whole(network, tokens, state, return_state, marks)
 
     monkeypatch.setattr(network, "hidden_states", recorded)
     walks = plan_for(model, pairs, keys, limits)
-    planned = [one for walk in walks for one in walk_passes(walk, max_batch_tokens, limits, network.state_bytes)]
+    planned = [one for walk in walks for one in walk_passes(walk, max_batch_tokens, limits, network.state_size())]
     score_forked_pairs(model, pairs, keys, limits)
     assert planned == made
     assert sum(one.num_tokens for one in planned) == model.num_tokens_computed
@@ -215,7 +217,7 @@ def test_a_state_takes_the_memory_that_the_plan_counts(evo1, num_tokens):
     tokens = torch.full((3, num_tokens), ord("A"))
     with torch.inference_mode():
         _, state = network.hidden_states(tokens, None, True)
-    assert state.num_bytes == 3 * network.state_bytes(num_tokens)
+    assert state.num_bytes == 3 * network.state_size().prefix(num_tokens)
 
 
 def test_the_plan_knows_the_cost(evo1):
@@ -238,10 +240,10 @@ def run_out_of_memory(model, monkeypatch, fits):
     network = model.loaded.network
     whole = type(network).hidden_states
 
-    def limited(tokens, state=None, return_state=False):
+    def limited(tokens, state=None, return_state=False, marks=None):
         if tokens.numel() > fits:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return whole(network, tokens, state, return_state)
+        return whole(network, tokens, state, return_state, marks)
 
     monkeypatch.setattr(network, "hidden_states", limited)
 
