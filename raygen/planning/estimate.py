@@ -35,6 +35,7 @@ from raygen.settings import Settings
 from raygen.tables.schemas import VARIANTS
 from raygen.variants.ingest import ingest
 from raygen.variants.ingested_folder import VARIANTS_FOLDER, is_ingested
+from raygen.variants.inputs import remarks_on
 
 _PIECES_FOR_ALTERNATIVES = 16
 _BATCH_TOKENS = {"cpu": 8192, "cuda": 65_536}
@@ -66,6 +67,7 @@ class Estimate:
         weights_bytes: of one model in half precision, ``state_bytes`` of one shared state at the window's end,
             None where the model's config.json is not to be had.
         costs: hours and money on some devices.
+        warnings: sentences on the input, as its ingest says them.
     """
 
     num_variants: int
@@ -79,6 +81,7 @@ class Estimate:
     weights_bytes: int
     state_bytes: int | None
     costs: tuple[DeviceCost, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def window(self) -> Window:
@@ -113,6 +116,7 @@ class PlannedInput:
     pieces: tuple[pa.Table, ...]
     num_variants: int
     counted: str
+    warnings: tuple[str, ...] = ()
 
     @property
     def num_planned(self) -> int:
@@ -156,6 +160,7 @@ def estimate(settings: Settings, price: Price | None = None) -> Estimate:
         weights_bytes=weights,
         state_bytes=state_bytes,
         costs=(),
+        warnings=planned.warnings,
     )
     cheaper = tuple(other for other in candidates if uncosted.tokens_read(other) < uncosted.tokens_read(here))
     read = uncosted.tokens_read()
@@ -232,12 +237,14 @@ def read_input(settings: Settings, reference: Reference) -> PlannedInput:
         if not sample.is_whole:  # only the run sees enough of each contig; a sample tells another assembly
             lenient = {"max_mismatch_share": max(input_settings.max_mismatch_share, 0.5), "max_unknown_share": 1}
             options |= {"source_columns": [STRETCH], **lenient}
-        ingested = ingest(sample.paths, reference, place / "ingested", **options)
+        ingested = ingest(sample.files, reference, place / "ingested", **options)
         if sample.is_whole:
-            return _of_shards(plan_shards(ingested.variants_dir, ""), sample.counted)
+            whole = _of_shards(plan_shards(ingested.variants_dir, ""), sample.counted)
+            return replace(whole, warnings=tuple(ingested.warnings))
         variants = pq.read_table(ingested.variants_dir)
         num_variants = round(sample.num_records * ingested.num_variants / max(ingested.num_records, 1))
-        return PlannedInput(tuple(_stretches(variants)), num_variants, sample.counted)
+        warnings = *remarks_on(paths), *(f"In a sample of the input: {warning}" for warning in ingested.warnings)
+        return PlannedInput(tuple(_stretches(variants)), num_variants, sample.counted, warnings)
 
 
 def _of_shards(shards: Sequence[Shard], counted: str) -> PlannedInput:
