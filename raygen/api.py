@@ -81,7 +81,7 @@ def score_variants(
 
     Args:
         variants: a table (Arrow, polars or pandas) with chrom, pos, ref and alt, or the path of a VCF, BCF or Parquet.
-        reference: a FASTA, plain or bgzip.
+        reference: a FASTA, plain, gzip or bgzip.
         window: default half of the model's context on each side, of at most 8,192 bases.
         circular: contigs without ends.
         haplotype_column: names the haplotype of an allele. Each haplotype of two or more members is one more row, with the

@@ -33,7 +33,7 @@ def saturate(
         str, typer.Option(metavar="CHROM:START-END", help="Region, 1-based, both ends included, as for samtools.")
     ],
     reference: Annotated[
-        str, typer.Option("--reference", metavar="FASTA", help="FASTA of the region's assembly, plain or bgzip.")
+        str, typer.Option("--reference", metavar="FASTA", help="FASTA of the region's assembly, plain, gzip or bgzip.")
     ],
     model: ModelOption = None,
     out: Annotated[str, typer.Option("--out", metavar="FOLDER", help="Folder for the results.")] = "raygen-saturation",
