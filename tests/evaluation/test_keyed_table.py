@@ -179,6 +179,21 @@ def test_a_folder_is_one_table_and_its_files_own_columns_hold(tmp_path):
     assert sorted(frame.rows()) == [("01-9-C-G", "snv", "a b", "1999"), ("X-9-C-G", "snv", "7", "1999")]
 
 
+def test_files_of_a_folder_are_read_with_the_wider_type_of_a_column(tmp_path):
+    """Whole numbers in the first file, then half of one; Arrow reads the second with the types of the first."""
+    for name, types, values in (("a", pa.int32(), [1]), ("b", pa.float64(), [0.5]), ("c", pa.null(), [None])):
+        write_labels(tmp_path / "table" / f"{name}.parquet", chrom=["1"], af=pa.array(values, types))
+    assert keys(tmp_path / "table", columns=["af"]).frame["af"].to_list() == [1.0, 0.5, None]
+
+
+def test_files_of_a_folder_whose_types_differ_are_refused_where_the_column_is_read(tmp_path):
+    for name, gene in (("a", pa.array([7])), ("b", pa.array(["007"]))):
+        write_labels(tmp_path / "table" / f"{name}.parquet", chrom=["1"], gene=gene, label=["x"])
+    with pytest.raises(InputError, match=r"b\.parquet cannot be read as one .* gene is string there and int64 before"):
+        keys(tmp_path / "table", columns=["gene"])
+    assert len(keys(tmp_path / "table", columns=["label"]).frame) == 2
+
+
 def test_labels_in_a_vcf_are_known_by_content(tmp_path):
     path = vcf(tmp_path, ["1 9 . C G END=9"])
     for name in ("LABELS.VCF", "labels.gvcf.gz", "labels"):
