@@ -177,14 +177,9 @@ def _as_file(variants: Any, scratch: Path, haplotype_column: str | None) -> tupl
 
 
 def _alleles(table: pa.Table) -> pa.Table:
-    """The table with contigs as text and whole positions as integers: frames guess 7 to be a number, and 9 to be 9.0."""
+    """The table with contigs as text: frames guess 7 to be a number."""
     if pa.types.is_integer(_plain(table["chrom"].type)):
         table = _with_column(table, "chrom", table["chrom"].cast(pa.string()))
-    if pa.types.is_floating(table["pos"].type):
-        try:
-            table = _with_column(table, "pos", table["pos"].cast(pa.int64()))
-        except pa.ArrowInvalid:
-            raise InputError("The variants have numbers that are not whole in pos.") from None
     if not len(table):  # then a frame does not know what its columns would hold
         types = {name: pa.int64() if name == "pos" else pa.string() for name in _ALLELES}
         return pa.table({name: pa.nulls(0, types.get(name, table[name].type)) for name in table.column_names})

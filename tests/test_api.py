@@ -270,7 +270,7 @@ def test_variants_come_from_pandas_with_rows_or_without(reference, variant):
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"pos": [100.5]}, "numbers that are not whole in pos"),
+        ({"pos": [100.5]}, r"^The table: row 1 has 100\.5 in pos, and a position is a whole number"),
         ({"alt": [5]}, "^The table: column 'alt' is int64, not string"),
         ({"ref": None}, "The variants lack the columns ref; they have chrom, pos, alt"),
     ],
