@@ -3,8 +3,8 @@
 In: a run's folder, Parquet (files or folders), CSV or TSV (plain or gzip), VCF or BCF. Out: a polars frame with ``key``,
 ``variant_type`` and the columns asked for.
 
-The key is contig, position, REF and ALT after the bases that both alleles share were taken off; ``chr`` is dropped and the
-mitochondrion's names are one. With a reference, REF is checked and indels are left-aligned first, exactly as ``ingest`` does;
+The key is contig, position, REF and ALT after the bases that both alleles share were taken off; ``chr`` is dropped, the
+mitochondrion's names are one and PLINK's codes are what they stand for (``23`` to ``26`` only with a reference). With a reference, REF is checked and indels are left-aligned first, exactly as ``ingest`` does;
 without one an indel in a repeat joins only where both tables write it in the same place. A run's folder is normalised already.
 A table without coordinates is known by ``variant_id`` or ``pair_id``, taken as it is.
 
@@ -36,7 +36,7 @@ from raygen.tables.schemas import Reason
 from raygen.variants.alleles import RAW_ALLELES, SOURCE_PREFIX, AlleleBatch
 from raygen.variants.assembly import AssemblyWatch
 from raygen.variants.check import AlleleChecker
-from raygen.variants.contig_names import MITOCHONDRIAL_NAMES
+from raygen.variants.contig_names import name_without_reference
 from raygen.variants.file_kinds import VCF_ENDINGS, kind_of
 from raygen.variants.folder_contents import partitions_of
 from raygen.variants.normalise import trim
@@ -365,10 +365,7 @@ def _usable(rows: pa.Table) -> pa.ChunkedArray:
 
 def _named(alleles: pl.DataFrame) -> pl.DataFrame:
     """``key`` and ``variant_type`` of each row of alleles; single bases all at once, the others one by one."""
-    toggled = pl.col("chrom").str.strip_prefix("chr")
-    chrom = (
-        pl.when(pl.col("chrom").is_in(list(MITOCHONDRIAL_NAMES))).then(pl.lit("MT")).otherwise(toggled).alias("chrom")
-    )
+    chrom = pl.col("chrom").replace({name: name_without_reference(name) for name in alleles["chrom"].unique()})
     plain = alleles.select(chrom, "pos", pl.col("ref", "alt").str.to_uppercase())
     is_snv = (plain["ref"].str.len_bytes() == 1) & (plain["alt"].str.len_bytes() == 1)
     keyed = plain.select(
