@@ -27,6 +27,7 @@ from raygen.sequence.reference import open_reference, refuse_unknown_contigs
 from raygen.sequence.window_choices import refuse_longer_window, usual_length
 from raygen.sequence.windows import Window
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS, PAIRS, variant_ids
+from raygen.variants.assembly import MAX_MISMATCH_SHARE, MAX_UNKNOWN_SHARE
 from raygen.variants.ingest import ingest
 
 if TYPE_CHECKING:
@@ -73,16 +74,21 @@ def score_variants(
     window: Window | None = None,
     circular: str | Sequence[str] = (),
     haplotype_column: str | None = None,
+    max_mismatch_share: float = MAX_MISMATCH_SHARE,
+    max_unknown_share: float = MAX_UNKNOWN_SHARE,
 ) -> pa.Table:
     """Score variants against a reference, normalised and checked as ``raygen ingest`` does.
 
     Args:
         variants: a table (Arrow, polars or pandas) with chrom, pos, ref and alt, or the path of a VCF, BCF or Parquet.
-        reference: a FASTA, plain or bgzip.
+        reference: a FASTA, plain, gzip or bgzip.
         window: default half of the model's context on each side, of at most 8,192 bases.
         circular: contigs without ends.
         haplotype_column: names the haplotype of an allele. Each haplotype of two or more members is one more row, with the
             flag ``haplotype``; the column and ``haplotype_members`` follow those of SCORES.
+        max_mismatch_share: of a contig's REF alleles; more that differ from the reference are another assembly's.
+        max_unknown_share: of a file's alleles; more on contigs that the reference lacks are another assembly's. 1 scores the
+            rest alone, e.g. of a genome on the FASTA of one chromosome.
 
     Returns:
         A table with the SCORES columns: a table's variants in their order, a file's by contig and position. Alleles that
@@ -90,10 +96,11 @@ def score_variants(
 
     Raises:
         InputError: the variants or the reference cannot be read, or do not belong together.
-        SettingsError: a method, strand, window or contig that there is not.
+        SettingsError: a method, strand, window, share or contig that there is not.
     """
     half = usual_length(model.context_length) // 2
     window = Window(half, half) if window is None else _checked_window(window)
+    _check_shares(max_mismatch_share=max_mismatch_share, max_unknown_share=max_unknown_share)
     circular = (circular,) if isinstance(circular, str) else tuple(circular)
     refuse_longer_window(window, model.context_length, model.name)
     opened = open_reference(expanded(str(reference)))
@@ -109,6 +116,8 @@ def score_variants(
                 source_columns=extra,
                 haplotype_column=haplotype_column,
                 max_haplotype_span=window.right,
+                max_mismatch_share=max_mismatch_share,
+                max_unknown_share=max_unknown_share,
             )
         normalised = pq.read_table(ingested.variants_dir)
     for remark in ingested.warnings:
@@ -144,6 +153,12 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
+def _check_shares(**shares: Any) -> None:
+    for name, share in shares.items():
+        if not (isinstance(share, numbers.Real) and 0 <= float(share) <= 1):
+            raise SettingsError(f"{name} is {share!r}, not a share from 0 to 1.")
+
+
 # Variants -----------------------------------------------------------------------------------------------------------
 
 
@@ -162,14 +177,9 @@ def _as_file(variants: Any, scratch: Path, haplotype_column: str | None) -> tupl
 
 
 def _alleles(table: pa.Table) -> pa.Table:
-    """The table with contigs as text and whole positions as integers: frames guess 7 to be a number, and 9 to be 9.0."""
+    """The table with contigs as text: frames guess 7 to be a number."""
     if pa.types.is_integer(_plain(table["chrom"].type)):
         table = _with_column(table, "chrom", table["chrom"].cast(pa.string()))
-    if pa.types.is_floating(table["pos"].type):
-        try:
-            table = _with_column(table, "pos", table["pos"].cast(pa.int64()))
-        except pa.ArrowInvalid:
-            raise InputError("The variants have numbers that are not whole in pos.") from None
     if not len(table):  # then a frame does not know what its columns would hold
         types = {name: pa.int64() if name == "pos" else pa.string() for name in _ALLELES}
         return pa.table({name: pa.nulls(0, types.get(name, table[name].type)) for name in table.column_names})
@@ -182,14 +192,15 @@ def _with_column(table: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Tabl
 
 @contextmanager
 def _named_as_given(source: Path, extra: Collection[str]) -> Iterator[None]:
-    """Errors about a table in memory do not name the file that it was written to."""
+    """Errors call settings as the arguments are called, and do not name the file that a table in memory was written to."""
     try:
         yield
     except (InputError, SettingsError) as error:
-        if not extra:
-            raise
-        message = str(error).replace(str(source), "the table").replace(source.name, "the table")
-        raise type(error)(message.replace("the table", "The table", message.startswith("the table"))) from None
+        message = str(error).replace("input.max_", "max_")
+        if extra:
+            message = message.replace(str(source), "the table").replace(source.name, "the table")
+            message = message.replace("the table", "The table", message.startswith("the table"))
+        raise type(error)(message) from None
 
 
 # Tables -------------------------------------------------------------------------------------------------------------

@@ -71,7 +71,7 @@ class InputSettings(_Room):
         None, description="Parquet with pair_id, wt_sequence, mut_sequence; or `variants`"
     )
     reference: PathText | None = Field(
-        None, description="FASTA of the variants' assembly, plain or bgzip; indexed when not yet"
+        None, description="FASTA of the variants' assembly, plain, gzip or bgzip; indexed when not yet"
     )
     circular: list[Text] = Field(
         [], description="contigs without ends, e.g. MT, or a list of them: their windows wrap around the origin"

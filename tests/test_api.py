@@ -1,3 +1,4 @@
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,37 @@ def test_alleles_that_cannot_be_scored_are_counted_in_a_warning(reference):
     table = pa.table({"chrom": ["7", "7"], "pos": [9, 9], "ref": [BASES[8], BASES[8]], "alt": ["*", "ACGTACGT"]})
     with pytest.warns(UserWarning, match="1 of 2 alleles left out: 1 star_allele"):
         assert len(raygen.score_variants(bigram_model(), table, reference, window=WINDOW)) == 1
+
+
+def test_a_share_of_alleles_on_other_contigs_can_be_allowed(tmp_path, reference):
+    records = [*snvs("7", BASES, range(100, 110)), *snvs("8", BASES, range(100, 110))]
+    columns = zip(*(record.split(" ") for record in records), strict=True)
+    table = pa.table(dict(zip(["chrom", "pos", "id", "ref", "alt"], columns, strict=True)))
+    table = table.set_column(1, "pos", table["pos"].cast(pa.int64()))
+    for variants in (table, vcf(tmp_path, records, contigs=["7", "8"])):
+        score = partial(raygen.score_variants, bigram_model(), variants, reference, window=WINDOW)
+        with pytest.raises(InputError, match=r"alone, set max_unknown_share \(now 0\.1\)"):
+            score()
+        with pytest.warns(UserWarning):
+            assert len(score(max_unknown_share=1)) == 10
+
+
+def test_a_share_of_other_bases_can_be_allowed(tmp_path, reference):
+    """Of 40 REF 10 are the bases of the complement."""
+    complement = BASES.translate(str.maketrans("ACGT", "TGCA"))
+    records = [*snvs("7", BASES, range(100, 130)), *snvs("7", complement, range(130, 140))]
+    path = vcf(tmp_path, records, contigs=["7"])
+    score = partial(raygen.score_variants, bigram_model(), path, reference, window=WINDOW)
+    with pytest.raises(InputError, match=r"More than max_mismatch_share \(0\.1\) on a contig"):
+        score()
+    with pytest.warns(UserWarning):
+        assert len(score(max_mismatch_share=0.3)) == 30
+
+
+@pytest.mark.parametrize("share", [-0.1, 10, float("nan"), "0.1"])
+def test_a_share_is_between_0_and_1(reference, variant, share):
+    with pytest.raises(SettingsError, match=r"max_unknown_share is .*, not a share from 0 to 1"):
+        raygen.score_variants(bigram_model(), pa.table(variant), reference, max_unknown_share=share)
 
 
 def test_a_deletion_that_reaches_the_end_says_that_its_window_shows_nothing(reference):
@@ -238,7 +270,7 @@ def test_variants_come_from_pandas_with_rows_or_without(reference, variant):
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"pos": [100.5]}, "numbers that are not whole in pos"),
+        ({"pos": [100.5]}, r"^The table: row 1 has 100\.5 in pos, and a position is a whole number"),
         ({"alt": [5]}, "^The table: column 'alt' is int64, not string"),
         ({"ref": None}, "The variants lack the columns ref; they have chrom, pos, alt"),
     ],

@@ -66,7 +66,7 @@ Overrides = Annotated[
 Out = Annotated[str | None, typer.Option("--out", metavar="FOLDER", help="Folder for the results.")]
 ReferenceOption = Annotated[
     str | None,
-    typer.Option("--reference", metavar="FASTA", help="FASTA of the variants' assembly, plain or bgzip."),
+    typer.Option("--reference", metavar="FASTA", help="FASTA of the variants' assembly, plain, gzip or bgzip."),
 ]
 VariantsOption = Annotated[
     list[str] | None,

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from raygen.cli.options import Debug, command, say
+from raygen.errors import Interrupted
 from raygen.tables.place import refuse_unwritable, write_text
 
 
@@ -68,10 +69,14 @@ def card(
 
 
 def write_run_page(output: str, run_id: str) -> None:
-    """Write the run's page. The scores are whole without it, so whatever goes wrong here is said and fails nothing."""
+    """Write the run's page. The scores are whole without it, so whatever goes wrong here is said and fails nothing, a signal
+    to stop included: a scheduler that sent one would start again a run that has nothing left to do.
+    """
     from raygen.pages.report import write_report
 
     try:
         say(f"report: {write_report(output, run_id)}")
+    except Interrupted as signal_name:
+        say(f"warning: the report was not written: {signal_name} stopped it. `raygen report {output}` writes it.")
     except Exception as error:  # noqa: BLE001
         say(f"warning: the report was not written: {error} `raygen report {output}` tries again.")

@@ -10,7 +10,6 @@ import typer
 from rich.markup import escape
 
 from raygen.cli.options import (
-    MODEL_HELP,
     AllowUnvalidated,
     Config,
     Debug,
@@ -34,7 +33,7 @@ def saturate(
         str, typer.Option(metavar="CHROM:START-END", help="Region, 1-based, both ends included, as for samtools.")
     ],
     reference: Annotated[
-        str, typer.Option("--reference", metavar="FASTA", help="FASTA of the region's assembly, plain or bgzip.")
+        str, typer.Option("--reference", metavar="FASTA", help="FASTA of the region's assembly, plain, gzip or bgzip.")
     ],
     model: ModelOption = None,
     out: Annotated[str, typer.Option("--out", metavar="FOLDER", help="Folder for the results.")] = "raygen-saturation",
@@ -61,13 +60,10 @@ def saturate(
     name="compare-windows",
 )
 def compare_windows(
-    variants: Annotated[
-        list[str], typer.Option(metavar="PATH", help="Parquet or VCF, a file or a folder; may be repeated.")
-    ],
-    reference: Annotated[
-        str, typer.Option("--reference", metavar="FASTA", help="FASTA of the variants' assembly, plain or bgzip.")
-    ],
-    model: Annotated[str, typer.Option(metavar="NAME", help=MODEL_HELP)] = "demo",
+    config: Config = None,
+    variants: VariantsOption = None,
+    reference: ReferenceOption = None,
+    model: ModelOption = None,
     sample: Annotated[
         int, typer.Option(min=2, metavar="N", help="How many variants to score under each window.")
     ] = 200,
@@ -81,8 +77,9 @@ def compare_windows(
         ),
     ] = "",
     strand: Annotated[
-        Literal["forward", "reverse", "both"], typer.Option(help="Strand to read; both: the mean of the two.")
-    ] = "forward",
+        Literal["forward", "reverse", "both"] | None,
+        typer.Option(help="Strand to read, by default forward; both: the mean of the two.", show_default=False),
+    ] = None,
     circular: Annotated[
         list[str] | None, typer.Option(metavar="CONTIG", help="A contig without ends, e.g. MT; may be repeated.")
     ] = None,
@@ -90,35 +87,41 @@ def compare_windows(
         int, typer.Option(min=0, metavar="N", help="Seed of the random sample; another one draws other variants.")
     ] = 0,
     device: Annotated[
-        str, typer.Option(metavar="auto|cuda|cpu", help="Where the model runs; auto: a GPU where there is one.")
-    ] = "auto",
+        str | None,
+        typer.Option(
+            metavar="auto|cuda|cpu",
+            help="Where the model runs; auto, the default: a GPU where there is one.",
+            show_default=False,
+        ),
+    ] = None,
     allow_unvalidated: AllowUnvalidated = False,
     out: Annotated[str | None, typer.Option("--out", metavar="FILE", help="JSON file for the table.")] = None,
+    overrides: Overrides = None,
     debug: Debug = False,
 ) -> None:
     """Score a sample of variants under several windows: how far ranks and classes agree, and what each costs."""
     from raygen.tables.place import refuse_unwritable
-    from raygen.trials.compare_windows import print_comparison
-    from raygen.trials.window_comparison import (
-        ComparisonRequest,
-        run_comparison,
-        write_comparison,
-    )
 
     if out:
         refuse_unwritable(out)
-    request = ComparisonRequest(
-        variants,
-        reference,
-        model,
-        by_commas(windows),
-        sample,
-        seed,
-        strand,
-        circular or [],
-        device,
-        allow_unvalidated=allow_unvalidated,
-    )
+    flags = {
+        "input.variants": variants or None,
+        "input.reference": reference,
+        "input.circular": circular or None,
+        "model.name": model,
+        "model.device": device,
+        "model.allow_unvalidated": allow_unvalidated or None,
+        "window.strand": strand,
+        "output.path": "not-written",
+        **({"landing.folder": ""} if variants else {}),  # a night's settings, but for these variants
+    }
+    settings = load_settings(config, overrides or [], flags)
+    refuse_missing_files(settings)
+    refuse_unknown_model(settings)
+    from raygen.trials.compare_windows import print_comparison
+    from raygen.trials.window_comparison import ComparisonRequest, run_comparison, write_comparison
+
+    request = ComparisonRequest(settings, by_commas(windows), sample, seed)
     comparisons = run_comparison(request, say=say)
     print_comparison(comparisons, screen)
     if out:

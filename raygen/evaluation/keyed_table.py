@@ -3,10 +3,13 @@
 In: a run's folder, Parquet (files or folders), CSV or TSV (plain or gzip), VCF or BCF. Out: a polars frame with ``key``,
 ``variant_type`` and the columns asked for.
 
-The key is contig, position, REF and ALT after the bases that both alleles share were taken off; ``chr`` is dropped and the
-mitochondrion's names are one. With a reference, REF is checked and indels are left-aligned first, exactly as ``ingest`` does;
+The key is contig, position, REF and ALT after the bases that both alleles share were taken off; ``chr`` is dropped, the
+mitochondrion's names are one and PLINK's codes are what they stand for (``23`` to ``26`` only with a reference). With a reference, REF is checked and indels are left-aligned first, exactly as ``ingest`` does;
 without one an indel in a repeat joins only where both tables write it in the same place. A run's folder is normalised already.
 A table without coordinates is known by ``variant_id`` or ``pair_id``, taken as it is.
+
+Files of one folder whose types of a column differ are read with the wider one (see carried_types.py). Where neither is, and in a
+run's folder always, because its files have one type each, they are refused: Arrow would read text as numbers.
 """
 
 from __future__ import annotations
@@ -25,13 +28,15 @@ import pyarrow.dataset as ds
 from raygen.errors import InputError, SettingsError, first_line
 from raygen.remote import resolve
 from raygen.sequence.reference import Reference
+from raygen.tables.carried_types import carried_as, is_as_wide, widened
 from raygen.tables.fingerprints import no_scores, tables_inside
+from raygen.tables.identity import refuse_other_types
 from raygen.tables.layout import RunFolder
 from raygen.tables.schemas import Reason
 from raygen.variants.alleles import RAW_ALLELES, SOURCE_PREFIX, AlleleBatch
 from raygen.variants.assembly import AssemblyWatch
 from raygen.variants.check import AlleleChecker
-from raygen.variants.contig_names import MITOCHONDRIAL_NAMES
+from raygen.variants.contig_names import name_without_reference
 from raygen.variants.file_kinds import VCF_ENDINGS, kind_of
 from raygen.variants.folder_contents import partitions_of
 from raygen.variants.normalise import trim
@@ -186,13 +191,43 @@ class TableSource:
                 for start in range(0, max(len(chosen), 1), _BATCH_ROWS):
                     yield chosen.slice(start, _BATCH_ROWS).to_arrow()
             else:
-                assert self._dataset is not None
-                yield pa.schema([self._dataset.schema.field(name) for name in columns]).empty_table()
-                for batch in self._dataset.to_batches(columns=columns, batch_size=_BATCH_ROWS):
+                dataset = self._dataset_of_one_type(columns)
+                yield pa.schema([dataset.schema.field(name) for name in columns]).empty_table()
+                for batch in dataset.to_batches(columns=columns, batch_size=_BATCH_ROWS):
                     if batch.num_rows:
                         yield pa.Table.from_batches([as_utf8(batch)[0]])
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"{self.path} cannot be read: {first_line(error)}.") from error
+
+    def _dataset_of_one_type(self, columns: Sequence[str]) -> ds.Dataset:
+        """The Parquet files as one table whose types hold the values of these columns in every file."""
+        assert isinstance(self._dataset, ds.FileSystemDataset)
+        schema, fragments = self._dataset.schema, list(self._dataset.get_fragments())
+        for fragment in fragments:
+            of_file = pa.schema([column for column in fragment.physical_schema if column.name in columns])
+            if self.is_run:
+                refuse_other_types(fragment.path, of_file, schema)
+            else:
+                schema = _widened(schema, of_file, fragment.path)
+        return ds.FileSystemDataset(fragments, schema, self._dataset.format, self._dataset.filesystem)
+
+
+def _widened(schema: pa.Schema, of_file: pa.Schema, path: str) -> pa.Schema:
+    """The schema with types as wide as those of a file's columns."""
+    for column in of_file:
+        place = schema.get_field_index(column.name)
+        before = schema.field(place).type
+        if is_as_wide(before, column.type):
+            continue
+        types = carried_as(before), carried_as(column.type)
+        wider = None if None in types else widened(*types)
+        if wider is None:
+            raise InputError(
+                f"{path} cannot be read as one table with the files before it: {column.name} is {column.type} there and {before} "
+                "before, and neither type holds the values of the other. Make the types equal."
+            )
+        schema = schema.set(place, pa.field(column.name, wider))
+    return schema
 
 
 def _is_run_folder(path: str) -> bool:
@@ -330,10 +365,7 @@ def _usable(rows: pa.Table) -> pa.ChunkedArray:
 
 def _named(alleles: pl.DataFrame) -> pl.DataFrame:
     """``key`` and ``variant_type`` of each row of alleles; single bases all at once, the others one by one."""
-    toggled = pl.col("chrom").str.strip_prefix("chr")
-    chrom = (
-        pl.when(pl.col("chrom").is_in(list(MITOCHONDRIAL_NAMES))).then(pl.lit("MT")).otherwise(toggled).alias("chrom")
-    )
+    chrom = pl.col("chrom").replace({name: name_without_reference(name) for name in alleles["chrom"].unique()})
     plain = alleles.select(chrom, "pos", pl.col("ref", "alt").str.to_uppercase())
     is_snv = (plain["ref"].str.len_bytes() == 1) & (plain["alt"].str.len_bytes() == 1)
     keyed = plain.select(

@@ -158,7 +158,7 @@ def _contig_order(
 ) -> tuple[list[str], Mapping[str, int], list[str]]:
     """Contigs with scores in the reference's order, its lengths in bases, and a remark where the order is another one."""
     scored = [chrom for chrom in index.contigs if chrom is not None]
-    lengths = reference_for(index, facts, reference).lengths if reference else reference_lengths(facts)
+    lengths = reference_for(index, facts, reference).lengths if reference else reference_lengths(index, facts)
     if set(scored) <= set(lengths):
         return [name for name in lengths if name in scored], lengths, []
     remark = "The reference of the scores is not at hand (--reference), so contigs are sorted by their names."

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
@@ -81,7 +82,11 @@ class Query:
             raise SettingsError("--vcf is asked for by itself. Leave out the variants, --region and --genes.")
         self.index = ScoreIndex(self.out)
         self.facts: RunFacts = run_facts(self.index)
-        self._contigs = known_contigs(self.index, self.facts)
+
+    @cached_property
+    def _contigs(self) -> list[str]:
+        """Contigs that can be asked for; looked up when needed, since a reference may have to be read for them."""
+        return known_contigs(self.index, self.facts)
 
     @property
     def schema(self) -> pa.Schema:
@@ -150,7 +155,7 @@ class Query:
 
     def _no_score_in(self, chrom: str, start: int, end: int) -> str:
         """Why a stretch is empty: it lies behind the contig's end, or nothing there was scored."""
-        length = reference_lengths(self.facts).get(chrom)
+        length = reference_lengths(self.index, self.facts).get(chrom)
         if length is not None and start > length:
             return f"{chrom} has {length:,} bases"
         return f"no score in {chrom}:{start:,}-{end:,}"
@@ -169,7 +174,7 @@ class Query:
             self.remarks.append(f"{number:,} allele{'' if number == 1 else 's'}: not scored here{because}")
 
     def _contig(self, name: str, text: str) -> str:
-        contig = resolve_contig(name, self._contigs)
+        contig = name if name in self.index.contigs else resolve_contig(name, self._contigs)
         if contig is None:
             more = f" and {len(self._contigs) - _MOST_NAMED:,} more" if len(self._contigs) > _MOST_NAMED else ""
             some_contigs = ", ".join(self._contigs[:_MOST_NAMED]) + more

@@ -13,7 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from raygen.errors import InputError
+from raygen.errors import InputError, RaygenError
+from raygen.sequence.reference import open_reference
 from raygen.tables.score_index import ScoreIndex
 
 
@@ -65,18 +66,23 @@ def run_facts(index: ScoreIndex) -> RunFacts:
     )
 
 
-def reference_lengths(facts: RunFacts) -> dict[str, int]:
-    """Bases of each contig, in the reference's order, from its index (``.fai``); empty where that cannot be read."""
-    try:
-        lines = Path(f"{facts.reference}.fai").read_text(encoding="utf-8").splitlines() if facts.reference else []
-        return {name: int(length) for name, length, *_ in (line.split("\t") for line in lines)}
-    except (OSError, ValueError):
+def reference_lengths(index: ScoreIndex, facts: RunFacts) -> Mapping[str, int]:
+    """Bases of each contig of the FASTA that the scores were made on, in its order; empty where that is not at hand.
+
+    The FASTA itself says it, as a machine that scored on it has laid it down, and no index beside it: that may be of another.
+    """
+    if not Path(facts.reference).is_file():
         return {}
+    try:
+        reference = open_reference(facts.reference)
+    except RaygenError:
+        return {}
+    return reference.lengths if reference.digest == index.identity.reference_digest else {}
 
 
 def known_contigs(index: ScoreIndex, facts: RunFacts) -> list[str]:
-    """Contigs of the reference in its order, where its index can be read, then others that are scored."""
-    lengths = reference_lengths(facts)
+    """Contigs of the reference in its order, where it is at hand, then others that are scored."""
+    lengths = reference_lengths(index, facts)
     return [*lengths, *(chrom for chrom in index.contigs if chrom is not None and chrom not in lengths)]
 
 

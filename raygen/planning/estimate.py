@@ -36,6 +36,7 @@ from raygen.settings import Settings
 from raygen.tables.schemas import VARIANTS
 from raygen.variants.ingest import ingest
 from raygen.variants.ingested_folder import VARIANTS_FOLDER, is_ingested
+from raygen.variants.inputs import remarks_on
 
 _PIECES_FOR_ALTERNATIVES = 16
 _BATCH_TOKENS = {"cpu": CPU_BATCH_TOKENS, "cuda": 65_536}
@@ -72,6 +73,7 @@ class Estimate:
         state_bytes: of the state of a window that was read to its end; None where the model's config.json is not to be had.
         branch_bytes: of what leaves such a window for an allele, beside the window's own state; None likewise.
         costs: hours and money on some devices.
+        warnings: sentences on the input, as its ingest says them.
     """
 
     num_variants: int
@@ -86,6 +88,7 @@ class Estimate:
     state_bytes: int | None
     branch_bytes: int | None
     costs: tuple[DeviceCost, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def window(self) -> Window:
@@ -120,6 +123,7 @@ class PlannedInput:
     pieces: tuple[pa.Table, ...]
     num_variants: int
     counted: str
+    warnings: tuple[str, ...] = ()
 
     @property
     def num_planned(self) -> int:
@@ -164,6 +168,7 @@ def estimate(settings: Settings, price: Price | None = None) -> Estimate:
         state_bytes=state_bytes,
         branch_bytes=size.branch(window.longest) if size else None,
         costs=(),
+        warnings=planned.warnings,
     )
     cheaper = tuple(other for other in candidates if uncosted.tokens_read(other) < uncosted.tokens_read(here))
     read = uncosted.tokens_read()
@@ -240,12 +245,14 @@ def read_input(settings: Settings, reference: Reference) -> PlannedInput:
         if not sample.is_whole:  # only the run sees enough of each contig; a sample tells another assembly
             lenient = {"max_mismatch_share": max(input_settings.max_mismatch_share, 0.5), "max_unknown_share": 1}
             options |= {"source_columns": [STRETCH], **lenient}
-        ingested = ingest(sample.paths, reference, place / "ingested", **options)
+        ingested = ingest(sample.files, reference, place / "ingested", **options)
         if sample.is_whole:
-            return _of_shards(plan_shards(ingested.variants_dir, ""), sample.counted)
+            whole = _of_shards(plan_shards(ingested.variants_dir, ""), sample.counted)
+            return replace(whole, warnings=tuple(ingested.warnings))
         variants = pq.read_table(ingested.variants_dir)
         num_variants = round(sample.num_records * ingested.num_variants / max(ingested.num_records, 1))
-        return PlannedInput(tuple(_stretches(variants)), num_variants, sample.counted)
+        warnings = *remarks_on(paths), *(f"In a sample of the input: {warning}" for warning in ingested.warnings)
+        return PlannedInput(tuple(_stretches(variants)), num_variants, sample.counted, warnings)
 
 
 def _of_shards(shards: Sequence[Shard], counted: str) -> PlannedInput:

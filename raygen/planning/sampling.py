@@ -45,12 +45,12 @@ class InputSample:
     """What to ingest in place of an input.
 
     Attributes:
-        paths: files; the input itself where it is small.
+        files: what to read; the input itself where it is small.
         num_records: records (VCF) or rows (Parquet) of the input, 0 where the sample is the whole of it.
         counted: where that number comes from, in words.
     """
 
-    paths: tuple[Path, ...]
+    files: tuple[Path | InputFile, ...]
     num_records: int
     counted: str
 
@@ -69,15 +69,20 @@ def sample_input(inputs: Sequence[str | Path], scratch: Path) -> InputSample:
     Raises:
         InputError: a file is missing; a large file is BCF, plain gzip or an unsorted table.
     """
-    files = [_open(file) for file in input_files(inputs)]
+    input_list = input_files(inputs)
+    files = [_open(file) for file in input_list]
     total = sum(file.num_records for file in files)
     if total <= WHOLE_RECORDS:
         return InputSample(tuple(Path(path) for path in inputs), 0, "all of it read")
     for number in range(NUM_STRETCHES):
         file, fraction = _at(files, total * (number + 0.5) / NUM_STRETCHES)
         file.take(number, fraction)
-    paths = tuple(file.write(scratch / f"sample-{index}") for index, file in enumerate(files) if file.num_stretches)
-    return InputSample(paths, total, ", ".join(sorted({file.counted for file in files})))
+    samples = tuple(
+        InputFile(file.write(scratch / f"sample-{index}"), name=str(input_list[index].path))
+        for index, file in enumerate(files)
+        if file.num_stretches
+    )
+    return InputSample(samples, total, ", ".join(sorted({file.counted for file in files})))
 
 
 def _open(file: InputFile) -> _ParquetFile | _VcfFile:

@@ -23,7 +23,8 @@ import numpy as np
 
 from raygen.errors import InputError
 
-GZIP = b"\x1f\x8b"
+_GZIP = b"\x1f\x8b"
+_BGZIP_FIELD = b"BC"  # bytes 12 and 13 of a block
 _BGZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")  # SAM specification, 4.1.2
 _BLOCK = 1 << 24
 _WHITE_SPACE = b" \t\r\n\v\f"
@@ -41,7 +42,7 @@ class FastaSequence:
 
 
 def read_fasta(fasta: Path) -> Iterator[FastaSequence]:
-    """The sequences of a FASTA, plain or bgzip, in file order.
+    """The sequences of a FASTA, plain, gzip or bgzip, in file order.
 
     Raises:
         InputError: the file breaks off, or it is not clear which bases a sequence has.
@@ -105,15 +106,21 @@ def _records(fasta: Path) -> Iterator[tuple[int, bytearray]]:
     yield offset, record
 
 
+def is_packed(fasta: Path) -> bool:
+    """Whether a file is compressed with gzip, or with bgzip, which is gzip in blocks."""
+    with fasta.open("rb") as file:
+        return file.read(2) == _GZIP
+
+
 def _blocks(fasta: Path) -> Iterator[bytes]:
+    is_gzip = is_packed(fasta)
     with fasta.open("rb") as packed:
-        is_packed = packed.read(2) == GZIP
-        if is_packed:
+        if is_gzip and packed.read(14)[12:] == _BGZIP_FIELD:
             packed.seek(-min(len(_BGZIP_END), fasta.stat().st_size), 2)
             if packed.read() != _BGZIP_END:
                 raise _broken(fasta, "the empty block with which bgzip ends a file is missing")
         packed.seek(0)
-        file: IO[bytes] = gzip.GzipFile(fileobj=packed) if is_packed else packed  # type: ignore[assignment]
+        file: IO[bytes] = gzip.GzipFile(fileobj=packed) if is_gzip else packed  # type: ignore[assignment]
         try:
             while block := file.read(_BLOCK):
                 yield block

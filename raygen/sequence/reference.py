@@ -1,6 +1,6 @@
 """A reference genome: a FASTA in, one shared array of bases per contig out.
 
-The FASTA (plain or bgzip) is read once per machine, without its index, and laid down as upper-case bytes in the cache folder;
+The FASTA (plain, gzip or bgzip) is read once per machine, without its index, and laid down as upper-case bytes in the cache folder;
 every process of the machine then maps that file, so ten actors hold one copy and a window is a slice. A 3.1 Gb genome
 takes 3.1 GB of disk there. The file is keyed by the FASTA's path, size and time of change; a lock lets one process write
 it while the others wait.
@@ -28,7 +28,7 @@ from filelock import FileLock
 from raygen.cache import CACHE_ADVICE, cache_folder
 from raygen.errors import InputError, RaygenError, SettingsError
 from raygen.remote import stage
-from raygen.sequence.fasta import GZIP, read_fasta, refuse_cut_short
+from raygen.sequence.fasta import is_packed, read_fasta, refuse_cut_short
 from raygen.tables.place import put_folder_in_place, put_in_place
 
 _LOOK_AT = 1 << 16  # bytes in which a sequence's name is looked for
@@ -69,16 +69,15 @@ def open_reference(path: str) -> Reference:
     """Open a FASTA, making its index and its shared array where they are missing.
 
     Raises:
-        InputError: no such file, not a FASTA, cut short, or compressed with gzip instead of bgzip.
+        InputError: no such file, not a FASTA, or cut short.
     """
     fasta = Path(path)
     if fasta.is_dir():
-        raise InputError(f"The reference {path} is a folder. Give a FASTA, plain or bgzip.")
+        raise InputError(f"The reference {path} is a folder. Give a FASTA, plain, gzip or bgzip.")
     if not fasta.is_file():
-        raise InputError(f"No such reference: {path}. Give a FASTA, plain or bgzip.")
+        raise InputError(f"No such reference: {path}. Give a FASTA, plain, gzip or bgzip.")
     if not os.access(fasta, os.R_OK):
         raise InputError(f"{path} cannot be read: permission denied.")
-    _refuse_plain_gzip(fasta)
     _refuse_other_kinds(fasta)
     folder = cache_folder("references") / _key(fasta)
     if not (folder / "contigs.json").exists():
@@ -100,33 +99,21 @@ def _digest(contigs: list[Contig]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _first_bytes(fasta: Path) -> bytes:
-    with fasta.open("rb") as file:
-        return file.read(18)
-
-
-def _refuse_plain_gzip(fasta: Path) -> None:
-    """htslib needs bgzip to reach into a compressed FASTA; plain gzip gives an error that names neither."""
-    start = _first_bytes(fasta)
-    if start[:2] == GZIP and start[12:14] != b"BC":
-        raise InputError(
-            f"{fasta} is compressed with gzip, which has no random access. Recompress: gunzip, then bgzip."
-        )
-
-
 def _refuse_other_kinds(fasta: Path) -> None:
     """InputError for a file that does not begin as a FASTA: htslib says "error when opening file" whatever it is."""
     try:
-        with gzip.open(fasta) if _first_bytes(fasta)[:2] == GZIP else fasta.open("rb") as file:
+        with gzip.open(fasta) if is_packed(fasta) else fasta.open("rb") as file:
             start = file.read(_LOOK_AT)
     except (OSError, EOFError, zlib.error):
         return  # a damaged file, of which htslib knows more
     if not start.strip():
-        raise InputError(f"The reference {fasta} is empty. Give a FASTA, plain or bgzip.")
+        raise InputError(f"The reference {fasta} is empty. Give a FASTA, plain, gzip or bgzip.")
     kind = next((name for magic, name in _OTHER_KINDS.items() if start.startswith(magic)), None)
     if kind or not start.lstrip().startswith(b">"):
         fault = f"is a {kind} file" if kind else "is no FASTA: it does not begin with '>'"
-        raise InputError(f"The reference {fasta} {fault}. Give the FASTA of the variants' assembly, plain or bgzip.")
+        raise InputError(
+            f"The reference {fasta} {fault}. Give the FASTA of the variants' assembly, plain, gzip or bgzip."
+        )
 
 
 def _lay_down(fasta: Path, folder: Path) -> None:
@@ -150,7 +137,7 @@ def _lay_down(fasta: Path, folder: Path) -> None:
 
 
 def _leave_index(fasta: Path, scratch: Path) -> None:
-    """Leave an index beside a FASTA that has none, for other tools, where one can be made and written.
+    """Leave an index beside a FASTA that has none, for other tools, where one can be made (of gzip none can) and written.
 
     htslib makes it through another name of the FASTA, beside which nothing lies that it could read instead.
     """

@@ -15,7 +15,7 @@ from raygen.classes.calibration import load_calibration
 from raygen.classes.classify import cuts_from_text
 from raygen.errors import InputError, SettingsError
 from raygen.model.cards import demo_warning
-from raygen.remote import stage
+from raygen.remote import shown, stage
 from raygen.scoring.fingerprint import fingerprint
 from raygen.scoring.likelihood import ResidentModel, load_model
 from raygen.sequence.reference import open_reference, refuse_unknown_contigs
@@ -88,12 +88,13 @@ def run_explanation(request: ExplainRequest, say: Callable[[str], None] = print)
         window_settings.anchor,
         window_settings.stride,
         model.context_length,
-        settings.model.name,
+        shown(settings.model.name),
     )
     own_fingerprint = fingerprint(model.loaded.facts, window, strand, circular)
-    about = f"model {model.name}, {window_in_words(window)}, strand {strand}, fingerprint {own_fingerprint}"
+    name = shown(settings.model.name)
+    about = f"model {name}, {window_in_words(window)}, strand {strand}, fingerprint {own_fingerprint}"
     say(about)
-    for warning in _warnings(request, settings, model, own_fingerprint, stored):
+    for warning in _warnings(request, settings, name, own_fingerprint, stored):
         say(f"warning: {warning}")
     cuts = cuts_of(settings, own_fingerprint, None if request.sets_classes else request.like)
     return ExplainedVariant(explain_variant(model, variant, reference, window, strand, circular), cuts, about)
@@ -141,7 +142,7 @@ def _values_of_run(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 def _load(model_settings: ModelSettings) -> ResidentModel:
     return load_model(
-        model_settings.name,
+        stage(model_settings.name),
         revision=model_settings.revision,
         device=model_settings.device,
         dtype=model_settings.dtype,
@@ -150,10 +151,10 @@ def _load(model_settings: ModelSettings) -> ResidentModel:
 
 
 def _warnings(
-    request: ExplainRequest, settings: Settings, model: ResidentModel, own_fingerprint: str, stored: str | None
+    request: ExplainRequest, settings: Settings, model: str, own_fingerprint: str, stored: str | None
 ) -> list[str]:
     """What to be careful about: a model for trying, and scores that another model or window gave."""
-    warnings = [demo_warning(model.name, settings.input.domain)]
+    warnings = [demo_warning(model, settings.input.domain)]
     if stored and stored != own_fingerprint:
         warnings.append(
             f"the scores of {request.like} have the fingerprint {stored}, so theirs may differ from what is shown here."

@@ -19,8 +19,9 @@ import pyarrow.parquet as pq
 from raygen.api import score_pairs, score_variants
 from raygen.evaluation.precision_noise import ModeNoise, measure_noise
 from raygen.pipeline.chosen_window import choose_window
+from raygen.remote import shown, stage
 from raygen.scoring.likelihood import ResidentModel, load_model
-from raygen.sequence.reference import open_reference
+from raygen.sequence.reference import staged_reference
 from raygen.settings import Settings
 from raygen.tables.schemas import VARIANTS
 from raygen.variants.ingest import ingest
@@ -47,14 +48,18 @@ def measure_half_precision(settings: Settings, modes: Sequence[str], count: int,
         InputError, SettingsError: the settings, the model or the input cannot be used, as for ``run_score``.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        rows = sample(_read_input(settings, Path(scratch)), count, seed)
+        rows = sample(_read_input(settings, Path(scratch), say), count, seed)
         noises = measure_noise(lambda mode: _score(settings, rows, mode, say), modes, settings.classes.cuts)
     return MeasuredNoise(len(rows), noises)
 
 
 def noise_as_json(measured: MeasuredNoise, settings: Settings, seed: int) -> dict[str, Any]:
     """The measured noise with what it hangs on (model, window, method, sample), as plain values for JSON."""
-    facts = {"model": settings.model.name, "window": settings.window.model_dump(), "method": settings.scoring.method}
+    facts = {
+        "model": shown(settings.model.name),
+        "window": settings.window.model_dump(),
+        "method": settings.scoring.method,
+    }
     noises = [asdict(noise) for noise in measured.noises]
     return {**facts, "sample": measured.num_rows, "seed": seed, "noise": noises}
 
@@ -65,17 +70,19 @@ def sample(rows: pa.Table, count: int, seed: int) -> pa.Table:
     return rows.take(np.sort(chosen))
 
 
-def _read_input(settings: Settings, scratch: Path) -> pa.Table:
-    """PAIRS as they are, or variants as ``raygen ingest`` writes them."""
+def _read_input(settings: Settings, scratch: Path, say: Say) -> pa.Table:
+    """PAIRS as they are, or variants as ``raygen ingest`` writes them; ``say`` is told what it warns of."""
     if settings.input.pairs:
-        return pa.concat_tables([pq.read_table(path) for path in settings.input.pairs])
+        return pa.concat_tables([pq.read_table(stage(path)) for path in settings.input.pairs])
     input_settings = settings.input
     ingested = ingest(
-        input_settings.variants or [],
-        open_reference(str(input_settings.reference)),
+        [stage(path) for path in input_settings.variants or []],
+        staged_reference(str(input_settings.reference)),
         scratch / "ingested",
         **{**input_settings.ingest_options, "source_columns": [], "haplotype_column": None},
     )
+    for warning in ingested.warnings:
+        say(f"warning: {warning}")
     return pq.read_table(ingested.variants_dir).select(VARIANTS.names)
 
 
@@ -83,7 +90,7 @@ def _score(settings: Settings, rows: pa.Table, dtype: str, say: Say) -> pa.Table
     """SCORES of the rows, computed in one dtype."""
     chosen, method = settings.model, settings.scoring.method
     model = load_model(
-        chosen.name,
+        stage(chosen.name),
         revision=chosen.revision,
         device=chosen.device,
         dtype=dtype,
@@ -98,4 +105,5 @@ def _score(settings: Settings, rows: pa.Table, dtype: str, say: Say) -> pa.Table
 def _score_variants(settings: Settings, model: ResidentModel, rows: pa.Table) -> pa.Table:
     input_settings, window = settings.input, choose_window(settings, model.context_length)
     method, strand = settings.scoring.method, settings.window.strand
-    return score_variants(model, rows, str(input_settings.reference), method, strand, window, input_settings.circular)
+    reference = stage(str(input_settings.reference))
+    return score_variants(model, rows, reference, method, strand, window, input_settings.circular)

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from raygen.errors import InputError
+from raygen.errors import InputError, SettingsError
 from raygen.model.cards import demo_warning
 from raygen.number_of import number_of
 from raygen.remote import stage
@@ -29,6 +29,7 @@ from raygen.scoring.scorer import VariantScorer
 from raygen.sequence.reference import Reference, refuse_unknown_contigs, staged_reference
 from raygen.sequence.window_choices import parse_window, refuse_longer_window, window_text, windows_to_compare
 from raygen.sequence.windows import Window
+from raygen.settings import Settings
 from raygen.tables.place import write_text
 from raygen.tables.schemas import VARIANTS, variant_ids
 from raygen.trials.compare_windows import WindowComparison, as_json, compare_windows
@@ -40,52 +41,53 @@ from raygen.variants.ingested_folder import VARIANTS_FOLDER, is_ingested, read_i
 class ComparisonRequest:
     """What to compare. ``windows`` are words such as ``4096+256@2048``; empty for the ones that suit the model.
 
-    The first window is the baseline. ``sample`` is a number of variants, drawn with ``seed``.
+    The first window is the baseline. ``sample`` is a number of variants, drawn with ``seed``. Everything else is as in a run with
+    ``settings``, but for their own window.
     """
 
-    variants: Sequence[str]
-    reference: str
-    model: str = "demo"
+    settings: Settings
     windows: Sequence[str] = ()
     sample: int = 200
     seed: int = 0
-    strand: str = "forward"
-    circular: Sequence[str] = ()
-    device: str = "auto"
-    dtype: str = "auto"
-    allow_unvalidated: bool = False
 
 
 def run_comparison(request: ComparisonRequest, say: Callable[[str], None] = print) -> list[WindowComparison]:
     """Score the sample under every window and compare.
 
     Raises:
-        SettingsError: a window that is none or does not fit the model, an unknown model or contig.
+        SettingsError: a window that is none or does not fit the model, an unknown model or contig, or no variants.
         InputError: the input cannot be read, or holds no variant that can be scored.
     """
     windows = [parse_window(text) for text in request.windows]
-    reference = staged_reference(request.reference)
-    refuse_unknown_contigs(request.circular, reference, "--circular", request.reference)
-    sample = _sample(request, reference)
+    settings = request.settings
+    input_settings, model_settings, strand = settings.input, settings.model, settings.window.strand
+    if not input_settings.variants or not input_settings.reference:
+        raise SettingsError(
+            "raygen compare-windows needs variants and their reference; pairs and nights have no sample."
+        )
+    reference = staged_reference(input_settings.reference)
+    refuse_unknown_contigs(input_settings.circular, reference, "input.circular", input_settings.reference)
+    sample = _sample(request, reference, say)
     model = load_model(
-        stage(request.model),
-        device=request.device,
-        dtype=request.dtype,
-        allow_unvalidated=request.allow_unvalidated,
+        stage(model_settings.name),
+        revision=model_settings.revision,
+        device=model_settings.device,
+        dtype=model_settings.dtype,
+        allow_unvalidated=model_settings.allow_unvalidated,
     )
-    if warning := demo_warning(request.model, None):
+    if warning := demo_warning(model_settings.name, input_settings.domain):
         say(f"warning: {warning}")
     windows = windows or windows_to_compare(model.context_length)
     say(
-        f"{number_of(len(sample), 'variant')} under {number_of(len(windows), 'window')}, model {model.name}, strand {request.strand}"
+        f"{number_of(len(sample), 'variant')} under {number_of(len(windows), 'window')}, model {model.name}, strand {strand}"
     )
     trials = try_windows(
         model,
         sample,
         reference,
         windows,
-        request.strand,
-        request.circular,
+        strand,
+        input_settings.circular,
         on_window=lambda window: say(f"  {window_text(window)}"),
     )
     return compare_windows(
@@ -102,24 +104,28 @@ def write_comparison(comparisons: Sequence[WindowComparison], request: Compariso
     Raises:
         SettingsError, StoppedError: as ``put_in_place``.
     """
-    about = {"model": request.model, "strand": request.strand, "sample": request.sample, "seed": request.seed}
+    model, strand = request.settings.model.name, request.settings.window.strand
+    about = {"model": model, "strand": strand, "sample": request.sample, "seed": request.seed}
     write_text(path, json.dumps(as_json(comparisons, about), indent=2) + "\n")
 
 
-def _sample(request: ComparisonRequest, reference: Reference) -> pa.Table:
+def _sample(request: ComparisonRequest, reference: Reference, say: Callable[[str], None]) -> pa.Table:
     """The sample, from an ingested folder as it is or from anything else that ``ingest`` reads."""
-    only = Path(stage(request.variants[0])) if len(request.variants) == 1 else None
+    input_settings = request.settings.input
+    variants = input_settings.variants or []
+    only = Path(stage(variants[0])) if len(variants) == 1 else None
     if only and is_ingested(only) and read_ingest_info(only)["reference"]["digest"] == reference.digest:
         sample = sample_variants(only / VARIANTS_FOLDER, request.sample, request.seed)
     else:
-        inputs = [
-            path / VARIANTS_FOLDER if is_ingested(path) else path for path in map(Path, map(stage, request.variants))
-        ]
+        inputs = [path / VARIANTS_FOLDER if is_ingested(path) else path for path in map(Path, map(stage, variants))]
+        options = {**input_settings.ingest_options, "source_columns": [], "haplotype_column": None}
         with tempfile.TemporaryDirectory() as scratch:
-            ingested = ingest(inputs, reference, Path(scratch) / "ingested")
+            ingested = ingest(inputs, reference, Path(scratch) / "ingested", **options)
             sample = sample_variants(ingested.variants_dir, request.sample, request.seed)
+        for warning in ingested.warnings:
+            say(f"warning: {warning}")
     if not len(sample):
-        raise InputError(f"{', '.join(request.variants)}: no variant can be scored, so there is nothing to compare.")
+        raise InputError(f"{', '.join(variants)}: no variant can be scored, so there is nothing to compare.")
     return sample
 
 

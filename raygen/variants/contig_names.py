@@ -36,6 +36,15 @@ def resolve_contig(name: str, names: Container[str]) -> str | None:
     return _by_name(name, names) or (_by_name(code, names) if code else None)
 
 
+def name_without_reference(name: str) -> str:
+    """One name for all names of a contig where no reference is at hand: without ``chr``, ``MT``, a code as what it stands for.
+
+    ``23`` to ``26`` stay as they are: only a reference tells PLINK's codes from a dog's or a zebrafish's chromosomes.
+    """
+    bare = name.removeprefix("chr")
+    return "MT" if bare in MITOCHONDRIAL_NAMES else _CODES.get(bare, bare)
+
+
 def _by_name(name: str, names: Container[str]) -> str | None:
     if contig := _with_or_without_chr(name, names):
         return contig

@@ -25,10 +25,15 @@ from raygen.variants.vcf import VcfReader
 
 @dataclass(frozen=True)
 class InputFile:
-    """A file to read, and what the folders say that it lies in."""
+    """A file to read, and what the folders say that it lies in.
+
+    Attributes:
+        name: how messages call it, for a file that stands for another one; None for its own name.
+    """
 
     path: Path
     partitions: Mapping[str, str | None] = field(default_factory=dict)
+    name: str | None = None
 
 
 def open_readers(inputs: Sequence[str | Path | InputFile]) -> list[AlleleReader]:
@@ -40,7 +45,9 @@ def open_readers(inputs: Sequence[str | Path | InputFile]) -> list[AlleleReader]
         raise SettingsError("No input was given. Name at least one VCF, BCF or Parquet file.")
     files = input_files(inputs)
     times = Counter(file.path.name for file in files)
-    return [_reader(file, file.path.name if times[file.path.name] == 1 else str(file.path)) for file in files]
+    return [
+        _reader(file, file.name or (file.path.name if times[file.path.name] == 1 else str(file.path))) for file in files
+    ]
 
 
 @dataclass(frozen=True)

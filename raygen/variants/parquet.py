@@ -1,7 +1,8 @@
 """Alleles out of a user's own Parquet file.
 
 In: columns ``chrom`` and ``ref`` and ``alt`` (string), ``pos`` (an integer, 1-based), optionally ``id``, and any others; ``chrom`` and
-``id`` may be integers, too. A column that the file lacks may come from the folders it lies in (``partitions``). Out:
+``id`` may be integers, too. ``pos`` may be float64, which pandas makes of integers beside nulls: its values have to be whole, and NaN is
+null. It may not be float32, which holds no odd number above 2^24. A column that the file lacks may come from the folders it lies in (``partitions``). Out:
 ``AlleleBatch``es, one row per row. A null or negative value is a ``fault`` of its row; a missing or wrongly typed column is an
 error of the file, and all such faults are named at once.
 """
@@ -22,7 +23,8 @@ from raygen.tables.carried_types import carried_as
 from raygen.variants.alleles import BATCH_ROWS, NOT_UTF8, RAW_ALLELES, SOURCE_PREFIX, AlleleBatch
 
 _REQUIRED = {"chrom": "string", "pos": "integer", "ref": "string", "alt": "string"}
-_ALSO = {"chrom": ("integer",)}
+_ALSO = {"chrom": ("integer",), "pos": ("float64",)}
+_MOST_EXACT = 2.0**53  # up to here float64 holds every whole number
 _CORRUPT = (pa.ArrowException, OSError)
 
 
@@ -66,8 +68,22 @@ class ParquetReader:
             batches = file.iter_batches(BATCH_ROWS, columns=in_file)
             while (batch := self._next(batches)) is not None:
                 rows = with_partitions(batch, self._partitions)
+                rows = self._with_whole_pos(rows, first_row)
                 yield AlleleBatch(_as_alleles(rows, first_row, carried), rows.num_rows)
                 first_row += rows.num_rows
+
+    def _with_whole_pos(self, rows: pa.RecordBatch, first_row: int) -> pa.RecordBatch:
+        pos = rows.column("pos")
+        if not pa.types.is_floating(_plain(pos.type)):
+            return rows
+        pos = pos.cast(pa.float64())
+        pos = pc.if_else(pc.is_nan(pos), None, pos)
+        is_whole = pc.and_(pc.equal(pos, pc.floor(pos)), pc.less_equal(pc.abs(pos), _MOST_EXACT))
+        if (row := pc.index(is_whole, False).as_py()) >= 0:
+            raise InputError(
+                f"{self._path}: row {first_row + row:,} has {pos[row].as_py()} in pos, and a position is a whole number."
+            )
+        return rows.set_column(rows.schema.get_field_index("pos"), "pos", pos.cast(pa.int64()))
 
     def _opened(self) -> pq.ParquetFile:
         try:
@@ -120,6 +136,8 @@ def _schema_faults(schema: pa.Schema) -> list[str]:
 def _fits(arrow_type: pa.DataType, needed: str) -> bool:
     if needed == "integer":
         return pa.types.is_integer(arrow_type)
+    if needed == "float64":
+        return arrow_type == pa.float64()
     return any(
         is_kind(arrow_type) for is_kind in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
     )

@@ -303,6 +303,7 @@ def test_compare_windows_prints_and_writes_a_table(raygen, tmp_path, reference):
         (["--windows", "9000+1"], 2, "reads 4,096"),
         (["--circular", "MT"], 2, "does not have"),
         (["--windows", "60+60", "--out", "no/such/folder.json"], 2, "cannot be written"),
+        (["--device", "tpu"], 2, "model.device"),
     ],
 )
 def test_compare_windows_refuses_in_words(raygen, tmp_path, reference, more, code, words):
@@ -310,6 +311,22 @@ def test_compare_windows_refuses_in_words(raygen, tmp_path, reference, more, cod
     found, _, err = raygen("compare-windows", "--variants", variants, "--reference", reference, *more)
     assert (found, "Traceback" in err) == (code, False)
     assert words in err
+
+
+def test_compare_windows_reads_the_input_as_the_settings_say_and_prints_what_it_warns_of(raygen, tmp_path, reference):
+    """Half of the alleles are on a contig that the reference lacks; a quarter of the rest is too long by the settings."""
+    records = [*snvs("1", BASES, range(100, 130)), *(f"decoy {pos} . A C" for pos in range(1, 41))]
+    records += [f"1 {pos} . {BASES[pos - 1]} {BASES[pos - 1]}ACGT" for pos in range(140, 150)]
+    (tmp_path / "run.yaml").write_text(f"input:\n  reference: {reference}\n  max_allele_length: 4\n")
+    variants = vcf(tmp_path, records, contigs=["1", "decoy"])
+    arguments = ["compare-windows", tmp_path / "run.yaml", "--variants", variants, "--windows", "60+60"]
+    code, _, err = raygen(*arguments)
+    assert code == 3
+    assert "set input.max_unknown_share" in err
+    code, out, err = raygen(*arguments, "--set", "input.max_unknown_share=1")
+    assert code == 0, err
+    assert "warning: reference.fa does not have the contigs of 40 alleles: decoy (40)." in out
+    assert "30 variants under 1 window" in out
 
 
 def test_compare_windows_without_a_variant_is_exit_3(raygen, tmp_path, reference):

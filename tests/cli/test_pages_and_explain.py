@@ -1,12 +1,14 @@
 """``raygen report`` and ``raygen explain`` as a user types them."""
 
 import math
+import signal
 import sys
 
 import pytest
 
-from raygen.cli import main, pages
+from raygen.cli import entry, main, pages
 from raygen.finished.reclassify import reclassify
+from raygen.pages import report
 from raygen.scoring.fingerprint import fingerprint
 from raygen.scoring.likelihood import load_model
 from raygen.sequence.windows import Window
@@ -56,6 +58,19 @@ def test_report_of_a_folder_without_a_run_is_exit_3(monkeypatch, capsys, tmp_pat
 def test_a_report_that_cannot_be_written_fails_no_run_and_is_said(capsys, tmp_path):
     pages.write_run_page(str(tmp_path), RUN)
     assert "warning: the report was not written: " in capsys.readouterr().out
+
+
+def test_a_signal_while_the_report_is_written_stops_the_report_and_not_the_run(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(report, "render_page", lambda *_: signal.raise_signal(signal.SIGTERM))
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGTERM, entry._interrupt)
+    try:
+        pages.write_run_page(run_folder(tmp_path, [row("1", 5, "A", "C", -9.0)]), RUN)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    said = f"warning: the report was not written: SIGTERM stopped it. `raygen report {tmp_path}/out` writes it.\n"
+    assert capsys.readouterr().out == said
 
 
 def test_explain_shows_and_draws(monkeypatch, capsys, tmp_path, reference):

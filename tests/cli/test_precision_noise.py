@@ -62,3 +62,10 @@ def test_another_seed_draws_other_variants(inputs):
         for seed in (0, 1)
     ]
     assert noises[0] != noises[1]
+
+
+def test_inputs_on_another_filesystem_are_fetched_and_what_ingest_warns_of_is_said(raygen, inputs, tmp_path):  # noqa: F811
+    path = vcf(tmp_path, [*snvs("1", BASES, range(20, 60, 4)), "decoy 5 . A C"], contigs=["1", "decoy"])
+    given = ["--variants", f"file://{path}", "--reference", f"file://{inputs['reference']}"]
+    code, _, err = raygen("precision-noise", *given, *SHORT, "--modes", "float16")
+    assert (code, err) == (0, "warning: reference.fa does not have the contigs of 1 alleles: decoy (1).\n")

@@ -40,6 +40,21 @@ def test_names_of_the_mitochondrion_are_one(tmp_path):
     assert set(keys(table(tmp_path, rows)).frame["key"]) == {"MT-9-C-G"}
 
 
+def test_codes_of_plink_are_what_they_stand_for(tmp_path):
+    names = ("01", "chr09", "0X", "XY", "PAR2", "0Y", "10")
+    rows = "chrom pos ref alt\n" + "".join(f"{name} 9 C G\n" for name in names)
+    found = keys(table(tmp_path, rows)).frame["key"]
+    assert found.to_list() == [f"{name}-9-C-G" for name in ("1", "9", "X", "X", "X", "Y", "10")]
+
+
+def test_codes_that_may_be_numbers_of_another_species_need_a_reference(tmp_path):
+    """A zebrafish has chromosomes 23 to 25; by a human's reference 23 is X."""
+    rows = table(tmp_path, "chrom pos ref alt\n23 9 C G\n24 9 C G\n25 9 C G\n")
+    assert keys(rows).frame["key"].to_list() == ["23-9-C-G", "24-9-C-G", "25-9-C-G"]
+    human = open_reference(str(fasta(tmp_path, {"chrX": BASES, "chrY": BASES})))
+    assert keys(rows, human).frame["key"].to_list() == ["X-9-C-G", "Y-9-C-G", "X-9-C-G"]
+
+
 def test_kinds_of_variants_are_told_from_their_alleles(tmp_path):
     rows = "chrom pos ref alt\n1 9 C G\n1 8 AC A\n1 8 A ATT\n1 9 CG TA\n1 9 CG TAA\n"
     found = keys(table(tmp_path, rows))
@@ -172,11 +187,26 @@ def test_a_folder_above_a_file_is_no_column_of_it(tmp_path):
 
 
 def test_a_folder_is_one_table_and_its_files_own_columns_hold(tmp_path):
-    for chrom, tier in (("01", "a b"), ("X", "7")):
+    for chrom, tier in (("001", "a b"), ("X", "7")):
         folder = tmp_path / "table" / f"chrom={chrom}" / f"tier={tier.replace(' ', '%20')}" / "year=2026"
         write_labels(folder / "l.parquet", year=["1999"])
     frame = keys(f"{tmp_path}/table/", columns=["tier", "year"]).frame
-    assert sorted(frame.rows()) == [("01-9-C-G", "snv", "a b", "1999"), ("X-9-C-G", "snv", "7", "1999")]
+    assert sorted(frame.rows()) == [("001-9-C-G", "snv", "a b", "1999"), ("X-9-C-G", "snv", "7", "1999")]
+
+
+def test_files_of_a_folder_are_read_with_the_wider_type_of_a_column(tmp_path):
+    """Whole numbers in the first file, then half of one; Arrow reads the second with the types of the first."""
+    for name, types, values in (("a", pa.int32(), [1]), ("b", pa.float64(), [0.5]), ("c", pa.null(), [None])):
+        write_labels(tmp_path / "table" / f"{name}.parquet", chrom=["1"], af=pa.array(values, types))
+    assert keys(tmp_path / "table", columns=["af"]).frame["af"].to_list() == [1.0, 0.5, None]
+
+
+def test_files_of_a_folder_whose_types_differ_are_refused_where_the_column_is_read(tmp_path):
+    for name, gene in (("a", pa.array([7])), ("b", pa.array(["007"]))):
+        write_labels(tmp_path / "table" / f"{name}.parquet", chrom=["1"], gene=gene, label=["x"])
+    with pytest.raises(InputError, match=r"b\.parquet cannot be read as one .* gene is string there and int64 before"):
+        keys(tmp_path / "table", columns=["gene"])
+    assert len(keys(tmp_path / "table", columns=["label"]).frame) == 2
 
 
 def test_labels_in_a_vcf_are_known_by_content(tmp_path):

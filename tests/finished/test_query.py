@@ -10,6 +10,7 @@ from rich.console import Console
 from raygen.errors import InputError, SettingsError
 from raygen.finished.query import Asked, Query
 from raygen.finished.query_output import show, write_file, write_json, write_tsv
+from raygen.sequence.reference import open_reference
 from raygen.tables.layout import RunFolder, read_scores
 from raygen.tables.schemas import REJECTS
 from tests.builders import fasta, vcf
@@ -92,6 +93,22 @@ def test_a_region_without_scores_is_said(out):
 
 def test_a_region_behind_the_end_of_its_contig_is_said(out):
     assert answer(out, regions=["chr9:21-30"]) == ([], ["chr9:21-30: not scored here (9 has 20 bases)"])
+
+
+def test_an_index_of_another_fasta_says_nothing_about_the_reference(out, tmp_path):
+    """By it 9 ends after 2 bases, and X is there."""
+    (tmp_path / "reference.fa.fai").write_text("1\t20\t3\t60\t61\n9\t2\t40\t60\t61\nX\t20\t60\t60\t61\n")
+    said = "9:3-8: not scored here (no score in 9:3-8)"
+    assert answer(out, regions=["9:3-8"]) == ([], [said])
+    with pytest.raises(InputError, match=r"have a contig 'X'\. There are 1, MT, 9\."):
+        answer(out, regions=["X:1-2"])
+
+
+def test_a_reference_that_is_another_one_now_says_nothing(out, tmp_path):
+    fasta(tmp_path, {"1": BASES, "X": BASES})
+    open_reference.cache_clear()
+    with pytest.raises(InputError, match=r"have a contig 'X'\. There are 1, MT\."):
+        answer(out, regions=["X:1-2"])
 
 
 def test_a_gene_gives_the_scores_in_it(out, tmp_path):

@@ -16,13 +16,8 @@ def cost(device="NVIDIA H100", **more):
 def printed(costs, alternatives=(), **more):
     own = {"num_variants": 1_000_000, "num_planned": 65_536, "counted": "counted by the index", "method": "fork"}
     own |= {"window": Window(4096, 512, "grid", 2048), "strand": "both", "pair_tokens": 9_000, "fork_tokens": 3_000}
-    own |= {
-        "times_fewer": 3.0,
-        "weights_bytes": 12_900_000_000,
-        "state_bytes": 400_000_000,
-        "branch_bytes": 3_000_000,
-        "costs": costs,
-    }
+    own |= {"times_fewer": 3.0, "weights_bytes": 12_900_000_000, "costs": costs, "warnings": ()}
+    own |= {"state_bytes": 400_000_000, "branch_bytes": 3_000_000}
     console = Console(width=120, record=True, quiet=False, file=io.StringIO())
     print_estimate(SimpleNamespace(**{**own, **more}), alternatives, console)
     return console.export_text()
@@ -56,3 +51,8 @@ def test_what_is_not_known_is_said_so():
     text = printed([], state_bytes=None)
     assert "hours: not known for a model this small" in text
     assert "is not known without the model's config.json" in text
+
+
+def test_what_the_input_warns_of_comes_first():
+    text = printed([cost()], warnings=("in.vcf [x] is odd.",))
+    assert text.startswith("warning: in.vcf [x] is odd.\nabout 1,000,000 variants")

@@ -71,6 +71,26 @@ def test_a_grid_saves_more_than_windows_of_their_own(tmp_path):
     assert grid.times_fewer > 2 * own.times_fewer > 2
 
 
+@pytest.mark.parametrize("is_small", [True, False], ids=["read whole", "sampled"])
+def test_what_ingest_warns_of_is_planned_with(tmp_path, monkeypatch, is_small):
+    """A contig that the reference lacks, and a file in the folder that is not read."""
+    if not is_small:
+        for setting, value in {"WHOLE_RECORDS": 100, "_COUNTED_BYTES": 100, "NUM_STRETCHES": 2}.items():
+            monkeypatch.setattr(sampling, setting, value)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    records = [*snvs("1", BASES, range(200, 2800, 9)), "decoy 5 . A C"]
+    cohort = vcf(folder, records, "cohort.vcf", contigs=["1", "decoy"])
+    cohort.write_text(cohort.read_text().replace("##contig=<ID=1>", "##contig=<ID=1,length=2999>"))
+    (folder / "notes.txt").write_text("notes")
+    warnings = estimate(settings(tmp_path, **{"input.variants": [str(folder)]})).warnings
+    assert f"{folder}: 1 entry is not read, being no VCF, BCF or Parquet: notes.txt." in warnings
+    name, about = ("cohort.vcf", "") if is_small else (str(cohort), "In a sample of the input: ")
+    length = f"The header of {name} says 1 has 2,999 bases, the reference has 3,000."
+    assert about + length in warnings
+    assert f"{about}reference.fa does not have the contigs of 1 alleles: decoy (1)." in warnings
+
+
 def test_pairs_are_not_planned(tmp_path):
     chosen = load_settings(None, given={"input.pairs": ["p.parquet"], "output.path": str(tmp_path)})
     with pytest.raises(SettingsError, match="pairs cost two passes"):

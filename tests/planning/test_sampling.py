@@ -42,7 +42,8 @@ def table(folder, positions=POSITIONS):
 
 
 def sampled_positions(sample):
-    (path,) = sample.paths
+    path = sample.files[0].path
+    assert len(sample.files) == 1
     if path.suffix == ".parquet":
         rows = pq.read_table(path)
         return dict(zip(rows["pos"].to_pylist(), rows[STRETCH].to_pylist(), strict=True))
@@ -75,14 +76,14 @@ def test_a_small_input_is_its_own_sample(tmp_path):
     path = plain(tmp_path)
     sample = sample_input([tmp_path], tmp_path / "scratch")
     assert sample.is_whole
-    assert sample.paths == (tmp_path,)
+    assert sample.files == (tmp_path,)
     assert path.exists()
 
 
 def test_files_are_sampled_by_what_they_hold(tmp_path, small_limits):
     few = vcf(tmp_path, snvs("1", BASES, POSITIONS[:300]), name="few.vcf")
     sample = sample_input([few, table(tmp_path)], tmp_path)
-    assert [path.name for path in sample.paths] == ["sample-1.parquet"]  # the first stretch begins at record 383
+    assert [file.path.name for file in sample.files] == ["sample-1.parquet"]  # the first stretch begins at record 383
     assert sample.num_records == pytest.approx(12_250, rel=0.02)
 
 
@@ -92,9 +93,9 @@ def test_genotypes_are_left_behind(tmp_path, small_limits):
     header, records = [line for line in lines if line[0] == "#"], [line for line in lines if line[0] != "#"]
     header[-1] += "\tFORMAT\tS1"
     path.write_text("\n".join([*header, *(f"{record}\tGT\t0/1" for record in records)]) + "\n")
-    (sampled,) = sample_input([path], tmp_path / "").paths
-    assert "GT" not in sampled.read_text()
-    assert "S1" not in sampled.read_text()
+    (sampled,) = sample_input([path], tmp_path / "").files
+    assert "GT" not in sampled.path.read_text()
+    assert "S1" not in sampled.path.read_text()
 
 
 def test_an_unsorted_table_is_refused(tmp_path, small_limits):

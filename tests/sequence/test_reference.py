@@ -35,6 +35,16 @@ def test_bgzip_reads_the_same_and_has_the_same_digest(tmp_path):
     assert open_reference(str(packed)).digest == open_reference(str(plain)).digest
 
 
+def test_gzip_reads_the_same_and_leaves_no_index(tmp_path):
+    """In two members, as `cat` joins them; an index is of no use to other tools, which cannot reach into the file."""
+    plain = fasta(tmp_path, CONTIGS)
+    packed = tmp_path / "packed.fa.gz"
+    content = plain.read_bytes()
+    packed.write_bytes(gzip.compress(content[:100]) + gzip.compress(content[100:]))
+    assert open_reference(str(packed)).digest == open_reference(str(plain)).digest
+    assert [path.name for path in tmp_path.glob("packed*")] == ["packed.fa.gz"]
+
+
 def test_index_is_made_when_missing(tmp_path):
     path = fasta(tmp_path, CONTIGS)
     open_reference(str(path))
@@ -89,7 +99,8 @@ def test_processes_that_start_at_once_make_it_once(tmp_path):
         (b"BCF\x02\x02", "is a BCF file"),
         (b"@read\nACGT\n+\nIIII\n", "is a FASTQ or SAM file"),
         (b">1\nACGT\nAC\nACGT\n", "lines of one length"),
-        (gzip.compress(b">1\nACGT\n", mtime=0), "compressed with gzip"),
+        (gzip.compress(b"##fileformat=VCFv4.2\n", mtime=0), "is a VCF file"),
+        (gzip.compress(b">1\n" + b"ACGT\n" * 999, mtime=0)[:-9], "is truncated or corrupt: gzip says"),
     ],
 )
 def test_what_is_not_a_fasta_says_so(tmp_path, content, sentence):

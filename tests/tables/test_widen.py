@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from raygen.errors import InputError
+from raygen.evaluation.keyed_table import TableSource
 from raygen.finished.export import export_scores
 from raygen.finished.reclassify import reclassify
 from raygen.tables.compact import compact
@@ -115,6 +116,12 @@ def test_a_mixed_table_of_an_earlier_version_is_refused_by_name_and_never_misrea
         export_scores(folder.path, str(tmp_path / "all.csv"))
     with pytest.raises(InputError, match="its files have to be readable as one"):
         reclassify(folder.path, str(tmp_path / "other"), cuts=(-9, -5, -2, 2))
+    evaluated = TableSource(folder.path)
+    with pytest.raises(
+        InputError, match=r"part-s2.parquet cannot be read as one table.*af is .* there and int64 before"
+    ):
+        evaluated.read(["af"], "variant")
+    assert len(evaluated.read(["delta_llr"], "variant").frame) == 2
 
 
 def test_files_of_one_contig_are_not_merged_when_their_types_differ(tmp_path):

@@ -3,6 +3,7 @@
 import pytest
 
 from raygen.errors import InputError, SettingsError
+from raygen.model.random_checkpoint import demo_config, write_random_checkpoint
 from raygen.tables.layout import RunFolder
 from raygen.trials.explain_request import ExplainRequest, run_explanation, settings_of
 from tests.builders import fasta, random_bases
@@ -43,6 +44,16 @@ def test_what_comes_out_is_the_variant_its_cuts_and_what_computed_it(given):
     assert done.about.startswith("model demo, window 64+32 bases, strand forward, fingerprint ")
     assert said[0] == done.about
     assert said[1].startswith("warning: the model is demo")
+
+
+def test_a_model_on_another_filesystem_is_fetched_and_called_by_its_uri(tmp_path, given):
+    write_random_checkpoint(tmp_path / "model", demo_config(), seed=1)
+    uri = f"file://{tmp_path}/model"
+    here, there = (
+        run_explanation(ExplainRequest(VARIANT, WINDOW, {**given, "model.name": name}), say=lambda line: None)
+        for name in (str(tmp_path / "model"), uri)
+    )
+    assert there.about == here.about.replace(str(tmp_path / "model"), uri)
 
 
 def test_settings_of_a_run_hold_where_the_user_gave_none(tmp_path):

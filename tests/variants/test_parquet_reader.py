@@ -88,6 +88,32 @@ def test_null_and_negative_values_are_faults(tmp_path: Path) -> None:
     ]
 
 
+def test_pos_may_be_whole_floats_beside_nulls(tmp_path: Path) -> None:
+    """As pandas writes integers with a gap; a category of them, too."""
+    pos = pa.array([5.0, None, float("nan"), 2.0**31], from_pandas=False)
+    for column in (pos, pos.dictionary_encode()):
+        path = write(tmp_path / "v.parquet", chrom=["1"] * 4, pos=column, ref=["A"] * 4, alt=["C"] * 4)
+        assert [(row["pos"], row["fault"]) for row in rows_of(path)] == [
+            (5, None),
+            (None, "pos is null"),
+            (None, "pos is null"),
+            (2**31, None),
+        ]
+
+
+@pytest.mark.parametrize("value", [5.5, float("inf"), 1e300])
+def test_a_pos_that_is_not_whole_is_named_with_its_row(tmp_path: Path, value: float) -> None:
+    path = write(tmp_path / "v.parquet", chrom=["1"] * 2, pos=[5.0, value], ref=["A"] * 2, alt=["C"] * 2)
+    with pytest.raises(InputError, match=r"v\.parquet: row 2 has (5\.5|inf|1e\+300) in pos, and a position is a whole"):
+        rows_of(path)
+
+
+def test_a_pos_of_32_bits_is_refused_because_it_may_be_rounded(tmp_path: Path) -> None:
+    path = write(tmp_path / "v.parquet", chrom=["1"], pos=pa.array([5], pa.float32()), ref=["A"], alt=["C"])
+    with pytest.raises(InputError, match="column 'pos' is float, not integer"):
+        rows_of(path)
+
+
 @pytest.mark.parametrize("text", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())], ids=str)
 def test_a_byte_that_is_no_utf8_is_a_fault_only_where_it_is_read(tmp_path: Path, text: pa.DataType) -> None:
     raw = pa.array([b"her", b"h\xe9r", None], pa.large_binary() if text == pa.large_string() else pa.binary())
