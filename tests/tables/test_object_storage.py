@@ -79,6 +79,15 @@ def test_a_bucket_that_is_not_there_says_so(server):
         RunFolder(gone).prepare()
 
 
+def test_a_server_that_is_gone_in_the_middle_of_a_run_stops_it(server):
+    gone = RunFolder(f"s3://{BUCKET}/out?endpoint_override=http%3A%2F%2F127.0.0.1%3A9&region=us-east-1")
+    with pytest.raises(StoppedError, match=rf"^s3://{BUCKET}/out could not be written: .*NETWORK_CONNECTION"):
+        gone.write_file("a.json", b"")
+    absent = RunFolder(server.uri("out").replace(BUCKET, "no-such-bucket"))
+    with pytest.raises(SettingsError, match=r"^s3://no-such-bucket/out cannot be written: .*NO_SUCH_BUCKET"):
+        absent.write_file("a.json", b"")
+
+
 def lock(folder: RunFolder, dead: float = 2.0):
     filesystem, root = fs.FileSystem.from_uri(folder.uri)
     return lock_prefix(filesystem, root, folder.path, renew=dead / 10, dead=dead)
