@@ -96,6 +96,22 @@ def test_a_number_that_a_float_does_not_hold_exactly_changes_nothing(tmp_path):
     assert read_scores(folder.path)["af"].to_pylist() == [1, 2**53 + 1]
 
 
+@pytest.mark.parametrize("second", [pa.array(["007"]), pa.array([[1]])], ids=str)
+def test_text_of_a_mixed_table_does_not_become_numbers_when_types_become_wider(tmp_path, second):
+    folder = table_of(tmp_path, pa.array([7]), second)
+    before = [pq.read_table(file.path, partitioning=None) for file in folder.score_files()]
+    with pytest.raises(InputError, match=r"part-s2.parquet cannot be read as one table"):
+        widen(folder, {"af": pa.float64()})
+    assert [pq.read_table(file.path, partitioning=None) for file in folder.score_files()] == before
+    assert faults(folder)
+
+
+def test_a_type_that_cannot_become_the_other_is_refused(tmp_path):
+    folder = table_of(tmp_path, pa.array([[1]]))
+    with pytest.raises(InputError, match=r"part-s1.parquet holds a value that has no place"):
+        widen(folder, {"af": pa.float64()})
+
+
 def test_verify_sees_files_that_cannot_be_read_as_one(tmp_path):
     folder = table_of(tmp_path, pa.array([1]), pa.array(["007"]), pa.array([0.5]))
     assert faults(folder) == [
