@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from raygen.errors import InputError
+from raygen.errors import InputError, SettingsError
 from raygen.finished.export import export_scores
 from raygen.finished.reclassify import reclassify
 from raygen.tables.compact import compact
@@ -110,6 +110,27 @@ def test_a_type_that_cannot_become_the_other_is_refused(tmp_path):
     folder = table_of(tmp_path, pa.array([[1]]))
     with pytest.raises(InputError, match=r"part-s1.parquet holds a value that has no place"):
         widen(folder, {"af": pa.float64()})
+
+
+def test_a_folder_of_other_classes_becomes_wider_with_its_source(tmp_path):
+    cuts, new = (-9, -5, -2, 2), str(tmp_path / "new")
+    folder = table_of(tmp_path, pa.array([0, 1]))
+    reclassify(folder.path, new, cuts)
+    widen(folder, {"af": pa.float64()})
+    carry(folder, "s2", "2", 10, pa.array([0.5]))
+    assert reclassify(folder.path, new, cuts).already == 2
+    assert read_scores(new)["af"].to_pylist() == [0.0, 1.0, 0.5]
+    assert [fault.what for fault in verify(new).faults] == []
+
+
+def test_a_folder_of_other_classes_with_wider_types_says_which(tmp_path):
+    cuts, new = (-9, -5, -2, 2), RunFolder(str(tmp_path / "new"))
+    folder = table_of(tmp_path, pa.array([0, 1]))
+    reclassify(folder.path, new.path, cuts)
+    widen(new, {"af": pa.float64()})
+    words = "holds scores with the types of the source columns af: double; these would have the types of the source columns af: int64"
+    with pytest.raises(SettingsError, match=words):
+        reclassify(folder.path, new.path, cuts)
 
 
 def test_verify_sees_files_that_cannot_be_read_as_one(tmp_path):
