@@ -139,5 +139,10 @@ def _place_elsewhere(error: BaseException, path: str | Path | None) -> Path | No
         return place.parent
     target = Path(expanded(str(path))).absolute()
     below = place.relative_to(target.parent).parts if place.is_relative_to(target.parent) else ("",)
-    is_here = not below or target.name in below[0]  # hidden names hold that of the place
+    is_here = not below or below[0] == target.name or _is_draft(below[0], target.name)
     return None if is_here else place.parent
+
+
+def _is_draft(name: str, of: str) -> bool:
+    """Whether a name is the hidden one under which a file is written that is then renamed to ``of``: ``.x.of`` or ``.of.x``."""
+    return name.startswith(".") and f".{of}" in name
