@@ -51,7 +51,7 @@ def compact(path: str, target_rows: int = TARGET_ROWS, full: bool = False) -> li
     folder = RunFolder(path)
     if folder.local_root is None:
         raise SettingsError(
-            f"{path} is on object storage, where files cannot be exchanged for others at once: readers would see rows twice "
+            f"{folder.path} is on object storage, where files cannot be exchanged for others at once: readers would see rows twice "
             "or miss them. Nothing was changed. With output.table_format iceberg, maintain the Iceberg table instead."
         )
     with folder.locked():
