@@ -8,7 +8,8 @@ In: what Python, Arrow, Polars, safetensors, SQLite or htslib raise. Out:
     anything else                           as it was
 
 Only some libraries give the system's number. Rust's write it into the sentence, SQLite has sentences of its own, and htslib says no
-more than that it failed: then the disk is asked, by writing a little beside the file while that is still there.
+more than that it failed: then the disk is asked, by writing a little beside the file while that is still there. Object storage has
+no number and no disk to ask: S3's own codes tell what is refused from what does not answer.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from raygen.errors import RaygenError, SettingsError, StoppedError
+from raygen.errors import RaygenError, SettingsError, StoppedError, first_line
 from raygen.home import expanded
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -33,6 +34,11 @@ _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR,
 _LIBRARIES = {"polars", "pysam", "safetensors", "safetensors_rust", "sqlite3", "sqlalchemy"}
 _NUMBER_OF_RUST = re.compile(r"\(os error (\d+)\)")
 _SENTENCES_OF_SQLITE = {"database or disk is full": errno.ENOSPC, "attempt to write a readonly database": errno.EROFS}
+_CODE_OF_S3 = re.compile(r"\bAWS Error (\w+)")
+_REFUSED_BY_S3 = {
+    *("NO_SUCH_BUCKET", "ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "UNRECOGNIZED_CLIENT"),
+    *("INVALID_CLIENT_TOKEN_ID", "MISSING_AUTHENTICATION_TOKEN"),
+}
 _NAME_IN_ARROW = re.compile(r"'(/[^']+)'")
 _PROBED_BYTES = 1 << 20
 
@@ -73,6 +79,8 @@ def _full(place: str | Path | None, advice: str) -> StoppedError:
 
 
 def _translated(error: Exception, path: str | Path, advice: str) -> RaygenError | None:
+    if isinstance(error, OSError) and error.errno is None and (code := _CODE_OF_S3.search(str(error))):
+        return _refusal_of_s3(error, code[1], path)
     number, elsewhere = _number(error, path), _place_elsewhere(error, path)
     if number in _FULL:
         return _full(elsewhere or path, advice)
@@ -83,6 +91,12 @@ def _translated(error: Exception, path: str | Path, advice: str) -> RaygenError 
             f"{path} could not be written: {os.strerror(number)}. Run the same command again when it can be."
         )
     return SettingsError(f"{path} cannot be written: {os.strerror(number)}.") if number in _REFUSED else None
+
+
+def _refusal_of_s3(error: OSError, code: str, path: str | Path) -> RaygenError:
+    if code in _REFUSED_BY_S3:
+        return SettingsError(f"{path} cannot be written: {first_line(error)}.")
+    return StoppedError(f"{path} could not be written: {first_line(error)}. Run the same command again when it can be.")
 
 
 def _number(error: BaseException, path: str | Path | None) -> int | None:
@@ -101,7 +115,9 @@ def _number(error: BaseException, path: str | Path | None) -> int | None:
 
 
 def _answer(path: str | Path) -> int | None:
-    """The number with which the disk of ``path`` refuses to take a little more; None where it takes it."""
+    """The number with which the disk of ``path`` refuses to take a little more; None where it takes it, or is object storage."""
+    if "://" in str(path):
+        return None
     folder = Path(path) if Path(path).is_dir() else Path(path).absolute().parent
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
@@ -123,5 +139,10 @@ def _place_elsewhere(error: BaseException, path: str | Path | None) -> Path | No
         return place.parent
     target = Path(expanded(str(path))).absolute()
     below = place.relative_to(target.parent).parts if place.is_relative_to(target.parent) else ("",)
-    is_here = not below or target.name in below[0]  # hidden names hold that of the place
+    is_here = not below or below[0] == target.name or _is_draft(below[0], target.name)
     return None if is_here else place.parent
+
+
+def _is_draft(name: str, of: str) -> bool:
+    """Whether a name is the hidden one under which a file is written that is then renamed to ``of``: ``.x.of`` or ``.of.x``."""
+    return name.startswith(".") and f".{of}" in name

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from raygen.errors import InputError, RaygenError, SettingsError
 
 HUMAN = "eukaryote"
 """The domain of life, of those that model cards name, that human chromosomes are of."""
+_FAULTS = (RaygenError, ImportError, OSError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -45,19 +45,31 @@ def examine(
         "model": lambda: try_model(model, device, allow_unvalidated),
     }
     findings = [_finding(name, check) for name, check in checks.items()]
-    return [*findings, _suits(model, reference, domain)] if reference else findings
+    return [*findings, _reference(model, reference, domain)] if reference else findings
 
 
-def _suits(model: str, reference: str, domain: str | None) -> Finding:
-    """Whether a model was trained on what a human reference holds, by its card."""
+def _reference(model: str, reference: str, domain: str | None) -> Finding:
+    """Whether a FASTA can be read, as a run reads it, and whether the model knows what lives there."""
+    from raygen.remote import stage
+    from raygen.sequence.reference import open_reference
+
+    try:
+        return suits(model, reference, open_reference(stage(reference)).lengths, domain)
+    except _FAULTS as error:
+        return _fault("reference", error)
+
+
+def suits(model: str, reference: str, lengths: Mapping[str, int], domain: str | None = None) -> Finding:
+    """Whether a model was trained on what a human reference holds, by its card.
+
+    Args:
+        lengths: of the reference's contigs, by name.
+        domain: ``input.domain`` of the settings.
+    """
     from raygen.model.cards import find_card
     from raygen.variants.human_assemblies import human_assembly
 
-    try:
-        assembly = human_assembly(_contig_lengths(reference))
-    except RaygenError as error:
-        return Finding(False, "reference", str(error), error.exit_code)
-    card = find_card(model)
+    assembly, card = human_assembly(lengths), find_card(model)
     if assembly is None:
         return Finding(True, "reference", f"{reference} has no chromosome of the lengths of a human assembly")
     if card is None or card.domains is None:
@@ -73,24 +85,16 @@ def _suits(model: str, reference: str, domain: str | None) -> Finding:
     return Finding(True, "reference", message, warning=True)
 
 
-def _contig_lengths(reference: str) -> dict[str, int]:
-    """Lengths by name: those of the index beside the FASTA, which is read in no time, else of the FASTA itself."""
-    from raygen.remote import is_remote, stage
-    from raygen.sequence.reference import open_reference
-
-    index = Path(f"{reference}.fai")
-    if not is_remote(reference) and index.is_file():
-        rows = [line.split("\t") for line in index.read_text(errors="replace").splitlines()]
-        return {row[0]: int(row[1]) for row in rows if len(row) > 1 and row[1].isdecimal()}
-    return dict(open_reference(stage(reference)).lengths)
-
-
 def _finding(name: str, check: Callable[[], str]) -> Finding:
     try:
         return Finding(True, name, check())
-    except (RaygenError, ImportError, OSError, RuntimeError) as error:
-        exit_code = SettingsError.exit_code if isinstance(error, SettingsError) else InputError.exit_code
-        return Finding(False, name, " ".join(str(error).split()) or type(error).__name__, exit_code)
+    except _FAULTS as error:
+        return _fault(name, error)
+
+
+def _fault(name: str, error: Exception) -> Finding:
+    exit_code = SettingsError.exit_code if isinstance(error, SettingsError) else InputError.exit_code
+    return Finding(False, name, " ".join(str(error).split()) or type(error).__name__, exit_code)
 
 
 def _versions() -> str:

@@ -366,6 +366,11 @@ def test_a_full_disk_that_nobody_met_where_it_came_up_is_exit_code_4_too(raygen,
         ),
         (OSError(errno.EROFS, ""), SettingsError, "/a/b cannot be written: Read-only file system."),
         (PermissionError(errno.EACCES, "", "/a/.x.b"), SettingsError, "/a/b cannot be written: Permission denied."),
+        (PermissionError(errno.EACCES, "", "/a/.b.x"), SettingsError, "/a/b cannot be written: Permission denied."),
+        (PermissionError(errno.EACCES, "", "/a/b/c"), SettingsError, "/a/b cannot be written: Permission denied."),
+        (PermissionError(errno.EACCES, "", "/a/b.vcf"), PermissionError, "/a/b.vcf"),
+        (OSError(errno.EIO, "", "/a/cab.vcf"), OSError, "/a/cab.vcf"),
+        (PermissionError(errno.EACCES, "", "/a/.cab.vcf"), PermissionError, "/a/.cab.vcf"),
         (FileNotFoundError(errno.ENOENT, "", "/other/read"), FileNotFoundError, "/other/read"),
         (FileNotFoundError(errno.ENOENT, "", "/a/read"), FileNotFoundError, "/a/read"),
         (OSError(errno.ENOSPC, "", "/tmp/other/x"), StoppedError, "The disk of /tmp/other is full"),
@@ -378,6 +383,30 @@ def test_the_rule(error, kind, words):
         raise error
     assert words in str(raised.value)
     assert type(raised.value) is kind
+
+
+@pytest.mark.parametrize(
+    ("message", "kind", "exit_code"),
+    [
+        ("AWS Error NETWORK_CONNECTION during PutObject operation: curlCode: 7", StoppedError, 4),
+        ("AWS Error UNKNOWN (HTTP status 503) during PutObject operation: Slow down", StoppedError, 4),
+        ("AWS Error NO_SUCH_BUCKET during PutObject operation: no bucket", SettingsError, 2),
+        ("AWS Error ACCESS_DENIED during PutObject operation: no", SettingsError, 2),
+    ],
+)
+def test_object_storage_that_does_not_answer_is_no_wrong_setting(message, kind, exit_code):
+    with (
+        pytest.raises(kind, match=r"^s3://bucket/out c.* be written: AWS Error") as raised,
+        disk_errors("s3://bucket/out"),
+    ):
+        raise OSError(message)
+    assert raised.value.exit_code == exit_code
+
+
+def test_no_disk_of_this_machine_is_asked_about_object_storage():
+    with pytest.raises(OSError, match="CRC checksum") as raised, disk_errors("s3://bucket/out"):
+        raise OSError("CRC checksum verification failed")
+    assert type(raised.value) is OSError
 
 
 def test_only_a_full_disk_is_one():

@@ -72,6 +72,7 @@ def test_only_the_pipeline_imports_ray(path):
         ("import raygen.scoring.passes", {"torch", "ray"}),
         ("import raygen.model.loading", {"ray", "pysam", "polars", "raygen.model.causal_lm"}),
         ("import raygen.model.facts", {"torch", "ray", "transformers"}),
+        ("import raygen.pipeline.stages", {"torch", "transformers", "polars"}),
         ("import raygen.pipeline.run, raygen.pages.report", {"torch", "ray", "transformers"}),
         (
             f"import runpy; runpy.run_path({str(PACKAGE.parent / 'jobs/benchmarks/bench_model.py')!r})",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 
 
 @dataclass(frozen=True)
@@ -22,15 +21,3 @@ def resampled_counts(counts: np.ndarray, replicates: int, generator: np.random.G
     total = int(counts.sum())
     drawn: np.ndarray = generator.multinomial(total, counts / total, size=replicates)
     return drawn
-
-
-def rank_correlation(first: np.ndarray, second: np.ndarray) -> float | None:
-    """Spearman's correlation of (N,) and (N,) values, over what is finite in both.
-
-    None for fewer than two such values, or where those of one side are all equal.
-    """
-    finite = np.isfinite(first) & np.isfinite(second)
-    if finite.sum() < 2 or np.ptp(first[finite]) == 0 or np.ptp(second[finite]) == 0:
-        return None
-    frame = pl.DataFrame({"first": first[finite], "second": second[finite]})
-    return float(frame.select(pl.corr("first", "second", method="spearman")).item())

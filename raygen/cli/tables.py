@@ -13,6 +13,7 @@ from raygen.cli.options import (
 )
 from raygen.errors import InputError, SettingsError
 from raygen.number_of import number_of
+from raygen.remote import shown
 
 
 @command("raygen compact scores")
@@ -27,9 +28,9 @@ def compact(
     from raygen.tables.fingerprints import table_paths
 
     for path in table_paths(out):
-        contigs = run_compact(path, rows, full)
+        contigs, table = run_compact(path, rows, full), shown(path)
         if not contigs:
-            say(f"{path}: nothing to merge")
+            say(f"{table}: nothing to merge")
             continue
         before, after = (
             sum(contig.files_before for contig in contigs),
@@ -37,10 +38,12 @@ def compact(
         )
         rewritten = sum(contig.rows_rewritten for contig in contigs)
         say(
-            f"{path}: {number_of(rewritten, 'row')} rewritten in {number_of(len(contigs), 'contig')}; "
+            f"{table}: {number_of(rewritten, 'row')} rewritten in {number_of(len(contigs), 'contig')}; "
             f"files: {before:,} before, {after:,} now"
         )
-        say(f"table: {path}/scores; give other tools this folder, or {path}/scores/**/*.parquet, and not all of {path}")
+        say(
+            f"table: {table}/scores; give other tools this folder, or {table}/scores/**/*.parquet, and not all of {table}"
+        )
 
 
 @command("raygen verify scores")
@@ -60,12 +63,12 @@ def verify(
             say(f"{fault.where}: {fault.what}")
         back = f", of which {verification.num_rolled_back:,} rolled back" if verification.num_rolled_back else ""
         say(
-            f"{path}: {number_of(verification.num_files, 'file')}, {number_of(verification.num_rows, 'row')}, "
+            f"{verification.path}: {number_of(verification.num_files, 'file')}, {number_of(verification.num_rows, 'row')}, "
             f"{number_of(verification.num_rejects, 'reject')}, {number_of(verification.num_runs, 'run')}{back}; "
             f"{number_of(len(verification.faults), 'fault')}"
         )
     if faults:
-        raise InputError(f"{number_of(faults, 'fault')} in {out}, listed above.")
+        raise InputError(f"{number_of(faults, 'fault')} in {shown(out)}, listed above.")
 
 
 @command("raygen rollback scores --run 20261121T213045Z-3f2a9c")
@@ -87,7 +90,7 @@ def rollback(
 
     paths = table_paths(out)
     if len(paths) > 1:
-        raise SettingsError(f"{out} holds {len(paths)} tables. Name one: {', '.join(paths)}.")
+        raise SettingsError(f"{shown(out)} holds {len(paths)} tables. Name one: {', '.join(map(shown, paths))}.")
     rolled_back = run_rollback(paths[0], run)
     amount = f"{number_of(rolled_back.num_rows, 'row')} of {number_of(len(rolled_back.runs), 'run')}"
     say(f"Taken back: {amount}: {', '.join(rolled_back.runs)}")

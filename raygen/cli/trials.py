@@ -155,11 +155,12 @@ def precision_noise(
     settings = load_settings(config, overrides or [], flags)
     refuse_missing_files(settings)
     refuse_unknown_model(settings)
-    names = [name.strip() for name in modes.split(",") if name.strip()]
     from raygen.evaluation.precision_noise import noise_table
     from raygen.trials.half_precision import measure_half_precision, noise_as_json
 
-    measured = measure_half_precision(settings, names, sample, seed, say=lambda line: stderr.print(escape(line)))
+    measured = measure_half_precision(
+        settings, by_commas(modes), sample, seed, say=lambda line: stderr.print(escape(line))
+    )
     screen.print(noise_table(measured.noises))
     say(json.dumps(noise_as_json(measured, settings, seed)))
 

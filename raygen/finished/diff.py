@@ -25,7 +25,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from raygen.classes.classify import CLASSES
-from raygen.classes.statistics import rank_correlation
+from raygen.classes.rank_correlation import rank_correlation
 from raygen.errors import InputError, SettingsError
 from raygen.finished.diff_tally import CHANGES, Tally
 from raygen.finished.run_facts import RunFacts, run_facts

@@ -3,7 +3,7 @@
 In: a folder of scores. Out: its rows sorted by contig, pos, ref and alt; a window of rows is held at a time.
 
 In the TSV (``#chrom pos ref alt`` and the fields) a position is one line: all its ALTs and their values, joined by commas, on the longest REF
-of the position (A>AT and AT>A are AT>ATT,A). So bcftools fills every ALT of a record, whatever its order and its REF (measured with 1.16
+of the position (A>AT and AT>A are AT>ATT,A). REFs of which neither begins with the other have a line each. So bcftools fills every ALT of a record, whatever its order and its REF (measured with 1.16
 and 1.24); of lines with one ALT each it takes the first, 1.24 for numbers all. A value is written as INFO wants it; beside the TSV lies
 ``FILE.hdr``, the INFO lines for ``bcftools annotate -h``. In CSV a list is joined by ``&``, and nothing is encoded.
 """
@@ -74,26 +74,50 @@ def write_tsv(
 
 
 def _lines(rows: pa.Table, fields: Sequence[InfoField], types: DeclaredTypes) -> list[str]:
-    """A line for each position of some rows, which are sorted and of one contig."""
+    """The lines of some rows, which are sorted and of one contig: one for each longest REF of a position."""
     pos = rows["pos"].to_numpy()
-    offsets = np.append(np.flatnonzero(np.diff(pos, prepend=-1)), len(pos))
+    refs, alts = rows["ref"].to_pylist(), rows["alt"].to_pylist()
+    positions = np.append(np.flatnonzero(np.diff(pos, prepend=-1)), len(pos))
+    order, offsets, longest = _by_longest_ref(refs, positions)
+    spelled = [
+        alts[row] + ref[len(refs[row]) :]
+        for ref, (start, end) in zip(longest, pairwise(offsets.tolist()), strict=True)
+        for row in order[start:end]
+    ]
+    rows = rows if len(longest) == len(positions) - 1 else rows.take(order)
     starts = pa.array(offsets[:-1])
-    ref, alt = _on_longest_ref(rows["ref"].to_pylist(), rows["alt"].to_pylist(), offsets)
     values = [_values(rows[field.column], field, offsets, types) for field in fields]
-    place = [rows["chrom"].combine_chunks().take(starts), pa.array(pos).take(starts).cast(pa.string())]
-    columns = [*place, pa.array(ref, pa.string()), _joined(pa.array(alt, pa.string()), offsets), *values]
+    place = [rows[name].combine_chunks().take(starts) for name in ("chrom", "pos")]
+    columns = [place[0], place[1].cast(pa.string()), pa.array(longest, pa.string())]
+    columns += [_joined(pa.array(spelled, pa.string()), offsets), *values]
     lines: list[str] = pc.binary_join_element_wise(*columns, "\t").to_pylist()
     return lines
 
 
-def _on_longest_ref(refs: list[str], alts: list[str], offsets: np.ndarray) -> tuple[list[str], list[str]]:
-    """The longest REF of each position, and every ALT as it is spelled on that."""
-    longest, spelled = [], []
+def _by_longest_ref(refs: Sequence[str], offsets: np.ndarray) -> tuple[list[int], np.ndarray, list[str]]:
+    """The rows of each line, as indices into ``refs``, where each line begins among them, and each line's REF.
+
+    A row is on the line of every longest REF that begins with its own: where a reference has R, a position may have A>C and G>C.
+
+    Args:
+        offsets: where each position begins, and the end.
+    """
+    order: list[int] = []
+    ends, longest = [0], []
     for start, end in pairwise(offsets.tolist()):
-        ref = max(refs[start:end], key=len)
-        longest.append(ref)
-        spelled += [alt + ref[len(short) :] for short, alt in zip(refs[start:end], alts[start:end], strict=True)]
-    return longest, spelled
+        for ref in _longest_refs(refs[start:end]):
+            order.extend(row for row in range(start, end) if ref.startswith(refs[row]))
+            ends.append(len(order))
+            longest.append(ref)
+    return order, np.array(ends), longest
+
+
+def _longest_refs(refs: Sequence[str]) -> list[str]:
+    """Those that no other one begins with. In order, a text is followed at once by one that begins with it."""
+    distinct = sorted(set(refs))
+    if len(distinct) == 1:
+        return distinct
+    return [ref for ref, following in zip(distinct, [*distinct[1:], ""], strict=True) if not following.startswith(ref)]
 
 
 def _values(column: pa.ChunkedArray, field: InfoField, offsets: np.ndarray, types: DeclaredTypes) -> pa.StringArray:

@@ -24,12 +24,14 @@ from raygen.classes.classify import CLASSES, class_index, classify, cuts_as_json
 from raygen.errors import SettingsError
 from raygen.number_of import number_of
 from raygen.tables.accounts import RECLASSIFIED
+from raygen.tables.carried_types import is_as_wide
 from raygen.tables.fingerprints import no_scores
 from raygen.tables.folder_kinds import refuse_no_folder
 from raygen.tables.identity import Identity
 from raygen.tables.layout import RunFolder
 from raygen.tables.manifest import machine, new_run_id, versions
 from raygen.tables.schemas import SCORES
+from raygen.tables.widen import widen
 
 
 @dataclass
@@ -74,7 +76,7 @@ def reclassify(
 
     Raises:
         SettingsError: the calibration is of another fingerprint, or ``out`` holds other scores.
-        InputError: ``folder`` holds no scores, or there is no such folder.
+        InputError: ``folder`` holds no scores, there is no such folder, or ``out`` cannot take its wider types.
     """
     refuse_no_folder(folder)
     source, target = RunFolder(folder), RunFolder(out)
@@ -92,7 +94,7 @@ def reclassify(
     target.prepare()
     started = datetime.now(UTC)
     with target.locked():
-        _check_target(target, identity)
+        _check_target(source, target, identity)
         result = _rewrite(
             source, target, identity, old_identity, cuts, calibration, on_progress or (lambda count: None)
         )
@@ -130,13 +132,33 @@ def reclassify_rows(
 _MADE = ("classification", "abstained")
 
 
-def _check_target(target: RunFolder, identity: Identity) -> None:
+_NAMES_OF_FIELDS = {
+    "fingerprint": "fingerprint",
+    "reference_digest": "digest of the reference",
+    "cuts": "cut points",
+    "source_columns": "source columns",
+    "column_types": "types of the source columns",
+}
+
+
+def _check_target(source: RunFolder, target: RunFolder, identity: Identity) -> None:
+    """Refuse a folder that holds other scores; types of source columns that have become wider since become so there, too."""
     existing = target.identity()
-    if existing is not None and existing != identity:
-        raise SettingsError(
-            f"{target.path} holds scores of the fingerprint {existing.fingerprint} with the cut points {existing.cuts}; these would be "
-            f"{identity.fingerprint} with {identity.cuts}. Give another folder for --out."
-        )
+    if existing is None or existing == identity:
+        return
+    types, before = source.carried_types(), target.carried_types()
+    is_alike = replace(existing, column_types=identity.column_types) == identity
+    if is_alike and all(is_as_wide(types[name], before[name]) for name in types):
+        widen(target, types)
+        return
+    other = [name for name in _NAMES_OF_FIELDS if getattr(existing, name) != getattr(identity, name)]
+    old_values, new_values = (
+        " and ".join(f"the {_NAMES_OF_FIELDS[name]} {getattr(scores, name) or 'none'}" for name in other)
+        for scores in (existing, identity)
+    )
+    raise SettingsError(
+        f"{target.path} holds scores with {old_values}; these would have {new_values}. Give another folder for --out."
+    )
 
 
 def _rewrite(

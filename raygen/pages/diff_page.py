@@ -13,7 +13,7 @@ from raygen.classes.colours import text_colour, tint
 from raygen.finished.run_facts import RunFacts
 from raygen.pages.page import Page, render
 from raygen.pages.palette import css_class
-from raygen.tables.place import put_in_place
+from raygen.tables.place import write_text
 
 if TYPE_CHECKING:
     from raygen.finished.diff import Diff
@@ -134,6 +134,5 @@ def write_diff_page(diff: Diff, path: str) -> str:
     Raises:
         SettingsError: the page cannot be written.
     """
-    with put_in_place(path) as partial:
-        partial.write_text(as_page(diff), encoding="utf-8")
+    write_text(path, as_page(diff))
     return path

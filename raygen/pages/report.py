@@ -300,12 +300,13 @@ def write_report(out: str, run_id: str | None = None, price_per_hour: float | No
         price_per_hour: price of an hour of all that the run held, in any currency; without it no money is mentioned.
 
     Raises:
-        InputError: there is no such folder or run, or the run's manifest cannot be read.
+        InputError: there is no such folder or run, the run's manifest cannot be read, or the files of scores not as one table.
         SettingsError: the page cannot be written.
     """
     refuse_no_folder(out)
     folder = RunFolder(out)
     manifest = _manifest(folder, run_id)
+    folder.refuse_mixed_files()
     tally = tally_scores(folder.scores_dataset(), cuts_from_json(manifest["resolved"]["cuts"]))
     examples = _examples(folder.rejects_dataset(), set(manifest["counts"]["rejected"]) - COUNTED_ONLY)
     page = render_page(manifest, tally, examples, price_per_hour)

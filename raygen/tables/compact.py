@@ -23,7 +23,6 @@ import pyarrow.parquet as pq
 from raygen.errors import SettingsError, StoppedError
 from raygen.tables.damage import naming_damage, read_checked
 from raygen.tables.generations import keep, next_generation, scores_folder
-from raygen.tables.identity import refuse_other_types
 from raygen.tables.layout import COMPACTED, RUN_KEY, SHARDS_KEY, RunFolder, ScoreFile, partition_of, shards_of
 from raygen.tables.stretches import Stretches
 
@@ -52,7 +51,7 @@ def compact(path: str, target_rows: int = TARGET_ROWS, full: bool = False) -> li
     folder = RunFolder(path)
     if folder.local_root is None:
         raise SettingsError(
-            f"{path} is on object storage, where files cannot be exchanged for others at once: readers would see rows twice "
+            f"{folder.path} is on object storage, where files cannot be exchanged for others at once: readers would see rows twice "
             "or miss them. Nothing was changed. With output.table_format iceberg, maintain the Iceberg table instead."
         )
     with folder.locked():
@@ -143,7 +142,7 @@ def _merge(folder: RunFolder, files: Sequence[ScoreFile], place: Path, target_ro
         for run, names in shards_by_run(path).items():
             shards.setdefault(run, []).extend(names)
     expected = sum(map(_num_rows, paths))
-    _refuse_other_types(paths)
+    folder.refuse_mixed_files(paths)
     stem = f"part-{COMPACTED}{hashlib.sha256(repr(sorted(paths)).encode()).hexdigest()[:12]}"
     rows, number = 0, 0
     for table in _sorted_tables(folder, files, target_rows):
@@ -155,15 +154,6 @@ def _merge(folder: RunFolder, files: Sequence[ScoreFile], place: Path, target_ro
             f"{place.name}: {expected:,} rows were to be merged, {rows:,} came out. Nothing was changed."
         )
     return number, rows
-
-
-def _refuse_other_types(paths: Sequence[str]) -> None:
-    """InputError where the columns of a file do not fit the types of the first: put together, text would become numbers unseen."""
-    schemas = []
-    for path in paths:
-        with naming_damage(path):
-            schemas.append(pq.read_schema(path))
-        refuse_other_types(path, schemas[-1], schemas[0])
 
 
 def _sorted_tables(folder: RunFolder, files: Sequence[ScoreFile], target_rows: int) -> Iterator[pa.Table]:

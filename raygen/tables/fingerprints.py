@@ -86,16 +86,18 @@ class FingerprintTables:
 def table_paths(path: str) -> list[str]:
     """The folders with scores at ``path``: this folder itself, or one for each fingerprint in it.
 
+    They are to be opened: each as its user would write it, with the options of a URI. ``shown`` leaves these out.
+
     Raises:
         InputError: there is no such folder, or there are no scores in it.
     """
     refuse_no_folder(path)
     folder = RunFolder(path)
     if folder.is_folder("scores"):
-        return [folder.uri]
-    tables = [join(folder.uri, name) for name in _names_inside(folder)]
+        return [path.rstrip("/") or path]
+    tables = [join(path.rstrip("/"), name) for name in _names_inside(folder)]
     if not tables:
-        raise InputError(f"{path} holds no scores: there is no scores/ in it, nor in the folders in it.")
+        raise InputError(f"{folder.path} holds no scores: there is no scores/ in it, nor in the folders in it.")
     return tables
 
 

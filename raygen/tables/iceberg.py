@@ -57,9 +57,11 @@ def publish(folder: RunFolder, fingerprint: str, catalog: str | None) -> Publish
     The caller holds the folder's lock, so that no run is under way.
 
     Raises:
+        InputError: the files cannot be read as one table.
         SettingsError: pyiceberg is not installed, or there is no such catalog.
         StoppedError: the table does not hold as many rows as the files afterwards.
     """
+    folder.refuse_mixed_files()
     runs_of = {file.path: _runs_in(folder, file.path) for file in folder.score_files()}
     table = open_table(folder, fingerprint, catalog) or _create(folder, fingerprint, catalog)
     missing = sorted(set().union(*runs_of.values()) - set(published_runs(table)))
@@ -89,8 +91,9 @@ def refuse_types(folder: RunFolder, fingerprint: str, catalog: str | None, types
     """Look before the work whether the Iceberg table can take source columns of these types.
 
     Raises:
-        InputError: Iceberg has no such type, or the table that is there has another one.
+        InputError: Iceberg has no such type, the table that is there has another one, or the files cannot be read as one table.
     """
+    folder.refuse_mixed_files()
     if impossible := [f"{name}: {arrow_type}" for name, arrow_type in types.items() if _stored_as(arrow_type) is None]:
         raise InputError(
             f"Iceberg tables cannot hold source columns of these types: {', '.join(impossible)}. Write them as text or as "

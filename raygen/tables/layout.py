@@ -20,6 +20,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -56,6 +57,8 @@ SHARDS_KEY = b"raygen.shards"
 RUN_KEY = b"raygen.run_id"
 """Key in the footer of a file of one shard: the run that committed it."""
 _MOST_LOOKS = 3
+_FOOTERS_AT_ONCE = 16
+"""Footers that are read at a time: on object storage each is a request or two."""
 _WORK = ".work"
 _PAIRS = "pairs"
 """The value of ``chrom`` in the folder of pairs, which have none: Hive's name for null alone in a table cannot be read by pyarrow
@@ -159,6 +162,18 @@ class RunFolder:
             PARQUET.make_fragment(file.path, self._fs, _of_contig(file.chrom)) for file in map(_score_file, paths)
         ]
         return ds.FileSystemDataset(fragments, schema, PARQUET, self._fs)
+
+    def refuse_mixed_files(self, paths: Sequence[str] | None = None) -> None:
+        """Refuse files of scores, all or these, that cannot be read with the types of the first: text would become numbers unseen.
+
+        Raises:
+            InputError: there is such a file, or a damaged one.
+        """
+        paths = list(self._parquet_under("scores")) if paths is None else paths
+        with ThreadPoolExecutor(_FOOTERS_AT_ONCE) as pool:
+            schemas = list(pool.map(self._schema, paths))
+        for path, schema in zip(paths, schemas, strict=True):
+            refuse_other_types(path, schema, schemas[0])
 
     def read_score_file(self, file: ScoreFile) -> pa.Table:
         """The rows of a committed shard with the SCORES columns in their order and those that follow them."""

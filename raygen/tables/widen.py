@@ -29,7 +29,8 @@ def widen(folder: RunFolder, types: Mapping[str, pa.DataType]) -> int:
     The caller holds the folder's lock.
 
     Raises:
-        InputError: the folder is on object storage, or a value of the table has no place in its new type.
+        InputError: the folder is on object storage, its files cannot be read as one table, or a value of it has no place in its
+            new type.
         SettingsError: the filesystem cannot exchange generations.
         StoppedError: the disk is full, or what was written is not what was read. Nothing is changed in all four.
     """
@@ -40,6 +41,7 @@ def widen(folder: RunFolder, types: Mapping[str, pa.DataType]) -> int:
             f"{types_as_text(folder.carried_types())}. On object storage a table cannot be written again with wider types: make the "
             "types of the input those of the table, or give another output folder."
         )
+    folder.refuse_mixed_files()
     files = [Path(file.path) for file in folder.score_files()]
     now = scores_folder(root)
     with next_generation(root) as new:
@@ -55,7 +57,7 @@ def _rewrite(file: Path, place: Path, types: Mapping[str, pa.DataType]) -> None:
     fields = [field.with_type(types.get(field.name, field.type)) for field in table.schema]
     try:
         wider = table.cast(pa.schema(fields, metadata))
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InputError(
             f"The source columns of the input are {types_as_text(types)}, and {file} holds a value that has no place in "
             f"these: {first_line(error)}. Nothing was changed; give another output folder."

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from raygen.classes.classify import GLM_CLINICAL_CUTS, class_index
-from raygen.classes.statistics import rank_correlation
+from raygen.classes.rank_correlation import rank_correlation
 
 
 @dataclass(frozen=True)

@@ -491,6 +491,18 @@ def test_a_damaged_file_of_scores_is_the_input_s_fault_and_named(raygen, tmp_pat
     assert (code, "damaged" in err) == (3, True), err
 
 
+def test_tables_are_named_as_they_were_written(raygen, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for fingerprint in ("aaaa", "bbbb"):
+        finished_run(tmp_path / "nights" / fingerprint, {"1-2-C-G": -1.0, "1-5-A-C": 2.0}, shard_rows=1)
+    assert raygen("verify", "nights/aaaa/")[1].splitlines()[-1].startswith("nights/aaaa: 2 files, 2 rows")
+    lines = raygen("compact", "nights")[1].splitlines()
+    assert [line.split(":")[0] for line in lines] == ["nights/aaaa", "table", "nights/bbbb", "table"]
+    assert lines[1].startswith("table: nights/aaaa/scores; give other tools this folder, or nights/aaaa/scores/**/")
+    assert raygen("compact", "nights")[1] == "nights/aaaa: nothing to merge\nnights/bbbb: nothing to merge\n"
+    assert "Name one: nights/aaaa, nights/bbbb." in raygen("rollback", "nights", "--run", "x")[2]
+
+
 def test_a_position_that_no_contig_has_is_a_mistake_in_typing(raygen, tmp_path, reference):
     out = finished_run(tmp_path / "run", {"1-2-C-G": -1.0}, reference=reference)
     for command in (

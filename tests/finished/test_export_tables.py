@@ -84,6 +84,11 @@ SCORED = {
     "1-20-AT-A": 6.0,
     "1-20-ATG-A": 7.0,
     "1-20-A-C": 8.0,
+    "1-40-A-C": 10.0,
+    "1-40-G-C": 11.0,
+    "1-50-A-C": 12.0,
+    "1-50-AG-A": 13.0,
+    "1-50-AT-A": 14.0,
     "HLA-A*01:01-10-A-C": 9.0,
 }
 RECORDS = {
@@ -94,10 +99,15 @@ RECORDS = {
     "1 20 ATG CTG,ATTG,A": ("8,5,7", "C,ins,del2"),
     "1 20 A C": ("8", "C"),
     "1 20 A G": (None, None),
+    "1 40 A C": ("10", "C"),
+    "1 40 G T,C": (".,11", ".,C"),
+    "1 50 A C": ("12", "C"),
+    "1 50 AG CG,A": ("12,13", "C,del3"),
+    "1 50 AT A,CT": ("14,12", "del4,C"),
     "HLA-A*01:01 10 A C,G": ("9,.", "C,."),
 }
 """Records of a VCF: the delta of each ALT and its name as it has to come out of ``bcftools annotate``."""
-NAMES = {"1-20-A-AT": "ins", "1-20-AT-A": "del1", "1-20-ATG-A": "del2"}
+NAMES = {"1-20-A-AT": "ins", "1-20-AT-A": "del1", "1-20-ATG-A": "del2", "1-50-AG-A": "del3", "1-50-AT-A": "del4"}
 
 
 def by_program(arguments: list[str]) -> str:

@@ -134,7 +134,9 @@ def test_after_a_compaction_of_either_folder_nothing_is_written_twice(tmp_path):
 def test_a_folder_with_other_classes_or_the_run_itself_is_no_place_to_write(tmp_path):
     run, new = str(finished_run(tmp_path / "out")), str(tmp_path / "new")
     reclassify(run, new, (-9.0, -5.0, -2.0, 2.0))
-    with pytest.raises(SettingsError, match="with the cut points -9, -5, -2, 2; these would be"):
+    with pytest.raises(
+        SettingsError, match="with the cut points -9, -5, -2, 2; these would have the cut points -9, -5, -2, 3"
+    ):
         reclassify(run, new, (-9.0, -5.0, -2.0, 3.0))
     for inside in (run, f"{run}/again"):
         with pytest.raises(SettingsError, match="the folder of the scores themselves"):

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from raygen.classes.words import MINUS
@@ -16,6 +17,7 @@ from raygen.pages.report_charts import throughput
 from raygen.pages.tally import BIN, tally_scores
 from raygen.pages.variant_words import variant_words
 from raygen.tables.layout import RunFolder
+from raygen.tables.schemas import REJECTS
 from tests.pages.page_reader import read_page
 from tests.run_folders import CUTS, RUN, made_manifest, row, run_folder
 
@@ -220,3 +222,17 @@ def test_many_rows_and_long_alleles_stay_a_small_page(tmp_path):
         row(str(1 + pos % 30), 1000 * pos, "A", "A" + "C" * 999, pos % 40 - 30.0, gene="G") for pos in range(1, 5001)
     ]
     assert Path(write_report(run_folder(tmp_path, rows))).stat().st_size < 4_000_000
+
+
+@pytest.mark.parametrize("text", ["abc", "007"])
+def test_files_of_other_types_are_refused_by_name_and_never_misread(tmp_path, text):
+    folder = RunFolder(run_folder(tmp_path, [row("1", 100, "A", "C", -8.0, gene="7")]))
+    (first,) = folder.score_files()
+    table = folder.read_score_file(first)
+    whole_numbers = table.set_column(table.schema.get_field_index("gene"), "gene", pa.array([7]))
+    identity = folder.identity()
+    folder.commit_shard(first.shard, "1", whole_numbers, REJECTS.empty_table(), identity)
+    words = table.set_column(table.schema.get_field_index("gene"), "gene", pa.array([text]))
+    folder.commit_shard("words", "2", words, REJECTS.empty_table(), identity)
+    with pytest.raises(InputError, match=r"part-words.parquet cannot be read as one table"):
+        write_report(folder.path)

@@ -160,3 +160,18 @@ def test_types_that_iceberg_lacks_or_its_table_does_not_have_are_refused_before_
     refuse_types(folder, FINGERPRINT, None, types)
     with pytest.raises(InputError, match="columns of other types: tiny: int32 there, double here"):
         refuse_types(folder, FINGERPRINT, None, {**types, "tiny": pa.float64()})
+
+
+@pytest.mark.parametrize("text", ["abc", "007"])
+def test_files_that_are_no_one_table_are_not_published(tmp_path, text):
+    folder = RunFolder(str(tmp_path / "out"))
+    for number, values in enumerate([pa.array([7]), pa.array([text])], 1):
+        table = rows(str(number), [5], "20260101T000000Z-aaaaaa").append_column("af", values)
+        folder.commit_shard(
+            f"a-{number}", str(number), table, REJECTS.empty_table(), replace(IDENTITY, source_columns="af")
+        )
+    with pytest.raises(InputError, match=r"part-a-2.parquet cannot be read as one table"):
+        publish(folder, FINGERPRINT, None)
+    with pytest.raises(InputError, match=r"part-a-2.parquet cannot be read as one table"):
+        refuse_types(folder, FINGERPRINT, None, {"af": pa.int64()})
+    assert open_table(folder, FINGERPRINT, None) is None

@@ -11,6 +11,7 @@ from pyarrow import fs
 from raygen.errors import SettingsError, StoppedError
 from raygen.tables.layout import RunFolder, read_scores
 from raygen.tables.locks import lock_prefix
+from tests.cli.test_cli import raygen  # noqa: F401  (a fixture)
 from tests.object_storage import BUCKET, s3_server
 from tests.tables.test_layout import IDENTITY, rejects, scores
 
@@ -77,6 +78,24 @@ def test_a_bucket_that_is_not_there_says_so(server):
     gone = server.uri("out").replace(BUCKET, "no-such-bucket")
     with pytest.raises(SettingsError, match=r"s3://no-such-bucket/out cannot be (written|reached)"):
         RunFolder(gone).prepare()
+
+
+def test_a_server_that_is_gone_in_the_middle_of_a_run_stops_it(server):
+    gone = RunFolder(f"s3://{BUCKET}/out?endpoint_override=http%3A%2F%2F127.0.0.1%3A9&region=us-east-1")
+    with pytest.raises(StoppedError, match=rf"^s3://{BUCKET}/out could not be written: .*NETWORK_CONNECTION"):
+        gone.write_file("a.json", b"")
+    absent = RunFolder(server.uri("out").replace(BUCKET, "no-such-bucket"))
+    with pytest.raises(SettingsError, match=r"^s3://no-such-bucket/out cannot be written: .*NO_SUCH_BUCKET"):
+        absent.write_file("a.json", b"")
+
+
+def test_tables_are_named_without_the_options_of_their_uri(server, folder, raygen):  # noqa: F811
+    folder.commit_shard("s", "1", scores("1", "v"), rejects(), IDENTITY)
+    _, printed, _ = raygen("verify", folder.uri)
+    assert printed.splitlines()[-1].startswith(f"{folder.path}: 1 file, 1 row")
+    code, _, message = raygen("compact", folder.uri)
+    assert (code, message.startswith(f"error: {folder.path} is on object storage")) == (2, True)
+    assert "endpoint_override" not in printed + message
 
 
 def lock(folder: RunFolder, dead: float = 2.0):

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from raygen.errors import InputError
+from raygen.errors import InputError, SettingsError
 from raygen.evaluation.keyed_table import TableSource
 from raygen.finished.export import export_scores
 from raygen.finished.reclassify import reclassify
@@ -95,6 +95,43 @@ def test_a_number_that_a_float_does_not_hold_exactly_changes_nothing(tmp_path):
     with pytest.raises(InputError, match=r"part-s2.parquet holds a value that has no place.*9007199254740993"):
         widen(folder, {"af": pa.float64()})
     assert read_scores(folder.path)["af"].to_pylist() == [1, 2**53 + 1]
+
+
+@pytest.mark.parametrize("second", [pa.array(["007"]), pa.array([[1]])], ids=str)
+def test_text_of_a_mixed_table_does_not_become_numbers_when_types_become_wider(tmp_path, second):
+    folder = table_of(tmp_path, pa.array([7]), second)
+    before = [pq.read_table(file.path, partitioning=None) for file in folder.score_files()]
+    with pytest.raises(InputError, match=r"part-s2.parquet cannot be read as one table"):
+        widen(folder, {"af": pa.float64()})
+    assert [pq.read_table(file.path, partitioning=None) for file in folder.score_files()] == before
+    assert faults(folder)
+
+
+def test_a_type_that_cannot_become_the_other_is_refused(tmp_path):
+    folder = table_of(tmp_path, pa.array([[1]]))
+    with pytest.raises(InputError, match=r"part-s1.parquet holds a value that has no place"):
+        widen(folder, {"af": pa.float64()})
+
+
+def test_a_folder_of_other_classes_becomes_wider_with_its_source(tmp_path):
+    cuts, new = (-9, -5, -2, 2), str(tmp_path / "new")
+    folder = table_of(tmp_path, pa.array([0, 1]))
+    reclassify(folder.path, new, cuts)
+    widen(folder, {"af": pa.float64()})
+    carry(folder, "s2", "2", 10, pa.array([0.5]))
+    assert reclassify(folder.path, new, cuts).already == 2
+    assert read_scores(new)["af"].to_pylist() == [0.0, 1.0, 0.5]
+    assert [fault.what for fault in verify(new).faults] == []
+
+
+def test_a_folder_of_other_classes_with_wider_types_says_which(tmp_path):
+    cuts, new = (-9, -5, -2, 2), RunFolder(str(tmp_path / "new"))
+    folder = table_of(tmp_path, pa.array([0, 1]))
+    reclassify(folder.path, new.path, cuts)
+    widen(new, {"af": pa.float64()})
+    words = "holds scores with the types of the source columns af: double; these would have the types of the source columns af: int64"
+    with pytest.raises(SettingsError, match=words):
+        reclassify(folder.path, new.path, cuts)
 
 
 def test_verify_sees_files_that_cannot_be_read_as_one(tmp_path):

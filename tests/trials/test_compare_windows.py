@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from raygen.classes.statistics import rank_correlation
+from raygen.classes.rank_correlation import rank_correlation
 from raygen.trials.compare_windows import as_json, compare_windows, print_comparison
 
 BASELINE = np.array([-9.0, -4.0, -2.0, 0.0, 5.0])
