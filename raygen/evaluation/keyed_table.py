@@ -156,7 +156,7 @@ class TableSource:
                 watch.after_batch()
             parts.append(frame if only is None else frame.filter(pl.col("key").is_in(only.implode())))
         if watch:
-            watch.at_end({})
+            watch.after_file(self._vcf)
         table.frame = pl.concat(parts).rename({SOURCE_PREFIX + name: name for name in columns}, strict=False)
         return table
 

@@ -77,6 +77,7 @@ class AlleleMatcher:
                 checked = self.checker.check(batch, self.reader.kind)
                 self._watch.after_batch()
                 yield self._matched(batch, checked)
+        self._watch.after_file(self.reader)
         self._watch.at_end(self.missing)  # type: ignore[arg-type]  # reasons are their own text
 
     def _matched(self, batch: AlleleBatch, checked: CheckedBatch) -> MatchedBatch:

@@ -66,6 +66,13 @@ class RefTally:
     swapped: int = 0
     first_mismatch: str = ""
 
+    def add(self, other: RefTally) -> None:
+        """Add what was compared elsewhere, later."""
+        self.checked += other.checked
+        self.mismatches += other.mismatches
+        self.swapped += other.swapped
+        self.first_mismatch = self.first_mismatch or other.first_mismatch
+
 
 @dataclass
 class NameTally:
@@ -82,7 +89,7 @@ class AlleleChecker:
     reference: Reference
     max_allele_length: int
     ref_tallies: dict[str, RefTally] = field(default_factory=dict)
-    """By the reference's name of the contig."""
+    """Of the file under way, by the reference's name of the contig; see ``start_file``."""
     name_tallies: dict[str, NameTally] = field(default_factory=dict)
     """By the name that the file under way writes; see ``start_file``."""
     seen_contigs: dict[str, str | None] = field(default_factory=dict)
@@ -118,18 +125,15 @@ class AlleleChecker:
         )
 
     def ref_tally(self) -> RefTally:
-        """The tally of all contigs together."""
-        tallies = self.ref_tallies.values()
-        return RefTally(
-            sum(tally.checked for tally in tallies),
-            sum(tally.mismatches for tally in tallies),
-            sum(tally.swapped for tally in tallies),
-            next((tally.first_mismatch for tally in tallies if tally.mismatches), ""),
-        )
+        """The tally of all contigs of the file together."""
+        together = RefTally()
+        for tally in self.ref_tallies.values():
+            together.add(tally)
+        return together
 
     def start_file(self) -> None:
-        """Count names anew: what comes is of another file."""
-        self.name_tallies = {}
+        """Count anew: what comes is of another file."""
+        self.name_tallies, self.ref_tallies = {}, {}
 
     def _ref_tally_of(self, contig: str) -> RefTally:
         return self.ref_tallies.setdefault(contig, RefTally())

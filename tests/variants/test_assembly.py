@@ -143,6 +143,29 @@ def test_one_file_of_several_is_judged_by_itself(vcf: Any, reference: Any, tmp_p
         ingest([good, lost], reference, tmp_path / "out")
 
 
+def test_a_file_of_another_assembly_beside_a_right_one_stops_the_run(vcf: Any, reference: Any, tmp_path: Path) -> None:
+    """Both together have 34 mismatches in 352, which is below a tenth."""
+    right = vcf(snvs("1", 300))
+    wrong = vcf([*snvs("1", 34, ref="G"), *snvs("1", 18, start=101)], "b.vcf")
+    for inputs in ([right, wrong], [wrong, right]):
+        with pytest.raises(InputError) as refused:
+            ingest(inputs, reference, tmp_path / "out")
+        assert str(refused.value) == (
+            "b.vcf: 34 of 52 REF alleles differ from ref.fa (first: 1:1-G-C, the reference has 'A'). Is the input from "
+            "another assembly? Nothing was written."
+        )
+
+
+def test_files_that_pass_alone_pass_together(vcf: Any, run_ingest: Any, reference: Any) -> None:
+    """Six mismatches of 40 are too few to stop a file; 30 of 200 would be too many of one."""
+    paths = [vcf([*snvs("1", 6, ref="G"), *snvs("1", 34, start=7)], f"{number}.vcf") for number in range(5)]
+    out = run_ingest(paths, reference)
+    assert out.result.rejects == {"ref_mismatch": 30, "duplicate": 136}
+    assert out.result.warnings == [
+        "30 of 200 REF alleles on 1 differ from ref.fa (first: 1:1-G-C, the reference has 'A')."
+    ]
+
+
 def test_a_length_of_the_last_position_and_one_is_plink_s_and_no_warning(
     vcf: Any, run_ingest: Any, reference: Any
 ) -> None:
