@@ -85,11 +85,11 @@ class AssemblyWatch:
             self._finished_tallies.setdefault(name, RefTally()).add(tally)
         self._looked_early = set()
         self._checker.start_file()
-        known_contigs = any(self._checker.seen_contigs.values())
-        if known_contigs and _too_many(unknown.total(), num_alleles, self._max_unknown_share):
+        is_for_the_end = not self._has_several_files and not any(self._checker.seen_contigs.values())
+        if not is_for_the_end and _too_many(unknown.total(), num_alleles, self._max_unknown_share):
             raise InputError(
-                f"{unknown.total():,} of {num_alleles:,} alleles of {reader.name if reader else 'the table'} are on contigs that {self._reference_name} does "
-                f"not have: {_counted(unknown)}; it has {_some(list(self._checker.reference.lengths))}. Is it the reference of "
+                f"{unknown.total():,} of {num_alleles:,} alleles of {reader.name if reader else 'the table'} are on contigs "
+                f"that {self._reference_name} does not have: {_counted(unknown)}; it has {_some(list(self._checker.reference.lengths))}. Is it the reference of "
                 f"the input's assembly? To score the rest alone, set input.max_unknown_share (now {self._max_unknown_share:g}). "
                 "Nothing was written."
             )

@@ -143,6 +143,15 @@ def test_one_file_of_several_is_judged_by_itself(vcf: Any, reference: Any, tmp_p
         ingest([good, lost], reference, tmp_path / "out")
 
 
+def test_a_file_none_of_whose_contigs_is_known_stops_the_run_wherever_it_stands(
+    vcf: Any, reference: Any, tmp_path: Path
+) -> None:
+    good, lost = vcf(snvs("1", 250)), vcf(snvs("Un", 100), "b.vcf")
+    for inputs in ([good, lost], [lost, good]):
+        with pytest.raises(InputError, match=r"100 of 100 alleles of b\.vcf are on contigs that ref\.fa does not have"):
+            ingest(inputs, reference, tmp_path / "out")
+
+
 def test_a_file_of_another_assembly_beside_a_right_one_stops_the_run(vcf: Any, reference: Any, tmp_path: Path) -> None:
     """Both together have 34 mismatches in 352, which is below a tenth."""
     right = vcf(snvs("1", 300))
