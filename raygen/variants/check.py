@@ -22,6 +22,7 @@ from raygen.sequence.reference import Reference, reference_name
 from raygen.tables.schemas import Reason
 from raygen.variants.alleles import AlleleBatch, first_bytes
 from raygen.variants.contig_names import resolve_contig
+from raygen.variants.human_assemblies import human_assembly
 from raygen.variants.normalise import REFERENCE_ALTS, is_symbolic, names_a_sequence, normalise, spell_out, trim
 
 _ACGT = re.compile("[ACGT]+")
@@ -99,6 +100,7 @@ class AlleleChecker:
         self.contig_index = {name: index for index, name in enumerate(self.reference.lengths)}
         self._lengths = np.fromiter(self.reference.lengths.values(), np.int64, len(self.contig_index))
         self._names = list(self.contig_index)
+        self._is_human = human_assembly(self.reference.lengths) is not None
         self._reference_name = reference_name(self.reference)
 
     def check(self, batch: AlleleBatch, kind: str) -> CheckedBatch:
@@ -150,7 +152,7 @@ class AlleleChecker:
         contig_numbers = []
         for name, count, last in zip(names, counts.tolist(), last_pos.tolist(), strict=True):
             if name not in self.seen_contigs:
-                self.seen_contigs[name] = resolve_contig(name, self.contig_index)
+                self.seen_contigs[name] = resolve_contig(name, self.contig_index, is_human=self._is_human)
             contig_numbers.append(self.contig_index.get(self.seen_contigs[name] or "", -1))
             tally = self.name_tallies.setdefault(name, NameTally())
             tally.alleles, tally.last_pos = tally.alleles + count, max(tally.last_pos, last)

@@ -192,3 +192,12 @@ def test_plink_s_lengths_are_looked_at_file_by_file(vcf: Any, run_ingest: Any, r
     assert run_ingest([first, second, third], reference).result.warnings == [
         "The header of c.vcf says 1 has 41 bases, the reference has 300."
     ]
+
+
+def test_chromosome_23_is_x_on_a_human_reference_alone(vcf: Any, run_ingest: Any, reference_of: Any) -> None:
+    path = vcf([*snvs("1", 20), "23 5 . A C"])
+    cow = reference_of({"1": "A" * 300, "X": "A" * 300})
+    assert run_ingest(path, cow).reasons == ["unknown_contig"]
+    human = reference_of({"1": "A" * 300, "21": "A", "X": "A" * 300})
+    human.lengths["21"] = 46_709_983  # GRCh38's
+    assert run_ingest(path, human).ids[-1] == "X-5-A-C"
