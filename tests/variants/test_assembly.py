@@ -143,6 +143,17 @@ def test_one_file_of_several_is_judged_by_itself(vcf: Any, reference: Any, tmp_p
         ingest([good, lost], reference, tmp_path / "out")
 
 
+def test_masked_bases_are_rejects_and_no_sign_of_another_assembly(vcf: Any, run_ingest: Any, reference_of: Any) -> None:
+    """Of 60 alleles, 20 lie on N or R, one of them reaches over the edge, and one of the 40 on bases differs."""
+    masked = reference_of({"1": "A" * 50 + "N" * 15 + "R" * 5 + "A" * 200})
+    records = [*snvs("1", 39), "1 40 . G C", "1 50 . AA A", *snvs("1", 14, start=51), *snvs("1", 5, "T", start=66)]
+    out = run_ingest(vcf(records), masked)
+    assert out.result.rejects == {"ref_mismatch": 21}
+    assert out.result.warnings == [
+        "1 of 40 REF alleles on 1 differ from ref.fa (first: 1:40-G-C, the reference has 'A')."
+    ]
+
+
 def test_a_file_none_of_whose_contigs_is_known_stops_the_run_wherever_it_stands(
     vcf: Any, reference: Any, tmp_path: Path
 ) -> None:
