@@ -6,6 +6,9 @@ contig of each file is judged by itself, and the ingest stops with an InputError
 contigs of many of a file's alleles. What is too little to stop is a warning.
 
 A file is judged as it would be alone: a right file beside a wrong one hides nothing, and files that pass alone pass together.
+
+Where scores are looked up for a file that may be the one that was scored, whatever share was let through then, no share is passed:
+only a file of which most REF alleles differ is an error, and contigs that an ingest would have stopped at are warnings.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ class AssemblyWatch:
 
     Args:
         readers: the files, in the order in which they are read.
-        max_mismatch_share: of a file's REF alleles on a contig; more that differ are an error. By default most of them.
+        max_mismatch_share: of a file's REF alleles on a contig; more that differ are an error. Without it contigs are not judged.
         max_unknown_share: of a file's alleles; more on contigs that the reference lacks are an error.
     """
 
@@ -112,11 +115,25 @@ class AssemblyWatch:
                 f"{self._reference_name} does not have the contigs of {self._unknown.total():,} alleles: {_counted(self._unknown)}."
             )
         tallies = self._finished_tallies
-        worth_naming = [name for name in tallies if tallies[name].mismatches > _WORTH_A_WARNING * tallies[name].checked]
-        if worth_naming:
-            hint = _swap_hint(tallies[name] for name in worth_naming)
-            warnings.append(" ".join([self._mismatches(tallies, worth_naming), *hint]))
-        return warnings
+        return warnings + self._mismatch_warning(
+            [name for name in tallies if tallies[name].mismatches > _WORTH_A_WARNING * tallies[name].checked]
+        )
+
+    def doubtful_contigs(self) -> list[str]:
+        """A sentence where more REF alleles of contigs differ than an ingest lets through by default."""
+        return self._mismatch_warning(
+            [
+                name
+                for name, tally in self._finished_tallies.items()
+                if _too_many(tally.mismatches, tally.checked, MAX_MISMATCH_SHARE)
+            ]
+        )
+
+    def _mismatch_warning(self, contigs: Sequence[str]) -> list[str]:
+        tallies = self._finished_tallies
+        if not contigs:
+            return []
+        return [" ".join([self._mismatches(tallies, contigs), *_swap_hint(tallies[name] for name in contigs)])]
 
     def _all_length_warnings(self) -> list[str]:
         unfinished = [warning for reader in self._unfinished for warning in self._length_warning(reader)]
@@ -142,10 +159,11 @@ class AssemblyWatch:
         ]
 
     def _raise_if_many_mismatches(self, contigs: Iterable[str]) -> None:
-        limit = _MOST if self._max_mismatch_share is None else self._max_mismatch_share
+        limit = self._max_mismatch_share or 0
         whole, tallies = self._checker.ref_tally(), self._checker.ref_tallies
+        judged_contigs = [] if self._max_mismatch_share is None else [name for name in contigs if name]
         too_many = [
-            name for name in contigs if name and _too_many(tallies[name].mismatches, tallies[name].checked, limit)
+            name for name in judged_contigs if _too_many(tallies[name].mismatches, tallies[name].checked, limit)
         ]
         mostly = whole.mismatches >= LEAST_MISMATCHES and whole.mismatches > max(_MOST, limit) * whole.checked
         if not too_many and not mostly:
@@ -158,8 +176,7 @@ class AssemblyWatch:
         else:
             sentences = [self._mismatches(tallies, too_many)]
             judged, subject = [tallies[name] for name in too_many], "contig" if len(too_many) == 1 else "input"
-            if self._max_mismatch_share is not None:
-                sentences.append(f"More than input.max_mismatch_share ({limit:g}) on a contig stop a run.")
+            sentences.append(f"More than input.max_mismatch_share ({limit:g}) on a contig stop a run.")
         if self._has_several_files:
             sentences[0] = f"{self._unfinished[0].name}: {sentences[0]}"
         sentences += self._all_length_warnings()[:1]
