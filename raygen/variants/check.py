@@ -79,7 +79,7 @@ class RefTally:
 
 @dataclass
 class NameTally:
-    """Alleles of one file under one contig name, and the last position among them."""
+    """Alleles of one file's well-formed rows under one contig name, and the last position among them."""
 
     alleles: int = 0
     last_pos: int = 0
@@ -109,7 +109,7 @@ class AlleleChecker:
         """Check one batch. ``kind`` is what messages call the input: ``VCF`` or ``table``."""
         table = batch.table.combine_chunks()
         pos = table["pos"].fill_null(0).to_numpy()
-        contig = self._contigs(table["chrom"], pos)
+        contig = self._contigs(table, pos)
         is_plain = self._plain_snvs(table, contig, pos)
         plain = np.flatnonzero(is_plain)
         for index, count in zip(*np.unique(contig[plain], return_counts=True), strict=True):
@@ -142,15 +142,17 @@ class AlleleChecker:
     def _ref_tally_of(self, contig: str) -> RefTally:
         return self.ref_tallies.setdefault(contig, RefTally())
 
-    def _contigs(self, chrom: pa.ChunkedArray, pos: np.ndarray) -> np.ndarray:
-        """(N,) int32: each row's contig in the reference, -1 for none. Names are tallied."""
-        if len(chrom) == 0:
-            return np.zeros(0, np.int32)
-        encoded = _one_chunk(chrom).fill_null("").dictionary_encode()
+    def _contigs(self, table: pa.Table, pos: np.ndarray) -> np.ndarray:
+        """(N,) int32: each row's contig in the reference, -1 for none and for malformed rows. The others' names are tallied."""
+        contig = np.full(table.num_rows, -1, np.int32)
+        rows = np.flatnonzero(table["fault"].is_null().to_numpy())
+        if not len(rows):
+            return contig
+        encoded = _one_chunk(table["chrom"]).take(pa.array(rows)).fill_null("").dictionary_encode()
         names, name_numbers = encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
         counts = np.bincount(name_numbers, minlength=len(names))
         last_pos = np.zeros(len(names), np.int64)
-        np.maximum.at(last_pos, name_numbers, pos)
+        np.maximum.at(last_pos, name_numbers, pos[rows])
         contig_numbers = []
         for name, count, last in zip(names, counts.tolist(), last_pos.tolist(), strict=True):
             if name not in self.seen_contigs:
@@ -158,7 +160,8 @@ class AlleleChecker:
             contig_numbers.append(self.contig_index.get(self.seen_contigs[name] or "", -1))
             tally = self.name_tallies.setdefault(name, NameTally())
             tally.alleles, tally.last_pos = tally.alleles + count, max(tally.last_pos, last)
-        return np.array(contig_numbers, np.int32)[name_numbers]
+        contig[rows] = np.array(contig_numbers, np.int32)[name_numbers]
+        return contig
 
     def _plain_snvs(self, table: pa.Table, contig: np.ndarray, pos: np.ndarray) -> np.ndarray:
         """(N,) bool: a well-formed record of one base for another, both ACGT, REF as in the reference."""

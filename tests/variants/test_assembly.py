@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from raygen.errors import InputError
@@ -135,6 +137,21 @@ def test_a_file_of_which_the_reference_lacks_much_stops_the_run(vcf: Any, run_in
         "written."
     )
     assert run_ingest(vcf(records), reference, max_unknown_share=1).result.rejects == {"unknown_contig": 10}
+
+
+def test_malformed_lines_are_no_unknown_contigs(vcf: Any, run_ingest: Any, reference: Any) -> None:
+    """Blanks for tabs, which htslib gives whole, and a comment among the records."""
+    raw = [f"1 {pos} . A C . . . GT 0/1" for pos in range(1, 12)] + ["#a comment"]
+    out = run_ingest(vcf(snvs("1", 80), raw=raw), reference)
+    assert (out.result.num_variants, out.result.rejects, out.result.warnings) == (80, {"malformed_record": 12}, [])
+
+
+def test_rows_without_a_contig_are_no_unknown_contig(run_ingest: Any, reference: Any, tmp_path: Path) -> None:
+    chroms = ["1"] * 80 + [None] * 12
+    alleles = {"chrom": chroms, "pos": range(1, 93), "ref": ["A"] * 92, "alt": ["C"] * 92}
+    pq.write_table(pa.table(alleles), tmp_path / "a.parquet")
+    out = run_ingest(tmp_path / "a.parquet", reference)
+    assert (out.result.num_variants, out.result.rejects, out.result.warnings) == (80, {"malformed_record": 12}, [])
 
 
 def test_one_file_of_several_is_judged_by_itself(vcf: Any, reference: Any, tmp_path: Path) -> None:
