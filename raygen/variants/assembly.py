@@ -186,10 +186,13 @@ class AssemblyWatch:
     def _mismatches(self, tallies: Mapping[str, RefTally], contigs: Sequence[str]) -> str:
         """A sentence on the contigs with mismatches, the worst first."""
         worst = sorted(contigs, key=lambda name: tallies[name].mismatches, reverse=True)
-        first, *others = (f"{_counts(tallies[name])}{{}} on {name}" for name in worst[:_MOST_NAMED])
+        first, *others = worst[:_MOST_NAMED]
         more = f" and on {len(worst) - _MOST_NAMED:,} more contigs" if len(worst) > _MOST_NAMED else ""
-        counts = ", ".join([first.format(" REF alleles"), *(other.format("") for other in others)])
-        return f"{counts}{more} differ from {self._reference_name} (first: {tallies[worst[0]].first_mismatch})."
+        counts = [f"{_counts(tallies[first])} REF alleles on {first}"]
+        counts += [f"{_counts(tallies[name])} on {name}" for name in others]
+        return (
+            f"{', '.join(counts)}{more} differ from {self._reference_name} (first: {tallies[worst[0]].first_mismatch})."
+        )
 
 
 def _too_many(count: int, total: int, limit: float) -> bool:

@@ -76,6 +76,13 @@ def test_a_warning_names_the_contigs_with_most_mismatches(vcf: Any, run_ingest: 
     ]
 
 
+def test_a_contig_may_have_braces_in_its_name(vcf: Any, run_ingest: Any, reference_of: Any) -> None:
+    path = vcf([*snvs("{x}", 2, ref="G"), *snvs("{x}", 78, start=3)])
+    assert run_ingest(path, reference_of({"{x}": "A" * 300})).result.warnings == [
+        "2 of 80 REF alleles on {x} differ from ref.fa (first: {x}:1-G-C, the reference has 'A')."
+    ]
+
+
 def test_swapped_alleles_are_told_from_another_assembly(
     vcf: Any, run_ingest: Any, reference: Any, tmp_path: Path
 ) -> None:
