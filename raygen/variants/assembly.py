@@ -33,6 +33,7 @@ _MOST = 0.5
 _WORTH_A_WARNING = 0.01
 _SWAPPED = 0.75  # on another assembly ALT is what the reference has in about 1 of 3 mismatches
 _MOST_NAMED = 3
+_WHOLE_FILE = ""  # beside names of contigs
 
 
 class AssemblyWatch:
@@ -64,11 +65,12 @@ class AssemblyWatch:
 
     def after_batch(self) -> None:
         """InputError where the first ``EARLY_LOOK`` alleles, of a file or of one of its contigs, hold too many mismatches."""
-        tallies = {"": self._checker.ref_tally(), **self._checker.ref_tallies}
+        tallies = {name: self._checker.ref_tallies[name] for name in self._checker.batch_contigs}
+        tallies[_WHOLE_FILE] = self._checker.file_tally
         ripe = {name for name, tally in tallies.items() if tally.checked >= EARLY_LOOK} - self._looked_early
         if ripe:
             self._looked_early |= ripe
-            self._raise_if_many_mismatches(ripe)
+            self._raise_if_many_mismatches(ripe - {_WHOLE_FILE})
 
     def after_file(self, reader: AlleleReader | None = None) -> None:
         """InputError where too many REF alleles differ, or where the reference lacks the contigs of too many alleles.
@@ -160,8 +162,8 @@ class AssemblyWatch:
 
     def _raise_if_many_mismatches(self, contigs: Iterable[str]) -> None:
         limit = self._max_mismatch_share or 0
-        whole, tallies = self._checker.ref_tally(), self._checker.ref_tallies
-        judged_contigs = [] if self._max_mismatch_share is None else [name for name in contigs if name]
+        whole, tallies = self._checker.file_tally, self._checker.ref_tallies
+        judged_contigs = [] if self._max_mismatch_share is None else contigs
         too_many = [
             name for name in judged_contigs if _too_many(tallies[name].mismatches, tallies[name].checked, limit)
         ]

@@ -93,6 +93,10 @@ class AlleleChecker:
     max_allele_length: int
     ref_tallies: dict[str, RefTally] = field(default_factory=dict)
     """Of the file under way, by the reference's name of the contig; see ``start_file``."""
+    file_tally: RefTally = field(default_factory=RefTally)
+    """Of the file under way, all contigs together."""
+    batch_contigs: set[str] = field(default_factory=set)
+    """The contigs on which REF alleles of the last batch were compared."""
     name_tallies: dict[str, NameTally] = field(default_factory=dict)
     """By the name that the file under way writes; see ``start_file``."""
     seen_contigs: dict[str, str | None] = field(default_factory=dict)
@@ -107,13 +111,14 @@ class AlleleChecker:
 
     def check(self, batch: AlleleBatch, kind: str) -> CheckedBatch:
         """Check one batch. ``kind`` is what messages call the input: ``VCF`` or ``table``."""
+        self.batch_contigs = set()
         table = batch.table.combine_chunks()
         pos = table["pos"].fill_null(0).to_numpy()
         contig = self._contigs(table, pos)
         is_plain = self._plain_snvs(table, contig, pos)
         plain = np.flatnonzero(is_plain)
         for index, count in zip(*np.unique(contig[plain], return_counts=True), strict=True):
-            self._ref_tally_of(self._names[index]).checked += int(count)
+            self._count_refs(self._names[index], RefTally(checked=int(count)))
 
         is_block = _blocks(table)
         others = np.flatnonzero(~is_plain & ~is_block)
@@ -128,19 +133,14 @@ class AlleleChecker:
             blocks=np.flatnonzero(is_block),
         )
 
-    def ref_tally(self) -> RefTally:
-        """The tally of all contigs of the file together."""
-        together = RefTally()
-        for tally in self.ref_tallies.values():
-            together.add(tally)
-        return together
-
     def start_file(self) -> None:
         """Count anew: what comes is of another file."""
-        self.name_tallies, self.ref_tallies = {}, {}
+        self.name_tallies, self.ref_tallies, self.file_tally = {}, {}, RefTally()
 
-    def _ref_tally_of(self, contig: str) -> RefTally:
-        return self.ref_tallies.setdefault(contig, RefTally())
+    def _count_refs(self, contig: str, compared: RefTally) -> None:
+        self.batch_contigs.add(contig)
+        self.file_tally.add(compared)
+        self.ref_tallies.setdefault(contig, RefTally()).add(compared)
 
     def _contigs(self, table: pa.Table, pos: np.ndarray) -> np.ndarray:
         """(N,) int32: each row's contig in the reference, -1 for none and for malformed rows. The others' names are tallied."""
@@ -246,17 +246,15 @@ class AlleleChecker:
         pos = allele["pos"]
         reference_bases = bases[pos - 1 : pos - 1 + len(ref)].tobytes().decode("ascii")
         is_sign = _ACGT.fullmatch(reference_bases)  # a masked base differs from every REF, on the right assembly, too
-        tally = self._ref_tally_of(name) if is_sign else RefTally()
-        tally.checked += 1
         if agrees(ref, reference_bases):
+            if is_sign:
+                self._count_refs(name, RefTally(checked=1))
             return
         is_swapped = reference_bases == allele["alt"].upper()
-        tally.mismatches += 1
-        tally.swapped += is_swapped
-        if not tally.first_mismatch:
-            tally.first_mismatch = (
-                f"{allele['chrom']}:{pos}-{_shown(ref)}-{_shown(alt)}, the reference has {_shown(reference_bases)!r}"
-            )
+        if is_sign:
+            written = f"{allele['chrom']}:{pos}-{_shown(ref)}-{_shown(alt)}"
+            first_mismatch = f"{written}, the reference has {_shown(reference_bases)!r}"
+            self._count_refs(name, RefTally(1, 1, int(is_swapped), first_mismatch))
         raise _Refused(
             Reason.REF_MISMATCH,
             f"the {kind} says {_shown(ref)!r}, {self._reference_name} has {_shown(reference_bases)!r} at {name}:{pos}"
