@@ -81,7 +81,7 @@ class InputSettings(_Room):
         0.1,
         ge=0,
         le=1,
-        description="of a contig's REF alleles, where 10 or more differ from the reference; more stop the run, for of what "
+        description="of a file's REF alleles on a contig, where 10 or more differ from the reference; more stop the run, for of what "
         "differs a third again agrees by chance; on the right assembly it is below 0.01",
     )
     max_unknown_share: float = Field(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,12 +25,14 @@ from raygen.cli.options import (
     stderr,
 )
 from raygen.cli.pages import write_run_page
-from raygen.errors import SettingsError
+from raygen.errors import InputError, SettingsError
 from raygen.number_of import number_of
-from raygen.settings import Settings, load_settings, refuse_missing_files, refuse_unknown_model
+from raygen.settings import InputSettings, Settings, load_settings, refuse_missing_files, refuse_unknown_model
 
 if TYPE_CHECKING:
     from raygen.variants.ingest import IngestResult
+
+_DEFAULTS = InputSettings()
 
 
 @command("raygen demo --out my-demo")
@@ -88,6 +91,24 @@ def ingest(
             help="INFO field or column that names an allele's haplotype; its alleles are scored together, too.",
         ),
     ] = None,
+    max_mismatch_share: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="SHARE",
+            help="Share of a file's REF alleles on a contig that may differ from the reference.",
+        ),
+    ] = _DEFAULTS.max_mismatch_share,
+    max_unknown_share: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="SHARE",
+            help="Share of a file's alleles that may be on contigs which the reference lacks.",
+        ),
+    ] = _DEFAULTS.max_unknown_share,
     overrides: Overrides = None,
     debug: Debug = False,
 ) -> None:
@@ -96,7 +117,12 @@ def ingest(
     With a settings file its input is read, and goes where `raygen score` with the same file looks for it.
     """
     if vcf[0].endswith((".yaml", ".yml")):
-        if len(vcf) > 1 or source_column or haplotype_column or max_allele_length != 1000:
+        limits = {
+            "max_allele_length": max_allele_length,
+            "max_mismatch_share": max_mismatch_share,
+            "max_unknown_share": max_unknown_share,
+        }
+        if len(vcf) > 1 or source_column or haplotype_column or InputSettings(**limits) != _DEFAULTS:
             raise SettingsError(f"{vcf[0]} is a settings file: say the rest in it, or with --set.")
         _ingest_settings(vcf[0], reference, out, overrides)
         return
@@ -106,17 +132,32 @@ def ingest(
     from raygen.sequence.reference import open_reference
     from raygen.variants.ingest import ingest as run_ingest
 
-    _ingest_with_progress(
-        lambda on_progress: run_ingest(
-            [stage(path) for path in vcf],
-            open_reference(stage(reference)),
-            Path(out),
-            max_allele_length=max_allele_length,
-            source_columns=source_column or [],
-            haplotype_column=haplotype_column,
-            on_progress=on_progress,
+    with _settings_named_as_flags():
+        _ingest_with_progress(
+            lambda on_progress: run_ingest(
+                [stage(path) for path in vcf],
+                open_reference(stage(reference)),
+                Path(out),
+                max_allele_length=max_allele_length,
+                source_columns=source_column or [],
+                haplotype_column=haplotype_column,
+                max_mismatch_share=max_mismatch_share,
+                max_unknown_share=max_unknown_share,
+                on_progress=on_progress,
+            )
         )
-    )
+
+
+@contextmanager
+def _settings_named_as_flags() -> Iterator[None]:
+    """Errors name the flags of a command that has no settings."""
+    try:
+        yield
+    except InputError as error:
+        message = str(error)
+        for flag in ("max-mismatch-share", "max-unknown-share"):
+            message = message.replace(f"input.{flag.replace('-', '_')}", f"--{flag}")
+        raise InputError(message) from error
 
 
 def _ingest_settings(config: str, reference: str | None, out: str | None, overrides: list[str] | None) -> None:

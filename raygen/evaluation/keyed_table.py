@@ -69,6 +69,7 @@ class KeyedTable:
         num_rows: rows of the table before anything was left out.
         unusable: rows without a key, by reason.
         num_indels: rows whose key can depend on the alignment.
+        warnings: sentences on what of the table is likely from another assembly.
     """
 
     name: str
@@ -76,6 +77,7 @@ class KeyedTable:
     num_rows: int
     unusable: Counter[str] = field(default_factory=Counter)
     num_indels: int = 0
+    warnings: list[str] = field(default_factory=list)
 
 
 class TableSource:
@@ -161,7 +163,8 @@ class TableSource:
                 watch.after_batch()
             parts.append(frame if only is None else frame.filter(pl.col("key").is_in(only.implode())))
         if watch:
-            watch.at_end({})
+            watch.after_file(self._vcf)
+            table.warnings += [f"{table.name}: {warning}" for warning in watch.doubtful_contigs()]
         table.frame = pl.concat(parts).rename({SOURCE_PREFIX + name: name for name in columns}, strict=False)
         return table
 

@@ -206,7 +206,7 @@ def _finished(
         labels,
         counts,
         remarks,
-        _warnings(counts, label_table) if label_table else [],
+        [*scores.warnings, *(_warnings(counts, label_table) if label_table else [])],
     )
 
 
@@ -239,7 +239,7 @@ def _remarks(assigned: Labels, scores: KeyedTable, labels: KeyedTable | None, re
 
 def _warnings(counts: dict[str, int], labels: KeyedTable) -> list[str]:
     """Sentences on what makes a join doubtful: most rows of the labels cannot be used, or have no score to be joined to."""
-    warnings = []
+    warnings = list(labels.warnings)
     num_unusable = labels.unusable.total()
     if 2 * num_unusable > labels.num_rows:
         warnings.append(f"most rows of {labels.name} cannot be used: {num_unusable:,} of {labels.num_rows:,}.")

@@ -91,7 +91,8 @@ def export_scores(
         if matcher.reader.kind != "VCF":
             raise SettingsError(f"--vcf {vcf} is a table. Leave --vcf out: then each score is a record.")
         counts, index_path = annotate_vcf(matcher, vcf, to, chosen, prefix, facts, on_progress)
-        remarks = _remarks(to, index_path, counts.num_left_out, counts.first_left_out, vcf)
+        remarks = [f"warning: {warning}" for warning in matcher.warnings]
+        remarks += _remarks(to, index_path, counts.num_left_out, counts.first_left_out, vcf)
         num_written = counts.num_records - counts.num_left_out
         return Exported(to, index_path, num_written, counts.num_alleles, counts.num_scored, counts.missing, remarks)
     contigs, lengths, remarks = _contig_order(index, facts, reference)

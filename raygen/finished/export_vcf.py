@@ -31,6 +31,7 @@ from raygen.finished.vcf_lines import VcfLines
 from raygen.tables.place import put_in_place
 from raygen.tables.score_index import ScoreIndex
 from raygen.variants.contig_names import resolve_contig
+from raygen.variants.human_assemblies import human_assembly
 from raygen.variants.vcf_stream import quiet_htslib
 
 TBI_LIMIT = 2**29
@@ -256,7 +257,8 @@ def _refuse_taken_ids(header: Sequence[bytes], fields: Sequence[InfoField], pref
 def _contig_lines(names: Sequence[bytes], lengths: Mapping[str, int]) -> list[bytes]:
     """``##contig`` lines of names as the file has them, in the reference's order, with its lengths where it has them."""
     order = {name: place for place, name in enumerate(lengths)}
-    resolved = [(resolve_contig(name.decode(errors="replace"), order), name) for name in names]
+    is_human = human_assembly(lengths) is not None
+    resolved = [(resolve_contig(name.decode(errors="replace"), order, is_human=is_human), name) for name in names]
     resolved.sort(key=lambda pair: order.get(pair[0] or "", len(order)))
     return [
         b"##contig=<ID=%b%b>" % (name, b",length=%d" % lengths[reference_name] if reference_name else b"")

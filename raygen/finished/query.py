@@ -172,6 +172,7 @@ class Query:
         for reason, number in matcher.missing.most_common():
             because = "" if reason == NOT_SCORED else f" ({reason})"
             self.remarks.append(f"{number:,} allele{'' if number == 1 else 's'}: not scored here{because}")
+        self.remarks += [f"warning: {warning}" for warning in matcher.warnings]
 
     def _contig(self, name: str, text: str) -> str:
         contig = name if name in self.index.contigs else resolve_contig(name, self._contigs)

@@ -77,7 +77,13 @@ class AlleleMatcher:
                 checked = self.checker.check(batch, self.reader.kind)
                 self._watch.after_batch()
                 yield self._matched(batch, checked)
+        self._watch.after_file(self.reader)
         self._watch.at_end(self.missing)  # type: ignore[arg-type]  # reasons are their own text
+
+    @property
+    def warnings(self) -> list[str]:
+        """Sentences on what of the file is likely from another assembly; after all batches were read."""
+        return self._watch.doubtful_contigs()
 
     def _matched(self, batch: AlleleBatch, checked: CheckedBatch) -> MatchedBatch:
         size = batch.table.num_rows

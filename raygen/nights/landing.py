@@ -8,6 +8,7 @@ under another name may take its time. Output folders of raygen's in the landing 
 On object storage a file is whole when it is listed; one that no earlier night took is fetched into the cache.
 
 A file is known by its content: one that was touched, renamed or copied again is not new. Its size and dates only spare reading it.
+What ``KEY=VALUE`` folders say is part of a table's content: the same bytes below ``chrom=1`` and ``chrom=2`` are other variants.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 
 from raygen.errors import InputError
 from raygen.remote import first_bytes, is_remote, join, list_files, shown, stage
-from raygen.variants.file_kinds import HEAD_BYTES
+from raygen.variants.file_kinds import HEAD_BYTES, is_parquet
 from raygen.variants.folder_contents import look_into, partitions_of, sort_out
 from raygen.variants.inputs import InputFile
 
@@ -31,7 +32,7 @@ Stamp = tuple[int, int]
 
 @dataclass(frozen=True)
 class LandedFile:
-    """A file by its path below the landing folder. ``sha256`` is of its content."""
+    """A file by its path below the landing folder. ``sha256`` is of its content, see ``_digest``."""
 
     name: str
     size: int
@@ -100,7 +101,7 @@ class _Look:
         if (name, *stamped) in self._stamps:
             self.known.append(name)
         else:
-            self._by_content(LandedFile(name, *stamped, _sha256(where_to_read(self._folder, name))))
+            self._by_content(LandedFile(name, *stamped, _digest(as_input(self._folder, name))))
 
     def _by_content(self, file: LandedFile) -> None:
         if file.sha256 in self._contents:
@@ -149,6 +150,10 @@ def _files(folder: str) -> tuple[dict[str, Stamp | None], list[str]]:
     return dict.fromkeys(contents.inputs), contents.remarks(folder)
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _digest(file: InputFile) -> str:
+    """The SHA-256 of a file's bytes; of a table in ``KEY=VALUE`` folders also of what these say."""
+    with file.path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256")
+    if file.partitions and is_parquet(file.path):
+        digest.update(repr(sorted(file.partitions.items())).encode())
+    return digest.hexdigest()

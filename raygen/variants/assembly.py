@@ -2,8 +2,13 @@
 
 A few REF alleles that differ are rejects. Many of them mean that the input, or one contig of it, is from another assembly, and a
 table of rejects would only hide that: of four alleles on a wrong sequence one agrees by chance and would be scored. So each
-contig is judged by itself, and the ingest stops with an InputError. It stops, too, where the reference lacks the contigs of many
-of a file's alleles. What is too little to stop is a warning.
+contig of each file is judged by itself, and the ingest stops with an InputError. It stops, too, where the reference lacks the
+contigs of many of a file's alleles. What is too little to stop is a warning.
+
+A file is judged as it would be alone: a right file beside a wrong one hides nothing, and files that pass alone pass together.
+
+Where scores are looked up for a file that may be the one that was scored, whatever share was let through then, no share is passed:
+only a file of which most REF alleles differ is an error, and contigs that an ingest would have stopped at are warnings.
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ from raygen.variants.check import AlleleChecker, RefTally
 EARLY_LOOK = 100_000  # REF alleles checked before the first decision: a wrong genome-wide file stops within seconds
 LEAST_MISMATCHES = 3  # fewer say nothing
 MAX_MISMATCH_SHARE = 0.1
-"""Of the REF alleles of a contig. On the right assembly fewer than 1 in 100 differ; at this share up to 1 in 30 agree by chance."""
+"""Of the REF alleles of a contig of a file. On the right assembly fewer than 1 in 100 differ; at this share up to 1 in 30 agree by chance."""
 MAX_UNKNOWN_SHARE = 0.1
 """Of the alleles of a file. Decoys, patches and alternate loci hold less of one; chromosomes under other names hold more."""
 _ENOUGH = 10  # of fewer only most can be too many: a short list may have slips of the pen
@@ -28,13 +33,15 @@ _MOST = 0.5
 _WORTH_A_WARNING = 0.01
 _SWAPPED = 0.75  # on another assembly ALT is what the reference has in about 1 of 3 mismatches
 _MOST_NAMED = 3
+_WHOLE_FILE = ""  # beside names of contigs
 
 
 class AssemblyWatch:
     """Looks at the tally of an ``AlleleChecker`` for the signs of another assembly.
 
     Args:
-        max_mismatch_share: of a contig's REF alleles; more that differ are an error. By default most of them.
+        readers: the files, in the order in which they are read.
+        max_mismatch_share: of a file's REF alleles on a contig; more that differ are an error. Without it contigs are not judged.
         max_unknown_share: of a file's alleles; more on contigs that the reference lacks are an error.
     """
 
@@ -47,42 +54,53 @@ class AssemblyWatch:
     ) -> None:
         self._checker = checker
         self._unfinished = list(readers)
+        self._has_several_files = len(readers) > 1
         self._max_mismatch_share = max_mismatch_share
         self._max_unknown_share = max_unknown_share
         self._reference_name = reference_name(checker.reference)
         self._looked_early: set[str] = set()
+        self._finished_tallies: dict[str, RefTally] = {}
         self._length_warnings: list[str] = []
         self._unknown: Counter[str] = Counter()
 
     def after_batch(self) -> None:
-        """InputError where the first ``EARLY_LOOK`` alleles, of the input or of a contig, hold too many mismatches."""
-        tallies = {"": self._checker.ref_tally(), **self._checker.ref_tallies}
+        """InputError where the first ``EARLY_LOOK`` alleles, of a file or of one of its contigs, hold too many mismatches."""
+        tallies = {name: self._checker.ref_tallies[name] for name in self._checker.batch_contigs}
+        tallies[_WHOLE_FILE] = self._checker.file_tally
         ripe = {name for name, tally in tallies.items() if tally.checked >= EARLY_LOOK} - self._looked_early
         if ripe:
             self._looked_early |= ripe
-            self._raise_if_many_mismatches(ripe)
+            self._raise_if_many_mismatches(ripe - {_WHOLE_FILE})
 
-    def after_file(self, reader: AlleleReader) -> None:
-        """InputError where the reference lacks the contigs of too many of a file's alleles."""
-        self._length_warnings += self._length_warning(reader)
-        self._unfinished = [other for other in self._unfinished if other is not reader]
+    def after_file(self, reader: AlleleReader | None = None) -> None:
+        """InputError where too many REF alleles differ, or where the reference lacks the contigs of too many alleles.
+
+        Args:
+            reader: of the file that has been read to its end; None for a table that none of ``readers`` is of.
+        """
+        self._raise_if_many_mismatches(self._checker.ref_tallies)
+        if reader is not None:
+            self._length_warnings += self._length_warning(reader)
+            self._unfinished = [other for other in self._unfinished if other is not reader]
         tallies = self._checker.name_tallies
         unknown = Counter({name: tallies[name].alleles for name in tallies if self._checker.seen_contigs[name] is None})
         num_alleles = sum(tally.alleles for tally in tallies.values())
         self._unknown += unknown
+        for name, tally in self._checker.ref_tallies.items():
+            self._finished_tallies.setdefault(name, RefTally()).add(tally)
+        self._looked_early = set()
         self._checker.start_file()
-        known_contigs = any(self._checker.seen_contigs.values())
-        if known_contigs and _too_many(unknown.total(), num_alleles, self._max_unknown_share):
+        is_for_the_end = not self._has_several_files and not any(self._checker.seen_contigs.values())
+        if not is_for_the_end and _too_many(unknown.total(), num_alleles, self._max_unknown_share):
             raise InputError(
-                f"{unknown.total():,} of {num_alleles:,} alleles of {reader.name} are on contigs that {self._reference_name} does "
-                f"not have: {_counted(unknown)}; it has {_some(list(self._checker.reference.lengths))}. Is it the reference of "
+                f"{unknown.total():,} of {num_alleles:,} alleles of {reader.name if reader else 'the table'} are on contigs "
+                f"that {self._reference_name} does not have: {_counted(unknown)}; it has {_some(list(self._checker.reference.lengths))}. Is it the reference of "
                 f"the input's assembly? To score the rest alone, set input.max_unknown_share (now {self._max_unknown_share:g}). "
                 "Nothing was written."
             )
 
     def at_end(self, rejects: Mapping[Reason, int]) -> None:
-        """InputError where too many REF alleles differ, or where no contig of the inputs is in the reference."""
-        self._raise_if_many_mismatches(self._checker.ref_tallies)
+        """InputError where no contig of the inputs is in the reference."""
         seen_contigs = self._checker.seen_contigs
         if rejects.get(Reason.UNKNOWN_CONTIG) and not any(seen_contigs.values()):
             raise InputError(
@@ -98,13 +116,26 @@ class AssemblyWatch:
             warnings.append(
                 f"{self._reference_name} does not have the contigs of {self._unknown.total():,} alleles: {_counted(self._unknown)}."
             )
-        tallies = self._checker.ref_tallies
-        worth_naming = [name for name in tallies if tallies[name].mismatches > _WORTH_A_WARNING * tallies[name].checked]
-        if worth_naming:
-            warnings.append(
-                " ".join([self._mismatches(worth_naming), *_swap_hint(tallies[name] for name in worth_naming)])
-            )
-        return warnings
+        tallies = self._finished_tallies
+        return warnings + self._mismatch_warning(
+            [name for name in tallies if tallies[name].mismatches > _WORTH_A_WARNING * tallies[name].checked]
+        )
+
+    def doubtful_contigs(self) -> list[str]:
+        """A sentence where more REF alleles of contigs differ than an ingest lets through by default."""
+        return self._mismatch_warning(
+            [
+                name
+                for name, tally in self._finished_tallies.items()
+                if _too_many(tally.mismatches, tally.checked, MAX_MISMATCH_SHARE)
+            ]
+        )
+
+    def _mismatch_warning(self, contigs: Sequence[str]) -> list[str]:
+        tallies = self._finished_tallies
+        if not contigs:
+            return []
+        return [" ".join([self._mismatches(tallies, contigs), *_swap_hint(tallies[name] for name in contigs)])]
 
     def _all_length_warnings(self) -> list[str]:
         unfinished = [warning for reader in self._unfinished for warning in self._length_warning(reader)]
@@ -130,10 +161,11 @@ class AssemblyWatch:
         ]
 
     def _raise_if_many_mismatches(self, contigs: Iterable[str]) -> None:
-        limit = _MOST if self._max_mismatch_share is None else self._max_mismatch_share
-        whole, tallies = self._checker.ref_tally(), self._checker.ref_tallies
+        limit = self._max_mismatch_share or 0
+        whole, tallies = self._checker.file_tally, self._checker.ref_tallies
+        judged_contigs = [] if self._max_mismatch_share is None else contigs
         too_many = [
-            name for name in contigs if name and _too_many(tallies[name].mismatches, tallies[name].checked, limit)
+            name for name in judged_contigs if _too_many(tallies[name].mismatches, tallies[name].checked, limit)
         ]
         mostly = whole.mismatches >= LEAST_MISMATCHES and whole.mismatches > max(_MOST, limit) * whole.checked
         if not too_many and not mostly:
@@ -144,22 +176,25 @@ class AssemblyWatch:
             ]
             judged, subject = [whole], "input"
         else:
-            sentences = [self._mismatches(too_many)]
+            sentences = [self._mismatches(tallies, too_many)]
             judged, subject = [tallies[name] for name in too_many], "contig" if len(too_many) == 1 else "input"
-            if self._max_mismatch_share is not None:
-                sentences.append(f"More than input.max_mismatch_share ({limit:g}) on a contig stop a run.")
+            sentences.append(f"More than input.max_mismatch_share ({limit:g}) on a contig stop a run.")
+        if self._has_several_files:
+            sentences[0] = f"{self._unfinished[0].name}: {sentences[0]}"
         sentences += self._all_length_warnings()[:1]
         sentences += _swap_hint(judged) or [f"Is the {subject} from another assembly?"]
         raise InputError(" ".join([*sentences, "Nothing was written."]))
 
-    def _mismatches(self, contigs: Sequence[str]) -> str:
+    def _mismatches(self, tallies: Mapping[str, RefTally], contigs: Sequence[str]) -> str:
         """A sentence on the contigs with mismatches, the worst first."""
-        tallies = self._checker.ref_tallies
         worst = sorted(contigs, key=lambda name: tallies[name].mismatches, reverse=True)
-        first, *others = (f"{_counts(tallies[name])}{{}} on {name}" for name in worst[:_MOST_NAMED])
+        first, *others = worst[:_MOST_NAMED]
         more = f" and on {len(worst) - _MOST_NAMED:,} more contigs" if len(worst) > _MOST_NAMED else ""
-        counts = ", ".join([first.format(" REF alleles"), *(other.format("") for other in others)])
-        return f"{counts}{more} differ from {self._reference_name} (first: {tallies[worst[0]].first_mismatch})."
+        counts = [f"{_counts(tallies[first])} REF alleles on {first}"]
+        counts += [f"{_counts(tallies[name])} on {name}" for name in others]
+        return (
+            f"{', '.join(counts)}{more} differ from {self._reference_name} (first: {tallies[worst[0]].first_mismatch})."
+        )
 
 
 def _too_many(count: int, total: int, limit: float) -> bool:

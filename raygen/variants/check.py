@@ -22,6 +22,7 @@ from raygen.sequence.reference import Reference, reference_name
 from raygen.tables.schemas import Reason
 from raygen.variants.alleles import AlleleBatch, first_bytes
 from raygen.variants.contig_names import resolve_contig
+from raygen.variants.human_assemblies import human_assembly
 from raygen.variants.normalise import REFERENCE_ALTS, is_symbolic, names_a_sequence, normalise, spell_out, trim
 
 _ACGT = re.compile("[ACGT]+")
@@ -59,17 +60,26 @@ class CheckedBatch:
 
 @dataclass
 class RefTally:
-    """REF alleles compared with the reference: how many, how many differ, and in how many of those ALT is what it has."""
+    """REF alleles compared with bases A, C, G or T of the reference: how many, how many differ, and in how many of those ALT is
+    what it has.
+    """
 
     checked: int = 0
     mismatches: int = 0
     swapped: int = 0
     first_mismatch: str = ""
 
+    def add(self, other: RefTally) -> None:
+        """Add what was compared elsewhere, later."""
+        self.checked += other.checked
+        self.mismatches += other.mismatches
+        self.swapped += other.swapped
+        self.first_mismatch = self.first_mismatch or other.first_mismatch
+
 
 @dataclass
 class NameTally:
-    """Alleles of one file under one contig name, and the last position among them."""
+    """Alleles of one file's well-formed rows under one contig name, and the last position among them."""
 
     alleles: int = 0
     last_pos: int = 0
@@ -82,7 +92,11 @@ class AlleleChecker:
     reference: Reference
     max_allele_length: int
     ref_tallies: dict[str, RefTally] = field(default_factory=dict)
-    """By the reference's name of the contig."""
+    """Of the file under way, by the reference's name of the contig; see ``start_file``."""
+    file_tally: RefTally = field(default_factory=RefTally)
+    """Of the file under way, all contigs together."""
+    batch_contigs: set[str] = field(default_factory=set)
+    """The contigs on which REF alleles of the last batch were compared."""
     name_tallies: dict[str, NameTally] = field(default_factory=dict)
     """By the name that the file under way writes; see ``start_file``."""
     seen_contigs: dict[str, str | None] = field(default_factory=dict)
@@ -92,17 +106,19 @@ class AlleleChecker:
         self.contig_index = {name: index for index, name in enumerate(self.reference.lengths)}
         self._lengths = np.fromiter(self.reference.lengths.values(), np.int64, len(self.contig_index))
         self._names = list(self.contig_index)
+        self._is_human = human_assembly(self.reference.lengths) is not None
         self._reference_name = reference_name(self.reference)
 
     def check(self, batch: AlleleBatch, kind: str) -> CheckedBatch:
         """Check one batch. ``kind`` is what messages call the input: ``VCF`` or ``table``."""
+        self.batch_contigs = set()
         table = batch.table.combine_chunks()
         pos = table["pos"].fill_null(0).to_numpy()
-        contig = self._contigs(table["chrom"], pos)
+        contig = self._contigs(table, pos)
         is_plain = self._plain_snvs(table, contig, pos)
         plain = np.flatnonzero(is_plain)
         for index, count in zip(*np.unique(contig[plain], return_counts=True), strict=True):
-            self._ref_tally_of(self._names[index]).checked += int(count)
+            self._count_refs(self._names[index], RefTally(checked=int(count)))
 
         is_block = _blocks(table)
         others = np.flatnonzero(~is_plain & ~is_block)
@@ -117,40 +133,35 @@ class AlleleChecker:
             blocks=np.flatnonzero(is_block),
         )
 
-    def ref_tally(self) -> RefTally:
-        """The tally of all contigs together."""
-        tallies = self.ref_tallies.values()
-        return RefTally(
-            sum(tally.checked for tally in tallies),
-            sum(tally.mismatches for tally in tallies),
-            sum(tally.swapped for tally in tallies),
-            next((tally.first_mismatch for tally in tallies if tally.mismatches), ""),
-        )
-
     def start_file(self) -> None:
-        """Count names anew: what comes is of another file."""
-        self.name_tallies = {}
+        """Count anew: what comes is of another file."""
+        self.name_tallies, self.ref_tallies, self.file_tally = {}, {}, RefTally()
 
-    def _ref_tally_of(self, contig: str) -> RefTally:
-        return self.ref_tallies.setdefault(contig, RefTally())
+    def _count_refs(self, contig: str, compared: RefTally) -> None:
+        self.batch_contigs.add(contig)
+        self.file_tally.add(compared)
+        self.ref_tallies.setdefault(contig, RefTally()).add(compared)
 
-    def _contigs(self, chrom: pa.ChunkedArray, pos: np.ndarray) -> np.ndarray:
-        """(N,) int32: each row's contig in the reference, -1 for none. Names are tallied."""
-        if len(chrom) == 0:
-            return np.zeros(0, np.int32)
-        encoded = _one_chunk(chrom).fill_null("").dictionary_encode()
+    def _contigs(self, table: pa.Table, pos: np.ndarray) -> np.ndarray:
+        """(N,) int32: each row's contig in the reference, -1 for none and for malformed rows. The others' names are tallied."""
+        contig = np.full(table.num_rows, -1, np.int32)
+        rows = np.flatnonzero(table["fault"].is_null().to_numpy())
+        if not len(rows):
+            return contig
+        encoded = _one_chunk(table["chrom"]).take(pa.array(rows)).fill_null("").dictionary_encode()
         names, name_numbers = encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
         counts = np.bincount(name_numbers, minlength=len(names))
         last_pos = np.zeros(len(names), np.int64)
-        np.maximum.at(last_pos, name_numbers, pos)
+        np.maximum.at(last_pos, name_numbers, pos[rows])
         contig_numbers = []
         for name, count, last in zip(names, counts.tolist(), last_pos.tolist(), strict=True):
             if name not in self.seen_contigs:
-                self.seen_contigs[name] = resolve_contig(name, self.contig_index)
+                self.seen_contigs[name] = resolve_contig(name, self.contig_index, is_human=self._is_human)
             contig_numbers.append(self.contig_index.get(self.seen_contigs[name] or "", -1))
             tally = self.name_tallies.setdefault(name, NameTally())
             tally.alleles, tally.last_pos = tally.alleles + count, max(tally.last_pos, last)
-        return np.array(contig_numbers, np.int32)[name_numbers]
+        contig[rows] = np.array(contig_numbers, np.int32)[name_numbers]
+        return contig
 
     def _plain_snvs(self, table: pa.Table, contig: np.ndarray, pos: np.ndarray) -> np.ndarray:
         """(N,) bool: a well-formed record of one base for another, both ACGT, REF as in the reference."""
@@ -233,18 +244,17 @@ class AlleleChecker:
 
     def _check_ref(self, ref: str, alt: str, allele: dict[str, Any], name: str, bases: np.ndarray, kind: str) -> None:
         pos = allele["pos"]
-        tally = self._ref_tally_of(name)
-        tally.checked += 1
         reference_bases = bases[pos - 1 : pos - 1 + len(ref)].tobytes().decode("ascii")
+        is_sign = _ACGT.fullmatch(reference_bases)  # a masked base differs from every REF, on the right assembly, too
         if agrees(ref, reference_bases):
+            if is_sign:
+                self._count_refs(name, RefTally(checked=1))
             return
         is_swapped = reference_bases == allele["alt"].upper()
-        tally.mismatches += 1
-        tally.swapped += is_swapped
-        if not tally.first_mismatch:
-            tally.first_mismatch = (
-                f"{allele['chrom']}:{pos}-{_shown(ref)}-{_shown(alt)}, the reference has {_shown(reference_bases)!r}"
-            )
+        if is_sign:
+            written = f"{allele['chrom']}:{pos}-{_shown(ref)}-{_shown(alt)}"
+            first_mismatch = f"{written}, the reference has {_shown(reference_bases)!r}"
+            self._count_refs(name, RefTally(1, 1, int(is_swapped), first_mismatch))
         raise _Refused(
             Reason.REF_MISMATCH,
             f"the {kind} says {_shown(ref)!r}, {self._reference_name} has {_shown(reference_bases)!r} at {name}:{pos}"

@@ -9,8 +9,9 @@ In: a name from a VCF or table. Out: the reference's name for the same contig, o
    and ``PAR2`` X, because positions in pseudo-autosomal regions are X's; ``26`` the mitochondrion.
 
 The order matters for hg19 of UCSC, which holds the old ``chrM`` and the revised ``chrMT`` side by side: ``M`` is the first and
-``MT`` the second. ``23`` to ``26`` are codes for humans' 22 pairs alone: where the reference has a contig of one of these numbers, as
-a zebrafish's or a dog's does, they are plain numbers.
+``MT`` the second. ``23`` to ``26`` are codes for humans' 22 pairs alone: where the reference is not known to be human they are plain
+numbers, so that a cow's chromosome 23 is not scored on X where the FASTA holds a part of the genome. So they are where it has a
+contig of one of these numbers.
 """
 
 from __future__ import annotations
@@ -27,11 +28,15 @@ _LETTERED = ("X", "Y", "M", "MT")
 _AFTER_NUMBERS = 2**63
 
 
-def resolve_contig(name: str, names: Container[str]) -> str | None:
-    """The one of ``names`` that means the same contig as ``name``; None where there is none."""
+def resolve_contig(name: str, names: Container[str], *, is_human: bool = False) -> str | None:
+    """The one of ``names`` that means the same contig as ``name``; None where there is none.
+
+    Args:
+        is_human: whether ``names`` are those of a human assembly (see ``human_assemblies``), so that ``23`` is X.
+    """
     bare = name.removeprefix("chr")
     code = _CODES.get(bare)
-    if bare in _HUMAN_CODES and not any(_with_or_without_chr(number, names) for number in _HUMAN_CODES):
+    if is_human and bare in _HUMAN_CODES and not any(_with_or_without_chr(number, names) for number in _HUMAN_CODES):
         code = _HUMAN_CODES[bare]
     return _by_name(name, names) or (_by_name(code, names) if code else None)
 

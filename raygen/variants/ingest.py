@@ -91,7 +91,7 @@ def ingest(
     haplotype_column    INFO key or column that names the haplotype of an allele; it is carried along. Each haplotype of two
                         or more members is one more allele, with the ids of its members in ``haplotype_members``
     max_haplotype_span  bases of the longest REF or ALT of a haplotype, where that is less than ``max_allele_length``
-    max_mismatch_share  of a contig's REF alleles; more that differ from the reference are another assembly's
+    max_mismatch_share  of a file's REF alleles on a contig; more that differ from the reference are another assembly's
     max_unknown_share   of a file's alleles; more on contigs that the reference lacks are another assembly's
     declared            columns of the table that the variants will go to: their types hold where they are as wide
     row_group_rows      most rows of a row group; a row group never holds two contigs
@@ -99,7 +99,7 @@ def ingest(
     on_progress         called after each batch with the number of records read so far
 
     SettingsError: ``out`` cannot be written or holds the variants of another input, an unknown source column. InputError: a file is missing, empty, truncated or no
-    VCF; too many REF alleles of a contig differ from the reference, or it lacks too many of a file's contigs. StoppedError: the disk is full.
+    VCF; too many REF alleles of a file's contig differ from the reference, or it lacks too many of a file's contigs. StoppedError: the disk is full.
     """
     _check_numbers(max_allele_length=max_allele_length, row_group_rows=row_group_rows, file_rows=file_rows)
     out = Path(out)

@@ -145,4 +145,7 @@ def spell_out(pos: int, alt: str, span: int, bases: np.ndarray) -> tuple[str, st
 
 
 def _integer(text: str) -> int | None:
-    return int(text) if re.fullmatch(r"-?[0-9]+", text) else None
+    match = re.fullmatch(
+        r"(-?)0*([0-9]{1,18})", text
+    )  # more digits reach beyond any contig, and need more than 64 bits
+    return int(match[1] + match[2]) if match else None

@@ -1,6 +1,6 @@
 """PAIRS that can be scored: read a user's Parquet, take out what cannot be, write the rest in small row groups.
 
-Sequences are long, so they are streamed; only the ids are looked at all together, for duplicates.
+Sequences are long, so they are streamed; only the ids are kept, for duplicates.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raygen.errors import InputError, first_line
+from raygen.tables.carried_types import carried_as
 from raygen.tables.place import put_folder_in_place
 from raygen.tables.schemas import PAIRS, REJECTS, Reason
+from raygen.variants.alleles import NOT_UTF8
 from raygen.variants.file_kinds import is_parquet
 from raygen.variants.folder_contents import look_into
 from raygen.variants.ingest import IngestResult
+from raygen.variants.parquet import as_utf8, read_batches
 
 _ROWS_AT_ONCE = 256
 
@@ -34,7 +35,7 @@ def ingest_pairs(inputs: Sequence[str], out: Path, context_length: int) -> Inges
         context_length: bases the model can read; longer sequences are rejected.
 
     Raises:
-        InputError: no such file, not Parquet, or columns are missing.
+        InputError: no such file, not Parquet or corrupt, or columns are missing.
     """
     looks = [_parquet_files(Path(path)) for path in inputs]
     files = [file for some, _ in looks for file in some]
@@ -95,43 +96,42 @@ def _check_columns(file: Path) -> None:
     faults += [
         f"{name} is {schema.field(name).type}, not a string"
         for name in PAIRS.names
-        if name in schema.names
-        and not (pa.types.is_string(schema.field(name).type) or pa.types.is_large_string(schema.field(name).type))
+        if name in schema.names and carried_as(schema.field(name).type) != pa.string()
     ]
     if faults:
         raise InputError(f"{file} does not hold pairs: {'; '.join(faults)}.")
 
 
 def _checked(files: Sequence[Path], context_length: int) -> Iterator[tuple[pa.Table, pa.Table]]:
-    repeated = _repeated_rows(files)
-    row = 0
+    earlier_ids: set[str] = set()
     for file in files:
-        in_file = 0
-        for batch in pq.ParquetFile(file).iter_batches(batch_size=_ROWS_AT_ONCE, columns=PAIRS.names):
-            table = pa.Table.from_batches([batch]).select(PAIRS.names)
-            is_repeated = np.isin(np.arange(row, row + len(table)), repeated)
-            yield _split(table, is_repeated, f"{file.name}", in_file, context_length)
-            row += len(table)
-            in_file += len(table)
-
-
-def _repeated_rows(files: Sequence[Path]) -> np.ndarray:
-    """Row numbers, over all files, of pairs whose id came before."""
-    ids = pl.concat([pl.scan_parquet(file).select(pl.col("pair_id").cast(pl.String)) for file in files])
-    repeats = ids.with_row_index().filter(~pl.col("pair_id").is_first_distinct() & pl.col("pair_id").is_not_null())
-    return repeats.select("index").collect()["index"].to_numpy()
+        row = 0
+        for batch in read_batches(file, _ROWS_AT_ONCE, PAIRS.names):
+            yield _split(batch, earlier_ids, f"{file.name}", row, context_length)
+            row += batch.num_rows
 
 
 def _split(
-    table: pa.Table, is_repeated: np.ndarray, source: str, offset: int, context_length: int
+    batch: pa.RecordBatch, earlier_ids: set[str], source: str, offset: int, context_length: int
 ) -> tuple[pa.Table, pa.Table]:
+    """Rows that can be scored, and rejects. ``earlier_ids`` are those of the rows before, and get those of this batch."""
     rejected = []
     keep = []
-    for number, (row, is_repeat) in enumerate(zip(table.to_pylist(), is_repeated, strict=True)):
-        fault = (Reason.DUPLICATE, "this pair_id came before") if is_repeat else _fault(row, context_length)
+    batch, is_damaged = as_utf8(batch)
+    table = pa.table([batch.column(name).cast(pa.string()) for name in PAIRS.names], PAIRS.names)
+    for number, (row, has_other_bytes) in enumerate(zip(table.to_pylist(), is_damaged, strict=True)):
+        pair_id = row["pair_id"]
+        if has_other_bytes:
+            fault: tuple[Reason, str] | None = Reason.MALFORMED_RECORD, NOT_UTF8
+        elif pair_id in earlier_ids:
+            fault = Reason.DUPLICATE, "this pair_id came before"
+        else:
+            fault = _fault(row, context_length)
+        if pair_id is not None and not has_other_bytes:
+            earlier_ids.add(pair_id)
         keep.append(fault is None)
         if fault is not None:
-            place = {"source": f"{source}:{offset + number + 1}", "id": row["pair_id"]}
+            place = {"source": f"{source}:{offset + number + 1}", "id": pair_id}
             rejected.append({**place, "reason": fault[0].value, "detail": fault[1]})
     scorable = table.filter(pa.array(keep, pa.bool_())).cast(PAIRS)
     return scorable, pa.Table.from_pylist(rejected, schema=REJECTS)

@@ -39,7 +39,7 @@ class ParquetReader:
         self._path = path
         self._partitions = partitions or {}
         self.contig_lengths: Mapping[str, int] = {}
-        with self._opened() as file:
+        with _opened(path) as file:
             self._names = file.schema_arrow.names
             self._schema = with_partitions(file.schema_arrow.empty_table(), self._partitions).schema
         if faults := _schema_faults(self._schema):
@@ -62,15 +62,11 @@ class ParquetReader:
         carried = [name for name in source_columns if name in self.columns]
         has_id = "id" in self._schema.names
         first_row = 1
-        with self._opened() as file:
-            names = [*_REQUIRED, *(["id"] if has_id else []), *carried]
-            in_file = [name for name in names if name in self._names]
-            batches = file.iter_batches(BATCH_ROWS, columns=in_file)
-            while (batch := self._next(batches)) is not None:
-                rows = with_partitions(batch, self._partitions)
-                rows = self._with_whole_pos(rows, first_row)
-                yield AlleleBatch(_as_alleles(rows, first_row, carried), rows.num_rows)
-                first_row += rows.num_rows
+        names = [*_REQUIRED, *(["id"] if has_id else []), *carried]
+        for batch in read_batches(self._path, BATCH_ROWS, [name for name in names if name in self._names]):
+            rows = self._with_whole_pos(with_partitions(batch, self._partitions), first_row)
+            yield AlleleBatch(_as_alleles(rows, first_row, carried), rows.num_rows)
+            first_row += rows.num_rows
 
     def _with_whole_pos(self, rows: pa.RecordBatch, first_row: int) -> pa.RecordBatch:
         pos = rows.column("pos")
@@ -85,21 +81,28 @@ class ParquetReader:
             )
         return rows.set_column(rows.schema.get_field_index("pos"), "pos", pos.cast(pa.int64()))
 
-    def _opened(self) -> pq.ParquetFile:
-        try:
-            return pq.ParquetFile(self._path)
-        except FileNotFoundError as error:
-            raise InputError(f"{self._path}: no such file.") from error
-        except _CORRUPT as error:
-            raise InputError(
-                f"{self._path} cannot be read as Parquet; it may be truncated or another kind of file."
-            ) from error
 
-    def _next(self, batches: Iterator[pa.RecordBatch]) -> pa.RecordBatch | None:
-        try:
-            return next(batches, None)
-        except _CORRUPT as error:
-            raise InputError(f"{self._path} is corrupt: {first_line(error)}.") from error
+def read_batches(path: Path, batch_rows: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """These columns of a Parquet file, ``batch_rows`` at a time. InputError where it turns out to be corrupt."""
+    with _opened(path) as file:
+        batches = file.iter_batches(batch_rows, columns=list(columns))
+        while True:
+            try:
+                batch = next(batches, None)
+            except _CORRUPT as error:
+                raise InputError(f"{path} is corrupt: {first_line(error)}.") from error
+            if batch is None:
+                return
+            yield batch
+
+
+def _opened(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file.") from error
+    except _CORRUPT as error:
+        raise InputError(f"{path} cannot be read as Parquet; it may be truncated or another kind of file.") from error
 
 
 def with_partitions(rows: pa.Table | pa.RecordBatch, partitions: Mapping[str, str | None]) -> Any:
@@ -163,21 +166,38 @@ def _as_alleles(rows: pa.RecordBatch, first_row: int, carried: Sequence[str]) ->
 
 
 def as_utf8(rows: pa.RecordBatch) -> tuple[pa.RecordBatch, np.ndarray]:
-    """The rows with U+FFFD for bytes of text that are no UTF-8, and (R,) bool: which rows had such bytes."""
+    """The rows with U+FFFD for bytes of text, and of text in lists, that are no UTF-8, and (R,) bool: which rows had such bytes."""
     is_damaged = np.zeros(rows.num_rows, bool)
     for index, column in enumerate(rows.columns):
-        if not _fits(_plain(column.type), "string"):
+        stored_type = carried_as(column.type)
+        if stored_type not in (pa.string(), pa.list_(pa.string())):
             continue
         try:
             column.validate(full=True)
         except pa.ArrowInvalid:
-            plain = _plain(column.type)
-            raw = column.cast(plain).cast(pa.large_binary()).to_pylist()
-            texts = [None if value is None else value.decode("utf-8", "replace") for value in raw]
-            pairs = zip(raw, texts, strict=True)
-            is_damaged |= [text is not None and text.encode() != value for value, text in pairs]
-            rows = rows.set_column(index, rows.schema.names[index], pa.array(texts, plain))
+            raw = _as_bytes(column).to_pylist()
+            texts = [_decoded(value) for value in raw]
+            is_damaged |= [_encoded(text) != value for text, value in zip(texts, raw, strict=True)]
+            rows = rows.set_column(index, rows.schema.names[index], pa.array(texts, stored_type))
     return rows, is_damaged
+
+
+def _as_bytes(column: pa.Array) -> pa.Array:
+    if carried_as(column.type) == pa.string():
+        return column.cast(_plain(column.type)).cast(pa.large_binary())
+    return column.cast(pa.large_list(pa.large_binary()))
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_decoded(item) for item in value]
+    return None if value is None else value.decode("utf-8", "replace")
+
+
+def _encoded(text: Any) -> Any:
+    if isinstance(text, list):
+        return [_encoded(item) for item in text]
+    return None if text is None else text.encode()
 
 
 def _faults(columns: Mapping[str, pa.Array], is_damaged: np.ndarray) -> pa.Array:

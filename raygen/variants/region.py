@@ -17,6 +17,7 @@ from raygen.tables.schemas import VARIANTS
 from raygen.variants.alleles import RAW_ALLELES, AlleleBatch
 from raygen.variants.check import AlleleChecker
 from raygen.variants.contig_names import resolve_contig
+from raygen.variants.human_assemblies import human_assembly
 
 MAX_REGION = 1_000_000
 """The most bases of a region. Every SNV of a longer one is a job for ``raygen score`` on a table of variants."""
@@ -68,7 +69,7 @@ def parse_region(text: str, reference: Reference) -> Region:
         InputError: the reference has no such contig, or the contig ends before the region does.
     """
     name, start, end = split_region(text)
-    chrom = resolve_contig(name, reference.lengths)
+    chrom = resolve_contig(name, reference.lengths, is_human=human_assembly(reference.lengths) is not None)
     if chrom is None:
         raise InputError(f"--region {text}: {reference_name(reference)} has no contig {name!r}.")
     if end > reference.lengths[chrom]:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import pyarrow as pa
 
 _QUAL, _INFO = 5, 7
-_WHOLE = re.compile(r"[+-]?\d+")
+_WHOLE = re.compile(r"([+-]?)0*(\d{1,19})")  # more digits do not fit 64 bits, and Python refuses 5,000 of them
 _FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|infinity|nan)", re.IGNORECASE)
 _LARGEST = 2**63
 _EXACT = 2**53
@@ -24,8 +24,8 @@ _EXACT = 2**53
 
 def whole_number(text: str) -> int | None:
     """The whole number that a text is, ``1e3`` and ``7.0`` too; None where it is none or needs more than 64 bits."""
-    if _WHOLE.fullmatch(text):
-        number = int(text)
+    if match := _WHOLE.fullmatch(text):
+        number = int(match[1] + match[2])
     else:
         value = float_number(text)
         if value is None or not value.is_integer() or abs(value) > _EXACT:

@@ -74,6 +74,21 @@ def test_ingest_prints_the_counts_and_writes_the_tables(raygen, tmp_path, refere
     assert pq.read_table(tmp_path / "in/variants")["pos"].to_pylist() == [5, 9]
 
 
+def test_ingest_names_flags_that_it_has_and_heeds_them(raygen, tmp_path, reference):
+    given = ["--reference", reference, "--out", tmp_path / "in"]
+    unknown = vcf(tmp_path, [*snvs("1", BASES, range(1, 41)), *snvs("Un", BASES, range(1, 11))], "unknown.vcf")
+    code, _, err = raygen("ingest", unknown, *given)
+    assert (code, "To score the rest alone, set --max-unknown-share (now 0.1)." in " ".join(err.split())) == (3, True)
+    assert raygen("ingest", unknown, *given, "--max-unknown-share", "1")[0] == 0
+    wrong = [f"1 {pos} . {'A' if BASES[pos - 1] != 'A' else 'T'} G" for pos in range(1, 11)]
+    mismatched = vcf(tmp_path, [*snvs("1", BASES, range(11, 51)), *wrong], "wrong.vcf")
+    given[-1] = tmp_path / "other"
+    code, _, err = raygen("ingest", mismatched, *given)
+    assert (code, "More than --max-mismatch-share (0.1) on a contig stop a run." in " ".join(err.split())) == (3, True)
+    code, out, _ = raygen("ingest", mismatched, *given, "--max-mismatch-share", "0.2")
+    assert (code, "50 alleles in = 40 variants + 10 rejected" in out) == (0, True)
+
+
 def test_ingest_into_the_folder_of_another_input_is_exit_2_and_changes_nothing(raygen, tmp_path, reference):
     out, given = tmp_path / "in", ["--reference", reference, "--out", tmp_path / "in"]
     assert raygen("ingest", vcf(tmp_path, snvs("1", BASES, [5, 9]), "a.vcf"), *given)[0] == 0

@@ -85,6 +85,17 @@ def test_a_table_of_another_assembly_is_refused(tmp_path):
         keys(rows, reference)
 
 
+def test_a_doubtful_contig_of_a_right_table_is_a_warning(tmp_path):
+    reference = open_reference(str(fasta(tmp_path, {"1": BASES, "MT": BASES})))
+    right = "".join(f"1 {pos} T G\n" for pos in range(3, 8)) + "MT 9 C G\n"
+    rows = table(tmp_path, "chrom pos ref alt\n" + right + "".join(f"MT {pos} G A\n" for pos in (3, 4, 5)))
+    found = keys(rows, reference)
+    assert dict(found.unusable) == {"ref_mismatch": 3}
+    assert found.warnings == [
+        "table.tsv: 3 of 4 REF alleles on MT differ from reference.fa (first: MT:3-G-A, the reference has 'T')."
+    ]
+
+
 def test_all_kinds_of_files_give_the_same(tmp_path):
     text = table(tmp_path, "chrom pos ref alt AF\n1 9 C G 0.5\n1 8 AC A NA\n")
     frame = pl.read_csv(text, separator="\t", schema_overrides={"chrom": pl.String}, null_values="NA")

@@ -19,8 +19,8 @@ from raygen.sequence.reference import open_reference
 from raygen.tables.layout import read_scores
 from raygen.variants.check import AlleleChecker
 from raygen.variants.inputs import open_readers
-from tests import run_folders
-from tests.builders import fasta, random_bases, shared
+from tests import builders, run_folders
+from tests.builders import fasta, random_bases, shared, snvs
 from tests.finished_runs import finished_run, scored_vcf
 
 BASES = "ACGTACGTTTGGCCAACGTA"  # positions 1 to 20
@@ -88,6 +88,16 @@ def test_each_allele_gets_its_own_score_and_a_rejected_one_the_reason(tmp_path, 
     ]
     assert (done.num_rows, done.num_alleles, done.num_scored) == (6, 8, 5)
     assert done.missing == {"symbolic_allele": 1, "malformed_record": 1, "non_acgt_allele": 1}
+
+
+def test_a_vcf_that_was_scored_despite_a_doubtful_contig_is_exported_with_a_warning(tmp_path, out):
+    wrong = ["2 5 . T C", "2 6 . T G", "2 7 . T C", "2 8 . A C"]
+    path = builders.vcf(tmp_path, [*snvs("1", BASES, range(1, 11)), *snvs("2", BASES, (3, 4)), *wrong])
+    done = export_scores(out, str(tmp_path / "to.vcf"), vcf=str(path))
+    assert (done.num_scored, done.missing) == (2, {"not_scored": 10, "ref_mismatch": 4})
+    assert done.remarks == [
+        "warning: 4 of 6 REF alleles on 2 differ from reference.fa (first: 2:5-T-C, the reference has 'A')."
+    ]
 
 
 def test_all_but_info_is_as_it_was(tmp_path, vcf, out):

@@ -13,7 +13,7 @@ from raygen.finished.query_output import show, write_file, write_json, write_tsv
 from raygen.sequence.reference import open_reference
 from raygen.tables.layout import RunFolder, read_scores
 from raygen.tables.schemas import REJECTS
-from tests.builders import fasta, vcf
+from tests.builders import fasta, snvs, vcf
 from tests.finished_runs import finished_run
 
 BASES = "ACGTACGTTTGGCCAACGTA"  # positions 1 to 20
@@ -116,6 +116,16 @@ def test_a_gene_gives_the_scores_in_it(out, tmp_path):
     found, remarks = answer(out, genes=(str(tmp_path / "genes.bed"), ["TP53", "EMPTY"]))
     assert found == ["1-7-GT-G", "1-11-G-A"]
     assert remarks == ["EMPTY: not scored here (no score in 1:17-18)"]
+
+
+def test_a_vcf_with_a_doubtful_contig_is_looked_up_with_a_warning(out, tmp_path):
+    wrong = ["MT 5 . T C", "MT 6 . T G", "MT 7 . T C"]
+    path = vcf(tmp_path, [*snvs("1", BASES, range(1, 11)), *snvs("MT", BASES, (4,)), *wrong])
+    found, remarks = answer(out, vcf=str(path))
+    assert found == ["1-2-C-G"]
+    assert remarks[-1] == (
+        "warning: 3 of 4 REF alleles on MT differ from reference.fa (first: MT:5-T-C, the reference has 'A')."
+    )
 
 
 def test_a_vcf_gives_the_scores_of_its_alleles(out, tmp_path):

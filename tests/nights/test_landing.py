@@ -59,6 +59,22 @@ def test_a_table_partitioned_by_contig_lands_as_one(tmp_path):
     assert as_input(str(tmp_path), "t/chrom=01/a.parquet").partitions == {"chrom": "01"}
 
 
+def test_equal_bytes_in_other_partitions_are_other_rows(tmp_path):
+    for name in ("t/chrom=1/a.parquet", "t/chrom=2/a.parquet", "u/chrom=1/copy.parquet", "u/a.parquet"):
+        put(tmp_path, name)
+    landing = look_at(str(tmp_path), 0, [])
+    assert names(landing) == ["t/chrom=1/a.parquet", "t/chrom=2/a.parquet", "u/a.parquet"]
+    assert landing.known == ("u/chrom=1/copy.parquet",)
+    assert look_at(str(tmp_path), 0, [file.as_plain() for file in landing.new]).new == ()
+
+
+def test_folders_say_nothing_about_a_vcf(tmp_path):
+    for name in ("chrom=1/a.vcf", "chrom=2/a.vcf"):
+        put(tmp_path, name, "##fileformat=VCFv4.2\n")
+    landing = look_at(str(tmp_path), 0, [])
+    assert (names(landing), landing.known) == (["chrom=1/a.vcf"], ("chrom=2/a.vcf",))
+
+
 def test_a_file_that_just_changed_waits_whatever_date_its_content_has(tmp_path):
     path = put(tmp_path, "a.vcf")
     os.utime(path, (1, 1))  # as `cp -p` and rsync leave it

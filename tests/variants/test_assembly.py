@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from raygen.errors import InputError
@@ -74,6 +76,13 @@ def test_a_warning_names_the_contigs_with_most_mismatches(vcf: Any, run_ingest: 
     ]
 
 
+def test_a_contig_may_have_braces_in_its_name(vcf: Any, run_ingest: Any, reference_of: Any) -> None:
+    path = vcf([*snvs("{x}", 2, ref="G"), *snvs("{x}", 78, start=3)])
+    assert run_ingest(path, reference_of({"{x}": "A" * 300})).result.warnings == [
+        "2 of 80 REF alleles on {x} differ from ref.fa (first: {x}:1-G-C, the reference has 'A')."
+    ]
+
+
 def test_swapped_alleles_are_told_from_another_assembly(
     vcf: Any, run_ingest: Any, reference: Any, tmp_path: Path
 ) -> None:
@@ -137,10 +146,68 @@ def test_a_file_of_which_the_reference_lacks_much_stops_the_run(vcf: Any, run_in
     assert run_ingest(vcf(records), reference, max_unknown_share=1).result.rejects == {"unknown_contig": 10}
 
 
+def test_malformed_lines_are_no_unknown_contigs(vcf: Any, run_ingest: Any, reference: Any) -> None:
+    """Blanks for tabs, which htslib gives whole, and a comment among the records."""
+    raw = [f"1 {pos} . A C . . . GT 0/1" for pos in range(1, 12)] + ["#a comment"]
+    out = run_ingest(vcf(snvs("1", 80), raw=raw), reference)
+    assert (out.result.num_variants, out.result.rejects, out.result.warnings) == (80, {"malformed_record": 12}, [])
+
+
+def test_rows_without_a_contig_are_no_unknown_contig(run_ingest: Any, reference: Any, tmp_path: Path) -> None:
+    chroms = ["1"] * 80 + [None] * 12
+    alleles = {"chrom": chroms, "pos": range(1, 93), "ref": ["A"] * 92, "alt": ["C"] * 92}
+    pq.write_table(pa.table(alleles), tmp_path / "a.parquet")
+    out = run_ingest(tmp_path / "a.parquet", reference)
+    assert (out.result.num_variants, out.result.rejects, out.result.warnings) == (80, {"malformed_record": 12}, [])
+
+
 def test_one_file_of_several_is_judged_by_itself(vcf: Any, reference: Any, tmp_path: Path) -> None:
     good, lost = vcf(snvs("1", 250)), vcf([*snvs("2", 5), *snvs("Un", 20)], "b.vcf")
     with pytest.raises(InputError, match=r"20 of 25 alleles of b\.vcf are on contigs"):
         ingest([good, lost], reference, tmp_path / "out")
+
+
+def test_masked_bases_are_rejects_and_no_sign_of_another_assembly(vcf: Any, run_ingest: Any, reference_of: Any) -> None:
+    """Of 60 alleles, 20 lie on N or R, one of them reaches over the edge, and one of the 40 on bases differs."""
+    masked = reference_of({"1": "A" * 50 + "N" * 15 + "R" * 5 + "A" * 200})
+    records = [*snvs("1", 39), "1 40 . G C", "1 50 . AA A", *snvs("1", 14, start=51), *snvs("1", 5, "T", start=66)]
+    out = run_ingest(vcf(records), masked)
+    assert out.result.rejects == {"ref_mismatch": 21}
+    assert out.result.warnings == [
+        "1 of 40 REF alleles on 1 differ from ref.fa (first: 1:40-G-C, the reference has 'A')."
+    ]
+
+
+def test_a_file_none_of_whose_contigs_is_known_stops_the_run_wherever_it_stands(
+    vcf: Any, reference: Any, tmp_path: Path
+) -> None:
+    good, lost = vcf(snvs("1", 250)), vcf(snvs("Un", 100), "b.vcf")
+    for inputs in ([good, lost], [lost, good]):
+        with pytest.raises(InputError, match=r"100 of 100 alleles of b\.vcf are on contigs that ref\.fa does not have"):
+            ingest(inputs, reference, tmp_path / "out")
+
+
+def test_a_file_of_another_assembly_beside_a_right_one_stops_the_run(vcf: Any, reference: Any, tmp_path: Path) -> None:
+    """Both together have 34 mismatches in 352, which is below a tenth."""
+    right = vcf(snvs("1", 300))
+    wrong = vcf([*snvs("1", 34, ref="G"), *snvs("1", 18, start=101)], "b.vcf")
+    for inputs in ([right, wrong], [wrong, right]):
+        with pytest.raises(InputError) as refused:
+            ingest(inputs, reference, tmp_path / "out")
+        assert str(refused.value) == (
+            "b.vcf: 34 of 52 REF alleles differ from ref.fa (first: 1:1-G-C, the reference has 'A'). Is the input from "
+            "another assembly? Nothing was written."
+        )
+
+
+def test_files_that_pass_alone_pass_together(vcf: Any, run_ingest: Any, reference: Any) -> None:
+    """Six mismatches of 40 are too few to stop a file; 30 of 200 would be too many of one."""
+    paths = [vcf([*snvs("1", 6, ref="G"), *snvs("1", 34, start=7)], f"{number}.vcf") for number in range(5)]
+    out = run_ingest(paths, reference)
+    assert out.result.rejects == {"ref_mismatch": 30, "duplicate": 136}
+    assert out.result.warnings == [
+        "30 of 200 REF alleles on 1 differ from ref.fa (first: 1:1-G-C, the reference has 'A')."
+    ]
 
 
 def test_a_length_of_the_last_position_and_one_is_plink_s_and_no_warning(
@@ -160,3 +227,12 @@ def test_plink_s_lengths_are_looked_at_file_by_file(vcf: Any, run_ingest: Any, r
     assert run_ingest([first, second, third], reference).result.warnings == [
         "The header of c.vcf says 1 has 41 bases, the reference has 300."
     ]
+
+
+def test_chromosome_23_is_x_on_a_human_reference_alone(vcf: Any, run_ingest: Any, reference_of: Any) -> None:
+    path = vcf([*snvs("1", 20), "23 5 . A C"])
+    cow = reference_of({"1": "A" * 300, "X": "A" * 300})
+    assert run_ingest(path, cow).reasons == ["unknown_contig"]
+    human = reference_of({"1": "A" * 300, "21": "A", "X": "A" * 300})
+    human.lengths["21"] = 46_709_983  # GRCh38's
+    assert run_ingest(path, human).ids[-1] == "X-5-A-C"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from raygen.tables.schemas import Reason
 from raygen.variants.alleles import RAW_ALLELES, AlleleBatch, first_bytes
-from raygen.variants.check import AlleleChecker
+from raygen.variants.check import AlleleChecker, RefTally
 
 CONTIGS = {"1": "ACGTNACGTTTTGCA", "chr2": "GGGG"}
 
@@ -142,7 +142,16 @@ def test_what_a_gvcf_says_of_the_reference_is_a_block_and_no_reject(reference_of
 def test_a_base_that_is_left_to_the_reference_says_nothing_of_the_assembly(reference_of: Callable[..., Any]) -> None:
     checker = AlleleChecker(reference_of(CONTIGS), 8)
     checker.check(batch_of([allele("1", 7, "N", "<DEL>", span=3), allele("1", 7, "N", "NAA")]), "VCF")
-    assert checker.ref_tally().checked == 0
+    assert checker.file_tally.checked == 0
+
+
+def test_a_batch_names_its_own_contigs_and_the_file_adds_up(reference_of: Callable[..., Any]) -> None:
+    checker = AlleleChecker(reference_of({"1": "AAAA", "2": "AAAA", "3": "AAAA"}), 8)
+    checker.check(batch_of([allele("1", 1, "A", "C"), allele("2", 1, "G", "C")]), "VCF")
+    assert checker.batch_contigs == {"1", "2"}
+    checker.check(batch_of([allele("2", 2, "A", "C"), allele("3", 1, "AA", "A", fault="broken")]), "VCF")
+    assert checker.batch_contigs == {"2"}
+    assert checker.file_tally == RefTally(3, 1, 0, "2:1-G-C, the reference has 'A'")
 
 
 any_row = st.builds(
@@ -184,6 +193,11 @@ def test_whole_batches_give_what_single_alleles_give(
             )
     assert len(found) == len(rows)
     assert together.ref_tallies == one_by_one.ref_tallies
+    assert together.batch_contigs == set(together.ref_tallies)
+    assert (together.file_tally.checked, together.file_tally.mismatches) == (
+        sum(tally.checked for tally in together.ref_tallies.values()),
+        sum(tally.mismatches for tally in together.ref_tallies.values()),
+    )
     assert together.name_tallies == one_by_one.name_tallies
 
 

@@ -44,6 +44,20 @@ from raygen.variants.contig_names import contig_order, resolve_contig
     ],
 )
 def test_contig_is_found_under_its_other_name(name: str, names: list[str], expected: str | None) -> None:
+    assert resolve_contig(name, names, is_human=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "names", "expected"),
+    [
+        ("23", ["1", "X"], None),  # of a cow's genome in part
+        ("chr26", ["chrX", "MT"], None),
+        ("23", ["1", "chr23"], "chr23"),
+        ("01", ["1", "X"], "1"),
+        ("PAR1", ["1", "X"], "X"),
+    ],
+)
+def test_numbers_are_codes_for_human_references_alone(name: str, names: list[str], expected: str | None) -> None:
     assert resolve_contig(name, names) == expected
 
 

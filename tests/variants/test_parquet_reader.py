@@ -129,6 +129,15 @@ def test_a_byte_that_is_no_utf8_is_a_fault_only_where_it_is_read(tmp_path: Path,
     assert [row["source.notes"] for row in rows] == ["her", "h\ufffdr", None]
 
 
+def test_a_byte_that_is_no_utf8_in_a_list_is_a_fault_of_its_row(tmp_path: Path) -> None:
+    items = pa.array([b"her", b"h\xe9r", b"x"], pa.binary()).view(pa.string())
+    notes = pa.ListArray.from_arrays(pa.array([0, 1, 3, None, 3], pa.int32()), items)
+    path = write(tmp_path / "a.parquet", chrom=["1"] * 4, pos=[5, 6, 7, 8], ref=["A"] * 4, alt=["C"] * 4, notes=notes)
+    rows = rows_of(path, "notes")
+    assert [row["fault"] for row in rows] == [None, "the record holds bytes that are not UTF-8 text", None, None]
+    assert [row["source.notes"] for row in rows] == [["her"], ["h\ufffdr", "x"], [], None]
+
+
 def test_source_columns_keep_their_type(tmp_path: Path) -> None:
     labels = pa.array([["x"], None], pa.list_(pa.string()))
     path = write(
