@@ -19,9 +19,10 @@ from raygen.disk_errors import disk_errors
 from raygen.errors import InputError, SettingsError
 from raygen.home import expanded
 from raygen.number_of import number_of
+from raygen.scoring.effects import names_on_strands
 from raygen.scoring.fingerprint import fingerprint
 from raygen.scoring.likelihood import ResidentModel, load_model
-from raygen.scoring.plan import plan_windows
+from raygen.scoring.plan import plan_windows, strands_read
 from raygen.scoring.scorer import PairScorer, VariantScorer
 from raygen.sequence.reference import open_reference, refuse_unknown_contigs
 from raygen.sequence.window_choices import refuse_longer_window, usual_length
@@ -46,23 +47,30 @@ def score_pairs(
     model: ResidentModel,
     pairs: pa.Table | pl.DataFrame | pd.DataFrame | Iterable[tuple[str, str]],
     method: Literal["fork", "pair"] = "fork",
+    extra_columns: Sequence[str] = (),
 ) -> pa.Table:
     """Score wild-type/mutant pairs of sequences.
 
     Args:
         pairs: a PAIRS table (Arrow, polars or pandas), or (WT, MUT) tuples, whose ids are then their numbers from 0.
+        extra_columns: what the same passes say beside the score, null where there is nothing to say. ``site_llr``: ln P(alt) −
+            ln P(ref) at the base, of a single substitution; ``entropy``: of the four bases at the first one that differs;
+            ``jsd``: mean Jensen-Shannon divergence of WT's and MUT's predictions of the bases after the variant; ``peak``,
+            ``peak_offset``: the largest change of a base's log-likelihood, and where. Nats, and bases.
 
     Returns:
         A table with the SCORES columns, in the order of the pairs; ``variant_id`` is the pair's id.
 
     Raises:
         InputError: a pair has an empty sequence, or one longer than the model's context; a column is missing or no text.
-        SettingsError: the pairs are neither a table nor (WT, MUT) tuples, or there is no such method.
+        SettingsError: the pairs are neither a table nor (WT, MUT) tuples, or there is no such method or column.
     """
     table = _pairs_table(pairs)
     _check_lengths(table, model)
-    scored = PairScorer(model, method).score(table)
-    return _finished(scored, model, fingerprint(model.loaded.facts, None, "forward"))
+    scored = PairScorer(model, method, extra_columns=extra_columns).score(table)
+    return _finished(
+        scored, model, fingerprint(model.loaded.facts, None, "forward"), names_on_strands(extra_columns, 1)
+    )
 
 
 def score_variants(
@@ -76,6 +84,7 @@ def score_variants(
     haplotype_column: str | None = None,
     max_mismatch_share: float = MAX_MISMATCH_SHARE,
     max_unknown_share: float = MAX_UNKNOWN_SHARE,
+    extra_columns: Sequence[str] = (),
 ) -> pa.Table:
     """Score variants against a reference, normalised and checked as ``raygen ingest`` does.
 
@@ -89,6 +98,8 @@ def score_variants(
         max_mismatch_share: of a contig's REF alleles; more that differ from the reference are another assembly's.
         max_unknown_share: of a file's alleles; more on contigs that the reference lacks are another assembly's. 1 scores the
             rest alone, e.g. of a genome on the FASTA of one chromosome.
+        extra_columns: of ``site_llr``, ``entropy``, ``jsd``, ``peak`` and ``peak_offset``, which follow (see ``score_pairs``); with
+            both strands the first two also under ``_fwd`` and ``_rev``.
 
     Returns:
         A table with the SCORES columns: a table's variants in their order, a file's by contig and position. Alleles that
@@ -105,7 +116,7 @@ def score_variants(
     refuse_longer_window(window, model.context_length, model.name)
     opened = open_reference(expanded(str(reference)))
     refuse_unknown_contigs(circular, opened, "circular", reference)
-    scorer = VariantScorer(model, opened, strand, circular, method)
+    scorer = VariantScorer(model, opened, strand, circular, method, extra_columns=extra_columns)
     with tempfile.TemporaryDirectory() as scratch:
         source, extra = _as_file(variants, Path(scratch), haplotype_column)
         with _named_as_given(source, extra):
@@ -135,6 +146,7 @@ def score_variants(
     pieces = [identified.slice(start, _ROWS_AT_ONCE) for start in range(0, max(len(identified), 1), _ROWS_AT_ONCE)]
     scored = pa.concat_tables([scorer.score(plan_windows(piece, opened, window, strand, circular)) for piece in pieces])
     carried = [haplotype_column, HAPLOTYPE_MEMBERS] if haplotype_column else []
+    carried += names_on_strands(extra_columns, len(strands_read(strand)))
     return _finished(scored, model, fingerprint(model.loaded.facts, window, strand, circular), carried)
 
 

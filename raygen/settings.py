@@ -200,6 +200,9 @@ class ClassSettings(_Room):
         return calibration
 
 
+ExtraColumn = Literal["site_llr", "entropy", "jsd", "peak", "peak_offset"]
+
+
 class OutputSettings(_Room):
     """Where results go."""
 
@@ -211,6 +214,15 @@ class OutputSettings(_Room):
     catalog: Text | None = Field(
         None, description="an Iceberg catalog of your pyiceberg configuration; default: SQLite beside the scores"
     )
+    extra_columns: list[ExtraColumn] = Field(
+        [],
+        description="what the same passes say beside the score: site_llr, entropy, jsd, peak, peak_offset; the README defines them",
+    )
+
+    @field_validator("extra_columns")
+    @classmethod
+    def _each_once(cls, names: list[ExtraColumn]) -> list[ExtraColumn]:
+        return list(dict.fromkeys(names))
 
 
 class LandingSettings(_Room):

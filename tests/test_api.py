@@ -316,3 +316,16 @@ def test_a_value_that_is_not_finite_is_never_a_score():
         table = raygen.score_pairs(model, [("AAAAA", "AACTA"), ("AAAAA", "AAGTA")])
     assert table["variant_id"].to_pylist() == ["1"]
     assert np.isfinite(table["delta_llr"].to_numpy()).all()
+
+
+def test_extra_columns_follow_those_of_scores():
+    model = bigram_model()
+    pairs = [("ACGTAC", "ACTTAC"), ("ACGTAC", "ACTAC")]
+    plain = raygen.score_pairs(model, pairs)
+    with_more = raygen.score_pairs(model, pairs, extra_columns=["jsd", "site_llr"])
+    assert with_more.column_names == [*plain.column_names, "jsd", "site_llr"]
+    assert with_more.select(plain.column_names).equals(plain)
+    change = model.loaded.network.log_prob("T", "C") - model.loaded.network.log_prob("G", "C")
+    assert with_more["site_llr"].to_pylist() == [pytest.approx(change, abs=1e-6), None]
+    with pytest.raises(SettingsError, match="extra_columns names 'sitellr'"):
+        raygen.score_pairs(model, pairs, extra_columns=["sitellr"])

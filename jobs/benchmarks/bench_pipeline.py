@@ -126,6 +126,7 @@ def dry_job(folder: Path) -> Job:
         strand="forward",
         cuts=(-7.0, -3.0, -1.0, 1.0),
         calibration=None,
+        extra_columns=(),
         source_columns=(),
         model="none",
         model_source="none",

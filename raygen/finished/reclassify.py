@@ -138,6 +138,7 @@ _NAMES_OF_FIELDS = {
     "cuts": "cut points",
     "source_columns": "source columns",
     "column_types": "types of the source columns",
+    "extra_columns": "extra columns",
 }
 
 

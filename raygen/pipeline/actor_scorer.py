@@ -23,6 +23,7 @@ class ResidentScorer:
     def __init__(self, job: Job) -> None:
         import torch
 
+        from raygen.scoring.effects import EXTRA_COLUMNS
         from raygen.scoring.fingerprint import fingerprint
         from raygen.scoring.likelihood import load_model
         from raygen.scoring.scorer import PairScorer, VariantScorer
@@ -46,11 +47,18 @@ class ResidentScorer:
         check_machine(self._model, job.open_folder(job.output))
         self._passes = PassCount(self._model.loaded.network)
         self._scorer: PairScorer | VariantScorer
+        extra_columns = [name for name in EXTRA_COLUMNS if name in job.extra_columns]
         if job.reference is None:
-            self._scorer = PairScorer(self._model, job.method, job.state_memory)
+            self._scorer = PairScorer(self._model, job.method, job.state_memory, extra_columns)
         else:
             self._scorer = VariantScorer(
-                self._model, staged_reference(job.reference), job.strand, job.circular, job.method, job.state_memory
+                self._model,
+                staged_reference(job.reference),
+                job.strand,
+                job.circular,
+                job.method,
+                job.state_memory,
+                extra_columns,
             )
 
     def score(self, planned: pa.Table) -> pa.Table:

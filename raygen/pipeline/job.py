@@ -41,6 +41,7 @@ class Job:
     cuts: tuple[float, ...]
     calibration: str | None
     source_columns: tuple[str, ...]
+    extra_columns: tuple[str, ...]
     model: str
     model_source: str
     revision: str | None

@@ -26,8 +26,10 @@ from raygen.pipeline.chosen_window import choose_window
 from raygen.pipeline.cluster import WAIT_FOR_GPU, in_our_words, is_connected, remote_address, resources, untried_ray
 from raygen.pipeline.job import Job
 from raygen.remote import is_remote, shown, stage, with_endpoint
+from raygen.scoring.effects import EXTRA_COLUMNS, names_on_strands
 from raygen.scoring.fingerprint import fingerprint
 from raygen.scoring.method import refuse_fork
+from raygen.scoring.plan import strands_read
 from raygen.sequence.reference import Reference, refuse_unknown_contigs, staged_reference
 from raygen.sequence.window_choices import window_in_words
 from raygen.sequence.windows import Window
@@ -150,6 +152,7 @@ def job_of(settings: Settings, model: ModelFacts, window: Window | None, referen
     batch_tokens, state_memory = settings.scoring.max_batch_tokens, settings.scoring.state_memory
     run_fingerprint = _fingerprint(settings, model, window)
     calibration = _calibration(settings, run_fingerprint)
+    extra_columns = _extra_columns(settings, len(strands_read(strand)))
     return Job(
         run_id=new_run_id(),
         output=_for_other_machines(str(settings.output.path)),
@@ -160,6 +163,7 @@ def job_of(settings: Settings, model: ModelFacts, window: Window | None, referen
         cuts=calibration.cuts if calibration else settings.classes.cuts,
         calibration=calibration.model_dump_json() if calibration else None,
         source_columns=tuple(settings.input.carried_columns),
+        extra_columns=extra_columns,
         model=shown(settings.model.name),
         model_source=_model_source(settings.model.name),
         revision=settings.model.revision,
@@ -179,6 +183,7 @@ def job_of(settings: Settings, model: ModelFacts, window: Window | None, referen
                 calibration.cuts if calibration else settings.classes.cuts, calibration.digest if calibration else None
             ),
             source_columns=", ".join(settings.input.carried_columns),
+            extra_columns=", ".join(extra_columns),
         ),
         earlier_files={},
         make_scorer=ResidentScorer,
@@ -201,6 +206,21 @@ def _calibration(settings: Settings, own_fingerprint: str) -> Calibration | None
             f"input.source_columns: {', '.join(clashing)} is what the calibration adds. Rename the column."
         )
     return calibration
+
+
+def _extra_columns(settings: Settings, num_strands: int) -> tuple[str, ...]:
+    """The columns that a table gets for ``output.extra_columns``, always in one order.
+
+    Raises:
+        SettingsError: a column of the input has such a name.
+    """
+    asked = [name for name in EXTRA_COLUMNS if name in settings.output.extra_columns]
+    names = names_on_strands(asked, num_strands)
+    if clashing := [name for name in settings.input.carried_columns if name in names]:
+        raise SettingsError(
+            f"input.source_columns: {', '.join(clashing)} is what output.extra_columns adds. Rename the column."
+        )
+    return tuple(names)
 
 
 def _for_other_machines(path: str) -> str:
@@ -238,6 +258,11 @@ def check_identity(folder: RunFolder, job: Job, model: ModelFacts, files: Sequen
         raise SettingsError(
             f"{folder.path} holds classes with the cut points {stored.cuts}; this run's are {job.identity.cuts}. "
             "Give another output folder."
+        )
+    if stored.extra_columns != job.identity.extra_columns:
+        raise SettingsError(
+            f"{folder.path} holds scores with output.extra_columns {stored.extra_columns or '(none)'}; this run's are "
+            f"{job.identity.extra_columns or '(none)'}. Give another output folder."
         )
     raise SettingsError(
         f"{folder.path} holds scores with the source columns {stored.source_columns or '(none)'}; this run's are "

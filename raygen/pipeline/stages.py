@@ -120,6 +120,7 @@ def commit_shard(scored: pa.Table, job: Job) -> pa.Table:
         new = with_flag(new, OFF_LABEL_DOMAIN, np.ones(len(new), bool))
     new = _classified(new, job)
     extra = _carried(job) if job.window else {PAIR_DIGEST: PAIR_DIGEST}
+    extra |= {name: name for name in job.extra_columns}
     extra |= {name: name for name in CALIBRATED_COLUMNS} if job.calibration else {}
     scores, rejects = split_rows(new, job.model, job.identity.fingerprint, job.run_id, extra)
     assert shard is not None, "rows lost the name of their shard on the way"

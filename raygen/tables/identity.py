@@ -18,8 +18,8 @@ from raygen.tables.schemas import SCORES
 class Identity:
     """What all scores of a folder share. Scores with another identity are refused there.
 
-    ``cuts`` are the cut points of the classes, ``source_columns`` the columns carried along and ``column_types`` these
-    with their types, all as text.
+    ``cuts`` are the cut points of the classes, ``source_columns`` the columns carried along, ``column_types`` these
+    with their types, and ``extra_columns`` what the model said beside the scores, all as text.
     """
 
     fingerprint: str
@@ -27,6 +27,7 @@ class Identity:
     cuts: str = ""
     source_columns: str = ""
     column_types: str = ""
+    extra_columns: str = ""
 
 
 def refuse_other_types(path: str, schema: pa.Schema, of_table: pa.Schema) -> None:

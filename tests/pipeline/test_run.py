@@ -106,16 +106,27 @@ def test_files_are_sorted_and_partitioned_by_contig(scored_once):
 
 def test_scores_are_those_of_the_python_interface(tmp_path, reference):
     variants = write_variants(tmp_path)
-    score(tmp_path / "out", variants, reference, **{"window.strand": "both"})
+    extra = ["entropy", "peak_offset"]
+    score(tmp_path / "out", variants, reference, **{"window.strand": "both", "output.extra_columns": extra[::-1]})
     with (
         pytest.warns(UserWarning, match="does not have the contigs of 1 alleles: nowhere"),
         pytest.warns(UserWarning, match="3 of 253 alleles left out"),
     ):
         table = raygen.score_variants(
-            raygen.load_model("demo"), variants, reference, strand="both", window=raygen.Window(32, 32)
+            raygen.load_model("demo"),
+            variants,
+            reference,
+            strand="both",
+            window=raygen.Window(32, 32),
+            extra_columns=extra,
         )
     direct = dict(zip(table["variant_id"].to_pylist(), table["delta_llr"].to_pylist(), strict=True))
     assert_same_scores(direct, deltas(tmp_path / "out"))
+    more = ["entropy", "peak_offset", "entropy_fwd", "entropy_rev"]
+    written = read_scores(str(tmp_path / "out"))
+    assert written.column_names[-4:] == table.column_names[-4:] == more
+    by_id = [{row["variant_id"]: row["entropy_rev"] for row in rows.to_pylist()} for rows in (table, written)]
+    assert_same_scores(*by_id)
 
 
 def test_scores_do_not_depend_on_actors_or_batch_size(tmp_path, scored_once):
@@ -242,6 +253,7 @@ def test_a_run_that_fails_at_its_start_leaves_no_folder(tmp_path, reference):
     [
         ({"classes.cuts": [-9, -5, -2, 2]}, "cut points -7, -3, -1, 1"),
         ({"input.source_columns": ["END"]}, "source columns"),
+        ({"output.extra_columns": ["jsd"]}, r"output.extra_columns \(none\); this run's are jsd"),
     ],
 )
 def test_a_folder_holds_one_kind_of_table(finished, setting, sentence):
