@@ -74,7 +74,7 @@ class ParquetReader:
 
     def _with_whole_pos(self, rows: pa.RecordBatch, first_row: int) -> pa.RecordBatch:
         pos = rows.column("pos")
-        if not pa.types.is_floating(_plain(pos.type)):
+        if not pa.types.is_floating(plain(pos.type)):
             return rows
         pos = pos.cast(pa.float64())
         pos = pc.if_else(pc.is_nan(pos), None, pos)
@@ -126,9 +126,9 @@ def _schema_faults(schema: pa.Schema) -> list[str]:
             faults.append(
                 f"column '{name}' is missing" if not indices else f"column '{name}' is there {len(indices)} times"
             )
-        elif not any(_fits(_plain(schema.field(name).type), kind) for kind in (needed, *_ALSO.get(name, ()))):
+        elif not any(_fits(plain(schema.field(name).type), kind) for kind in (needed, *_ALSO.get(name, ()))):
             faults.append(f"column '{name}' is {schema.field(name).type}, not {needed}")
-    if "id" in schema.names and not any(_fits(_plain(schema.field("id").type), kind) for kind in ("string", "integer")):
+    if "id" in schema.names and not any(_fits(plain(schema.field("id").type), kind) for kind in ("string", "integer")):
         faults.append(f"column 'id' is {schema.field('id').type}, not string")
     return faults
 
@@ -138,12 +138,17 @@ def _fits(arrow_type: pa.DataType, needed: str) -> bool:
         return pa.types.is_integer(arrow_type)
     if needed == "float64":
         return arrow_type == pa.float64()
-    return any(
-        is_kind(arrow_type) for is_kind in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    )
+    return is_text(arrow_type)
 
 
-def _plain(arrow_type: pa.DataType) -> pa.DataType:
+def is_text(arrow_type: pa.DataType) -> bool:
+    """Whether a column's values are text, as any of Arrow's types of text or a dictionary of it."""
+    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(is_kind(plain(arrow_type)) for is_kind in kinds)
+
+
+def plain(arrow_type: pa.DataType) -> pa.DataType:
+    """The type of a column's values, which pandas' categories and Arrow's dictionaries keep in another way."""
     return arrow_type.value_type if pa.types.is_dictionary(arrow_type) else arrow_type
 
 
@@ -166,17 +171,17 @@ def as_utf8(rows: pa.RecordBatch) -> tuple[pa.RecordBatch, np.ndarray]:
     """The rows with U+FFFD for bytes of text that are no UTF-8, and (R,) bool: which rows had such bytes."""
     is_damaged = np.zeros(rows.num_rows, bool)
     for index, column in enumerate(rows.columns):
-        if not _fits(_plain(column.type), "string"):
+        if not is_text(column.type):
             continue
         try:
             column.validate(full=True)
         except pa.ArrowInvalid:
-            plain = _plain(column.type)
-            raw = column.cast(plain).cast(pa.large_binary()).to_pylist()
+            text_type = plain(column.type)
+            raw = column.cast(text_type).cast(pa.large_binary()).to_pylist()
             texts = [None if value is None else value.decode("utf-8", "replace") for value in raw]
             pairs = zip(raw, texts, strict=True)
             is_damaged |= [text is not None and text.encode() != value for value, text in pairs]
-            rows = rows.set_column(index, rows.schema.names[index], pa.array(texts, plain))
+            rows = rows.set_column(index, rows.schema.names[index], pa.array(texts, text_type))
     return rows, is_damaged
 
 
