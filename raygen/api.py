@@ -18,7 +18,7 @@ from raygen.classes.classify import classify, split_rows
 from raygen.disk_errors import disk_errors
 from raygen.errors import InputError, SettingsError
 from raygen.home import expanded
-from raygen.number_of import number_of
+from raygen.number_of import is_whole, number_of
 from raygen.scoring.effects import names_on_strands
 from raygen.scoring.fingerprint import fingerprint
 from raygen.scoring.likelihood import ResidentModel, load_model
@@ -30,6 +30,7 @@ from raygen.sequence.windows import Window
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS, PAIRS, variant_ids
 from raygen.variants.assembly import MAX_MISMATCH_SHARE, MAX_UNKNOWN_SHARE
 from raygen.variants.ingest import ingest
+from raygen.variants.parquet import is_text, plain
 
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]
@@ -155,14 +156,10 @@ def _checked_window(window: Any) -> Window:
         raise SettingsError(f"window is {window!r}; give raygen.Window(left=..., right=...).")
     sizes = {"left": window.left, "right": window.right, "stride": window.stride}
     for name, size in sizes.items():
-        if (size is not None or name != "stride") and not _is_whole(size):
+        if (size is not None or name != "stride") and not is_whole(size):
             raise SettingsError(f"window.{name} is {size!r}, not a whole number of bases.")
     stride = None if window.stride is None else int(window.stride)
     return Window(int(window.left), int(window.right), window.anchor, stride)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def _check_shares(**shares: Any) -> None:
@@ -190,7 +187,7 @@ def _as_file(variants: Any, scratch: Path, haplotype_column: str | None) -> tupl
 
 def _alleles(table: pa.Table) -> pa.Table:
     """The table with contigs as text: frames guess 7 to be a number."""
-    if pa.types.is_integer(_plain(table["chrom"].type)):
+    if pa.types.is_integer(plain(table["chrom"].type)):
         table = _with_column(table, "chrom", table["chrom"].cast(pa.string()))
     if not len(table):  # then a frame does not know what its columns would hold
         types = {name: pa.int64() if name == "pos" else pa.string() for name in _ALLELES}
@@ -265,15 +262,6 @@ def _whole(table: Any) -> pa.Table:
     return arrow_table
 
 
-def _plain(arrow_type: pa.DataType) -> pa.DataType:
-    return arrow_type.value_type if pa.types.is_dictionary(arrow_type) else arrow_type
-
-
-def _is_text(arrow_type: pa.DataType) -> bool:
-    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    return any(is_kind(_plain(arrow_type)) for is_kind in kinds)
-
-
 # Pairs --------------------------------------------------------------------------------------------------------------
 
 
@@ -316,8 +304,8 @@ def _pairs_of_table(table: pa.Table) -> pa.Table:
         f"{name} is {table[name].type}, not string"
         for name in PAIRS.names
         if len(table)
-        and not _is_text(table[name].type)
-        and not (name == "pair_id" and pa.types.is_integer(_plain(table[name].type)))
+        and not is_text(table[name].type)
+        and not (name == "pair_id" and pa.types.is_integer(plain(table[name].type)))
     ]
     if wrong:
         raise InputError(f"The pairs cannot be scored: {'; '.join(wrong)}.")

@@ -1,4 +1,14 @@
-"""Numbers as messages write them. At the top of the rooms, since messages of all of them say how many."""
+"""Numbers as messages write them, and what counts as one. At the top of the rooms, since messages of all of them say how many."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a value is a whole number of Python's or NumPy's; true and false are none."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def number_of(count: int, noun: str, plural: str | None = None) -> str:
@@ -14,3 +24,8 @@ def rate(value: float) -> str:
 def gigabytes(num_bytes: int) -> str:
     """Bytes in GB (10^9), to three digits: ``13.9 GB``, ``0.42 GB``."""
     return f"{num_bytes / 1e9:.3g} GB"
+
+
+def three_places(value: float | None) -> str:
+    """A number with three decimal places; ``-`` for none."""
+    return "-" if value is None else f"{value:.3f}"

@@ -20,6 +20,7 @@ from raygen.evaluation.discrimination import Discrimination, discriminate
 from raygen.evaluation.labelled_scores import LabelledScores, LabelRequest, gather
 from raygen.evaluation.labels import in_order
 from raygen.evaluation.risk_coverage import RiskCoverage, risk_coverage
+from raygen.number_of import three_places
 from raygen.version import __version__
 
 _MOST_ROWS = 40
@@ -203,18 +204,14 @@ def _cells(group: Discrimination) -> list[str]:
     return [
         f"{group.num_positive:,}",
         f"{group.num_negative:,}",
-        _shown(group.auroc),
+        three_places(group.auroc),
         _interval(group.auroc_interval),
-        _shown(group.auprc),
+        three_places(group.auprc),
     ]
 
 
 def _shortened(name: str) -> str:
     return name if len(name) <= _WIDEST else f"{name[: _WIDEST - 1]}…"
-
-
-def _shown(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
 
 
 def _interval(low_high: tuple[float, float] | None) -> str:

@@ -10,7 +10,6 @@ Letters: B rows, T bases of the longest row, D width, V vocabulary.
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -23,6 +22,7 @@ from raygen.home import expanded
 from raygen.model.arithmetic import exact_arithmetic
 from raygen.model.loading import LoadedNetwork, load_network
 from raygen.model.precision import release_memory
+from raygen.number_of import is_whole
 from raygen.scoring.batches import TokenBudget, run_in_batches
 from raygen.scoring.letters import LETTERS
 from raygen.scoring.passes import CPU_BATCH_TOKENS
@@ -247,16 +247,12 @@ def load_model(
     """
     if not isinstance(name, str | Path) or not str(name):
         raise SettingsError(f"The model is {name!r}: give demo, the folder of a checkpoint or a hub id.")
-    if max_batch_tokens != "auto" and not (_is_whole(max_batch_tokens) and max_batch_tokens > 0):
+    if max_batch_tokens != "auto" and not (is_whole(max_batch_tokens) and max_batch_tokens > 0):
         raise SettingsError(f"max_batch_tokens is {max_batch_tokens!r}; give a whole number of at least 1, or 'auto'.")
     loaded = load_network(
         expanded(str(name)), revision=revision, device=device, dtype=dtype, allow_unvalidated=allow_unvalidated
     )
     return ResidentModel(loaded, max_batch_tokens)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def auto_batch_tokens(hidden_size: int, device: torch.device) -> int:

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from raygen.classes.classify import GLM_CLINICAL_CUTS, class_index
 from raygen.classes.rank_correlation import rank_correlation
+from raygen.number_of import three_places
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def print_comparison(comparisons: Sequence[WindowComparison], console: Console) 
         agreement = (
             ("baseline", "")
             if number == 0
-            else (_shown(comparison.rank_correlation), _percent(comparison.class_agreement))
+            else (three_places(comparison.rank_correlation), _percent(comparison.class_agreement))
         )
         table.add_row(
             comparison.window,
@@ -100,10 +101,6 @@ def _class_agreement(baseline: np.ndarray, other: np.ndarray, cuts: Sequence[flo
     if not in_both.any():
         return None
     return float(np.mean(class_index(baseline[in_both], cuts) == class_index(other[in_both], cuts)))
-
-
-def _shown(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
 
 
 def _percent(value: float | None) -> str:

@@ -70,7 +70,7 @@ class ParquetReader:
 
     def _with_whole_pos(self, rows: pa.RecordBatch, first_row: int) -> pa.RecordBatch:
         pos = rows.column("pos")
-        if not pa.types.is_floating(_plain(pos.type)):
+        if not pa.types.is_floating(plain(pos.type)):
             return rows
         pos = pos.cast(pa.float64())
         pos = pc.if_else(pc.is_nan(pos), None, pos)
@@ -129,9 +129,9 @@ def _schema_faults(schema: pa.Schema) -> list[str]:
             faults.append(
                 f"column '{name}' is missing" if not indices else f"column '{name}' is there {len(indices)} times"
             )
-        elif not any(_fits(_plain(schema.field(name).type), kind) for kind in (needed, *_ALSO.get(name, ()))):
+        elif not any(_fits(plain(schema.field(name).type), kind) for kind in (needed, *_ALSO.get(name, ()))):
             faults.append(f"column '{name}' is {schema.field(name).type}, not {needed}")
-    if "id" in schema.names and not any(_fits(_plain(schema.field("id").type), kind) for kind in ("string", "integer")):
+    if "id" in schema.names and not any(_fits(plain(schema.field("id").type), kind) for kind in ("string", "integer")):
         faults.append(f"column 'id' is {schema.field('id').type}, not string")
     return faults
 
@@ -141,12 +141,17 @@ def _fits(arrow_type: pa.DataType, needed: str) -> bool:
         return pa.types.is_integer(arrow_type)
     if needed == "float64":
         return arrow_type == pa.float64()
-    return any(
-        is_kind(arrow_type) for is_kind in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    )
+    return is_text(arrow_type)
 
 
-def _plain(arrow_type: pa.DataType) -> pa.DataType:
+def is_text(arrow_type: pa.DataType) -> bool:
+    """Whether a column's values are text, as any of Arrow's types of text or a dictionary of it."""
+    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(is_kind(plain(arrow_type)) for is_kind in kinds)
+
+
+def plain(arrow_type: pa.DataType) -> pa.DataType:
+    """The type of a column's values, which pandas' categories and Arrow's dictionaries keep in another way."""
     return arrow_type.value_type if pa.types.is_dictionary(arrow_type) else arrow_type
 
 
@@ -184,7 +189,7 @@ def as_utf8(rows: pa.RecordBatch) -> tuple[pa.RecordBatch, np.ndarray]:
 
 def _as_bytes(column: pa.Array) -> pa.Array:
     if carried_as(column.type) == pa.string():
-        return column.cast(_plain(column.type)).cast(pa.large_binary())
+        return column.cast(plain(column.type)).cast(pa.large_binary())
     return column.cast(pa.large_list(pa.large_binary()))
 
 
