@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from raygen.model.products import by_onednn, linear
 from raygen.model.state import AttentionState, KeysAndValues, Marks, SharedPrefix
 
 
@@ -89,6 +90,8 @@ def attend(q_BHTE: Tensor, k_BHJE: Tensor, v_BHJE: Tensor, is_causal: bool) -> t
     Args:
         is_causal: query t sees keys up to t; there are as many keys as queries then.
     """
+    if not is_causal and by_onednn(q_BHTE, k_BHJE, v_BHJE):
+        return _attend_by_products(q_BHTE, k_BHJE, v_BHJE)
     if q_BHTE.device.type == "cpu":
         return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q_BHTE, k_BHJE, v_BHJE, 0.0, is_causal)
     if q_BHTE.device.type == "cuda" and q_BHTE.dtype == torch.float32:
@@ -100,6 +103,30 @@ def attend(q_BHTE: Tensor, k_BHJE: Tensor, v_BHJE: Tensor, is_causal: bool) -> t
         out, log_sum, *_ = torch.ops.aten._scaled_dot_product_flash_attention(q_BHTE, k_BHJE, v_BHJE, 0.0, is_causal)
         return out, log_sum
     return attend_plainly(q_BHTE, k_BHJE, v_BHJE, is_causal)
+
+
+_QUERIES = 128  # of a product: their scores against thousands of keys stay near the processor
+
+
+def _attend_by_products(q_BHTE: Tensor, k_BHJE: Tensor, v_BHJE: Tensor) -> tuple[Tensor, Tensor]:
+    """``attend`` without a mask by products of some queries with all keys, on a CPU, where these are faster than torch's kernel.
+
+    On one core of an AMD EPYC (Zen 5), 6 heads of 64, 4,000 keys: 381 queries 16 ms against 27, 45 queries 3.3 against 4.4.
+    """
+    out_BHTE, log_sum_BHT = torch.empty_like(q_BHTE), q_BHTE.new_empty(q_BHTE.shape[:3])
+    scaled_BHTE = q_BHTE * q_BHTE.shape[-1] ** -0.5
+    for row in range(q_BHTE.shape[0]):
+        for head in range(q_BHTE.shape[1]):
+            keys_JE, values_EJ = k_BHJE[row, head], v_BHJE[row, head].T
+            for start in range(0, q_BHTE.shape[2], _QUERIES):
+                queries = slice(start, start + _QUERIES)
+                scores_TJ = linear(scaled_BHTE[row, head, queries], keys_JE)
+                most_T1 = scores_TJ.amax(-1, keepdim=True)
+                weights_TJ = scores_TJ.sub_(most_T1).exp_()
+                sum_T1 = weights_TJ.sum(-1, keepdim=True)
+                out_BHTE[row, head, queries] = linear(weights_TJ, values_EJ).div_(sum_T1)
+                log_sum_BHT[row, head, queries] = (most_T1 + sum_T1.log())[:, 0]
+    return out_BHTE, log_sum_BHT
 
 
 def attend_plainly(q_BHTE: Tensor, k_BHJE: Tensor, v_BHJE: Tensor, is_causal: bool) -> tuple[Tensor, Tensor]:

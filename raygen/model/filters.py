@@ -44,8 +44,29 @@ Made = TypeVar("Made")
 def short_filter(z_CBT: Tensor, weight_CJ: Tensor, bias_C: Tensor | None, before_BCJ: Tensor) -> Tensor:
     """Causal filter of a few taps, one a channel: y_t = b + Σ_j w_j z_{t−taps+1+j}. ``before``: the inputs before t = 0.
 
-    All rows go through one convolution end to end, the fastest layout on a CPU; the first taps − 1 outputs of a row,
-    which there see the row before, are then replaced.
+    On a CPU tap by tap over all rows: at 1,152 channels and three taps 1.9 ms for 16 rows of 127 tokens and 2.4 ms for 136 of 15, against
+    8.0 and 5.5 ms by a convolution, which on a GPU reads and writes everything once.
+    """
+    if z_CBT.device.type == "cpu":
+        return _short_filter_by_taps(z_CBT, weight_CJ, bias_C, before_BCJ)
+    return _short_filter_by_convolution(z_CBT, weight_CJ, bias_C, before_BCJ)
+
+
+def _short_filter_by_taps(z_CBT: Tensor, weight_CJ: Tensor, bias_C: Tensor | None, before_BCJ: Tensor) -> Tensor:
+    weight_JC11, num_tokens = weight_CJ.T[..., None, None], z_CBT.shape[-1]
+    on_itself_C11 = weight_JC11[-1]
+    y_CBT = z_CBT * on_itself_C11 if bias_C is None else torch.addcmul(bias_C[:, None, None], z_CBT, on_itself_C11)
+    for lag in range(1, weight_CJ.shape[1]):
+        weight_C11, reached = weight_JC11[-1 - lag], min(lag, num_tokens)
+        y_CBT[..., lag:].addcmul_(z_CBT[..., : num_tokens - reached], weight_C11)
+        earlier_BCJ = before_BCJ[..., before_BCJ.shape[-1] - lag :][..., :reached]
+        y_CBT[..., :reached].addcmul_(earlier_BCJ.transpose(0, 1), weight_C11)
+    return y_CBT
+
+
+def _short_filter_by_convolution(z_CBT: Tensor, weight_CJ: Tensor, bias_C: Tensor | None, before_BCJ: Tensor) -> Tensor:
+    """All rows go through one convolution end to end; the first taps − 1 outputs of a row, which there see the row before, are
+    then replaced.
     """
     num_rows, taps = z_CBT.shape[1], weight_CJ.shape[1]
     z_1CM = z_CBT.flatten(1)[None]

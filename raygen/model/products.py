@@ -19,20 +19,21 @@ _HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn,
 
 def linear(x: Tensor, weight_CD: Tensor, bias_C: Tensor | None = None) -> Tensor:
     """x Wᵀ + b: (..., D) to (..., C)."""
-    if _by_onednn(x, weight_CD):
+    if by_onednn(x, weight_CD):
         return torch.ops.mkldnn._linear_pointwise(x, weight_CD, bias_C, "none", [], "")
     return F.linear(x, weight_CD, bias_C)
 
 
 def linear_channels_first(x_MD: Tensor, weight_CD: Tensor, bias_C: Tensor | None) -> Tensor:
     """(M, D) to (C, M): W xᵀ + b, which is the product of W, as rows, with x in the place of the weight."""
-    if _by_onednn(x_MD, weight_CD):
+    if by_onednn(x_MD, weight_CD):
         y_CM = torch.ops.mkldnn._linear_pointwise(weight_CD, x_MD, None, "none", [], "")
         return y_CM if bias_C is None else y_CM.add_(bias_C[:, None])
     return weight_CD @ x_MD.T if bias_C is None else torch.addmm(bias_C[:, None], weight_CD, x_MD.T)
 
 
-def _by_onednn(*factors: Tensor) -> bool:
+def by_onednn(*factors: Tensor) -> bool:
+    """Whether a product of these is oneDNN's."""
     return _HAS_ONEDNN and all(
         factor.device.type == "cpu"
         and factor.dtype == torch.float32
