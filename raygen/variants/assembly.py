@@ -82,22 +82,26 @@ class AssemblyWatch:
         if reader is not None:
             self._length_warnings += self._length_warning(reader)
             self._unfinished = [other for other in self._unfinished if other is not reader]
-        tallies = self._checker.name_tallies
-        unknown = Counter({name: tallies[name].alleles for name in tallies if self._checker.seen_contigs[name] is None})
-        num_alleles = sum(tally.alleles for tally in tallies.values())
-        self._unknown += unknown
         for name, tally in self._checker.ref_tallies.items():
             self._finished_tallies.setdefault(name, RefTally()).add(tally)
+        tallies = self._checker.name_tallies
+        unknown = Counter({name: tallies[name].alleles for name in tallies if self._checker.seen_contigs[name] is None})
+        self._unknown += unknown
+        num_alleles = sum(tally.alleles for tally in tallies.values())
         self._looked_early = set()
         self._checker.start_file()
+        self._raise_if_many_unknown(reader.name if reader else "the table", unknown, num_alleles)
+
+    def _raise_if_many_unknown(self, name: str, unknown: Counter[str], num_alleles: int) -> None:
         is_for_the_end = not self._has_several_files and not any(self._checker.seen_contigs.values())
-        if not is_for_the_end and _too_many(unknown.total(), num_alleles, self._max_unknown_share):
-            raise InputError(
-                f"{unknown.total():,} of {num_alleles:,} alleles of {reader.name if reader else 'the table'} are on contigs "
-                f"that {self._reference_name} does not have: {_counted(unknown)}; it has {_some(list(self._checker.reference.lengths))}. Is it the reference of "
-                f"the input's assembly? To score the rest alone, set input.max_unknown_share (now {self._max_unknown_share:g}). "
-                "Nothing was written."
-            )
+        if is_for_the_end or not _too_many(unknown.total(), num_alleles, self._max_unknown_share):
+            return
+        contigs = _some(list(self._checker.reference.lengths))
+        raise InputError(
+            f"{unknown.total():,} of {num_alleles:,} alleles of {name} are on contigs that {self._reference_name} does not have: "
+            f"{_counted(unknown)}; it has {contigs}. Is it the reference of the input's assembly? To score the rest alone, set "
+            f"input.max_unknown_share (now {self._max_unknown_share:g}). Nothing was written."
+        )
 
     def at_end(self, rejects: Mapping[Reason, int]) -> None:
         """InputError where no contig of the inputs is in the reference."""
