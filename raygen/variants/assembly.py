@@ -7,8 +7,9 @@ contigs of many of a file's alleles. What is too little to stop is a warning.
 
 A file is judged as it would be alone: a right file beside a wrong one hides nothing, and files that pass alone pass together.
 
-Where scores are looked up for a file that may be the one that was scored, whatever share was let through then, no share is passed:
-only a file of which most REF alleles differ is an error, and contigs that an ingest would have stopped at are warnings.
+Where scores are looked up for a file, it may be the one that was scored, whatever share was let through then, so contigs are not
+judged: only a file of which most REF alleles differ, and more than the runs let, is an error. Contigs that an ingest would have
+stopped at are warnings.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class AssemblyWatch:
         readers: the files, in the order in which they are read.
         max_mismatch_share: of a file's REF alleles on a contig; more that differ are an error. Without it contigs are not judged.
         max_unknown_share: of a file's alleles; more on contigs that the reference lacks are an error.
+        max_whole_share: of all REF alleles of a file; more that differ are an error, where they are most.
     """
 
     def __init__(
@@ -51,12 +53,14 @@ class AssemblyWatch:
         readers: Sequence[AlleleReader],
         max_mismatch_share: float | None = None,
         max_unknown_share: float = 1.0,
+        max_whole_share: float = _MOST,
     ) -> None:
         self._checker = checker
         self._unfinished = list(readers)
         self._has_several_files = len(readers) > 1
         self._max_mismatch_share = max_mismatch_share
         self._max_unknown_share = max_unknown_share
+        self._max_whole_share = max(_MOST, max_whole_share, max_mismatch_share or 0)
         self._reference_name = reference_name(checker.reference)
         self._looked_early: set[str] = set()
         self._finished_tallies: dict[str, RefTally] = {}
@@ -171,7 +175,7 @@ class AssemblyWatch:
         too_many = [
             name for name in judged_contigs if _too_many(tallies[name].mismatches, tallies[name].checked, limit)
         ]
-        mostly = whole.mismatches >= LEAST_MISMATCHES and whole.mismatches > max(_MOST, limit) * whole.checked
+        mostly = whole.mismatches >= LEAST_MISMATCHES and whole.mismatches > self._max_whole_share * whole.checked
         if not too_many and not mostly:
             return
         if mostly:
