@@ -85,7 +85,7 @@ def export_scores(
             index,
             vcf,
             reference_for(index, facts, reference),
-            facts.max_allele_length,
+            facts,
             [info_field.column for info_field in chosen],
         )
         if matcher.reader.kind != "VCF":

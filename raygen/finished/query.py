@@ -166,7 +166,7 @@ class Query:
 
         refuse_pairs(self.index, "--vcf")
         reference = reference_for(self.index, self.facts, self.asked.reference)
-        matcher = AlleleMatcher(self.index, vcf, reference, self.facts.max_allele_length, self.schema.names)
+        matcher = AlleleMatcher(self.index, vcf, reference, self.facts, self.schema.names)
         for batch in matcher.batches():
             yield batch.scores.filter(pa.array([reason is None for reason in batch.missing])).cast(self.schema)
         for reason, number in matcher.missing.most_common():

@@ -29,6 +29,7 @@ class RunFacts:
         reference: where the last run found the FASTA; empty where that is not known.
         calibration: what the newest manifest keeps of the calibration of the classes; empty where there is none.
         max_allele_length: the most bases that any run into the folder took for an allele.
+        max_mismatch_share: the largest share of REF alleles that any of them let differ from the reference.
     """
 
     path: str
@@ -40,6 +41,7 @@ class RunFacts:
     runs: tuple[str, ...]
     reference: str
     max_allele_length: int
+    max_mismatch_share: float
     raygen_version: str
     calibration: Mapping[str, Any] = field(default_factory=dict)
 
@@ -60,7 +62,8 @@ def run_facts(index: ScoreIndex) -> RunFacts:
         cuts=index.identity.cuts,
         runs=tuple(str(manifest["run_id"]) for manifest in manifests if "run_id" in manifest),
         reference=resolved.get("reference") or "",
-        max_allele_length=max([1000, *(_longest(manifest) for manifest in manifests)]),
+        max_allele_length=max([1000, *(int(_of_input(manifest, "max_allele_length")) for manifest in manifests)]),
+        max_mismatch_share=max([0.0, *(_of_input(manifest, "max_mismatch_share") for manifest in manifests)]),
         raygen_version=(newest.get("versions") or {}).get("raygen") or "",
         calibration=newest.get("calibration") or {},
     )
@@ -99,8 +102,9 @@ def _window(window: dict[str, Any] | None) -> str:
     return f"{window['left']}+{window['right']}{grid}"
 
 
-def _longest(manifest: dict[str, Any]) -> int:
-    return int(((manifest.get("settings") or {}).get("input") or {}).get("max_allele_length") or 0)
+def _of_input(manifest: dict[str, Any], name: str) -> float:
+    """A number among the run's settings of its input; 0 where the manifest does not have it."""
+    return float(((manifest.get("settings") or {}).get("input") or {}).get(name) or 0)
 
 
 def _first(index: ScoreIndex, column: str) -> str:

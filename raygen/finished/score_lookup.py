@@ -57,18 +57,18 @@ class AlleleMatcher:
     """
 
     def __init__(
-        self, index: ScoreIndex, path: str, reference: Reference, max_allele_length: int, columns: Sequence[str]
+        self, index: ScoreIndex, path: str, reference: Reference, facts: RunFacts, columns: Sequence[str]
     ) -> None:
         readers = open_readers([path])
         if len(readers) > 1 or Path(path).is_dir():
             raise InputError(f"{path} is a folder. Give one file.")
         self.reader: AlleleReader = readers[0]
         self.missing: Counter[str] = Counter()
-        self.checker = AlleleChecker(reference, max_allele_length)
+        self.checker = AlleleChecker(reference, facts.max_allele_length)
         self._index = index
         self._names = list(reference.lengths)
         self._columns = list(columns)
-        self._watch = AssemblyWatch(self.checker, readers)
+        self._watch = AssemblyWatch(self.checker, readers, max_whole_share=facts.max_mismatch_share)
 
     def batches(self) -> Iterator[MatchedBatch]:
         """The file's alleles with their scores, in file order, a batch at a time."""

@@ -7,7 +7,6 @@ htslib.
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,9 +14,7 @@ from typing import IO, Any
 
 import pysam
 
-from raygen.variants.vcf_stream import BROKEN_GZIP, as_text, opened_variants, quiet_htslib, truncated
-
-_GZIP_MAGIC = b"\x1f\x8b"
+from raygen.variants.vcf_stream import BROKEN_GZIP, as_text, opened_text, opened_variants, quiet_htslib, truncated
 
 
 class VcfLines:
@@ -43,7 +40,7 @@ class VcfLines:
 
     def _text_header(self) -> list[bytes]:
         header: list[bytes] = []
-        with self._opened() as lines:
+        with opened_text(self._path) as lines:
             for line in self._lines(lines):
                 if not line.startswith(b"#"):
                     break
@@ -53,7 +50,7 @@ class VcfLines:
         return header
 
     def _text_records(self) -> Iterator[bytes]:
-        with self._opened() as lines:
+        with opened_text(self._path) as lines:
             in_header = True
             for line in self._lines(lines):
                 if in_header:
@@ -61,11 +58,6 @@ class VcfLines:
                     if line.startswith(b"#"):
                         continue
                 yield line
-
-    def _opened(self) -> IO[bytes]:
-        with self._path.open("rb") as file:
-            is_gzip = file.read(2) == _GZIP_MAGIC
-        return gzip.open(self._path, "rb") if is_gzip else self._path.open("rb")  # type: ignore[return-value]
 
     def _lines(self, file: IO[bytes]) -> Iterator[bytes]:
         try:

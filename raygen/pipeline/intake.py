@@ -27,7 +27,7 @@ from raygen.tables.layout import RunFolder
 from raygen.variants.assembly import MAX_MISMATCH_SHARE, MAX_UNKNOWN_SHARE
 from raygen.variants.ingest import IngestResult, ingest
 from raygen.variants.ingested_folder import REJECTS_FOLDER, VARIANTS_FOLDER, is_ingested, read_ingest_info
-from raygen.variants.inputs import DeclaredColumns, input_files
+from raygen.variants.inputs import DeclaredColumns, InputFile, find_inputs, input_files
 from raygen.variants.pairs import ingest_pairs
 
 
@@ -49,7 +49,9 @@ def take_input(
     """
     if reference is None:
         paths = [Path(stage(path)) for path in settings.input.pairs or []]
-        ingested = ingest_pairs([str(path) for path in paths], _beside(folder, paths, "pairs"), context_length)
+        ingested = ingest_pairs(
+            [str(path) for path in paths], _beside(folder, input_files(paths), "pairs"), context_length
+        )
     else:
         staged = [stage(path) for path in settings.input.variants or []]
         inputs = [_ingest_folder(path) or Path(path) for path in staged]
@@ -115,9 +117,10 @@ def _ingested(
     haplotypes = (input_settings.haplotype_column, right) if input_settings.haplotype_column else ()
     shares = (input_settings.max_mismatch_share, input_settings.max_unknown_share)
     unusual_shares = () if shares == (MAX_MISMATCH_SHARE, MAX_UNKNOWN_SHARE) else shares
+    inputs = find_inputs(paths)
     place = _beside(
         folder,
-        paths,
+        inputs.files,
         reference.digest,
         input_settings.max_allele_length,
         input_settings.source_columns,
@@ -127,7 +130,7 @@ def _ingested(
     if is_ingested(place) and _holds(place, input_settings.carried_columns, declared):
         return _left_there(place)
     return ingest(
-        paths,
+        inputs,
         reference,
         place,
         max_haplotype_span=right,
@@ -157,12 +160,12 @@ def _commit_rejects(folder: RunFolder, ingested: IngestResult) -> tuple[str, ...
     return tuple(names)
 
 
-def _beside(folder: RunFolder, paths: Sequence[Path], *settings: object) -> Path:
+def _beside(folder: RunFolder, inputs: Sequence[InputFile], *settings: object) -> Path:
     """Where an input is ingested to: a hidden folder beside the scores, or in the cache for scores on object storage.
 
     Its name says which files at which size and time, and which settings, so that two inputs do not meet there.
     """
-    files = [file.path for file in input_files(paths)]
+    files = [file.path for file in inputs]
     stamps = [(str(file.resolve()), *stamp(str(file))) for file in files if file.is_file()]
     key = hashlib.sha256(repr((stamps, settings)).encode()).hexdigest()[:16]
     if is_remote(folder.uri):

@@ -7,8 +7,9 @@ contigs of many of a file's alleles. What is too little to stop is a warning.
 
 A file is judged as it would be alone: a right file beside a wrong one hides nothing, and files that pass alone pass together.
 
-Where scores are looked up for a file that may be the one that was scored, whatever share was let through then, no share is passed:
-only a file of which most REF alleles differ is an error, and contigs that an ingest would have stopped at are warnings.
+Where scores are looked up for a file, it may be the one that was scored, whatever share was let through then, so contigs are not
+judged: only a file of which most REF alleles differ, and more than the runs let, is an error. Contigs that an ingest would have
+stopped at are warnings.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class AssemblyWatch:
         readers: the files, in the order in which they are read.
         max_mismatch_share: of a file's REF alleles on a contig; more that differ are an error. Without it contigs are not judged.
         max_unknown_share: of a file's alleles; more on contigs that the reference lacks are an error.
+        max_whole_share: of all REF alleles of a file; more that differ are an error, where they are most.
     """
 
     def __init__(
@@ -51,12 +53,14 @@ class AssemblyWatch:
         readers: Sequence[AlleleReader],
         max_mismatch_share: float | None = None,
         max_unknown_share: float = 1.0,
+        max_whole_share: float = _MOST,
     ) -> None:
         self._checker = checker
         self._unfinished = list(readers)
         self._has_several_files = len(readers) > 1
         self._max_mismatch_share = max_mismatch_share
         self._max_unknown_share = max_unknown_share
+        self._max_whole_share = max(_MOST, max_whole_share, max_mismatch_share or 0)
         self._reference_name = reference_name(checker.reference)
         self._looked_early: set[str] = set()
         self._finished_tallies: dict[str, RefTally] = {}
@@ -82,22 +86,26 @@ class AssemblyWatch:
         if reader is not None:
             self._length_warnings += self._length_warning(reader)
             self._unfinished = [other for other in self._unfinished if other is not reader]
-        tallies = self._checker.name_tallies
-        unknown = Counter({name: tallies[name].alleles for name in tallies if self._checker.seen_contigs[name] is None})
-        num_alleles = sum(tally.alleles for tally in tallies.values())
-        self._unknown += unknown
         for name, tally in self._checker.ref_tallies.items():
             self._finished_tallies.setdefault(name, RefTally()).add(tally)
+        tallies = self._checker.name_tallies
+        unknown = Counter({name: tallies[name].alleles for name in tallies if self._checker.seen_contigs[name] is None})
+        self._unknown += unknown
+        num_alleles = sum(tally.alleles for tally in tallies.values())
         self._looked_early = set()
         self._checker.start_file()
+        self._raise_if_many_unknown(reader.name if reader else "the table", unknown, num_alleles)
+
+    def _raise_if_many_unknown(self, name: str, unknown: Counter[str], num_alleles: int) -> None:
         is_for_the_end = not self._has_several_files and not any(self._checker.seen_contigs.values())
-        if not is_for_the_end and _too_many(unknown.total(), num_alleles, self._max_unknown_share):
-            raise InputError(
-                f"{unknown.total():,} of {num_alleles:,} alleles of {reader.name if reader else 'the table'} are on contigs "
-                f"that {self._reference_name} does not have: {_counted(unknown)}; it has {_some(list(self._checker.reference.lengths))}. Is it the reference of "
-                f"the input's assembly? To score the rest alone, set input.max_unknown_share (now {self._max_unknown_share:g}). "
-                "Nothing was written."
-            )
+        if is_for_the_end or not _too_many(unknown.total(), num_alleles, self._max_unknown_share):
+            return
+        contigs = _some(list(self._checker.reference.lengths))
+        raise InputError(
+            f"{unknown.total():,} of {num_alleles:,} alleles of {name} are on contigs that {self._reference_name} does not have: "
+            f"{_counted(unknown)}; it has {contigs}. Is it the reference of the input's assembly? To score the rest alone, set "
+            f"input.max_unknown_share (now {self._max_unknown_share:g}). Nothing was written."
+        )
 
     def at_end(self, rejects: Mapping[Reason, int]) -> None:
         """InputError where no contig of the inputs is in the reference."""
@@ -167,7 +175,7 @@ class AssemblyWatch:
         too_many = [
             name for name in judged_contigs if _too_many(tallies[name].mismatches, tallies[name].checked, limit)
         ]
-        mostly = whole.mismatches >= LEAST_MISMATCHES and whole.mismatches > max(_MOST, limit) * whole.checked
+        mostly = whole.mismatches >= LEAST_MISMATCHES and whole.mismatches > self._max_whole_share * whole.checked
         if not too_many and not mostly:
             return
         if mostly:

@@ -6,13 +6,16 @@ over; folders in it that raygen wrote, which are outputs and never inputs.
 Hidden files (``.name``, ``_name``) are passed over, as Spark and pyarrow do, and so are indexes; they are named only where their
 names end as those of variants.
 
-A folder of raygen's is known by the files that are there from its first moment on: the lock and the manifests of a run,
-``ingest.json``, ``current.json`` beside tables of nights. Where the folder itself is one, its scores, rejects and runs are left out.
+A folder of raygen's is known by the files that are there from its first moment on: the lock and the manifests of a run, what it
+has under way, ``ingest.json``, ``current.json`` beside tables of nights. Names that others use, too (``runs/NAME/manifest.json``,
+``.work``), are signs only with the ids in them that raygen gives. Where the folder itself is one, its scores, rejects and runs are
+left out.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,7 +27,16 @@ from raygen.variants.ingested_folder import INFO_FILE, VARIANTS_FOLDER
 
 _POINTER = "current.json"
 _NO_WORD = (".tbi", ".csi", INFO_FILE, _POINTER)
-_OF_A_RUN = (".raygen.lock", ".ingest", ".work")
+_RUN_ID = r"\d{8}T\d{6}Z-[0-9a-f]+"
+_OF_A_RUN = re.compile(
+    r"(?:^|/)(?:"
+    r"\.raygen\.lock$|"
+    r"\.ingest/[0-9a-f]{16}/|"
+    rf"\.work/starts\.{_RUN_ID}/|"
+    r"\.work/[^/]+-[0-9a-f]{12}/(?:rows|try)\.|"
+    rf"runs/{_RUN_ID}/manifest\.json$)"
+)
+"""What only a run writes into its folder, in a file's relative name: see ``tables/layout.py`` and ``pipeline/pieces.py``."""
 _TABLES = ("scores", "rejects", "runs", "generations", "nights")
 _NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _MOST_NAMED = 5
@@ -138,9 +150,8 @@ def _outputs(names: Iterable[str]) -> set[str]:
 
 def _written_places(parts: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """The folders above a file that it shows to be those of runs."""
-    yield from (parts[:depth] for depth, part in enumerate(parts) if part in _OF_A_RUN)
-    if parts[-1] == "manifest.json" and len(parts) > 2 and parts[-3] == "runs":
-        yield parts[:-3]
+    name = "/".join(parts)
+    yield from (tuple(name[: match.start()].split("/")) if match.start() else () for match in _OF_A_RUN.finditer(name))
 
 
 def _is_below(name: str, folders: Iterable[str]) -> bool:

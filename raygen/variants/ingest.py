@@ -42,7 +42,7 @@ from raygen.variants.ingested_folder import (
     refuse_other_input,
     scratch_folder,
 )
-from raygen.variants.inputs import DeclaredColumns, InputFile, agree_on_columns, open_readers, remarks_on
+from raygen.variants.inputs import DeclaredColumns, InputFile, Inputs, agree_on_columns, find_inputs, open_readers
 
 _INPUT_FIELDS = ["chrom", "pos", "id", "ref", "alt"]
 
@@ -68,7 +68,7 @@ class IngestResult:
 
 
 def ingest(
-    inputs: Sequence[str | Path | InputFile],
+    inputs: Sequence[str | Path | InputFile] | Inputs,
     reference: Reference,
     out: str | Path,
     *,
@@ -103,9 +103,9 @@ def ingest(
     """
     _check_numbers(max_allele_length=max_allele_length, row_group_rows=row_group_rows, file_rows=file_rows)
     out = Path(out)
-    readers = open_readers(inputs)
-    paths = [path.path if isinstance(path, InputFile) else path for path in inputs]
-    refuse_other_input(out, paths, [reader.name for reader in readers])
+    inputs = inputs if isinstance(inputs, Inputs) else find_inputs(inputs)
+    readers = open_readers(inputs.files)
+    refuse_other_input(out, inputs.paths, [reader.name for reader in readers])
     columns = agree_on_columns(readers, carried_columns(source_columns, haplotype_column), declared)
     if haplotype_column:
         check_column_type(haplotype_column, columns[haplotype_column])
@@ -113,7 +113,7 @@ def ingest(
     with scratch_folder(out) as scratch:
         run = _Ingest(readers, reference, scratch, columns, max_allele_length, max_mismatch_share, max_unknown_share)
         run.haplotypes = HaplotypeCollector(haplotype_column, reference, longest) if haplotype_column else None
-        run.warnings += remarks_on(inputs)
+        run.warnings += inputs.remarks
         run.warnings += [
             f"{out / name} is left from an ingest that did not end." for name in abandoned_scratch(out, scratch)
         ]
@@ -125,7 +125,7 @@ def ingest(
             run.finish()
         finally:
             run.close_tables()
-        publish(scratch, out, {**run.info(), "input_paths": input_paths(paths)})
+        publish(scratch, out, {**run.info(), "input_paths": input_paths(inputs.paths)})
     return run.result(out)
 
 

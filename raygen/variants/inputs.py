@@ -36,6 +36,21 @@ class InputFile:
     name: str | None = None
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """What a user's paths stand for, looked at once: a large folder takes a while.
+
+    Attributes:
+        paths: files and folders as they were given.
+        files: what is read, in order.
+        remarks: sentences on what lies in the folders and is not read.
+    """
+
+    paths: Sequence[str | Path]
+    files: Sequence[InputFile]
+    remarks: Sequence[str] = ()
+
+
 def open_readers(inputs: Sequence[str | Path | InputFile]) -> list[AlleleReader]:
     """A reader for each input file, in order; a folder stands for the VCF, BCF and Parquet files in it, sorted by path.
 
@@ -114,24 +129,32 @@ def _agreed_type(sources: Sequence[AlleleReader | DeclaredColumns], name: str) -
     return widest
 
 
-def input_files(inputs: Sequence[str | Path | InputFile]) -> list[InputFile]:
-    """Every file that the inputs stand for, in order: a file for itself, a folder for what can be read in it."""
-    return [file for path in inputs for file in (_files_of(Path(path)) if not isinstance(path, InputFile) else [path])]
+def find_inputs(inputs: Sequence[str | Path | InputFile]) -> Inputs:
+    """Look at the inputs: a file stands for itself, a folder for what can be read in it.
+
+    InputError where a folder has nothing to read.
+    """
+    paths = [path.path if isinstance(path, InputFile) else path for path in inputs]
+    found = [_found(path) for path in inputs]
+    return Inputs(paths, [file for files, _ in found for file in files], [text for _, texts in found for text in texts])
 
 
-def remarks_on(inputs: Sequence[str | Path | InputFile]) -> list[str]:
-    """Sentences on what lies in folders among the inputs and is not read."""
-    folders = [Path(path) for path in inputs if not isinstance(path, InputFile) and Path(path).is_dir()]
-    return [remark for folder in folders for remark in look_into(folder).remarks(folder)]
-
-
-def _files_of(path: Path) -> list[InputFile]:
+def _found(path: str | Path | InputFile) -> tuple[list[InputFile], list[str]]:
+    """The files to read at a path, and sentences on what else lies there."""
+    if isinstance(path, InputFile):
+        return [path], []
+    path = Path(path)
     if not path.is_dir():
-        return [InputFile(path)]
+        return [InputFile(path)], []
     contents = look_into(path)
     if not contents.inputs:
         raise _nothing_in(path, contents)
-    return [InputFile(path / name, partitions_of(name)) for name in contents.inputs]
+    return [InputFile(path / name, partitions_of(name)) for name in contents.inputs], contents.remarks(path)
+
+
+def input_files(inputs: Sequence[str | Path | InputFile]) -> Sequence[InputFile]:
+    """Every file that the inputs stand for, in order."""
+    return find_inputs(inputs).files
 
 
 def _nothing_in(path: Path, contents: FolderContents) -> InputError:

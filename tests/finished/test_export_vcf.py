@@ -1,6 +1,7 @@
 """An exported VCF read back: its records are the input's, and its values are the scores."""
 
 import gzip
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -98,6 +99,17 @@ def test_a_vcf_that_was_scored_despite_a_doubtful_contig_is_exported_with_a_warn
     assert done.remarks == [
         "warning: 4 of 6 REF alleles on 2 differ from reference.fa (first: 2:5-T-C, the reference has 'A')."
     ]
+
+
+def test_a_vcf_most_of_which_a_run_let_differ_is_exported(tmp_path, out):
+    wrong = ["2 5 . T C", "2 6 . T G", "2 7 . T C", "2 8 . A C"]
+    path = builders.vcf(tmp_path, [*snvs("1", BASES, (2, 3)), *wrong])
+    with pytest.raises(InputError, match="4 of 6 REF alleles differ"):
+        export_scores(out, str(tmp_path / "to.vcf"), vcf=str(path))
+    (manifest,) = Path(out, "runs").glob("*/manifest.json")
+    content = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**content, "settings": {"input": {"max_mismatch_share": 0.7}}}))
+    assert export_scores(out, str(tmp_path / "to.vcf"), vcf=str(path)).num_scored == 1
 
 
 def test_all_but_info_is_as_it_was(tmp_path, vcf, out):

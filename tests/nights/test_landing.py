@@ -47,7 +47,7 @@ def test_new_files_are_found_below_the_folder_and_others_passed_over(tmp_path):
 def test_new_files_are_known_by_content_and_outputs_are_left_out(tmp_path):
     for number, name in enumerate(["part-00000.bgz", "A.GVCF.GZ", "plain", "copy.vcf.part"]):
         put(tmp_path, name, f"##fileformat=VCFv4.2\n{number}")
-    put(tmp_path, "out/abc/runs/r1/manifest.json")
+    put(tmp_path, "out/abc/runs/20261121T221108Z-9c9dac/manifest.json")
     put(tmp_path, "out/abc/scores/chrom=1/part-x.parquet")
     landing = look_at(str(tmp_path), 0, [])
     assert names(landing) == ["A.GVCF.GZ", "part-00000.bgz", "plain"]
@@ -144,7 +144,7 @@ def test_a_prefix_on_object_storage_is_listed_and_only_what_is_new_is_fetched(tm
         assert look_at(folder, 3600, []) == Landing((), (), ())
         for name in ("a.vcf", "sub/b.vcf", ".c.vcf", "notes.txt"):
             server.put(f"landing/{name}", name.encode())
-        server.put("landing/out/runs/r/manifest.json", b"{}")
+        server.put("landing/out/runs/20261121T221108Z-9c9dac/manifest.json", b"{}")
         first = look_at(folder, 3600, [])  # an object that is listed is whole
         assert [remark.partition(": ")[2] for remark in first.passed_over] == [
             "2 entries are not read, being no VCF, BCF or Parquet: .c.vcf, notes.txt.",

@@ -12,7 +12,9 @@ from raygen.sequence.reference import open_reference
 from raygen.settings import load_settings
 from raygen.tables.layout import RunFolder, read_scores
 from raygen.tables.verify import verify
+from raygen.variants.folder_contents import look_into
 from raygen.variants.ingest import ingest
+from raygen.variants.ingested_folder import read_ingest_info
 from tests.builders import fasta
 from tests.pipeline.test_run import score
 
@@ -61,6 +63,19 @@ def test_what_an_earlier_start_ingested_is_taken_unless_the_table_became_wider(t
     assert taken(tmp_path, reference, path, pa.int64()) == (pa.int64(), place)
     assert (place / "part-00000.parquet").stat().st_mtime_ns == written
     assert taken(tmp_path, reference, path, pa.float64()) == (pa.float64(), place)
+
+
+def test_a_folder_of_input_is_looked_into_once_a_start(tmp_path, reference, monkeypatch):
+    (tmp_path / "land").mkdir()
+    variants(tmp_path / "land", "a.parquet", 1, pa.array([0, 1]))
+    (tmp_path / "land/notes.txt").write_text("x")
+    looks = []
+    monkeypatch.setattr("raygen.variants.inputs.look_into", lambda path: looks.append(path) or look_into(path))
+    _, place = taken(tmp_path, reference, tmp_path / "land")
+    assert looks == [tmp_path / "land"]
+    info = read_ingest_info(place.parent)
+    assert info["input_paths"] == [str(tmp_path / "land")]
+    assert info["warnings"] == [f"{tmp_path}/land: 1 entry is not read, being no VCF, BCF or Parquet: notes.txt."]
 
 
 @pytest.mark.ray

@@ -38,7 +38,7 @@ def test_inputs_are_known_by_content_or_ending_and_all_else_is_named(tmp_path: P
 
 
 def test_folders_that_raygen_wrote_are_no_inputs() -> None:
-    run = ["scores/chrom=1/part-x.parquet", "runs/r1/manifest.json", "rejects/part-x.parquet"]
+    run = ["scores/chrom=1/part-x.parquet", "runs/20261121T221108Z-9c9dac/manifest.json", "rejects/part-x.parquet"]
     names = [
         *("a.vcf", "scores/b.parquet"),
         *(f"scored/{name}" for name in run),
@@ -52,6 +52,27 @@ def test_folders_that_raygen_wrote_are_no_inputs() -> None:
     assert contents.outputs == ["ingested", "nights", "scored", "started"]
     assert contents.passed_over == ["mine/runs/manifest.json"]
     assert contents.remarks("in")[1] == "in: not read, because raygen wrote it: ingested/, nights/, scored/, started/."
+
+
+def test_what_a_run_has_under_way_shows_its_folder() -> None:
+    under_way = [
+        ".ingest/0123456789abcdef/variants/part-00000.parquet",
+        ".work/0123456789ab-000000-0123456789ab/rows.0.5.99.arrow",
+        ".work/starts.20261121T221108Z-9c9dac/a.0123",
+    ]
+    names = [f"{number}/{name}" for number, name in enumerate(under_way)]
+    assert sort_out(names, lambda name: b"").outputs == ["0", "1", "2"]
+
+
+def test_a_user_s_own_runs_and_work_are_no_sign_of_raygen() -> None:
+    names = [
+        *("lab/runs/240101_A00123_0456_AHXXX/manifest.json", "lab/runs/240101_A00123_0456_AHXXX/a.vcf"),
+        *("cohort/.work/ab/x.vcf", "cohort/.work/sample-0123456789ab/x.vcf", "cohort/.ingest/notes", "cohort/b.vcf"),
+        *("lock/.raygen.lock/c", "lock/d.vcf", ".work/e"),
+    ]
+    contents = sort_out(names, lambda name: b"")
+    assert contents.inputs == ["cohort/b.vcf", "lab/runs/240101_A00123_0456_AHXXX/a.vcf", "lock/d.vcf"]
+    assert contents.outputs == []
 
 
 def test_of_a_run_s_own_folder_the_tables_are_left_out() -> None:

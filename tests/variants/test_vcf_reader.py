@@ -12,6 +12,7 @@ import pytest
 
 from raygen.errors import InputError
 from raygen.variants.vcf import VcfReader
+from raygen.variants.vcf_stream import BROKEN_GZIP, opened_text
 
 
 def rows_of(path: Path, *columns: str) -> list[dict[str, Any]]:
@@ -309,3 +310,20 @@ def test_htslib_verbosity_is_put_back(vcf: Callable[..., Path]) -> None:
     before = pysam.get_verbosity()
     rows_of(vcf(["1 10 . A C"]))
     assert pysam.get_verbosity() == before
+
+
+@pytest.mark.parametrize("name", ["a.vcf", "a.vcf.gz", "a.plain.vcf.gz"])
+def test_text_is_the_same_however_it_is_packed(vcf: Callable[..., Path], name: str) -> None:
+    raw = ["1\t5\t.\tA\tC\t.\t.\t.\r", "", "  ", "1\t6\t\udcff\tA\tC\t.\t.\t."] + ["x" * 1000] * 500
+    expected = vcf(raw=raw, name="b.vcf").read_bytes()
+    if name == "a.plain.vcf.gz":
+        path = vcf(name="a.plain.vcf.gz")
+        path.write_bytes(gzip.compress(expected))
+    else:
+        path = vcf(raw=raw, name=name)
+    with opened_text(path) as lines:
+        assert b"".join(lines) == expected
+    if name != "a.vcf":
+        path.write_bytes(path.read_bytes()[:-60])
+        with opened_text(path) as lines, pytest.raises(BROKEN_GZIP):
+            lines.read()
