@@ -1,5 +1,6 @@
 """What is installed: ranges whose lower ends were tried, versions of Python that are named alike everywhere."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pytest
 from packaging.requirements import Requirement
 
 from raygen.pipeline.cluster import TRIED_RAY, untried_ray
+from raygen.tables.manifest import versions
+from raygen.version import __version__
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -37,3 +40,11 @@ def test_versions_of_python_are_the_same_in_metadata_makefile_and_readme():
 def test_another_minor_version_of_ray_is_named():
     assert [untried_ray(f"{minor}.1") for minor in TRIED_RAY] == [None] * len(TRIED_RAY)
     assert untried_ray("2.58.1").startswith("Ray 2.58.1 is installed; raygen was tried with 2.59 and 2.60")
+
+
+def test_the_version_is_that_of_the_changelog_the_manifests_and_the_images():
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest and newest[1] == __version__.partition(".dev")[0]
+    assert versions()["raygen"] == __version__
+    texts = [path.read_text() for path in (ROOT / "infra").rglob("*") if path.is_file()]
+    assert {tag for text in texts for tag in re.findall(r"REGISTRY/raygen:([\w.]*\w)", text)} == {__version__}

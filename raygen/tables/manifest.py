@@ -17,9 +17,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from raygen.errors import InputError, StoppedError
+from raygen.version import __version__
 
 _PACKAGES = (
-    "raygen",
     "ray",
     "torch",
     "transformers",
@@ -77,7 +77,7 @@ def new_run_id(now: datetime | None = None) -> str:
 
 def versions() -> dict[str, str]:
     """The versions of Python and of the packages that scores can depend on, by name."""
-    package_versions = {"python": platform.python_version()}
+    package_versions = {"python": platform.python_version(), "raygen": __version__}
     for package in _PACKAGES:
         try:
             package_versions[package] = version(package)

@@ -43,6 +43,7 @@ from raygen.variants.ingested_folder import (
     scratch_folder,
 )
 from raygen.variants.inputs import DeclaredColumns, InputFile, Inputs, agree_on_columns, find_inputs, open_readers
+from raygen.version import __version__
 
 _INPUT_FIELDS = ["chrom", "pos", "id", "ref", "alt"]
 
@@ -250,7 +251,7 @@ class _Ingest:
             "num_haplotypes": self.num_haplotypes,
             "longest_haplotype": self.longest_haplotype,
             "versions": {
-                "raygen": version("raygen"),
+                "raygen": __version__,
                 "pysam": pysam.__version__,
                 "htslib": pysam.version.__htslib_version__,
                 "pyarrow": pa.__version__,

@@ -50,7 +50,7 @@ def raygen(monkeypatch, capsys):
 
 
 def test_version(raygen):
-    assert raygen("--version") == (0, "raygen 0.1.0\n", "")
+    assert raygen("--version") == (0, "raygen 0.2.0.dev0\n", "")
 
 
 def test_help_names_the_commands(raygen):
