@@ -22,10 +22,10 @@ from raygen.cli.options import (
     command,
     say,
     screen,
+    settings_of_trial,
     stderr,
 )
 from raygen.cli.pages import write_run_page
-from raygen.settings import load_settings, refuse_missing_files, refuse_unknown_model
 
 
 @command("raygen saturate --region 17:43093000-43094000 --reference hg38.fa --model my-checkpoint --out brca1")
@@ -149,14 +149,13 @@ def precision_noise(
         "model.name": model,
         "output.path": "not-written",
     }
-    settings = load_settings(config, overrides or [], flags)
-    refuse_missing_files(settings)
-    refuse_unknown_model(settings)
-    names = [name.strip() for name in modes.split(",") if name.strip()]
+    settings = settings_of_trial(config, overrides or [], flags, "sample")
     from raygen.evaluation.precision_noise import noise_table
     from raygen.trials.half_precision import measure_half_precision, noise_as_json
 
-    measured = measure_half_precision(settings, names, sample, seed, say=lambda line: stderr.print(escape(line)))
+    measured = measure_half_precision(
+        settings, by_commas(modes), sample, seed, say=lambda line: stderr.print(escape(line))
+    )
     screen.print(noise_table(measured.noises))
     say(json.dumps(noise_as_json(measured, settings, seed)))
 
