@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from raygen.errors import InputError
+from raygen.errors import InputError, SettingsError
 from raygen.pipeline.intake import source_types, take_input
 from raygen.sequence.reference import open_reference
 from raygen.settings import load_settings
@@ -51,6 +51,15 @@ def test_an_ingested_folder_is_read_again_where_the_table_has_a_wider_type(tmp_p
     assert place.is_relative_to(tmp_path / "out/.ingest")
     with pytest.raises(InputError, match=r"'af' is string in the scores in .*out and int64 in"):
         taken(tmp_path, reference, tmp_path / "in", pa.string())
+
+
+def test_haplotypes_whose_columns_are_narrower_than_the_tables_are_refused_with_both_types(tmp_path, reference):
+    path = variants(tmp_path, "a.parquet", 1, pa.array([0, 1]))
+    pq.write_table(pq.read_table(path).append_column("hap", pa.array(["a", "a"])), path)
+    ingest([path], open_reference(str(reference)), tmp_path / "in", source_columns=["af"], haplotype_column="hap")
+    assert taken(tmp_path, reference, tmp_path / "in", pa.int64())[1] == tmp_path / "in/variants"
+    with pytest.raises(SettingsError, match=r"af is int64, but double in the scores in .*out\. Give the files"):
+        taken(tmp_path, reference, tmp_path / "in", pa.float64())
 
 
 def test_what_an_earlier_start_ingested_is_taken_unless_the_table_became_wider(tmp_path, reference):
