@@ -81,3 +81,17 @@ def test_a_second_input_makes_the_table_wider_or_is_refused_before_it_is_scored(
     with pytest.raises(InputError, match=r"'af' is double in the scores in .* and string in d\.parquet"):
         score(out, variants(tmp_path, "d.parquet", 61, pa.array(["x"])), reference, **AF)
     assert verify(str(out)).faults == []
+
+
+@pytest.mark.ray
+def test_a_table_is_not_written_again_for_an_input_that_adds_nothing(tmp_path, reference):
+    out = tmp_path / "out"
+    score(out, variants(tmp_path, "a.parquet", 1, pa.array([0, 1])), reference, **AF)
+    written = {path: path.stat().st_ino for path in (out / "scores").rglob("*.parquet")}
+    nothing = variants(tmp_path, "b.parquet", 21, pa.array([0.5]))
+    pq.write_table(pq.read_table(nothing).slice(1), nothing)
+    result = score(out, nothing, reference, **AF)
+    assert result.counts.scored == 0
+    assert {path: path.stat().st_ino for path in (out / "scores").rglob("*.parquet")} == written
+    assert read_scores(str(out))["af"].type == pa.int64()
+    assert verify(str(out)).faults == []
