@@ -1,9 +1,8 @@
 """The input in raygen's own form: taken as it is where ``raygen ingest`` made it, else ingested beside the scores.
 
-The input of a run ingested ahead of it, on a machine without a GPU: ``raygen ingest CONFIG.yaml``.
-
-Without a folder of its own it lies where a run with the same settings looks for it, so that ``raygen score`` with the same
-file finds it there and starts to score at once.
+In: a run's settings and folder. Out: checked variants or pairs as Parquet, with what was rejected on the way. It can be
+made ahead of the run, on a machine without a GPU (``raygen ingest CONFIG.yaml``): then it lies where a run with the
+same settings looks for it, which finds it there and starts to score at once.
 """
 
 from __future__ import annotations
