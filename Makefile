@@ -3,9 +3,10 @@
 #   make test    the tests (make lint, make types: the other two parts of CI; make test-slow: what takes minutes)
 
 PYTHON ?= python3
-# what versions of everything are installed; make CONSTRAINTS=constraints-oldest.txt takes the lower ends of all ranges
+# what versions of everything are installed; make CONSTRAINTS=constraints-oldest.txt takes the lower ends of all ranges, into .venv-oldest:
+# in one environment the stamp of one install would pass for the other
 CONSTRAINTS ?= constraints.txt
-VENV   := .venv
+VENV   := .venv$(patsubst constraints%,%,$(basename $(notdir $(CONSTRAINTS))))
 BIN    := $(VENV)/bin
 
 .PHONY: demo test test-slow test-slurm chaos bench lint types install clean

@@ -1,6 +1,9 @@
 """What is installed: ranges whose lower ends were tried, versions of Python that are named alike everywhere."""
 
+import os
 import re
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -27,6 +30,18 @@ def test_a_range_begins_where_it_was_tried_and_holds_what_ci_uses(text):
     oldest, today = constraints("constraints-oldest.txt")[name], constraints("constraints.txt")[name]
     (lower,) = (part.version for part in requirement.specifier if part.operator == ">=")
     assert (oldest + ".").startswith(lower + ".") and requirement.specifier.contains(today)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize(
+    ("choice", "folder"), [([], ".venv"), (["CONSTRAINTS=constraints-oldest.txt"], ".venv-oldest")]
+)
+def test_the_oldest_versions_are_tested_in_an_environment_of_their_own(choice, folder):
+    command = ["make", "--dry-run", "--directory", str(ROOT), *choice, "test"]
+    of_make_test = ("MAKEFLAGS", "MAKEOVERRIDES", "CONSTRAINTS")  # which may have been given the other one
+    env = {name: value for name, value in os.environ.items() if name not in of_make_test}
+    planned = subprocess.run(command, check=True, capture_output=True, text=True, env=env).stdout
+    assert f"\n{folder}/bin/python -m pytest" in f"\n{planned}"
 
 
 def test_versions_of_python_are_the_same_in_metadata_makefile_and_readme():

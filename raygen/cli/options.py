@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
+
+from raygen.settings import LandingSettings, Settings, load_settings, refuse_missing_files, refuse_unknown_model
 
 EXIT_CODES = (
     "Exit codes: 0 done; 2 the command or the settings are wrong; 3 the input cannot be used; 4 stopped before everything was "
@@ -95,6 +97,27 @@ def command(example: str, name: str | None = None, on: typer.Typer = app) -> Cal
         return on.command(name, cls=_Command, epilog="\n\n".join(parts))(function)
 
     return register
+
+
+def settings_of_trial(config: str | None, overrides: Sequence[str], flags: Mapping[str, Any], trial: str) -> Settings:
+    """The settings of a command that looks at an input and adds nothing to a table.
+
+    With a night's settings these are its variants: those of the flag, else all that lies in the landing folder.
+
+    Args:
+        trial: what the command makes of the input, for the line that says the latter.
+    """
+    not_a_night = {"landing.folder": ""} if flags["input.variants"] else {}
+    settings = load_settings(config, overrides, {**flags, **not_a_night})
+    refuse_missing_files(settings)
+    refuse_unknown_model(settings)
+    if not (folder := settings.landing.folder):
+        return settings
+    stderr.print(
+        f"The {trial} is of all that lies in landing.folder {escape(folder)}, scored before or not.", soft_wrap=True
+    )
+    input_settings = settings.input.model_copy(update={"variants": [folder]})
+    return settings.model_copy(update={"input": input_settings, "landing": LandingSettings()})
 
 
 def by_commas(text: str) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from raygen.cli.options import (
     Config,
@@ -16,9 +15,9 @@ from raygen.cli.options import (
     VariantsOption,
     command,
     screen,
+    settings_of_trial,
     stderr,
 )
-from raygen.settings import LandingSettings, Settings, load_settings, refuse_missing_files, refuse_unknown_model
 
 
 @command("raygen plan --variants cohort.vcf.gz --reference hg38.fa --model togethercomputer/evo-1-8k-base")
@@ -47,16 +46,8 @@ def plan(
         "input.reference": reference,
         "model.name": model,
         "output.path": out or (None if config else "not-written"),
-        **({"landing.folder": ""} if variants else {}),  # a night's settings, but for these variants
     }
-    settings = load_settings(config, overrides or [], flags)
-    refuse_missing_files(settings)
-    refuse_unknown_model(settings)
-    if folder := settings.landing.folder:
-        stderr.print(
-            f"The plan is of all that lies in landing.folder {escape(folder)}, scored before or not.", soft_wrap=True
-        )
-        settings = _of_landing(settings)
+    settings = settings_of_trial(config, overrides or [], flags, "plan")
     from raygen.planning.cost_table import print_estimate
     from raygen.planning.estimate import estimate, measure_on_input
 
@@ -66,9 +57,3 @@ def plan(
         planned = estimate(settings, price)
     others = [(other.window, planned.tokens_read(other)) for other in planned.alternatives]
     print_estimate(planned, others, screen)
-
-
-def _of_landing(settings: Settings) -> Settings:
-    """A night's settings as those of a run over its landing folder."""
-    input_settings = settings.input.model_copy(update={"variants": [str(settings.landing.folder)]})
-    return settings.model_copy(update={"input": input_settings, "landing": LandingSettings()})

@@ -21,10 +21,10 @@ from raygen.cli.options import (
     command,
     say,
     screen,
+    settings_of_trial,
     stderr,
 )
 from raygen.cli.pages import write_run_page
-from raygen.settings import load_settings, refuse_missing_files, refuse_unknown_model
 
 
 @command("raygen saturate --region 17:43093000-43094000 --reference hg38.fa --model my-checkpoint --out brca1")
@@ -113,11 +113,8 @@ def compare_windows(
         "model.allow_unvalidated": allow_unvalidated or None,
         "window.strand": strand,
         "output.path": "not-written",
-        **({"landing.folder": ""} if variants else {}),  # a night's settings, but for these variants
     }
-    settings = load_settings(config, overrides or [], flags)
-    refuse_missing_files(settings)
-    refuse_unknown_model(settings)
+    settings = settings_of_trial(config, overrides or [], flags, "comparison")
     from raygen.trials.compare_windows import print_comparison
     from raygen.trials.window_comparison import ComparisonRequest, run_comparison, write_comparison
 
@@ -152,9 +149,7 @@ def precision_noise(
         "model.name": model,
         "output.path": "not-written",
     }
-    settings = load_settings(config, overrides or [], flags)
-    refuse_missing_files(settings)
-    refuse_unknown_model(settings)
+    settings = settings_of_trial(config, overrides or [], flags, "sample")
     from raygen.evaluation.precision_noise import noise_table
     from raygen.trials.half_precision import measure_half_precision, noise_as_json
 

@@ -1,6 +1,6 @@
 """How far scores in half precision lie from those in float32, measured on variants.
 
-In: SCORES tables of the same variants, one a mode. Out: one row of noise a mode, and the table in words. A class is one to
+In: tables with the columns ``variant_id`` and ``delta_llr`` of SCORES, of the same variants, one a mode. Out: one row of noise a mode, and the table in words. A class is one to
 four nats wide, so an error of some tenths of a nat moves variants that lie near a cut point into another class.
 """
 
@@ -45,7 +45,7 @@ def measure_noise(
     """How far the scores of each mode lie from those of float32, in the order of ``modes``.
 
     Args:
-        score: a mode to a SCORES table of the variants; called once for float32 and once for each mode.
+        score: a mode to a table with ``variant_id`` and ``delta_llr``; called once for float32 and once for each mode.
         modes: dtypes by name.
         cuts: cut points of the classes, nats.
     """

@@ -1,14 +1,13 @@
-"""Model cards: what is known of each published checkpoint beside its weights, read from ``configs/models/*.yaml``.
+"""Model cards: what is known of each published checkpoint beside its weights, read from ``configs/models/*.yaml``. Light: no torch.
 
-In: the name a model is asked for by, a hub id or ``demo``. Out: its card, or None; a folder on disk has none, but for one that
-``raygen convert`` wrote, whose config.json names its card.
+In: the name a model is asked for by, a hub id or ``demo``. Out: its card, or None; a folder on disk has none, but for
+one that ``raygen convert`` wrote, whose config.json names its card. The card of an Evo 2 checkpoint says how it is
+built, too, as the keys of a configuration, because it is published without one.
 
 A card holds over the hub's ``config.json`` for context length and rotary scaling: of ``evo-1-131k-base`` revisions were
-published whose configuration says 8,192 tokens and no interpolation, and the public scorer (``evo-model``) goes by its own
-configuration too. The files are in ``configs/models``; ``raygen/model/model_cards`` is a link to that folder, which a
-build follows, so that an installed package holds copies.
-
-How a published Evo 2 checkpoint is built, as its card says it, to the keys of a configuration. Light: no torch.
+published whose configuration says 8,192 tokens and no interpolation, and the public scorer (``evo-model``) goes by its
+own configuration too. The files are in ``configs/models``; ``raygen/model/model_cards`` is a link to that folder, which
+a build follows, so that an installed package holds copies.
 """
 
 from __future__ import annotations

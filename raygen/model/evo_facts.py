@@ -76,6 +76,10 @@ def describe_without_torch(
 def evo_facts(name: str | Path, folder: Path, card: ModelCard | None, allow_unvalidated: bool) -> ModelFacts:
     """An Evo checkpoint, checked. Bytes are its tokens.
 
+    The hash is that of all that its numbers depend on. Each tensor counts with canonical name, type, shape and bytes, so how they are
+    spread over files makes no difference; those that are never read (rotary frequencies, a tied unembedding) do not count. The
+    architecture does, because equal weights under another rotary scaling are another model.
+
     Raises:
         SettingsError: its published numbers need FP8, and ``allow_unvalidated`` is not set.
         InputError: it does not fit its configuration.

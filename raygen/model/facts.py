@@ -19,7 +19,7 @@ class ModelFacts:
 
     Attributes:
         name: as it was asked for. revision: of the hub (the model card's where none was asked for), None for a folder.
-        weights_hash: see ``raygen.model.checkpoint.weights_hash``; empty for a model on paper.
+        weights_hash: of the weights and the architecture (see ``raygen.model.evo_facts.evo_facts``); empty for a model on paper.
         dtype: of the matrix products, one of ``raygen.model.precision.DTYPES``; norms, filters, states and logits are float32.
             ``auto`` until it is chosen.
         device: ``cuda`` or ``cpu``, or one device by number.

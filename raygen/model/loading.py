@@ -154,14 +154,14 @@ def _own_checkpoint(folder: Path, card: ModelCard | None, facts: ModelFacts) -> 
     """An Evo checkpoint that was checked."""
     config = read_config(folder)
     if card:
-        config, _ = _by_card(config, card)
+        config = _by_card(config, card)
     return Checkpoint(folder, facts, load=lambda dtype, device_map: _load_own(folder, config, dtype, device_map))
 
 
-def _by_card(config: StripedHyenaConfig, card: ModelCard) -> tuple[StripedHyenaConfig, list[str]]:
-    """The configuration with what the card knows better, and what was changed in words."""
-    changed, remarks = changes_by_card(config.keys(), card)
-    return (type(config)(**{**config.to_dict(), **changed}) if changed else config), remarks
+def _by_card(config: StripedHyenaConfig, card: ModelCard) -> StripedHyenaConfig:
+    """The configuration with what the card knows better."""
+    changed, _ = changes_by_card(config.keys(), card)
+    return type(config)(**{**config.to_dict(), **changed}) if changed else config
 
 
 def _settle_dtype(checkpoint: Checkpoint, dtype: str | torch.dtype) -> tuple[DtypeChoice, CausalNetwork | None]:

@@ -1,11 +1,10 @@
-"""Ray, started quietly, and how many actors of what size a run gets.
+"""Ray, started quietly; how many actors of what size a run gets; and what went wrong in a worker, as a sentence and an exit code.
 
-Ray's usage statistics are off, its dashboard is off where it is started here, and what it logs stays in its own files (``raygen.pipeline`` says so before Ray is imported).
-It is imported when it is first needed, which takes a second and more: a run that finds nothing left needs none.
-A local Ray would write an authentication token into HOME; it is given one in the environment instead, so that APIs stay
-closed to other users of the machine and a HOME that cannot be written is no obstacle.
-
-What went wrong in a worker, as a sentence and an exit code.
+Ray's usage statistics are off, its dashboard is off where it is started here, and what it logs stays in its own files
+(``raygen.pipeline`` says so before Ray is imported). It is imported when it is first needed, which takes a second and
+more: a run that finds nothing left needs none. A local Ray would write an authentication token into HOME; it is given
+one in the environment instead, so that APIs stay closed to other users of the machine and a HOME that cannot be written
+is no obstacle.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """The input in raygen's own form: taken as it is where ``raygen ingest`` made it, else ingested beside the scores.
 
-The input of a run ingested ahead of it, on a machine without a GPU: ``raygen ingest CONFIG.yaml``.
-
-Without a folder of its own it lies where a run with the same settings looks for it, so that ``raygen score`` with the same
-file finds it there and starts to score at once.
+In: a run's settings and folder. Out: checked variants or pairs as Parquet, with what was rejected on the way. It can be
+made ahead of the run, on a machine without a GPU (``raygen ingest CONFIG.yaml``): then it lies where a run with the
+same settings looks for it, which finds it there and starts to score at once.
 """
 
 from __future__ import annotations
@@ -57,9 +56,10 @@ def take_input(
         inputs = [_ingest_folder(path) or Path(path) for path in staged]
         declared = DeclaredColumns(f"the scores in {folder.path}", types or {})
         is_known = len(inputs) == 1 and is_ingested(inputs[0]) and _as_ingested(inputs[0], reference, settings)
-        if is_known and _holds(inputs[0], settings.input.carried_columns, declared):
+        narrower = _narrower_columns(inputs[0], settings.input.carried_columns, declared) if is_known else []
+        if is_known and not narrower:
             return _known(inputs[0], _right(settings, context_length))
-        _refuse_ingested_haplotypes(inputs)
+        _refuse_ingested_haplotypes(inputs, narrower)
         paths = [path / VARIANTS_FOLDER if is_ingested(path) else path for path in inputs]
         ingested = _ingested(paths, settings, folder, reference, _right(settings, context_length), declared)
     return replace(ingested, reject_names=_commit_rejects(folder, ingested))
@@ -94,10 +94,19 @@ def _right(settings: Settings, context_length: int) -> int:
     return settings.window.right if settings.window.right is not None else usual_length(context_length) // 2
 
 
-def _refuse_ingested_haplotypes(inputs: Sequence[Path]) -> None:
-    """Haplotypes are rows of an ingested table like others, so ingesting it again would take them for members."""
+def _refuse_ingested_haplotypes(inputs: Sequence[Path], narrower: Sequence[str]) -> None:
+    """Haplotypes are rows of an ingested table like others, so ingesting it again would take them for members.
+
+    Args:
+        narrower: source columns for whose types alone it would be ingested again, in words.
+    """
     for path in inputs:
         if is_ingested(path) and read_ingest_info(path).get("haplotype_column"):
+            if narrower:
+                raise SettingsError(
+                    f"{path} was ingested with haplotypes, so it can be scored only as it is, and of its columns "
+                    f"{'; '.join(narrower)}. Give the files that it was made from, or another output folder."
+                )
             raise SettingsError(
                 f"{path} was ingested with haplotypes, so it can be scored only by itself, on its own reference and with "
                 "its own columns. Give the files that it was made from."
@@ -127,7 +136,7 @@ def _ingested(
         *haplotypes,
         *unusual_shares,
     )
-    if is_ingested(place) and _holds(place, input_settings.carried_columns, declared):
+    if is_ingested(place) and not _narrower_columns(place, input_settings.carried_columns, declared):
         return _left_there(place)
     return ingest(
         inputs,
@@ -139,13 +148,17 @@ def _ingested(
     )
 
 
-def _holds(ingested: Path, source_columns: Sequence[str], declared: DeclaredColumns) -> bool:
-    """Whether the source columns that were ingested hold the values of the table's, so that nothing has to be read again."""
-    types = source_types(ingested / VARIANTS_FOLDER, source_columns)
-    return all(
-        carried_as(arrow_type) is not None and is_as_wide(arrow_type, declared.columns.get(name, pa.null()))
-        for name, arrow_type in types.items()
-    )
+def _narrower_columns(ingested: Path, source_columns: Sequence[str], declared: DeclaredColumns) -> list[str]:
+    """Source columns of an ingested folder that do not hold the values of the table's, in words; where there are any, it has to
+    be read again.
+    """
+    faults = []
+    for name, arrow_type in source_types(ingested / VARIANTS_FOLDER, source_columns).items():
+        if carried_as(arrow_type) is None:
+            faults.append(f"{name} is {arrow_type}, which cannot be carried")
+        elif not is_as_wide(arrow_type, table_type := declared.columns.get(name, pa.null())):
+            faults.append(f"{name} is {arrow_type}, but {table_type} in {declared.name}")
+    return faults
 
 
 def _commit_rejects(folder: RunFolder, ingested: IngestResult) -> tuple[str, ...]:

@@ -39,8 +39,8 @@ def refuse_more_memory_kills(folder: RunFolder, run_id: str, node: str, num_kill
         folder.write_work(f"{place}/{prefix}{num_kills}", b"")
     elif num_kills - min(before) >= _MOST_KILLS:
         raise StoppedError(
-            f"The kernel killed {num_kills - min(before)} processes of this run on {socket.gethostname()} for want of memory. "
-            "With more memory (Slurm: --mem, Kubernetes: limits.memory) or fewer actors (cluster.actors) the same command goes on."
+            f"The kernel killed {num_kills - min(before)} processes of this run or beside it on {socket.gethostname()} for want of "
+            "memory. With more memory (Slurm: --mem, Kubernetes: limits.memory) or fewer actors (cluster.actors) the same command goes on."
         )
 
 

@@ -1,12 +1,11 @@
-"""How far a run is: one live bar on a terminal, a line every so often in a log.
+"""How far a run is, one live bar on a terminal or a line every so often in a log, while its results come in from a thread.
 
 Rows count when their shard is committed, and before that when their piece of it is kept, which is looked up every few
 seconds by listing.
 
-Iterate in a thread, so that the main thread is free to be interrupted.
-
-Ctrl-C and SIGTERM raise in the main thread wherever it happens to be. In the middle of Ray's compiled code that ends in a
-SystemError; waiting for a queue, it ends the wait and nothing else. The thread that is left behind dies with Ray.
+The results come from a thread so that the main one is free to be interrupted: Ctrl-C and SIGTERM raise in the main
+thread wherever it happens to be. In the middle of Ray's compiled code that ends in a SystemError; waiting for a queue,
+it ends the wait and nothing else. The thread that is left behind dies with Ray.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -116,8 +116,8 @@ class _Run:
     def take_input(self, reference: Reference | None, files: Sequence[ScoreFile]) -> None:
         """Find or make the ingested input, and see which of its shards are among the committed ``files``."""
         began = time.monotonic()
-        types = self._folder.carried_types(files)
-        ingested = take_input(self._settings, self._folder, reference, self._model.context_length, types)
+        table_types = self._folder.carried_types(files)
+        ingested = take_input(self._settings, self._folder, reference, self._model.context_length, table_types)
         for warning in ingested.warnings:
             self._warn(warning)
         counts = self._record.totals.counts
@@ -125,37 +125,45 @@ class _Run:
         read_at = where_workers_read(self._settings, self._folder, ingested)
         shards = plan_shards(Path(ingested.variants_dir), ingested.digest, read_at)
         self._record.input = _as_manifest(ingested, shards)
-        self._declare(source_types(ingested.variants_dir, self._job.source_columns), types)
-        self._leave_out_committed(shards, self._folder.score_files())
+        self._names = {shard.name for shard in shards}
+        committed = self._folder.committed_shards(files) & self._names
+        self.shards = [shard for shard in shards if shard.name not in committed]
+        self._count_committed([shard for shard in shards if shard.name in committed])
+        files = self._declare(source_types(ingested.variants_dir, self._job.source_columns), table_types, files)
+        self._job = replace(
+            self._job, earlier_files=_by_contig(file for file in files if file.shard not in self._names)
+        )
         self._record.seconds["ingest"] = time.monotonic() - began
 
-    def _declare(self, types: Mapping[str, pa.DataType], of_table: Mapping[str, pa.DataType]) -> None:
-        """Settle the types of the source columns, before a model is loaded: those of the input, which are as wide as the
-        table's. Where they are wider the table's files are written again with them.
-        """
-        if self._settings.output.table_format == "iceberg":
-            refuse_types(self._folder, self._job.identity.fingerprint, self._settings.output.catalog, types)
-        if of_table and (wider := types_as_text(types)) != (before := types_as_text(of_table)):
-            num_files = widen(self._folder, types)
-            self._say(f"source columns become {wider}; they were {before}: {number_of(num_files, 'file')} rewritten")
-        identity = replace(self._job.identity, column_types=types_as_text(types))
-        self._job = replace(self._job, identity=identity)
-
-    def _leave_out_committed(self, shards: Sequence[Shard], files: Sequence[ScoreFile]) -> None:
-        names = self._names = {shard.name for shard in shards}
-        committed = self._folder.committed_shards(files) & names
-        failed = self._folder.rejects_of(committed)
-        rows = sum(shard.num_rows for shard in shards if shard.name in committed)
+    def _count_committed(self, committed: Sequence[Shard]) -> None:
+        failed = self._folder.rejects_of({shard.name for shard in committed})
+        rows = sum(shard.num_rows for shard in committed)
         counts = self._record.totals.counts
         counts.already_scored = rows - sum(failed.values())
         add_counts(counts.rejected, failed)
-        earlier: dict[str | None, tuple[str, ...]] = {}
-        for file in files:
-            if file.shard not in names:
-                earlier[file.chrom] = (*earlier.get(file.chrom, ()), file.path)
-        self._job = replace(self._job, earlier_files=earlier)
-        self.shards = [shard for shard in shards if shard.name not in committed]
         self._failures.add(sum(failed.values()), rows)
+
+    def _declare(
+        self,
+        input_types: Mapping[str, pa.DataType],
+        table_types: Mapping[str, pa.DataType],
+        files: Sequence[ScoreFile],
+    ) -> Sequence[ScoreFile]:
+        """Settle the types of the source columns, before a model is loaded: those of the input, which are as wide as the
+        table's. Where they are wider the table's files are written again with them, unless there is nothing to add.
+
+        Returns:
+            The table's files, which are others once they were written again.
+        """
+        types = input_types if self.shards or not table_types else table_types
+        if self._settings.output.table_format == "iceberg":
+            refuse_types(self._folder, self._job.identity.fingerprint, self._settings.output.catalog, types)
+        if table_types and (wider := types_as_text(types)) != (before := types_as_text(table_types)):
+            num_files = widen(self._folder, types)
+            self._say(f"source columns become {wider}; they were {before}: {number_of(num_files, 'file')} rewritten")
+            files = self._folder.score_files()
+        self._job = replace(self._job, identity=replace(self._job.identity, column_types=types_as_text(types)))
+        return files
 
     def score(self) -> None:
         """Stream the shards that are left through the actors, and count what is committed."""
@@ -268,6 +276,14 @@ def _as_manifest(ingested: IngestResult, shards: Sequence[Shard]) -> dict[str, A
     if shards:
         described |= {"stem": shards[0].name.rpartition("-")[0], "num_shards": len(shards)}
     return described
+
+
+def _by_contig(files: Iterable[ScoreFile]) -> dict[str | None, tuple[str, ...]]:
+    """The paths of score files by contig."""
+    paths: dict[str | None, list[str]] = {}
+    for file in files:
+        paths.setdefault(file.chrom, []).append(file.path)
+    return {chrom: tuple(of_contig) for chrom, of_contig in paths.items()}
 
 
 def _summaries(shards: Sequence[Shard], job: Job, actors: ActorPlan) -> Generator[ShardSummary, None, None]:

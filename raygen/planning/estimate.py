@@ -36,7 +36,7 @@ from raygen.settings import Settings
 from raygen.tables.schemas import VARIANTS
 from raygen.variants.ingest import ingest
 from raygen.variants.ingested_folder import VARIANTS_FOLDER, is_ingested
-from raygen.variants.inputs import remarks_on
+from raygen.variants.inputs import find_inputs
 
 _PIECES_FOR_ALTERNATIVES = 16
 _BATCH_TOKENS = {"cpu": CPU_BATCH_TOKENS, "cuda": 65_536}
@@ -240,7 +240,8 @@ def read_input(settings: Settings, reference: Reference) -> PlannedInput:
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
         paths = [path / VARIANTS_FOLDER if is_ingested(path) else path for path in inputs]
-        sample = sample_input(paths, place)
+        found = find_inputs(paths)
+        sample = sample_input(found, place)
         options = {**input_settings.ingest_options, "source_columns": []}
         if not sample.is_whole:  # only the run sees enough of each contig; a sample tells another assembly
             lenient = {"max_mismatch_share": max(input_settings.max_mismatch_share, 0.5), "max_unknown_share": 1}
@@ -251,7 +252,7 @@ def read_input(settings: Settings, reference: Reference) -> PlannedInput:
             return replace(whole, warnings=tuple(ingested.warnings))
         variants = pq.read_table(ingested.variants_dir)
         num_variants = round(sample.num_records * ingested.num_variants / max(ingested.num_records, 1))
-        warnings = *remarks_on(paths), *(f"In a sample of the input: {warning}" for warning in ingested.warnings)
+        warnings = *found.remarks, *(f"In a sample of the input: {warning}" for warning in ingested.warnings)
         return PlannedInput(tuple(_stretches(variants)), num_variants, sample.counted, warnings)
 
 

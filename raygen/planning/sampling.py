@@ -25,7 +25,7 @@ from raygen.disk_errors import disk_errors
 from raygen.errors import InputError
 from raygen.planning.bgzf_middle import OpenText
 from raygen.variants.file_kinds import is_parquet
-from raygen.variants.inputs import InputFile, input_files
+from raygen.variants.inputs import InputFile
 from raygen.variants.parquet import with_partitions
 
 STRETCH = "RAYGEN_STRETCH"
@@ -60,7 +60,7 @@ class InputSample:
         return not self.num_records
 
 
-def sample_input(inputs: Sequence[str | Path], scratch: Path) -> InputSample:
+def sample_input(found: Inputs, scratch: Path) -> InputSample:
     """Count an input and take a sample of it.
 
     Args:
@@ -69,11 +69,10 @@ def sample_input(inputs: Sequence[str | Path], scratch: Path) -> InputSample:
     Raises:
         InputError: a file is missing; a large file is BCF, plain gzip or an unsorted table.
     """
-    input_list = input_files(inputs)
-    files = [_open(file) for file in input_list]
+    files = [_open(file) for file in found.files]
     total = sum(file.num_records for file in files)
     if total <= WHOLE_RECORDS:
-        return InputSample(tuple(Path(path) for path in inputs), 0, "all of it read")
+        return InputSample(tuple(found.files), 0, "all of it read")
     for number in range(NUM_STRETCHES):
         file, fraction = _at(files, total * (number + 0.5) / NUM_STRETCHES)
         file.take(number, fraction)

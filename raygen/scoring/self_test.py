@@ -1,22 +1,23 @@
-"""Does this machine compute what the first one did? Every actor asks before it scores.
+"""Two tests before an actor scores: does this machine compute what the first one did, and what the model's publishers say?
 
-A fixed pair of sequences is scored. The first actor of a run's folder writes down what it got; every later one, of this
-run and of all that resume it, compares. So a node whose GPU, driver or libraries compute something else stops the run
-and does not mix other numbers into it. The value belongs to the weights, the dtype and the kind of device.
+Of the machine: a fixed pair of sequences is scored. The first actor of a run's folder writes down what it got; every
+later one, of this run and of all that resume it, compares. So a node whose GPU, driver or libraries compute something
+else stops the run and does not mix other numbers into it. The value belongs to the weights, the dtype and the kind of
+device.
 
-Tolerances: float32 scores are to be the same to 1e-4 nats whatever their batch, order or restart; a machine may differ by ten
-times that over the 256 bases of a sequence before it is taken for another one. In half precision two good machines may round differently, by up to about what
-rounding costs at all: measured on the demo's model over 100 pairs like this one, against float32, the log-likelihood is off
-by 0.04 nats RMS (at most 0.10) in float16 and 0.32 (0.85) in bfloat16. The tolerances are about six times the RMS.
+Its tolerances: float32 scores are to be the same to 1e-4 nats whatever their batch, order or restart; a machine may
+differ by ten times that over the 256 bases of a sequence before it is taken for another one. In half precision two good
+machines may round differently, by up to about what rounding costs at all: measured on the demo's model over 100 pairs
+like this one, against float32, the log-likelihood is off by 0.04 nats RMS (at most 0.10) in float16 and 0.32 (0.85) in
+bfloat16. The tolerances are about six times the RMS.
 
-And does a published checkpoint give the number its publishers say? Asked before it scores, once for each kind of machine.
+Of a published checkpoint: does it give the number its publishers say? Asked once for each kind of machine. For Evo 2
+the number is the loss, nats a base, over four sequences of 6 to 8 thousand bases that come with the public package
+(evo2 0.6.0, Apache-2.0; they are in ``evo2_test_sequences.fa``). A wrong file, a wrong order of weights or broken
+arithmetic give losses that are tenths away (a model that knows nothing has 1.39).
 
-For Evo 2 the number is the loss, nats a base, over four sequences of 6 to 8 thousand bases that come with the public package
-(evo2 0.6.0, Apache-2.0; they are in ``evo2_test_sequences.fa``). A wrong file, a wrong order of weights or broken arithmetic
-give losses that are tenths away (a model that knows nothing has 1.39).
-
-The tolerance is wider than the 0.001 of the public test, which compares the reference with itself: its loss is computed from
-bfloat16 logits in bfloat16, in steps of 0.002, with the projections of its machine in FP8.
+That tolerance is wider than the 0.001 of the public test, which compares the reference with itself: its loss is
+computed from bfloat16 logits in bfloat16, in steps of 0.002, with the projections of its machine in FP8.
 """
 
 from __future__ import annotations
@@ -37,10 +38,10 @@ from raygen.scoring.likelihood import ResidentModel
 from raygen.tables.layout import RunFolder
 from raygen.tables.place import keep_json
 
-TOLERANCES = {"float32": 1e-3, "float16": 0.25, "bfloat16": 2.0}
+MACHINE_TOLERANCES = {"float32": 1e-3, "float16": 0.25, "bfloat16": 2.0}
 """Nats by dtype: how far the self-test of a machine may be from that of the first one."""
 
-_VERSION = 1  # raised when the sequences change
+_MACHINE_VERSION = 1  # raised when the sequences change
 _NUM_BASES = 256
 _SEED = 256
 
@@ -64,7 +65,7 @@ def check_machine(model: ResidentModel, folder: RunFolder) -> SelfTest:
         InputError: the first one gets nothing finite.
     """
     check_published(model, machine_facts(model.loaded.device))
-    name, tolerance = self_test_file(model), TOLERANCES[model.loaded.facts.dtype]
+    name, tolerance = self_test_file(model), MACHINE_TOLERANCES[model.loaded.facts.dtype]
     measured = run_self_test(model)
     if not np.isfinite([measured.log_likelihood, measured.delta]).all():
         problem = (
@@ -102,7 +103,7 @@ def run_self_test(model: ResidentModel) -> SelfTest:
 def self_test_file(model: ResidentModel) -> str:
     """Where a self-test is kept in a run's folder: one file for these weights, this dtype and this kind of device."""
     facts = model.loaded.facts
-    depends_on = [_VERSION, facts.weights_hash, facts.dtype, model.loaded.device.type, facts.bos_id]
+    depends_on = [_MACHINE_VERSION, facts.weights_hash, facts.dtype, model.loaded.device.type, facts.bos_id]
     return f"runs/self_test-{hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:16]}.json"
 
 
@@ -122,7 +123,7 @@ def _read(content: bytes, path: str) -> SelfTest:
         ) from None
 
 
-TOLERANCE = 0.01
+PUBLISHED_TOLERANCE = 0.01
 """Nats a base: how far a loss may be from the published one."""
 
 _PUBLISHED_VERSION = 1  # raised when the sequences or the tolerance change
@@ -137,7 +138,7 @@ def check_published(model: ResidentModel, machine: str) -> None:
         machine: what numbers can depend on, in words.
 
     Raises:
-        StoppedError: the loss is more than ``TOLERANCE`` away.
+        StoppedError: the loss is more than ``PUBLISHED_TOLERANCE`` away.
     """
     card = model.loaded.card
     if card is None or card.published_loss is None or model.loaded.facts.unvalidated:
@@ -146,11 +147,11 @@ def check_published(model: ResidentModel, machine: str) -> None:
     if passed is not None and passed.exists():
         return
     loss = published_test_loss(model)
-    if not abs(loss - card.published_loss) <= TOLERANCE:
+    if not abs(loss - card.published_loss) <= PUBLISHED_TOLERANCE:
         raise StoppedError(
             f"{model.name} has a loss of {loss:.4f} nats a base on its publishers' test sequences ({machine}, "
-            f"{model.loaded.dtype}), but {card.published_loss:.4f} is published and {TOLERANCE:g} is allowed. Its weights are not those "
-            f"of {card.name}, or this machine computes something else. If it is a fine-tuned model convert it with --like."
+            f"{model.loaded.dtype}), but {card.published_loss:.4f} is published and {PUBLISHED_TOLERANCE:g} is allowed. "
+            f"Its weights are not those of {card.name}, or this machine computes something else. If it is a fine-tuned model convert it with --like."
         )
     if passed is not None:
         keep_json(passed, {"loss": loss, "published": card.published_loss, "machine": machine})

@@ -1,9 +1,8 @@
 """``raygen compare-windows``: a sample of a user's variants under several windows, in this process, without Ray.
 
-A sample of variants scored under several windows: what each window says, and what it costs.
-
-The sample is stretches of neighbours, not single variants: on a grid a variant is cheap because its neighbours are there,
-and a sample of lone ones would hide that. ``raygen plan`` counts the tokens of a whole input.
+In: what to compare. Out: what each window says, and what it costs. The sample is stretches of neighbours, not single
+variants: on a grid a variant is cheap because its neighbours are there, and a sample of lone ones would hide that.
+``raygen plan`` counts the tokens of a whole input.
 """
 
 from __future__ import annotations

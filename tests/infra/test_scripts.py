@@ -146,6 +146,14 @@ def test_a_raygen_that_was_killed_for_its_memory_is_stopped_and_says_so(slurm):
     assert "raygen was killed" in done.stderr
     assert "for want of memory, of which it had 1600 MB a node" in done.stderr
     assert "everything was done: with that, the same sbatch goes on" in done.stderr
+    again = slurm("run.yaml", WANTED="4")  # the log of the first try is still there
+    assert again.returncode == 4
+    assert "want of memory" not in again.stderr
+
+
+def test_memory_is_not_the_cause_of_settings_that_are_wrong(slurm):
+    done = slurm("run.yaml", WANTED="2", SRUN_SAYS="slurmstepd: error: Detected 1 oom-kill event(s) in StepId=1.0")
+    assert (done.returncode, "want of memory" in done.stderr) == (2, False)
 
 
 @pytest.mark.parametrize(

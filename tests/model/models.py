@@ -68,6 +68,12 @@ def random_model(config: StripedHyenaConfig, seed: int = 0) -> Any:
     return model.eval().requires_grad_(False)
 
 
+def num_parameters(config: StripedHyenaConfig) -> int:
+    """Parameters of the network of a configuration; rotary frequencies are none."""
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in family_of(config).network(config).parameters())
+
+
 def random_tokens(*shape: int, seed: int = 0) -> Tensor:
     """A, C, G and T."""
     choices = torch.randint(4, shape, generator=torch.Generator().manual_seed(seed))

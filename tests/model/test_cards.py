@@ -14,11 +14,11 @@ import yaml
 from pydantic import ValidationError
 
 from raygen.model.cards import DEMO, DEMO_FOLDER, NO_CARD, ModelCard, all_cards, card_named, find_card, is_off_label
-from raygen.model.checkpoint import count_parameters, expected_shapes, read_config
+from raygen.model.checkpoint import expected_shapes, read_config
 from raygen.model.convert import config_of
 from raygen.model.loading import describe_network, load_network
 from raygen.model.random_checkpoint import write_random_checkpoint
-from tests.model.models import small_config
+from tests.model.models import num_parameters, small_config
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "models"
 PUBLISHED = {
@@ -92,7 +92,7 @@ def test_cards_of_evo_2_say_what_the_public_package_says(name: str) -> None:
     assert card.needs_fp8 == ("7b" not in name)
     assert card.published_loss == EVO2_LOSSES[name]
     assert (card.bos_id, card.licence, "virus" in card.domains) == (None, "Apache-2.0", False)
-    assert card.num_parameters == count_parameters(config_of(card))
+    assert card.num_parameters == num_parameters(config_of(card))
 
 
 def test_every_model_of_the_public_package_has_a_card() -> None:

@@ -15,9 +15,10 @@ from transformers import AutoModelForCausalLM
 
 from raygen.errors import InputError
 from raygen.model import tensor_bytes
-from raygen.model.checkpoint import check_checkpoint, read_config, weights_hash
+from raygen.model.checkpoint import check_checkpoint, read_config
 from raygen.model.checkpoint_files import read_checkpoint_header
 from raygen.model.evo1 import Evo1ForCausalLM
+from raygen.model.evo_facts import evo_facts
 from raygen.model.loading import load_network
 from raygen.model.random_checkpoint import write_random_checkpoint
 from tests.model.models import small_config
@@ -42,6 +43,10 @@ def sharded(tmp_path: Path) -> Path:
 
 def check(folder: Path) -> None:
     check_checkpoint(folder, read_config(folder))
+
+
+def hash_of(folder: Path) -> str:
+    return evo_facts(folder, folder, card=None, allow_unvalidated=False).weights_hash
 
 
 def change_tensors(folder: Path, change: Callable[[dict[str, torch.Tensor]], Any]) -> None:
@@ -241,7 +246,7 @@ def test_a_weight_that_is_no_number_is_named_where_it_is(single: Path, dtype: to
 
     change_tensors(single, damage)
     with pytest.raises(InputError, match=r"model\.safetensors: backbone\.blocks\.0\.mlp\.l1\.weight holds .*NaN"):
-        weights_hash(single, read_config(single))
+        hash_of(single)
 
 
 def test_a_tied_unembedding_with_the_same_nan_is_the_embedding(single: Path) -> None:
@@ -316,10 +321,10 @@ def test_a_model_type_that_is_no_name_is_a_sentence(single: Path) -> None:
 
 
 def test_tied_unembedding_may_be_there_if_it_is_the_embedding(single: Path) -> None:
-    before = weights_hash(single, small_config())
+    before = hash_of(single)
     change_tensors(single, lambda tensors: tensors.update({"backbone.unembed.weight": tensors[EMBEDDING].clone()}))
     check(single)
-    assert weights_hash(single, small_config()) == before
+    assert hash_of(single) == before
     change_tensors(single, lambda tensors: tensors["backbone.unembed.weight"].add_(1))
     with pytest.raises(InputError, match=r"says tie_embeddings, but unembed\.weight differs"):
         check(single)
@@ -335,23 +340,26 @@ def test_rotary_frequencies_may_be_there(single: Path) -> None:
 
 
 def test_prefix_may_be_missing_from_all_names(single: Path) -> None:
-    before = weights_hash(single, small_config())
+    before = hash_of(single)
     tensors = load_file(single / "model.safetensors")
     save_file(
         {name.removeprefix("backbone."): tensor for name, tensor in tensors.items()}, single / "model.safetensors"
     )
     check(single)
-    assert weights_hash(single, small_config()) == before
+    assert hash_of(single) == before
 
 
 def test_hash_does_not_depend_on_the_sharding_but_on_all_else(single: Path, sharded: Path) -> None:
-    before = weights_hash(single, small_config())
-    assert weights_hash(sharded, small_config()) == before
-    assert weights_hash(single, small_config(rotary_emb_base=500_000)) != before
+    before = hash_of(single)
+    assert hash_of(sharded) == before
+    change_json(sharded / "config.json", lambda content: content.update(rotary_emb_base=500_000))
+    assert hash_of(sharded) != before
+    change_json(sharded / "config.json", lambda content: content.update(rotary_emb_base=small_config().rotary_emb_base))
+    assert hash_of(sharded) == before
     change_tensors(single, lambda tensors: tensors["backbone.norm.scale"][3].add_(1e-6))
-    assert weights_hash(single, small_config()) != before
+    assert hash_of(single) != before
     change_tensors(sharded_to_single(sharded), lambda tensors: tensors.update({EMBEDDING: tensors[EMBEDDING].half()}))
-    assert weights_hash(sharded, small_config()) != before
+    assert hash_of(sharded) != before
 
 
 def sharded_to_single(folder: Path) -> Path:
@@ -361,13 +369,13 @@ def sharded_to_single(folder: Path) -> Path:
 
 
 def test_hash_is_read_once_while_the_files_stay_as_they_are(single: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = weights_hash(single, small_config())
+    before = hash_of(single)
     monkeypatch.setattr(tensor_bytes, "_hash_tensors", lambda headers: pytest.fail("read again"))
-    assert weights_hash(single, small_config()) == before
+    assert hash_of(single) == before
 
 
 def test_hash_needs_no_cache(single: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = weights_hash(single, small_config())
+    before = hash_of(single)
     (tmp_path / "a file").touch()
     monkeypatch.setenv("RAYGEN_CACHE", str(tmp_path / "a file"))
-    assert weights_hash(single, small_config()) == before
+    assert hash_of(single) == before

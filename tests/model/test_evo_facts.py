@@ -14,13 +14,14 @@ from safetensors.torch import save_file
 
 from raygen.errors import InputError
 from raygen.model.cards import DEMO, DEMO_FOLDER, find_card
-from raygen.model.checkpoint import count_parameters, family_of, read_config, weights_hash
-from raygen.model.checkpoint_files import read_stored_header
+from raygen.model.checkpoint import expected_shapes, family_of, read_config
+from raygen.model.checkpoint_files import read_checkpoint_header, read_stored_header
+from raygen.model.config_rules import EVO1, EVO2
 from raygen.model.evo_facts import describe_without_torch
 from raygen.model.loading import _by_card, describe_network
 from raygen.model.random_checkpoint import write_random_checkpoint
 from raygen.model.tensor_bytes import hash_with, same_bytes
-from tests.model.models import small_config, small_evo2_config
+from tests.model.models import num_parameters, small_config, small_evo2_config
 
 CONFIGS = {
     "Evo 1": small_config(),
@@ -54,13 +55,14 @@ def test_they_are_those_of_the_network(name):
     folder, card = (DEMO_FOLDER if name == DEMO else Path(name)), find_card(name)
     config = read_config(folder)
     if card:
-        config, _ = _by_card(config, card)
-    facts = light(name)
-    assert facts.weights_hash == weights_hash(folder, config)
-    assert facts.num_parameters == count_parameters(config)
+        config = _by_card(config, card)
+    facts, headers = light(name), read_checkpoint_header(folder)
+    used = {tensor: headers[tensor] for tensor in sorted(expected_shapes(config).keys() & headers.keys())}
+    assert facts.weights_hash == hash_with(used, config.architecture())
+    assert facts.num_parameters == num_parameters(config)
     assert facts.filter_storage == family_of(config).network.filter_storage
     assert (facts.context_length, facts.hidden_size) == (config.max_seqlen, config.hidden_size)
-    assert facts.bos_id == (card.bos_id if card else family_of(config).bos_id)
+    assert facts.bos_id == (card.bos_id if card else {EVO1: 0, EVO2: None}[config.model_type])
 
 
 def test_what_takes_torch_to_know_is_left_to_it(tmp_path):

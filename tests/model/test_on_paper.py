@@ -4,12 +4,11 @@ import pytest
 
 from raygen.errors import InputError, SettingsError
 from raygen.model.cards import all_cards
-from raygen.model.checkpoint import count_parameters
 from raygen.model.evo2 import Evo2ForCausalLM
 from raygen.model.loading import load_network
 from raygen.model.on_paper import model_on_paper, state_on_paper
 from raygen.scoring.fingerprint import fingerprint
-from tests.model.models import small_config, small_evo2_config
+from tests.model.models import num_parameters, small_config, small_evo2_config
 
 
 def test_a_state_on_paper_is_as_large_as_a_real_one():
@@ -60,7 +59,7 @@ def test_of_a_model_on_the_hub_only_its_configuration_is_fetched(tmp_path, monke
     asked = []
     monkeypatch.setattr("raygen.model.hub.fetch_from_hub", lambda *given: asked.append(given) or tmp_path)
     model = model_on_paper("org/fine-tuned", "main", device="cuda")
-    assert (model.context_length, model.bos_id, model.num_parameters) == (77, 0, count_parameters(config))
+    assert (model.context_length, model.bos_id, model.num_parameters) == (77, 0, num_parameters(config))
     assert model.key == "org/fine-tuned@main" and state_on_paper(model).prefix(50) > 0
     assert {tuple(files) for *_, files in asked} == {("config.json",)}
     evo2 = small_evo2_config(use_fp8_input_projections=True)

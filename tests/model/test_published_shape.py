@@ -12,6 +12,7 @@ import pytest
 from raygen.model.cards import find_card
 from raygen.model.checkpoint import expected_shapes, read_config
 from raygen.model.evo1 import Evo1Config
+from raygen.model.evo_facts import changes_by_card
 from raygen.model.loading import _by_card
 
 PUBLISHED = Path(__file__).parent / "evo-1-131k-base.early.config.json"
@@ -69,11 +70,11 @@ def test_it_has_the_parameters_that_the_model_card_says(config: Evo1Config) -> N
 def test_the_card_corrects_what_this_revision_has_wrong(config: Evo1Config) -> None:
     card = find_card("togethercomputer/evo-1-131k-base")
     assert card is not None
-    corrected, remarks = _by_card(config, card)
+    corrected = _by_card(config, card)
     assert (corrected.use_interpolated_rotary_pos_emb, corrected.rotary_emb_scaling_factor) == (True, 16.0)
     assert corrected.architecture() == {
         **config.architecture(),
         "use_interpolated_rotary_pos_emb": True,
         "rotary_emb_scaling_factor": 16.0,
     }
-    assert len(remarks) == 2
+    assert len(changes_by_card(config.keys(), card)[1]) == 2

@@ -10,7 +10,7 @@ from raygen.model import checkpoint, layers
 from raygen.model.config_rules import ACTIVATIONS, EVO1, EVO2, FAMILY_RULES
 from raygen.model.random_checkpoint import evo1_8k_config
 from raygen.model.sizes import count_parameters, read_keys, state_size, tensor_shapes
-from tests.model.models import small_config, small_evo2_config
+from tests.model.models import num_parameters, small_config, small_evo2_config
 
 CONFIGS = {
     "evo1": small_config(),
@@ -30,7 +30,7 @@ def test_sizes_by_the_keys_are_those_of_the_network(tmp_path, config):
     (tmp_path / "config.json").write_text(json.dumps(config.as_published()))
     keys = read_keys(tmp_path)
     assert tensor_shapes(keys) == checkpoint.expected_shapes(config)
-    assert count_parameters(keys) == checkpoint.count_parameters(config)
+    assert count_parameters(keys) == num_parameters(config)
     with torch.device("meta"):
         network = AutoModelForCausalLM.from_config(config, dtype=torch.float16)
     assert state_size(keys, bytes_per_weight=2) == network.state_size()

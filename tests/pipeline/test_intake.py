@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from raygen.errors import InputError
+from raygen.errors import InputError, SettingsError
 from raygen.pipeline.intake import source_types, take_input
 from raygen.sequence.reference import open_reference
 from raygen.settings import load_settings
@@ -55,6 +55,15 @@ def test_an_ingested_folder_is_read_again_where_the_table_has_a_wider_type(tmp_p
         taken(tmp_path, reference, tmp_path / "in", pa.string())
 
 
+def test_haplotypes_whose_columns_are_narrower_than_the_tables_are_refused_with_both_types(tmp_path, reference):
+    path = variants(tmp_path, "a.parquet", 1, pa.array([0, 1]))
+    pq.write_table(pq.read_table(path).append_column("hap", pa.array(["a", "a"])), path)
+    ingest([path], open_reference(str(reference)), tmp_path / "in", source_columns=["af"], haplotype_column="hap")
+    assert taken(tmp_path, reference, tmp_path / "in", pa.int64())[1] == tmp_path / "in/variants"
+    with pytest.raises(SettingsError, match=r"af is int64, but double in the scores in .*out\. Give the files"):
+        taken(tmp_path, reference, tmp_path / "in", pa.float64())
+
+
 def test_what_an_earlier_start_ingested_is_taken_unless_the_table_became_wider(tmp_path, reference):
     path = variants(tmp_path, "a.parquet", 1, pa.array([0, 1]))
     (tmp_path / "out").mkdir()
@@ -86,4 +95,18 @@ def test_a_second_input_makes_the_table_wider_or_is_refused_before_it_is_scored(
     assert read_scores(str(out)).sort_by("pos")["af"].to_pylist() == [0.0, 1.0, 0.5, 7.0]
     with pytest.raises(InputError, match=r"'af' is double in the scores in .* and string in d\.parquet"):
         score(out, variants(tmp_path, "d.parquet", 61, pa.array(["x"])), reference, **AF)
+    assert verify(str(out)).faults == []
+
+
+@pytest.mark.ray
+def test_a_table_is_not_written_again_for_an_input_that_adds_nothing(tmp_path, reference):
+    out = tmp_path / "out"
+    score(out, variants(tmp_path, "a.parquet", 1, pa.array([0, 1])), reference, **AF)
+    written = {path: path.stat().st_ino for path in (out / "scores").rglob("*.parquet")}
+    nothing = variants(tmp_path, "b.parquet", 21, pa.array([0.5]))
+    pq.write_table(pq.read_table(nothing).slice(1), nothing)
+    result = score(out, nothing, reference, **AF)
+    assert result.counts.scored == 0
+    assert {path: path.stat().st_ino for path in (out / "scores").rglob("*.parquet")} == written
+    assert read_scores(str(out))["af"].type == pa.int64()
     assert verify(str(out)).faults == []

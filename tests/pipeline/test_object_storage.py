@@ -101,6 +101,14 @@ def test_reference_and_weights_are_fetched_once(server, inputs):
     }, "the run before fetched them on this machine"
 
 
+def test_a_run_lists_the_scores_once_before_it_scores(server, inputs):
+    score(there(inputs, server), server.uri("listed"))
+    before = len(server.requests)
+    assert score(there(inputs, server), server.uri("listed")).counts.scored == 0
+    listings = [path for _, path in server.requests[before:] if "list-type=2" in path and "listed%2Fscores" in path]
+    assert len(listings) == 1, listings
+
+
 def test_a_folder_of_ingest_is_read_where_it_lies(tmp_path, server, inputs):
     taken = ingest([inputs["input.variants"]], open_reference(inputs["input.reference"]), tmp_path / "in")
     for path in (tmp_path / "in").rglob("*"):

@@ -15,7 +15,13 @@ from raygen.errors import StoppedError
 from raygen.model.cards import UNVALIDATED, card_named
 from raygen.scoring.likelihood import ResidentModel
 from raygen.scoring.scorer import PairScorer
-from raygen.scoring.self_test import TOLERANCE, _sequences, check_machine, check_published, published_test_loss
+from raygen.scoring.self_test import (
+    PUBLISHED_TOLERANCE,
+    _sequences,
+    check_machine,
+    check_published,
+    published_test_loss,
+)
 from raygen.tables.layout import RunFolder
 from tests.builders import bigram_model
 
@@ -61,7 +67,7 @@ def test_the_loss_is_the_mean_over_sequences_of_the_mean_over_bases() -> None:
 
 def test_the_published_number_passes_and_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     loss = published_test_loss(published_as(None))
-    check_published(published_as(loss + 0.9 * TOLERANCE), "machine")
+    check_published(published_as(loss + 0.9 * PUBLISHED_TOLERANCE), "machine")
     monkeypatch.setattr(ResidentModel, "log_likelihoods", lambda *_: pytest.fail("asked again"))
     check_published(published_as(loss), "machine")
     with pytest.raises(pytest.fail.Exception):
@@ -71,7 +77,7 @@ def test_the_published_number_passes_and_is_asked_once(monkeypatch: pytest.Monke
 def test_another_number_stops_the_run_before_it_scores(tmp_path: Path) -> None:
     loss = published_test_loss(published_as(None))
     with pytest.raises(StoppedError, match=rf"a loss of {loss:.4f} nats a base .* of evo2_7b, or this machine"):
-        check_machine(published_as(loss + 2 * TOLERANCE), RunFolder(str(tmp_path / "out")))
+        check_machine(published_as(loss + 2 * PUBLISHED_TOLERANCE), RunFolder(str(tmp_path / "out")))
     assert not (tmp_path / "out").exists()
 
 

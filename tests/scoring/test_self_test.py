@@ -10,7 +10,7 @@ import pytest
 
 from raygen.errors import InputError, StoppedError
 from raygen.scoring.likelihood import ResidentModel, load_model
-from raygen.scoring.self_test import TOLERANCES, check_machine, run_self_test, self_test_file
+from raygen.scoring.self_test import MACHINE_TOLERANCES, check_machine, run_self_test, self_test_file
 from raygen.tables.layout import RunFolder
 from tests.builders import bigram_model
 
@@ -62,7 +62,7 @@ def test_half_precision_has_a_file_and_a_tolerance_of_its_own(tmp_path: Path, mo
     half = load_model("demo", device="cpu", dtype=dtype)
     assert self_test_file(half) != self_test_file(model)
     own, whole = check_machine(half, RunFolder(str(tmp_path))), run_self_test(model)
-    assert 0 < abs(own.log_likelihood - whole.log_likelihood) < TOLERANCES[dtype] / 2
+    assert 0 < abs(own.log_likelihood - whole.log_likelihood) < MACHINE_TOLERANCES[dtype] / 2
 
 
 def test_of_many_actors_at_once_one_writes(tmp_path: Path) -> None:
