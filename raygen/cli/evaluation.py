@@ -7,7 +7,18 @@ from typing import Annotated, Literal
 
 import typer
 
-from raygen.cli.options import Debug, by_commas, command, say, screen
+from raygen.cli.options import (
+    Debug,
+    LabelColumn,
+    LabelField,
+    Negative,
+    Positive,
+    by_commas,
+    command,
+    label_name,
+    say,
+    screen,
+)
 from raygen.errors import SettingsError
 from raygen.tables.place import refuse_unwritable, write_json, write_text
 
@@ -18,26 +29,6 @@ LabelsFile = Annotated[
     str | None,
     typer.Option(
         "--labels", metavar="FILE", help="VCF, BCF or table with the labels; default: the scores' own columns."
-    ),
-]
-LabelField = Annotated[str | None, typer.Option(metavar="NAME", help="INFO field that holds the labels, e.g. CLNSIG.")]
-LabelColumn = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Column that holds the labels, instead of --label-field.")
-]
-Positive = Annotated[
-    str,
-    typer.Option(
-        metavar="LABELS",
-        show_default=False,
-        help="Labels that count as positive, by commas; default: ClinVar's pathogenic terms.",
-    ),
-]
-Negative = Annotated[
-    str,
-    typer.Option(
-        metavar="LABELS",
-        show_default=False,
-        help="Labels that count as negative, by commas; default: ClinVar's benign terms.",
     ),
 ]
 Higher = Annotated[
@@ -112,7 +103,7 @@ def evaluate(
 
     request = LabelRequest(
         scores=scores,
-        label=_label_name(label_field, label_column),
+        label=label_name(label_field, label_column),
         labels=labels,
         positive=by_commas(positive),
         negative=by_commas(negative),
@@ -180,7 +171,7 @@ def calibrate(
 
     request = LabelRequest(
         scores=scores,
-        label=_label_name(label_field, label_column),
+        label=label_name(label_field, label_column),
         labels=labels,
         positive=by_commas(positive),
         negative=by_commas(negative),
@@ -194,10 +185,3 @@ def calibrate(
     print_calibration(calibration, screen)
     write_json(out, calibration.model_dump(mode="json"))
     say(f"calibration {calibration.digest}: {out}")
-
-
-def _label_name(label_field: str | None, label_column: str | None) -> str:
-    names = [name for name in (label_field, label_column) if name]
-    if len(names) != 1:
-        raise SettingsError("Name the labels once: --label-field for a VCF (e.g. CLNSIG), --label-column for a table.")
-    return names[0]

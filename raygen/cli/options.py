@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
+from raygen.errors import SettingsError
 from raygen.settings import LandingSettings, Settings, load_settings, refuse_missing_files, refuse_unknown_model
 
 EXIT_CODES = (
@@ -85,6 +86,26 @@ AllowUnvalidated = Annotated[
         "--allow-unvalidated", help="Also take a model whose published numbers need FP8; every row is flagged."
     ),
 ]
+LabelField = Annotated[str | None, typer.Option(metavar="NAME", help="INFO field that holds the labels, e.g. CLNSIG.")]
+LabelColumn = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Column that holds the labels, instead of --label-field.")
+]
+Positive = Annotated[
+    str,
+    typer.Option(
+        metavar="LABELS",
+        show_default=False,
+        help="Labels that count as positive, by commas; default: ClinVar's pathogenic terms.",
+    ),
+]
+Negative = Annotated[
+    str,
+    typer.Option(
+        metavar="LABELS",
+        show_default=False,
+        help="Labels that count as negative, by commas; default: ClinVar's benign terms.",
+    ),
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
@@ -128,3 +149,11 @@ def by_commas(text: str) -> list[str]:
 def say(line: str) -> None:
     """Print one line as it is."""
     screen.print(escape(line), soft_wrap=True)
+
+
+def label_name(label_field: str | None, label_column: str | None) -> str:
+    """The one INFO field or column that holds the labels; SettingsError where none or both are named."""
+    names = [name for name in (label_field, label_column) if name]
+    if len(names) != 1:
+        raise SettingsError("Name the labels once: --label-field for a VCF (e.g. CLNSIG), --label-column for a table.")
+    return names[0]

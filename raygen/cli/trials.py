@@ -13,18 +13,24 @@ from raygen.cli.options import (
     AllowUnvalidated,
     Config,
     Debug,
+    LabelColumn,
+    LabelField,
     ModelOption,
+    Negative,
     Overrides,
+    Positive,
     ReferenceOption,
     VariantsOption,
     by_commas,
     command,
+    label_name,
     say,
     screen,
     settings_of_trial,
     stderr,
 )
 from raygen.cli.pages import write_run_page
+from raygen.errors import SettingsError
 
 
 @command("raygen saturate --region 17:43093000-43094000 --reference hg38.fa --model my-checkpoint --out brca1")
@@ -65,8 +71,15 @@ def compare_windows(
     reference: ReferenceOption = None,
     model: ModelOption = None,
     sample: Annotated[
-        int, typer.Option(min=2, metavar="N", help="How many variants to score under each window.")
-    ] = 200,
+        int | None,
+        typer.Option(
+            min=2,
+            metavar="N",
+            help="How many variants to score under each window, in stretches of neighbours; with --labels of those that have a "
+            r"label. \[default: 200, with --labels 1000].",
+            show_default=False,
+        ),
+    ] = None,
     windows: Annotated[
         str,
         typer.Option(
@@ -86,6 +99,26 @@ def compare_windows(
     seed: Annotated[
         int, typer.Option(min=0, metavar="N", help="Seed of the random sample; another one draws other variants.")
     ] = 0,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="VCF, BCF or table with labels of the variants: adds the AUROC of each window, and marks the cheapest that is "
+            "not worse than the first. Only variants with a label are scored then.",
+        ),
+    ] = None,
+    label_field: LabelField = None,
+    label_column: LabelColumn = None,
+    positive: Positive = "",
+    negative: Negative = "",
+    margin: Annotated[
+        float,
+        typer.Option(
+            metavar="AUROC",
+            help="With --labels: a window is not worse where the whole 95% interval of its AUROC less that of the first, paired "
+            "and drawn by gene (by site where too few genes are named), lies above minus this.",
+        ),
+    ] = 0.01,
     device: Annotated[
         str | None,
         typer.Option(
@@ -104,6 +137,10 @@ def compare_windows(
 
     if out:
         refuse_unwritable(out)
+    _refuse_labels_without_file(labels, label_field or label_column or positive or negative)
+    if not 0 <= margin < 0.5:
+        raise SettingsError(f"--margin {margin:g}: a difference of two AUROCs, from 0 to below 0.5, such as 0.01.")
+    label = label_name(label_field, label_column) if labels else ""
     flags = {
         "input.variants": variants or None,
         "input.reference": reference,
@@ -116,14 +153,24 @@ def compare_windows(
     }
     settings = settings_of_trial(config, overrides or [], flags, "comparison")
     from raygen.trials.compare_windows import print_comparison
+    from raygen.trials.labelled_sample import LabelsFile
+    from raygen.trials.labelled_windows import print_labelled
     from raygen.trials.window_comparison import ComparisonRequest, run_comparison, write_comparison
 
-    request = ComparisonRequest(settings, by_commas(windows), sample, seed)
-    comparisons = run_comparison(request, say=say)
-    print_comparison(comparisons, screen)
+    labels_file = LabelsFile(labels, label, by_commas(positive), by_commas(negative)) if labels else None
+    request = ComparisonRequest(settings, by_commas(windows), sample, seed, labels_file, margin)
+    comparison = run_comparison(request, say=say)
+    print_comparison(comparison.windows, screen)
+    if comparison.labelled:
+        print_labelled(comparison.windows, comparison.labelled, screen)
     if out:
-        write_comparison(comparisons, request, out)
+        write_comparison(comparison, request, out)
         say(f"table: {out}")
+
+
+def _refuse_labels_without_file(labels: str | None, named: str | None) -> None:
+    if named and not labels:
+        raise SettingsError("--label-field, --label-column, --positive and --negative go with --labels FILE.")
 
 
 @command("raygen precision-noise run.yaml --sample 500", name="precision-noise")

@@ -136,30 +136,73 @@ def _from_two_tables(
     from_labels = [name for name in _columns_of(labels, request) if name not in from_scores]
     refuse_missing_columns(labels, from_labels, "--by")
 
-    label_table = labels.read(_without_repeats([request.label, *from_labels]), known_by, reference)
-    _refuse_unusable(label_table)
-    every = label_table.frame.with_columns(pl.col(request.label).alias(_LABEL))
-    meant = assign_labels(every[_LABEL], request.positive, request.negative).is_positive
-    one_each, num_unclear = _one_label_each(every, meant)
-    assigned = assign_labels(one_each[_LABEL], request.positive, request.negative)
-    labelled = one_each.with_columns(assigned.is_positive.alias("positive")).drop_nulls("positive")
-
+    read = read_labels(
+        labels, request.label, from_labels, known_by, reference, positive=request.positive, negative=request.negative
+    )
     columns = _without_repeats([score_column, *from_scores, *_run_columns(scores)])
-    score_table = scores.read(columns, known_by, reference, only=labelled["key"])
+    score_table = scores.read(columns, known_by, reference, only=read.frame["key"])
     _refuse_without_rows(score_table)
     scored, repeats = _first_of_each(score_table.frame)
     joined = scored.join(
-        labelled.drop("variant_type"), on="key", how="inner", suffix=" (labels)", maintain_order="left"
+        read.frame.drop("variant_type"), on="key", how="inner", suffix=" (labels)", maintain_order="left"
     )
     counts = {
-        "rows with labels": label_table.num_rows,
-        **_unusable(label_table),
-        "with labels that contradict each other": num_unclear,
-        "labelled": len(labelled),
-        "without a score": len(labelled) - len(joined),
+        **read.counts,
+        "without a score": len(read.frame) - len(joined),
         "repeated scores": repeats,
     }
-    return _finished(request, joined, score_column, assigned, counts, score_table, label_table, reference)
+    return _finished(request, joined, score_column, read.labels, counts, score_table, read.table, reference)
+
+
+@dataclass(frozen=True)
+class LabelledVariants:
+    """The variants of a table that are positive or negative, once each.
+
+    Attributes:
+        frame: ``key``, ``variant_type``, the label's value, ``positive`` (Boolean) and the columns asked for.
+        counts: numbers of rows of the table and of what became of them, by what they are in words.
+    """
+
+    frame: pl.DataFrame
+    labels: Labels
+    table: KeyedTable
+    counts: dict[str, int]
+
+
+def read_labels(
+    labels: TableSource,
+    label: str,
+    columns: Sequence[str],
+    known_by: KnownBy,
+    reference: Reference | None,
+    *,
+    positive: Sequence[str] = (),
+    negative: Sequence[str] = (),
+) -> LabelledVariants:
+    """Read the labels of a table, one a variant, with these columns of it.
+
+    Args:
+        label: the INFO field or column that holds them.
+        positive, negative: as for ``assign_labels``.
+
+    Raises:
+        SettingsError: the labels are not told apart.
+        InputError: the table cannot be read, or no row of it is of a variant that could have a score.
+    """
+    table = labels.read(_without_repeats([label, *columns]), known_by, reference)
+    _refuse_unusable(table)
+    every = table.frame.with_columns(pl.col(label).alias(_LABEL))
+    meant = assign_labels(every[_LABEL], positive, negative).is_positive
+    one_each, num_unclear = _one_label_each(every, meant)
+    assigned = assign_labels(one_each[_LABEL], positive, negative)
+    labelled = one_each.with_columns(assigned.is_positive.alias("positive")).drop_nulls("positive")
+    counts = {
+        "rows with labels": table.num_rows,
+        **_unusable(table),
+        "with labels that contradict each other": num_unclear,
+        "labelled": len(labelled),
+    }
+    return LabelledVariants(labelled, assigned, table, counts)
 
 
 def _finished(

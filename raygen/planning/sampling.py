@@ -25,7 +25,7 @@ from raygen.disk_errors import disk_errors
 from raygen.errors import InputError
 from raygen.planning.bgzf_middle import OpenText
 from raygen.variants.file_kinds import is_parquet
-from raygen.variants.inputs import InputFile
+from raygen.variants.inputs import InputFile, Inputs
 from raygen.variants.parquet import with_partitions
 
 STRETCH = "RAYGEN_STRETCH"
@@ -50,7 +50,7 @@ class InputSample:
         counted: where that number comes from, in words.
     """
 
-    files: tuple[Path | InputFile, ...]
+    files: Inputs | tuple[InputFile, ...]
     num_records: int
     counted: str
 
@@ -72,12 +72,12 @@ def sample_input(found: Inputs, scratch: Path) -> InputSample:
     files = [_open(file) for file in found.files]
     total = sum(file.num_records for file in files)
     if total <= WHOLE_RECORDS:
-        return InputSample(tuple(found.files), 0, "all of it read")
+        return InputSample(found, 0, "all of it read")
     for number in range(NUM_STRETCHES):
         file, fraction = _at(files, total * (number + 0.5) / NUM_STRETCHES)
         file.take(number, fraction)
     samples = tuple(
-        InputFile(file.write(scratch / f"sample-{index}"), name=str(input_list[index].path))
+        InputFile(file.write(scratch / f"sample-{index}"), name=str(found.files[index].path))
         for index, file in enumerate(files)
         if file.num_stretches
     )

@@ -21,7 +21,8 @@ GRID_RIGHT = 256
 """Bases from the variant on that a grid has when nobody says; a pilot found its ranks close to those of longer windows."""
 USUAL_WINDOW = 8192
 """Bases that a window has when nobody says and the model could read more: a million for each variant is for who asks."""
-_COMPARED_RIGHTS = (1024, 512, 256, 128, 32)
+_COMPARED_RIGHTS = (1024, 256, 128, 64, 16, 4, 1)
+_CHEAPER_RIGHTS = (1024, 512, 256, 128, 32)
 
 
 def parse_window(text: str) -> Window:
@@ -119,7 +120,7 @@ def cheaper_windows(window: Window, context_length: int) -> list[Window]:
     """Grids that share more, or read less to the right of the variant, than a window does; not all must be cheaper."""
     left = min(window.left, context_length - max(context_length // 4, 1) - 1)
     grid = grid_window(context_length, left, min(window.right, max(context_length // 4, 1)))
-    rights = [right for right in _COMPARED_RIGHTS if right < grid.right]
+    rights = [right for right in _CHEAPER_RIGHTS if right < grid.right]
     return [
         other
         for other in [grid, *(grid_window(context_length, left, right, grid.stride) for right in rights)]

@@ -10,14 +10,16 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from raygen.classes.statistics import Bootstrap
 from raygen.errors import InputError, SettingsError
 from raygen.model.cards import demo_warning
 from raygen.number_of import number_of
@@ -32,30 +34,53 @@ from raygen.settings import Settings
 from raygen.tables.place import write_text
 from raygen.tables.schemas import VARIANTS, variant_ids
 from raygen.trials.compare_windows import WindowComparison, as_json, compare_windows
+from raygen.trials.labelled_sample import LabelledSample, LabelsFile, sample_labelled
+from raygen.trials.labelled_windows import LabelledComparison, compare_with_labels, labels_as_json
+from raygen.trials.stretches import stretches
 from raygen.variants.ingest import ingest
 from raygen.variants.ingested_folder import VARIANTS_FOLDER, is_ingested, read_ingest_info
+
+SAMPLE, LABELLED_SAMPLE = 200, 1000
+"""Variants of a sample when nobody says: ranks settle with few, a difference of two areas needs more."""
 
 
 @dataclass(frozen=True)
 class ComparisonRequest:
     """What to compare. ``windows`` are words such as ``4096+256@2048``; empty for the ones that suit the model.
 
-    The first window is the baseline. ``sample`` is a number of variants, drawn with ``seed``. Everything else is as in a run with
+    The first window is the baseline. ``sample`` is a number of variants, drawn with ``seed``; with ``labels`` of those that
+    have one. ``margin`` is the loss of AUROC from which on a window is worse. Everything else is as in a run with
     ``settings``, but for their own window.
     """
 
     settings: Settings
     windows: Sequence[str] = ()
-    sample: int = 200
+    sample: int | None = None
     seed: int = 0
+    labels: LabelsFile | None = None
+    margin: float = 0.01
+
+    @property
+    def sample_size(self) -> int:
+        """Variants to score, at most."""
+        return self.sample or (LABELLED_SAMPLE if self.labels else SAMPLE)
 
 
-def run_comparison(request: ComparisonRequest, say: Callable[[str], None] = print) -> list[WindowComparison]:
+@dataclass(frozen=True)
+class Comparison:
+    """Windows against the first, and, where there are labels, against those."""
+
+    windows: list[WindowComparison]
+    labelled: LabelledComparison | None
+
+
+def run_comparison(request: ComparisonRequest, say: Callable[[str], None] = print) -> Comparison:
     """Score the sample under every window and compare.
 
     Raises:
-        SettingsError: a window that is none or does not fit the model, an unknown model or contig, or no variants.
-        InputError: the input cannot be read, or holds no variant that can be scored.
+        SettingsError: a window that is none or does not fit the model, an unknown model or contig, no variants, or labels
+            that are not told apart.
+        InputError: the input or the labels cannot be read, or hold no variant that can be scored and compared.
     """
     windows = [parse_window(text) for text in request.windows]
     settings = request.settings
@@ -66,7 +91,9 @@ def run_comparison(request: ComparisonRequest, say: Callable[[str], None] = prin
         )
     reference = staged_reference(input_settings.reference)
     refuse_unknown_contigs(input_settings.circular, reference, "input.circular", input_settings.reference)
-    sample = _sample(request, reference, say)
+    with _ingested(request, reference, say) as folder:
+        labelled = _labelled_sample(request, folder, reference, say)
+        sample = labelled.variants if labelled else sample_variants(folder, request.sample_size, request.seed)
     model = load_model(
         stage(model_settings.name),
         revision=model_settings.revision,
@@ -89,47 +116,70 @@ def run_comparison(request: ComparisonRequest, say: Callable[[str], None] = prin
         input_settings.circular,
         on_window=lambda window: say(f"  {window_text(window)}"),
     )
-    return compare_windows(
+    deltas = [trial.delta for trial in trials]
+    comparisons = compare_windows(
         [window_text(trial.window) for trial in trials],
-        [trial.delta for trial in trials],
+        deltas,
         [trial.num_tokens for trial in trials],
         [trial.seconds for trial in trials],
     )
+    if not labelled:
+        return Comparison(comparisons, None)
+    bootstrap = Bootstrap(seed=request.seed)
+    return Comparison(comparisons, compare_with_labels(comparisons, deltas, labelled, request.margin, bootstrap))
 
 
-def write_comparison(comparisons: Sequence[WindowComparison], request: ComparisonRequest, path: str) -> None:
+def write_comparison(comparison: Comparison, request: ComparisonRequest, path: str) -> None:
     """Write a comparison as JSON.
 
     Raises:
         SettingsError, StoppedError: as ``put_in_place``.
     """
     model, strand = request.settings.model.name, request.settings.window.strand
-    about = {"model": model, "strand": strand, "sample": request.sample, "seed": request.seed}
-    write_text(path, json.dumps(as_json(comparisons, about), indent=2) + "\n")
+    about = {"model": model, "strand": strand, "sample": request.sample_size, "seed": request.seed}
+    document = as_json(comparison.windows, about)
+    if request.labels and comparison.labelled:
+        document["labels"] = asdict(request.labels) | labels_as_json(comparison.labelled)
+        for entry, window in zip(document["windows"], comparison.labelled.windows, strict=True):
+            entry |= asdict(window)
+    write_text(path, json.dumps(document, indent=2) + "\n")
 
 
-def _sample(request: ComparisonRequest, reference: Reference, say: Callable[[str], None]) -> pa.Table:
-    """The sample, from an ingested folder as it is or from anything else that ``ingest`` reads."""
+@contextmanager
+def _ingested(request: ComparisonRequest, reference: Reference, say: Callable[[str], None]) -> Iterator[Path]:
+    """The folder of the input's variants: an ingested folder's own, or of anything else that ``ingest`` reads.
+
+    Raises:
+        InputError: no variant can be scored.
+    """
     input_settings = request.settings.input
     variants = input_settings.variants or []
     only = Path(stage(variants[0])) if len(variants) == 1 else None
-    if only and is_ingested(only) and read_ingest_info(only)["reference"]["digest"] == reference.digest:
-        sample = sample_variants(only / VARIANTS_FOLDER, request.sample, request.seed)
-    else:
-        inputs = [path / VARIANTS_FOLDER if is_ingested(path) else path for path in map(Path, map(stage, variants))]
-        options = {**input_settings.ingest_options, "source_columns": [], "haplotype_column": None}
-        with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch:
+        if only and is_ingested(only) and read_ingest_info(only)["reference"]["digest"] == reference.digest:
+            folder = only / VARIANTS_FOLDER
+        else:
+            inputs = [path / VARIANTS_FOLDER if is_ingested(path) else path for path in map(Path, map(stage, variants))]
+            options = {**input_settings.ingest_options, "source_columns": [], "haplotype_column": None}
             ingested = ingest(inputs, reference, Path(scratch) / "ingested", **options)
-            sample = sample_variants(ingested.variants_dir, request.sample, request.seed)
-        for warning in ingested.warnings:
-            say(f"warning: {warning}")
-    if not len(sample):
-        raise InputError(f"{', '.join(variants)}: no variant can be scored, so there is nothing to compare.")
+            folder = ingested.variants_dir
+            for warning in ingested.warnings:
+                say(f"warning: {warning}")
+        if not any(pq.read_metadata(path).num_rows for path in folder.glob("part-*.parquet")):
+            raise InputError(f"{', '.join(variants)}: no variant can be scored, so there is nothing to compare.")
+        yield folder
+
+
+def _labelled_sample(
+    request: ComparisonRequest, folder: Path, reference: Reference, say: Callable[[str], None]
+) -> LabelledSample | None:
+    if not request.labels:
+        return None
+    sample = sample_labelled(folder, request.labels, reference, request.sample_size, request.seed)
+    say(", ".join(f"{name}: {count:,}" for name, count in sample.counts.items()))
+    for label in sample.unknown:
+        say(f"note: no row has the label {label}.")
     return sample
-
-
-STRETCH = 20
-"""Neighbours that are taken together."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +199,7 @@ def sample_variants(folder: Path, size: int, seed: int = 0) -> pa.Table:
     """
     groups = [(path, group) for path in sorted(folder.glob("part-*.parquet")) for group in _row_groups(path)]
     sizes = [rows for _, (_, rows) in groups]
-    chosen = _stretches(sum(sizes), size, seed)
+    chosen = stretches(sum(sizes), size, seed)
     parts, offset = [], 0
     for (path, (group, _)), rows in zip(groups, sizes, strict=True):
         rows_of_group = chosen[(chosen >= offset) & (chosen < offset + rows)] - offset
@@ -204,15 +254,3 @@ def _row_groups(path: Path) -> list[tuple[int, int]]:
     """(index, rows) of each row group."""
     metadata = pq.read_metadata(path)
     return [(index, metadata.row_group(index).num_rows) for index in range(metadata.num_row_groups)]
-
-
-def _stretches(num_rows: int, size: int, seed: int) -> np.ndarray:
-    """Rows of ``size`` in all, ascending: stretches of ``STRETCH`` that do not overlap, the last one shorter."""
-    if num_rows <= size:
-        return np.arange(num_rows)
-    places = np.arange(0, num_rows, STRETCH)
-    chosen = np.random.default_rng(seed).permutation(places)
-    rows = np.concatenate(
-        [np.arange(start, min(start + STRETCH, num_rows)) for start in chosen[: -(-size // STRETCH) + 1]]
-    )
-    return np.sort(rows[:size])

@@ -311,6 +311,59 @@ def test_compare_windows_prints_and_writes_a_table(raygen, tmp_path, reference):
     assert written["windows"][1]["times_cheaper"] > 1
 
 
+def labels_of(folder, positions):
+    """A VCF with CLNSIG at these positions, every other one Pathogenic, so that an SNV of ``snvs`` there has a label."""
+    values = ["Pathogenic", "Benign"] * len(positions)
+    records = [f"{record} CLNSIG={value}" for record, value in zip(snvs("1", BASES, positions), values, strict=False)]
+    path = vcf(folder, records, name="labels.vcf")
+    header = '##INFO=<ID=CLNSIG,Number=1,Type=String,Description="x">\n#CHROM'
+    path.write_text(path.read_text().replace("#CHROM", header))
+    return path
+
+
+def test_compare_windows_with_labels_scores_those_that_have_one_and_writes_what_they_gave(raygen, tmp_path, reference):
+    variants = vcf(tmp_path, snvs("1", BASES, range(100, 200)))
+    labels = ["--labels", labels_of(tmp_path, range(120, 160)), "--label-field", "CLNSIG", "--margin", 0.02]
+    arguments = ["--variants", variants, "--reference", reference, "--windows", "60+60, 60+4@64"]
+    code, out, err = raygen("compare-windows", *arguments, *labels, "--out", tmp_path / "table.json")
+    assert code == 0, err
+    assert "rows with labels: 40, labelled: 40, of them in the input: 40, in the sample: 40" in out
+    assert "40 variants under 2 windows" in out
+    assert "20 positive, 20 negative; intervals are paired, from 40 sites drawn again" in out
+    written = json.loads((tmp_path / "table.json").read_text())
+    assert (written["sample"], written["labels"]["label"], written["labels"]["margin"]) == (1000, "CLNSIG", 0.02)
+    assert written["labels"]["clusters"] == "site"
+    first, second = written["windows"]
+    assert first["difference"] == 0
+    assert second["difference"] == pytest.approx(second["auroc"] - first["auroc"])
+    assert second["difference_interval"][0] <= second["difference"] <= second["difference_interval"][1]
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "words"),
+    [
+        (["--labels", "LABELS"], 2, "Name the labels once"),
+        (["--label-field", "CLNSIG"], 2, "go with --labels FILE"),
+        (["--labels", "no.vcf", "--label-field", "CLNSIG"], 3, "No such file or folder: no.vcf"),
+        (["--labels", "LABELS", "--label-field", "CLASS"], 2, "has no column CLASS"),
+        (
+            ["--labels", "LABELS", "--label-field", "CLNSIG"],
+            3,
+            "None of the 40 variants that labels.vcf labels is among",
+        ),
+        (["--labels", "LABELS", "--label-field", "CLNSIG", "--margin", "nan"], 2, "--margin nan"),
+        (["--labels", "LABELS", "--label-field", "CLNSIG", "--positive", "Benign"], 2, "go together"),
+    ],
+)
+def test_compare_windows_refuses_labels_in_words(raygen, tmp_path, reference, more, code, words):
+    labels = labels_of(tmp_path, range(120, 160))
+    variants = vcf(tmp_path, snvs("1", BASES, [100, 101]))
+    arguments = [labels if word == "LABELS" else word for word in more]
+    exit_code, _, err = raygen("compare-windows", "--variants", variants, "--reference", reference, *arguments)
+    assert (exit_code, "Traceback" in err) == (code, False)
+    assert words in err
+
+
 @pytest.mark.parametrize(
     ("more", "code", "words"),
     [

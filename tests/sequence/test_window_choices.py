@@ -37,6 +37,11 @@ def test_offered_windows_can_be_read_by_the_model(context_length):
     assert grid_window(context_length).longest <= context_length
 
 
+def test_offered_windows_reach_down_to_one_base_after_the_variant():
+    grids = windows_to_compare(8192)[1:]
+    assert [window.right for window in grids] == [1024, 256, 128, 64, 16, 4, 1]
+
+
 def test_a_grid_keeps_what_is_given_and_fits_the_rest():
     assert grid_window(8192) == Window(4096, 256, "grid", 2048)
     assert grid_window(8192, left=6000, right=128) == Window(6000, 128, "grid", 2048)

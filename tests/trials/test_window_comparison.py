@@ -7,10 +7,13 @@ import pytest
 import raygen
 from raygen.errors import SettingsError
 from raygen.sequence.windows import Window
+from raygen.settings import load_settings
 from raygen.trials import window_comparison
-from raygen.trials.window_comparison import STRETCH, sample_variants, try_windows
+from raygen.trials.labelled_sample import LabelsFile
+from raygen.trials.stretches import STRETCH
+from raygen.trials.window_comparison import ComparisonRequest, run_comparison, sample_variants, try_windows
 from raygen.variants.ingest import ingest
-from tests.builders import InMemoryReference, random_bases, snvs, vcf
+from tests.builders import InMemoryReference, random_bases, shared, snvs, vcf
 
 CONTIGS = {"1": random_bases(2000, 1), "2": random_bases(300, 2)}
 
@@ -82,3 +85,19 @@ def test_a_window_that_the_model_cannot_read_is_refused_before_anything_is_score
     model, reference = raygen.load_model("demo", device="cpu"), InMemoryReference(CONTIGS)
     with pytest.raises(SettingsError, match="4096\\+4000@200 reads up to 8,296 bases"):
         try_windows(model, pa.table({}), reference, [Window(8, 8), Window(4096, 4000, "grid", 200)])
+
+
+def test_the_labels_of_the_mitochondrion_tell_windows_apart_by_genes():
+    """60 labelled SNVs of the real file under two short windows: joined, scored, and drawn again by gene or by site."""
+    variants, reference = shared("mt/mt.clinvar_20220525.vcf"), shared("mt/rCRS.NC_012920.1.fa")
+    flags = {"input.variants": [str(variants)], "input.reference": str(reference), "output.path": "not-written"}
+    settings = load_settings(None, ["input.circular=MT", "model.device=cpu"], flags)
+    labels = LabelsFile(str(variants), "CLNSIG")
+    request = ComparisonRequest(settings, ["32+16@64", "32+1@64"], 60, labels=labels)
+    lines = []
+    comparison = run_comparison(request, say=lines.append)
+    assert "labelled: 1,685, of them in the input: 1,685, in the sample: 60" in lines[0]
+    labelled = comparison.labelled
+    assert labelled.num_positive + labelled.num_negative == 60
+    assert comparison.windows[1].tokens_per_variant < comparison.windows[0].tokens_per_variant
+    assert all(0 < window.auroc < 1 and window.auroc_interval for window in labelled.windows)
