@@ -1,6 +1,7 @@
 # Everything a fresh machine needs is Python 3.11 to 3.14, pip and make: make PYTHON=python3.13 demo picks an interpreter.
 #   make demo    the main job on what ships with the package
-#   make test    the tests (make lint, make types: the other two parts of CI; make test-slow: what takes minutes)
+#   make test    the tests (make lint, make types: two other parts of CI; make test-slow: what takes minutes)
+#   make VENV=.venv-3.13 PYTHON=python3.13 test-fast    the tests that start no Ray, beside another environment
 
 PYTHON ?= python3
 # what versions of everything are installed; make CONSTRAINTS=constraints-oldest.txt takes the lower ends of all ranges, into .venv-oldest:
@@ -9,7 +10,7 @@ CONSTRAINTS ?= constraints.txt
 VENV   := .venv$(patsubst constraints%,%,$(basename $(notdir $(CONSTRAINTS))))
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-slow test-slurm chaos bench lint types install clean
+.PHONY: demo test test-fast test-slow test-slurm chaos bench lint types install clean
 
 # The public reference implementations of Evo 1 and Evo 2 (vtx) are test oracles. They declare what needs CUDA (flash-attn),
 # so they are installed without their dependencies and the tests put small stand-ins in the place of what needs a GPU. evo2 says
@@ -34,6 +35,10 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist worksteal
+
+# what starts no Ray: on another Python or other versions, in an environment of its own
+test-fast: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m "not slow and not ray" --numprocesses 2 --dist worksteal
 
 # what takes too long for every change
 test-slow: $(VENV)/installed-dev
@@ -61,4 +66,4 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python jobs/benchmarks/bench_scoring.py $(BENCH)
 
 clean:
-	rm -rf $(VENV) demo-out build *.egg-info
+	rm -rf $(VENV) .venv-* demo-out build *.egg-info

@@ -46,7 +46,7 @@ READ_ON_WRONGLY = {
     "minimax": "it keeps a cache of its own, from which transformers reads on by one token at a time only",
     "bamba": "transformers counts its positions from 0 again when it reads on",
 }
-"""By type of model, why the state is not that of the whole sequence when more than one token is read on (transformers 5.23)."""
+"""By type of model, why the state is not that of the whole sequence when more than one token is read on (transformers 5.23 and 5.24)."""
 CARRY_ON = frozenset(
     [
         "mamba2",

@@ -34,6 +34,11 @@ from transformers.cache_utils import (
 
 from raygen.model.state import PrefixState
 
+_CACHE_ARGUMENTS = (
+    "cache",
+    "past_key_values",
+    "cache_params",
+)  # the first from transformers 5.24 on, the others before
 _GROW = ("keys", "values", "indexer_keys")
 _OVERWRITTEN = ("conv_states", "recurrent_states")  # by number, in a dictionary
 _KNOWN = (
@@ -89,7 +94,14 @@ class CachedLayer:
 def cache_argument(network: type) -> str | None:
     """By which argument, and attribute of what it returns, a class of models takes and gives a cache."""
     parameters = inspect.signature(network.forward).parameters  # type: ignore[attr-defined]
-    return next((name for name in ("past_key_values", "cache_params") if name in parameters), None)
+    return next(
+        (name for name in _CACHE_ARGUMENTS if name in parameters and not _is_dictionary(parameters[name])), None
+    )
+
+
+def _is_dictionary(parameter: inspect.Parameter) -> bool:
+    """Whether an argument wants a dictionary, as XLM's ``cache`` does, which is no cache of the library's."""
+    return str(parameter.annotation).startswith("dict")
 
 
 def new_cache(config: Any) -> DynamicCache:

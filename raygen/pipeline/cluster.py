@@ -29,7 +29,8 @@ from raygen.settings import fault_of_ray_address
 WAIT_FOR_GPU = 1800
 """Seconds for the first GPU and the least number of actors: a cloud takes minutes to start a machine and pull an image."""
 TRIED_RAY = ("2.59", "2.60")
-"""Minor versions of Ray that all tests were run with: the pipeline relies on defaults of Ray Data that change between them."""
+"""Minor versions of Ray that all tests but the slow ones were run with: 2.59 with the oldest of everything, 2.60 with the newest. The
+pipeline relies on defaults of Ray Data that change between them."""
 _LOCAL_OBJECT_STORE = 256 * 2**20  # bytes; shards are small, and a laptop's /dev/shm may be too
 
 

@@ -64,7 +64,8 @@ class RunProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        if not self._bar.disable:  # rich 13 writes an empty line where no bar was
+            self._bar.stop()
 
     def advance(self, variants: int, tokens: int) -> None:
         """Count the rows and tokens of a committed shard."""

@@ -11,6 +11,7 @@ ended, whole, and never again. Rows of killed runs go with the run that finished
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -210,7 +211,9 @@ def _catalog(folder: RunFolder, catalog: str | None) -> Catalog:
     place = folder.local_root / "iceberg"
     make_folder(place)
     with disk_errors(place):
-        return SqlCatalog(_NAMESPACE, uri=f"sqlite:///{place}/catalog.db", warehouse=place.as_uri())
+        embedded = SqlCatalog(_NAMESPACE, uri=f"sqlite:///{place}/catalog.db", warehouse=place.as_uri())
+    weakref.finalize(embedded, embedded.engine.dispose)  # its tables need it as long as there are any
+    return embedded
 
 
 def _create(folder: RunFolder, fingerprint: str, catalog: str | None) -> Table:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForCausalLM, OpenAIGPTConfig, XLMConfig
 
-from raygen.model.causal_lm import CARRY_ON, READ_ON_WRONGLY
+from raygen.model.causal_lm import CARRY_ON, READ_ON_WRONGLY, fork_refusal
 from raygen.model.loading import describe_network, load_network
 from raygen.scoring.fork import score_forked_pairs
 from raygen.scoring.likelihood import load_model
@@ -77,6 +79,13 @@ def test_what_is_continued_wrongly_is_refused_without_the_weights(tmp_path: Path
     refusal = describe_network(folder, device="cpu").fork_refusal
     assert refusal == READ_ON_WRONGLY[model_type]
     assert load_network(folder, device="cpu").network.fork_refusal == refusal
+
+
+@pytest.mark.parametrize("config", [XLMConfig(causal=True), OpenAIGPTConfig()], ids=["a cache of its own", "none"])
+def test_a_model_without_a_cache_of_the_library_is_refused_without_the_weights(config: Any) -> None:
+    assert fork_refusal(AutoModelForCausalLM._model_mapping[type(config)], config) == (
+        "it takes no keys and values from before"
+    )
 
 
 WRONG = "read in pieces its logits differ by"

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, replace
+from importlib.metadata import version as version_of
 from pathlib import Path
 
 import numpy as np
@@ -294,7 +295,7 @@ def test_the_manifest_says_what_was_run(scored_once):
     assert manifest["counts"]["scored"] == len(table)
     assert manifest["counts"]["num_rejected"] == 3
     assert len(manifest["model"]["weights_hash"]) == 64
-    assert manifest["versions"]["torch"].startswith("2.13")
+    assert manifest["versions"]["torch"] == version_of("torch")
     two_passes = 2 * sum(table["num_tokens"].to_pylist())
     assert (
         manifest["tokens"]["by_two_passes"]

@@ -16,6 +16,7 @@ from raygen.variants.ingested_folder import read_ingest_info
 from raygen.variants.inputs import DeclaredColumns
 from tests.variants.conftest import MemoryReference
 
+PYARROW = int(pa.__version__.split(".")[0])
 REFERENCE = MemoryReference({"1": "ACGTACGTAC"})
 
 
@@ -98,8 +99,16 @@ def test_what_no_format_could_write_is_refused_at_the_start(tmp_path, values, ki
         (pa.array(["a", None], pa.string_view()), pa.array(["a", None])),
         (pa.array(["a", None]).dictionary_encode(), pa.array(["a", None])),
         (pa.array([1.5, None], pa.float32()).cast(pa.float16()), pa.array([1.5, None], pa.float32())),
-        (pa.array([[1, 2], None], pa.list_(pa.int32(), 2)), pa.array([[1, 2], None], pa.list_(pa.int32()))),
-        (pa.array([[1, None], []], pa.list_view(pa.int64())), pa.array([[1, None], []])),
+        pytest.param(
+            pa.array([[1, 2], None], pa.list_(pa.int32(), 2)),
+            pa.array([[1, 2], None], pa.list_(pa.int32())),
+            marks=pytest.mark.skipif(PYARROW < 26, reason="pyarrow below 26 cannot read back what it wrote"),
+        ),
+        pytest.param(
+            pa.array([[1, None], []], pa.list_view(pa.int64())),
+            pa.array([[1, None], []]),
+            marks=pytest.mark.skipif(PYARROW < 25, reason="pyarrow below 25 cannot write it"),
+        ),
         (pa.array([["a"], None], pa.list_(pa.string_view())), pa.array([["a"], None])),
     ],
     ids=lambda value: str(value.type),
