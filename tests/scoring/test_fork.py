@@ -278,3 +278,22 @@ def test_a_window_that_never_fits_stops_the_run(evo1, monkeypatch):
 
 def test_no_pairs_give_no_scores(evo1):
     assert score_forked_pairs(evo1, [], []).delta.shape == (0,)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 20])
+def test_the_states_that_a_walk_holds_stay_within_their_memory(models, monkeypatch, rows):
+    """What a pass keeps, and what it goes on from, however many branches leave: half for paths, half for what leaves them."""
+    model = models["evo2"]
+    network, size = model.loaded.network, model.loaded.network.state_size()
+    pairs, keys = as_pairs(cases(CONTIG)["neighbours"] + cases(CONTIG)["spread"], WINDOWS["grid"])
+    memory = 2 * rows * size.prefix(max(len(wt) for wt, _ in pairs))
+    whole, held = type(network).hidden_states, []
+
+    def recorded(tokens, state=None, return_state=False, marks=None):
+        hidden, kept = whole(network, tokens, state, return_state, marks)
+        held.append(sum(one.num_bytes for one in (state, kept) if one is not None))
+        return hidden, kept
+
+    monkeypatch.setattr(network, "hidden_states", recorded)
+    score_forked_pairs(model, pairs, keys, ForkLimits(0, 0, 64, memory))
+    assert max(held) <= 2 * memory  # those of the pass before are let go when it has been read on from
