@@ -135,8 +135,8 @@ class KeysAndValues:
     def write(self, rows: np.ndarray, start: int, keys_BHTE: Tensor, values_BHTE: Tensor) -> None:
         """The tokens from ``start`` on of some prefixes."""
         end = start + keys_BHTE.shape[2]
-        # a slice where that names the same rows: an index would copy on the way
-        chosen = slice(rows[0], rows[-1] + 1) if len(rows) == rows[-1] + 1 - rows[0] else torch.from_numpy(rows)
+        follow = np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows)))
+        chosen = slice(rows[0], rows[-1] + 1) if follow else torch.from_numpy(rows)  # an index would copy on the way
         self.keys_PHJE[chosen, :, start:end] = keys_BHTE
         self.values_PHJE[chosen, :, start:end] = values_BHTE
         self.filled[rows] = end
@@ -228,4 +228,6 @@ class PrefixState:
     def select(self, rows: Sequence[int] | np.ndarray) -> PrefixState:
         """The named rows, in the order given; a row may be named more than once."""
         chosen = np.asarray(rows, dtype=np.int64)
+        if np.array_equal(chosen, np.arange(self.num_rows)):
+            return self
         return PrefixState(tuple(layer.select(chosen) for layer in self.layers), self.lengths[chosen])

@@ -13,6 +13,7 @@ other shapes.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -77,6 +78,20 @@ def plan_for(
     return plan_pairs(pairs, keys, model.num_uncounted == 0, limits, size, model.budget.max_families)
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """States, and which row of them is that of a mark: (depth, family)."""
+
+    states: PrefixState | None
+    rows: Mapping[tuple[int, int], int]
+
+    def at(self, marks: Sequence[tuple[int, int]]) -> PrefixState | None:
+        """The states of some marks; None before anything was read."""
+        if self.states is None or marks[0][0] == 0:
+            return None
+        return self.states.select([self.rows[mark] for mark in marks])
+
+
 class _Runner:
     """Walks the plan and fills in ``ll_wt``, ``delta`` and, where they are wanted, ``effects`` of each pair."""
 
@@ -126,52 +141,42 @@ class _Runner:
         paths = [self._model.read_and_targets(family.path)[0] for family in walk.families]
         path_log_probs = [np.zeros((family.path_read, len(LETTERS))) for family in walk.families]
         branch_log_probs: dict[int, np.ndarray] = {}
-        state: PrefixState | None = None
-        rows: tuple[int, ...] = ()
+        kept = _Kept(None, {})
         for stretch in stretches(walk, self._model.budget.max_batch_tokens, self._limits, self._size):
-            kept: PrefixState | None = None
             if stretch.rows:
-                before = None if state is None else state.select(going_on(rows, stretch.rows))
-                state, kept = self._read_paths(walk, paths, stretch, before, path_log_probs)
-                rows = stretch.rows
+                before = kept.at([(stretch.start, row) for row in stretch.rows])
+                kept = self._read_paths(paths, stretch, walk.end, before, path_log_probs)
             self._read_branches(stretch, kept, branch_log_probs)
         for family, log_probs in zip(walk.families, path_log_probs, strict=True):
             self._sum(family, log_probs, branch_log_probs)
 
     def _read_paths(
         self,
-        walk: Walk,
         paths: Sequence[np.ndarray],
         stretch: Stretch,
+        walk_end: int,
         state: PrefixState | None,
         path_log_probs: Sequence[np.ndarray],
-    ) -> tuple[PrefixState | None, PrefixState | None]:
-        """Read a stretch of each path and fill in its log-probabilities.
-
-        Returns the states at its end and those at its marks, None where nobody needs them.
+    ) -> _Kept:
+        """Read a stretch of each path, fill in its log-probabilities, and keep the states at its marks and, where the walk goes on, at
+        its end.
         """
         reads = [paths[row][stretch.start : stretch.end] for row in stretch.rows]
-        marked = [(stretch.rows.index(family), depth - stretch.start) for depth, family in stretch.marks]
-        marked_rows, after = np.array(marked, dtype=np.int64).reshape(-1, 2).T
-        marks = Marks(marked_rows, after, room=walk.end)
-        ends = stretch.end < walk.end
-        if ends:
-            marks = marks.and_ends(len(reads), stretch.end - stretch.start)
-        hidden_BTD, states = self._pass(reads, state, marks if len(marks) else None)
+        ends = [(stretch.end, row) for row in stretch.rows] if stretch.end < walk_end else []
+        wanted = sorted({*stretch.marks, *ends})
+        marks = None
+        if wanted:
+            rows = np.array([stretch.rows.index(row) for _, row in wanted])
+            marks = Marks(rows, np.array([depth - stretch.start for depth, _ in wanted]), room=walk_end)
+        hidden_BTD, states = self._pass(reads, state, marks)
         for row, log_probs in zip(stretch.rows, self._log_probs(hidden_BTD, reads, [0] * len(reads)), strict=True):
             path_log_probs[row][stretch.start : stretch.start + len(log_probs)] = log_probs
-        if states is None:
-            return None, None
-        at_marks = states.select(np.arange(len(marked))) if marked else None
-        return states.select(np.arange(len(marked), len(marks))) if ends else None, at_marks
+        return _Kept(states, {mark: row for row, mark in enumerate(wanted)})
 
-    def _read_branches(
-        self, stretch: Stretch, states: PrefixState | None, branch_log_probs: dict[int, np.ndarray]
-    ) -> None:
-        """Read the branches of a stretch from the states at its marks."""
-        row_of = {mark: row for row, mark in enumerate(stretch.marks)}
+    def _read_branches(self, stretch: Stretch, kept: _Kept, branch_log_probs: dict[int, np.ndarray]) -> None:
+        """Read the branches of a stretch from the states that were kept of it."""
         for batch in branch_batches(stretch, self._model.budget.max_batch_tokens, self._limits, self._size):
-            before = None if states is None else states.select([row_of[branch.leaves, row] for row, branch in batch])
+            before = kept.at([(branch.leaves, row) for row, branch in batch])
             reads = [
                 self._model.read_and_targets(self._pairs[branch.pair][1])[0][branch.leaves :] for _, branch in batch
             ]
@@ -242,8 +247,3 @@ class _Runner:
                 numbers = effects_of(wt, mut, first + unread, self._behind[pair], has_site)
                 for name, value in numbers.items():
                     self.effects[name][pair] = value
-
-
-def going_on(rows: Sequence[int], chosen: Sequence[int]) -> list[int]:
-    """Where in a state of ``rows`` those are that are chosen."""
-    return [rows.index(row) for row in chosen]

@@ -104,6 +104,15 @@ def test_two_that_read_on_from_one_state_do_not_meet() -> None:
     assert kept(earlier, k, v, Marks.ends(1, 5)).prefixes is not one.prefixes
 
 
+def test_rows_in_another_order_grow_each_in_its_own_place() -> None:
+    """[0, 2, 1, 3] begins and ends as a range does."""
+    _, k, v = random_rows(4, 5)
+    first = kept(None, k, v, Marks.ends(4, 5, room=10))
+    order = np.array([0, 2, 1, 3])
+    kept(first.select(order), k[order], v[order], Marks.ends(4, 5))
+    assert torch.equal(first.prefixes.keys_PHJE, torch.cat([k, k], dim=2))
+
+
 MARKS = [(0, 1), (1, 2), (0, 63), (1, 64), (0, 65), (1, 130), (0, 200), (1, 200)]
 
 
