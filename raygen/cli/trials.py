@@ -75,8 +75,8 @@ def compare_windows(
         typer.Option(
             min=2,
             metavar="N",
-            help="How many variants to score under each window, in stretches of neighbours; with --labels of those that have a "
-            r"label. \[default: 200, with --labels 1000].",
+            help="How many variants to score under each window, in stretches of neighbours, by default 200; with --labels of "
+            "those that have a label, by default 1000.",
             show_default=False,
         ),
     ] = None,
@@ -132,7 +132,7 @@ def compare_windows(
     overrides: Overrides = None,
     debug: Debug = False,
 ) -> None:
-    """Score a sample of variants under several windows: how far ranks and classes agree, and what each costs."""
+    """Score a sample under several windows: how far ranks and classes agree, costs, and AUROC where there are labels."""
     from raygen.tables.place import refuse_unwritable
 
     if out:

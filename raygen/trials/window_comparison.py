@@ -2,7 +2,8 @@
 
 In: what to compare. Out: what each window says, and what it costs. The sample is stretches of neighbours, not single
 variants: on a grid a variant is cheap because its neighbours are there, and a sample of lone ones would hide that.
-``raygen plan`` counts the tokens of a whole input.
+``raygen plan`` counts the tokens of a whole input. With labels the neighbours are those among the labelled
+variants.
 """
 
 from __future__ import annotations
