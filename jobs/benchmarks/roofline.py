@@ -68,13 +68,12 @@ REST = "residual stream"
 
 @dataclass(frozen=True)
 class Kernel:
-    """What a kernel does; ``starts``: how many there are in truth."""
+    """What a kernel does; ``is_half``: in half precision."""
 
     part: str
     flops: int
     num_bytes: int
     is_half: bool
-    starts: int = 1
 
     def seconds(self, device: Device) -> float:
         """The least that it takes: the longer of arithmetic and memory."""
@@ -93,8 +92,8 @@ _NO_KERNEL = {
 }
 _CHOOSING = {aten.index, aten.index_select, aten.gather, aten.embedding}
 """Read as much of their first operand as they write."""
-_WRITING = {aten.copy_, aten.fill_, aten.zero_, aten.index_put_}
-"""Do not read what they write to."""
+_WRITING = {aten.copy_, aten.fill_, aten.zero_, aten.new_zeros, aten.new_full, aten.zeros_like}
+"""Do not read their first operand: they write to it, or make something like it."""
 _ATTENTION = aten._scaled_dot_product_flash_attention
 
 
@@ -122,11 +121,22 @@ def bytes_of(operation: Any, args: tuple[Any, ...], outs: list[Tensor]) -> int:
         return read - _num_bytes(source) + 2 * written
     if operation is aten.index_put_:
         return 2 * sum(map(_num_bytes, operands[1:]))
+    if operation in (aten.addmm, aten.baddbmm) and args[0].ndim > 1:
+        return read - _num_bytes(args[0]) + 2 * written
     if operation in _WRITING:
         return read - _num_bytes(operands[0]) + written
-    if operation is aten.constant_pad_nd:  # is filled, then copied to
-        return read + 2 * written
     return read + written
+
+
+def bytes_before(operation: Any, args: tuple[Any, ...], out: Tensor) -> int:
+    """Bytes of a kernel that runs before an operation's own, 0 where there is none: what is padded is filled first, and what a product
+    is added to is copied to where its sum goes, but for the bias of each column, which the product's kernel adds.
+    """
+    if operation is aten.constant_pad_nd and any(args[1]):
+        return _num_bytes(out)
+    if operation in (aten.addmm, aten.baddbmm) and args[0].ndim > 1:
+        return _num_bytes(args[0]) + _num_bytes(out)
+    return 0
 
 
 def _num_bytes(tensor: Tensor) -> int:
@@ -153,11 +163,15 @@ class KernelList(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         outs = [tensor for tensor in _tensors(result) if tensor.device.type != "cpu"]
         if outs and _runs(func, args, outs):
-            operation, is_half = func.overloadpacket, outs[0].dtype in (torch.bfloat16, torch.float16)
-            flops, num_bytes = flops_of(operation, args, outs[0]), bytes_of(operation, args, outs)
-            starts = 2 if operation is aten.constant_pad_nd else 1
-            self.kernels.append(Kernel(_part(sys._getframe(1)), flops, num_bytes, is_half, starts))
+            self._add(func.overloadpacket, args, outs, _part(sys._getframe(1)))
         return result
+
+    def _add(self, operation: Any, args: tuple[Any, ...], outs: list[Tensor], part: str) -> None:
+        is_half = outs[0].dtype in (torch.bfloat16, torch.float16)
+        if first := bytes_before(operation, args, outs[0]):
+            self.kernels.append(Kernel(part, 0, first, is_half))
+        num_bytes = bytes_of(operation, args, outs)
+        self.kernels.append(Kernel(part, flops_of(operation, args, outs[0]), num_bytes, is_half))
 
 
 def _runs(func: Any, args: tuple[Any, ...], outs: list[Tensor]) -> bool:
@@ -275,7 +289,7 @@ def seconds_of(kernels: Sequence[Kernel], device: Device) -> float:
 def _cells(passes: Sequence[Sequence[Kernel]], device: Device) -> list[str]:
     flops, num_bytes = (sum(getattr(kernel, name) for kernel in passes[0]) for name in ("flops", "num_bytes"))
     milliseconds = [f"{seconds_of(kernels, device) * 1e3:,.1f}" for kernels in passes]
-    starts = " / ".join(f"{sum(kernel.starts for kernel in kernels):,}" for kernels in passes)
+    starts = " / ".join(f"{len(kernels):,}" for kernels in passes)
     return [f"{flops / 1e12:,.2f}", f"{num_bytes / 1e9:,.1f}", *milliseconds, starts]
 
 

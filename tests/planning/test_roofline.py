@@ -44,13 +44,23 @@ def test_elementwise_work_counts_each_operand_once_and_one_flop_a_number(x):
 
 def test_a_product_counts_two_flops_a_term(x):
     assert kernels_of(lambda: x @ x.T) == [(2 * 4 * 4 * 6, 4 * (24 + 24 + 16))]
-    assert kernels_of(lambda: torch.addmm(x[:, :4], x, x.T)) == [(2 * 4 * 4 * 6, 4 * (16 + 24 + 24 + 16))]
+    assert kernels_of(lambda: torch.addmm(x[:, :4], x, x.T)) == [
+        (0, 4 * 2 * 16),
+        (2 * 4 * 4 * 6, 4 * (24 + 24 + 2 * 16)),
+    ]
+    assert kernels_of(lambda: torch.addmm(x[0, :4], x, x.T)) == [(2 * 4 * 4 * 6, 4 * (4 + 24 + 24 + 16))]
+
+
+def test_what_is_padded_is_filled_first_and_what_is_not_is_copied(x):
+    assert kernels_of(lambda: torch.nn.functional.pad(x, (0, 2))) == [(0, 4 * 32), (32, 4 * (24 + 32))]
+    assert kernels_of(lambda: torch.nn.functional.pad(x, (0, 0))) == [(24, 4 * (24 + 24))]
 
 
 def test_a_copy_reads_its_source_alone_and_an_index_what_it_chooses(x):
     cast = kernels_of(lambda: x.to(torch.bfloat16))
     assert cast == [(24, 24 * 4 + 24 * 2)]
     assert kernels_of(lambda: x[:2].copy_(x[2:])) == [(12, 4 * (12 + 12))]
+    assert kernels_of(lambda: x.new_zeros(3)) == [(3, 4 * 3)]
     assert kernels_of(lambda: x.index_select(0, torch.empty(2, dtype=torch.int64, device="meta"))) == [(12, 108 + 4)]
 
 
