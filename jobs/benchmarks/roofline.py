@@ -101,7 +101,7 @@ def flops_of(operation: Any, args: tuple[Any, ...], out: Tensor) -> int:
     """FLOPs of a kernel: two for a product and its sum, of attention half of them where it is causal, else one a number."""
     if operation in (aten.mm, aten.bmm):
         return 2 * out.numel() * int(args[0].shape[-1])
-    if operation in (aten.addmm, aten.baddbmm):
+    if operation in (aten.addmm, aten.baddbmm, aten.baddbmm_):
         return 2 * out.numel() * int(args[1].shape[-1])
     if operation is aten.convolution:
         return 2 * out.numel() * math.prod(args[1].shape[1:])
