@@ -216,6 +216,21 @@ def test_the_model_benchmark_takes_a_folder_and_names_an_unknown_shape(tmp_path,
     assert (done.returncode, done.stdout) == (2, "") and "no checkpoint evo-3" in done.stderr
 
 
+def test_the_questions_to_a_gpu_are_all_answered_by_a_small_model_too(tmp_path, run_job, monkeypatch):
+    monkeypatch.setattr("torch.set_num_threads", lambda number: None)  # of this process, for the tests after it
+    done = run_job("benchmarks/gpu_questions.py", "--small", "--device", "cpu", "--scratch", tmp_path)
+    assert done.returncode == 0, done.stderr
+    answers = json.loads(done.stdout)
+    assert answers["agrees"] and answers["loaded"]["why"] and answers["product_peak"]["tflops"] > 0
+    for right, rows in ((16, 64), (128, 8), (512, 8)):
+        branches, both = answers[f"branches_{right}"], answers[f"fork_and_pair_{right}"]
+        assert (branches["rows"], branches["tokens"]) == (rows, rows * right)
+        assert branches["share_of_peak"] > 0
+        assert both["variants"] == 6 and both["fork_tokens"] < both["pair_tokens"]
+    assert answers["wt"]["share_of_peak"] > 0 and done.stderr.count("\n") == 10
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_ingest_job_is_the_command(tmp_path):
     bases = random_bases(90)
     variants, reference = vcf(tmp_path, snvs("1", bases, [5, 9])), fasta(tmp_path, {"1": bases})

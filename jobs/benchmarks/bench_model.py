@@ -26,15 +26,12 @@ import pyarrow as pa
 import torch
 from torch import nn
 
-from raygen.errors import RaygenError, SettingsError
+from raygen.errors import RaygenError
 from raygen.model.arithmetic import exact_arithmetic
-from raygen.model.cards import card_named
-from raygen.model.convert import config_of
 from raygen.model.devices import peak_gpu_memory, peak_host_memory
 from raygen.model.precision import DTYPES
 from raygen.model.products import linear
-from raygen.model.random_checkpoint import evo1_8k_config, write_random_checkpoint
-from raygen.model.striped_hyena import StripedHyenaConfig
+from raygen.model.random_checkpoint import EVO1_8K, config_like, write_random_checkpoint
 from raygen.scoring.likelihood import ResidentModel, load_model
 from raygen.scoring.plan import plan_windows
 from raygen.scoring.scorer import VariantScorer
@@ -42,7 +39,6 @@ from raygen.sequence.reference import Reference, open_reference
 from raygen.sequence.windows import Window
 from raygen.tables.schemas import variant_ids
 
-EVO1 = "evo-1-8k-base"
 TOLERANCES = {"float32": 2e-3, "float16": 0.25, "bfloat16": 2.0}
 """Nats that fork may differ from pair by; in half precision as much as the self-test allows two machines."""
 
@@ -61,7 +57,7 @@ def main() -> int:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--like", default=EVO1, help=f"{EVO1}, or an Evo 2 checkpoint such as evo2_7b_base")
+    parser.add_argument("--like", default=EVO1_8K, help=f"{EVO1_8K}, or an Evo 2 checkpoint such as evo2_7b_base")
     parser.add_argument("--model", help="a folder with a checkpoint, instead of random weights")
     parser.add_argument("--dtype", default="bfloat16", choices=[*DTYPES, "auto"])
     parser.add_argument("--device", default="auto")
@@ -125,20 +121,6 @@ def told(facts: dict[str, Any], what: str, **measured: Any) -> None:
     """Keep what was measured, and say it at once: the rest may take long."""
     facts[what] = {name: round(value, 4) if isinstance(value, float) else value for name, value in measured.items()}
     print(what, facts[what], file=sys.stderr, flush=True)
-
-
-def config_like(name: str) -> StripedHyenaConfig:
-    """The shape of a published checkpoint.
-
-    Raises:
-        SettingsError: no checkpoint of that name.
-    """
-    if name == EVO1:
-        return evo1_8k_config()
-    card = card_named(name)
-    if card is None:
-        raise SettingsError(f"There is no checkpoint {name}; configs/models has them.")
-    return config_of(card)
 
 
 def where(model: ResidentModel) -> dict[str, Any]:

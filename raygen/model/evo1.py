@@ -124,17 +124,16 @@ class LongHyena(HyenaFilter):
         return x2_HEBT, x1_HEBT, v_HEBT
 
     def inner(self, x_DBT: Tensor, before: Tensor | None, marks: Marks | None) -> tuple[Tensor, Tensor | None]:
-        y_DBT, kept_RDN = long_filter(x_DBT, self.block(), before, marks)
-        return torch.addcmul(y_DBT, x_DBT, self.D.float()[:, None, None]), kept_RDN
+        return long_filter(x_DBT, self.block(), before, marks)
 
     def block(self) -> FilterBlock:
-        """The filter over one block of tokens, kept until poles or residues change; made anew while they are trained."""
-        return self._kept.get(self._build_block, self.poles, self.residues)
+        """The filter over one block of tokens, kept until poles, residues or D change; made anew while they are trained."""
+        return self._kept.get(self._build_block, self.poles, self.residues, self.D)
 
     def _build_block(self) -> FilterBlock:
         poles_DN1 = torch.view_as_complex(self.poles.float().contiguous())
         residues_DN1 = torch.view_as_complex(self.residues.float().contiguous())
-        return build_filter_block(poles_DN1.squeeze(-1), residues_DN1.squeeze(-1))
+        return build_filter_block(poles_DN1.squeeze(-1), residues_DN1.squeeze(-1), self.D)
 
 
 class RotaryFrequencies(nn.Module):

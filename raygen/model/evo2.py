@@ -180,12 +180,11 @@ class LongHyena(InterleavedHyena):
         self._kept: KeptUntilChanged[FilterBlock] = KeptUntilChanged()
 
     def inner(self, x_DBT: Tensor, before: Tensor | None, marks: Marks | None) -> tuple[Tensor, Tensor | None]:
-        block = self._kept.get(self._build_block, self.log_poles, self.residues)
-        y_DBT, kept_RDN = long_filter(x_DBT, block, before, marks)
-        return torch.addcmul(y_DBT, x_DBT, self.D.float()[:, None, None]), kept_RDN
+        block = self._kept.get(self._build_block, self.log_poles, self.residues, self.D)
+        return long_filter(x_DBT, block, before, marks)
 
     def _build_block(self) -> FilterBlock:
-        return build_filter_block(self.log_poles[..., 0].double().exp(), self.residues)
+        return build_filter_block(self.log_poles[..., 0].double().exp(), self.residues, self.D)
 
 
 def _inputs_before(x_DBT: Tensor, before_BDJ: Tensor | None, taps: int) -> Tensor:

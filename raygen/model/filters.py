@@ -103,7 +103,7 @@ def inputs_before_marks(before_BCJ: Tensor, z_CBT: Tensor, marks: Marks) -> Tens
 class FilterBlock:
     """A long filter over one block of L tokens, all that ``long_filter`` needs of poles and residues.
 
-    taps_DL: h_0 .. h_{L−1}, float32. powers_DNL: p^0 .. p^L, complex64 (here and below: float32 for real poles).
+    taps_DL: h_0 .. h_{L−1}, float32, the skip in h_0. powers_DNL: p^0 .. p^L, complex64 (here and below: float32 for real poles).
     readout_DSL: R p^1 .. R p^L, as it is multiplied with states that are written as real numbers.
     block_power_DN: p^L in complex128 (float64), to be squared on without loss.
     toeplitz_DLL: the taps as a matrix, inputs in rows; kept on a CPU only, where the short passes of forking would
@@ -119,8 +119,11 @@ class FilterBlock:
     toeplitz_DLL: Tensor | None
 
 
-def build_filter_block(poles_DN: Tensor, residues_DN: Tensor, num_tokens: int = BLOCK_TOKENS) -> FilterBlock:
-    """The block of a filter with complex or real poles and residues.
+def build_filter_block(
+    poles_DN: Tensor, residues_DN: Tensor, skip_D: Tensor | None = None, num_tokens: int = BLOCK_TOKENS
+) -> FilterBlock:
+    """The block of a filter with complex or real poles and residues; with ``skip``, y_t has skip · x_t added, which is no work: it is
+    part of the first tap.
 
     Computed in complex128 or float64, because an error of an angle or a decay grows with t.
     """
@@ -128,7 +131,10 @@ def build_filter_block(poles_DN: Tensor, residues_DN: Tensor, num_tokens: int = 
     poles_DN, residues_DN = poles_DN.to(wide), residues_DN.to(wide)
     powers_DNL = _powers(poles_DN, num_tokens + 1)
     weighted_DNL = residues_DN[..., None] * powers_DNL
-    taps_DL = weighted_DNL[..., :-1].real.sum(1).float()
+    taps_DL = weighted_DNL[..., :-1].real.sum(1)
+    if skip_D is not None:
+        taps_DL = torch.cat([taps_DL[:, :1] + skip_D[:, None], taps_DL[:, 1:]], dim=1)
+    taps_DL = taps_DL.float()
     reach_DLN = powers_DNL[..., :-1].to(narrow).flip(-1).transpose(1, 2)
     readout_DLN = weighted_DNL[..., 1:].to(narrow).transpose(1, 2).conj()  # Re(a s) = Re a Re s − Im a Im s
     return FilterBlock(
@@ -164,7 +170,7 @@ def long_filter(
     num_channels, num_rows, num_tokens = x_DBT.shape
     length = min(block.taps_DL.shape[1], num_tokens)
     num_blocks = -(-num_tokens // length)
-    x_DML = F.pad(x_DBT, (0, num_blocks * length - num_tokens)).reshape(num_channels, -1, length)
+    x_DML = _padded(x_DBT, num_blocks * length - num_tokens).reshape(num_channels, -1, length)
     toeplitz_DLL = _toeplitz(block.taps_DL[:, :length]) if block.toeplitz_DLL is None else block.toeplitz_DLL
     y_DML = torch.bmm(x_DML, toeplitz_DLL[:, :length, :length])
     if num_blocks == 1 and state_BDN is None:
@@ -172,11 +178,16 @@ def long_filter(
     else:
         starts_DBKN = _block_starts(x_DML, block, state_BDN, num_rows)
         starts_DMS = _as_real(starts_DBKN).flatten(1, 2)
-        y_DML = torch.baddbmm(y_DML, starts_DMS, block.readout_DSL[..., :length])
+        y_DML.baddbmm_(starts_DMS, block.readout_DSL[..., :length])
     y_DBT = y_DML.reshape(num_channels, num_rows, -1)[..., :num_tokens]
     if marks is None:
         return y_DBT, None
     return y_DBT, _states_at(marks, x_DML.unflatten(1, (num_rows, -1)), block, starts_DBKN)
+
+
+def _padded(x_DBT: Tensor, num_tokens: int) -> Tensor:
+    """Zeros behind the last token; ``F.pad`` copies even where there are none to add."""
+    return F.pad(x_DBT, (0, num_tokens)) if num_tokens else x_DBT
 
 
 def _toeplitz(taps_DL: Tensor) -> Tensor:
@@ -195,8 +206,7 @@ def _block_sums(x_DML: Tensor, reach_DLS: Tensor) -> Tensor:
 def _block_starts(x_DML: Tensor, block: FilterBlock, state_BDN: Tensor | None, num_rows: int) -> Tensor:
     """(D, B, K, N): the state at the start of each of a row's K blocks.
 
-    S_k = p^L S_{k−1} + U_{k−1} is summed in log2(K) doubling steps: few kernels, and rounding errors that grow with
-    log K where a loop over the blocks would let them grow with K.
+    S_k = p^L S_{k−1} + U_{k−1}, see ``_carried``.
     """
     first_DBN = None if state_BDN is None else state_BDN.transpose(0, 1)
     if x_DML.shape[1] == num_rows and first_DBN is not None:
@@ -206,12 +216,26 @@ def _block_starts(x_DML: Tensor, block: FilterBlock, state_BDN: Tensor | None, n
     if first_DBN is None:
         first_DBN = torch.zeros_like(sums_DBKN[:, :, 0])
     starts_DBKN = torch.cat([first_DBN[:, :, None], sums_DBKN[:, :, :-1]], dim=2)
-    step, power_DN = 1, block.block_power_DN
-    while step < starts_DBKN.shape[2]:
-        carried_DBKN = power_DN.to(starts_DBKN.dtype)[:, None, None] * starts_DBKN[:, :, :-step]
-        starts_DBKN = torch.cat([starts_DBKN[:, :, :step], starts_DBKN[:, :, step:] + carried_DBKN], dim=2)
-        step, power_DN = 2 * step, power_DN * power_DN
-    return starts_DBKN
+    return _carried(starts_DBKN, block.block_power_DN)
+
+
+def _carried(sums_DBKN: Tensor, power_DN: Tensor) -> Tensor:
+    """s_k = p s_{k−1} + u_k from s_0 = u_0 on, for all K at once.
+
+    Neighbours are put together, half as many are carried on with p², and what lies between follows from them: few kernels, each number is
+    read and written some ten times whatever K is, and rounding errors grow with log K where those of a loop would with K.
+    """
+    if sums_DBKN.shape[2] == 1:
+        return sums_DBKN
+    power_D11N = power_DN.to(sums_DBKN.dtype)[:, None, None]
+    even_DBKN, odd_DBKN = sums_DBKN[:, :, ::2], sums_DBKN[:, :, 1::2]
+    pairs_DBKN = torch.addcmul(odd_DBKN, power_D11N, even_DBKN[:, :, : odd_DBKN.shape[2]])
+    carried_DBKN = torch.empty_like(sums_DBKN)
+    carried_DBKN[:, :, 1::2] = after_pairs_DBKN = _carried(pairs_DBKN, power_DN * power_DN)
+    carried_DBKN[:, :, :1] = even_DBKN[:, :, :1]
+    before_DBKN = after_pairs_DBKN[:, :, : even_DBKN.shape[2] - 1]
+    carried_DBKN[:, :, 2::2] = torch.addcmul(even_DBKN[:, :, 1:], power_D11N, before_DBKN)
+    return carried_DBKN
 
 
 def _states_at(marks: Marks, x_DBKL: Tensor, block: FilterBlock, starts_DBKN: Tensor) -> Tensor:
@@ -271,7 +295,7 @@ def medium_filter_in_windows(x_DBT: Tensor, toeplitz_GWL: Tensor, before_BDJ: Te
     """``medium_filter`` by products: their rows are the windows of all channels of a group, W / L times the input in all."""
     num_tokens, before = x_DBT.shape[-1], before_BDJ.shape[-1]
     length = min(toeplitz_GWL.shape[-1], num_tokens)
-    padded_DBT = F.pad(x_DBT, (0, -num_tokens % length))
+    padded_DBT = _padded(x_DBT, -num_tokens % length)
     seen_DBT = torch.cat([before_BDJ.transpose(0, 1), padded_DBT], dim=-1)
     windows_DBKW = seen_DBT.unfold(-1, length + before, length)
     windows_GMW = windows_DBKW.reshape(toeplitz_GWL.shape[0], -1, length + before)

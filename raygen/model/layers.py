@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from raygen.model.products import Linear, linear
+from raygen.model.products import Linear, linear, multiplied
 from raygen.model.state import HyenaState, Marks
 
 # Rows × tokens that go through a Hyena block at a time. On a GPU a bound of memory; on a CPU smaller, because allocations
@@ -27,17 +27,17 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "silu": F.
 
 
 class RMSNorm(nn.Module):
-    """x / (rms(x) + eps) · scale, in float32; eps outside the root, as the checkpoints were trained."""
+    """x / (rms(x) + eps) · scale, in float32 and then in the dtype that is asked for; eps outside the root, as the checkpoints were trained."""
 
     def __init__(self, width: int, eps: float) -> None:
         super().__init__()
         self.eps = eps
         self.scale = nn.Parameter(torch.ones(width))
 
-    def forward(self, x_BTD: Tensor) -> Tensor:
+    def forward(self, x_BTD: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         x_BTD = x_BTD.float()
         rms_BT1 = torch.linalg.vector_norm(x_BTD, dim=-1, keepdim=True) * x_BTD.shape[-1] ** -0.5
-        return x_BTD / (rms_BT1 + self.eps) * self.scale.float()
+        return multiplied(x_BTD / (rms_BT1 + self.eps), self.scale.float(), dtype)
 
 
 class TokenEmbedding(nn.Embedding):

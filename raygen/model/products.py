@@ -25,11 +25,22 @@ def linear(x: Tensor, weight_CD: Tensor, bias_C: Tensor | None = None) -> Tensor
 
 
 def linear_channels_first(x_MD: Tensor, weight_CD: Tensor, bias_C: Tensor | None) -> Tensor:
-    """(M, D) to (C, M): W xᵀ + b, which is the product of W, as rows, with x in the place of the weight."""
+    """(M, D) to (C, M): W xᵀ + b, which is the product of W, as rows, with x in the place of the weight; float32 where there is a bias."""
     if by_onednn(x_MD, weight_CD):
         y_CM = torch.ops.mkldnn._linear_pointwise(weight_CD, x_MD, None, "none", [], "")
         return y_CM if bias_C is None else y_CM.add_(bias_C[:, None])
-    return weight_CD @ x_MD.T if bias_C is None else torch.addmm(bias_C[:, None], weight_CD, x_MD.T)
+    y_CM = weight_CD @ x_MD.T
+    # Not addmm, which first copies such a bias to every column; and the sum is float32, which is what reads it.
+    return y_CM if bias_C is None else y_CM + bias_C.float()[:, None]
+
+
+def multiplied(x: Tensor, factor: Tensor, dtype: torch.dtype) -> Tensor:
+    """x · factor, computed in float32 and rounded to a dtype: the numbers of a product and a cast, in one pass over memory where no
+    gradient is wanted. ``factor`` is broadcast to the shape of x.
+    """
+    if dtype == x.dtype or torch.is_grad_enabled():
+        return (x * factor).to(dtype)
+    return torch.mul(x, factor, out=torch.empty(x.shape, dtype=dtype, device=x.device))
 
 
 def by_onednn(*factors: Tensor) -> bool:

@@ -22,14 +22,17 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from raygen.errors import InputError
+from raygen.errors import InputError, SettingsError
 from raygen.model.attention import inverse_frequencies
+from raygen.model.cards import card_named
 from raygen.model.checkpoint import expected_shapes
 from raygen.model.checkpoint_files import INDEX_FILE
+from raygen.model.convert import config_of
 from raygen.model.evo1 import Evo1Config
 from raygen.model.striped_hyena import StripedHyenaConfig
 from raygen.tables.place import put_folder_in_place
 
+EVO1_8K = "evo-1-8k-base"
 _DECAYS = torch.tensor([0.5**order for order in range(10)])
 
 
@@ -74,6 +77,20 @@ def evo1_8k_config() -> Evo1Config:
         "inner_size_multiple_of": 16,
     }
     return Evo1Config(**{**demo_config().keys(), **shape})
+
+
+def config_like(name: str) -> StripedHyenaConfig:
+    """The shape of a published checkpoint, ``evo-1-8k-base`` or one of Evo 2.
+
+    Raises:
+        SettingsError: no checkpoint of that name.
+    """
+    if name == EVO1_8K:
+        return evo1_8k_config()
+    card = card_named(name)
+    if card is None:
+        raise SettingsError(f"There is no checkpoint {name}; configs/models has them.")
+    return config_of(card)
 
 
 def write_random_checkpoint(

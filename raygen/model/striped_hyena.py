@@ -29,7 +29,7 @@ from raygen.model.evo_facts import FILTER_STORAGE
 from raygen.model.filters import inputs_before_marks, short_filter
 from raygen.model.layers import GatedMLP, RMSNorm, TokenEmbedding, read_in_pieces
 from raygen.model.network import check_rows, refuse_left_padding, refuse_misfit
-from raygen.model.products import Linear, LinearFromChannelsFirst, LinearToChannelsFirst
+from raygen.model.products import Linear, LinearFromChannelsFirst, LinearToChannelsFirst, multiplied
 from raygen.model.sizes import StateSize
 from raygen.model.state import AttentionState, HyenaState, Marks, PrefixState
 
@@ -124,13 +124,13 @@ class AttentionBlock(nn.Module):
     def forward(
         self, x_BTD: Tensor, state: AttentionState | None, marks: Marks | None
     ) -> tuple[Tensor, AttentionState | None]:
-        mixed_BTD, state = self.inner_mha_cls(self.pre_norm(x_BTD), state, marks)
+        mixed_BTD, state = self.inner_mha_cls(self.pre_norm(x_BTD, self.inner_mha_cls.Wqkv.weight.dtype), state, marks)
         x_BTD = x_BTD + mixed_BTD
-        return x_BTD + self.mlp(self.post_norm(x_BTD)), state
+        return x_BTD + self.mlp(self.post_norm(x_BTD, self.mlp.l1.weight.dtype)), state
 
 
 class HyenaFilter(nn.Module, ABC):
-    """x2, x1, v → short filter on each → x2 · inner(x1 · v), all in float32.
+    """x2, x1, v → short filter on each → x2 · inner(x1 · v), all in float32, the result in the dtype that is asked for.
 
     A kind says how the channels of the three lie (``split``) and what stands behind the gate (``inner``).
     """
@@ -141,7 +141,9 @@ class HyenaFilter(nn.Module, ABC):
         self.short_filter_weight = nn.Parameter(torch.randn(channels, 1, taps) * taps**-0.5)
         self.short_filter_bias = nn.Parameter(torch.zeros(channels)) if config.short_filter_bias else None
 
-    def forward(self, z_CBT: Tensor, state: HyenaState | None, marks: Marks | None) -> tuple[Tensor, HyenaState | None]:
+    def forward(
+        self, z_CBT: Tensor, state: HyenaState | None, marks: Marks | None, dtype: torch.dtype = torch.float32
+    ) -> tuple[Tensor, HyenaState | None]:
         z_CBT = z_CBT.float()
         taps = self.short_filter_weight.shape[-1]
         before_BCJ, filter_before = state.taken() if state else (None, None)
@@ -150,7 +152,7 @@ class HyenaFilter(nn.Module, ABC):
         bias_C = None if self.short_filter_bias is None else self.short_filter_bias.float()
         x2, x1, v = self.split(short_filter(z_CBT, self.short_filter_weight[:, 0].float(), bias_C, before_BCJ))
         mixed_DBT, kept_RDN = self.inner((x1 * v).flatten(0, -3), filter_before, marks)
-        gated_DBT = (mixed_DBT.unflatten(0, x2.shape[:-2]) * x2).flatten(0, -3)
+        gated_DBT = multiplied(mixed_DBT.unflatten(0, x2.shape[:-2]), x2, dtype).flatten(0, -3)
         if marks is None or kept_RDN is None:
             return gated_DBT, None
         return gated_DBT, HyenaState(inputs_before_marks(before_BCJ, z_CBT, marks), kept_RDN)
@@ -180,9 +182,10 @@ class HyenaBlock(nn.Module):
         return read_in_pieces(self._read, x_BTD, state, marks)
 
     def _read(self, x_BTD: Tensor, state: HyenaState | None, marks: Marks | None) -> tuple[Tensor, HyenaState | None]:
-        mixed_DBT, state = self.filter(self.projections(self.pre_norm(x_BTD)), state, marks)
+        dtype = self.projections.weight.dtype
+        mixed_DBT, state = self.filter(self.projections(self.pre_norm(x_BTD, dtype)), state, marks, dtype)
         x_BTD = x_BTD + self.out_filter_dense(mixed_DBT)
-        return x_BTD + self.mlp(self.post_norm(x_BTD)), state
+        return x_BTD + self.mlp(self.post_norm(x_BTD, self.mlp.l1.weight.dtype)), state
 
 
 class Backbone(nn.Module):

@@ -1,8 +1,9 @@
 """Tokens to hours and money: pure, from a small table of devices (``devices.yaml``) and from what was measured.
 
-A token costs two floating point operations a parameter. What a device does of its peak is not known before it is tried, so a
-fixed share stands in for it, and such numbers are marked as estimated. A measured speed of the same model and method
-takes their place. Loading the model and starting a cluster are not in it: minutes each.
+What a device makes of a model is not known before it is tried, so arithmetic stands in for it: what a published shape of the same family
+would reach if each kernel ran at the device's rate or at the bandwidth of its memory (``roofline.yaml``, which
+``jobs/benchmarks/roofline.py --speeds`` writes). Such numbers are marked as estimated; a measured speed of the same model and method takes
+their place. Loading the model and starting a cluster are not in it: minutes each.
 """
 
 from __future__ import annotations
@@ -15,17 +16,15 @@ from importlib.resources import files
 import yaml
 from pydantic import BaseModel, ConfigDict
 
+from raygen.model.cards import find_card
 from raygen.model.facts import ModelFacts
 from raygen.planning.speeds import MeasuredSpeed, known_speeds
 
 NUM_DEVICES = (1, 8, 64)
-SHARE_OF_PEAK = 0.35
-"""Share of a device's peak that is reached, for long sequences through a model of billions of parameters; a guess until
-it is measured.
-"""
 SMALLEST_GUESSED = 100_000_000
 """Parameters: a smaller model waits for memory and launches, not for operations, so its speed is not guessed at all."""
-FLOPS_PER_PARAMETER = 2
+EVO1_SHAPE, EVO2_SHAPE = "evo-1-8k-base", "evo2_7b_base"
+"""Which shape of ``roofline.yaml`` stands for a model of Evo 2, and which for every other one."""
 _ROOM = 1.2  # memory beside weights and one state
 
 Price = float
@@ -33,15 +32,15 @@ Price = float
 
 
 class Device(BaseModel):
-    """A line of ``devices.yaml``: teraflops of its peak, memory in GiB, dollars an hour; ``match`` is a word of torch's
-    name.
-    """
+    """A line of ``devices.yaml``, which has the units; ``match`` is a word of torch's name."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     match: str
-    tflops: float
+    products: float
+    float32: float
+    bandwidth: float
     memory: float
     dollars: float
 
@@ -74,7 +73,7 @@ def cost_on_devices(
         measurement = _of_device(device, measured)
         if measurement is None and model.num_parameters < SMALLEST_GUESSED:
             continue
-        speed = measurement.tokens_per_second if measurement else guessed_speed(device, model.num_parameters)
+        speed = measurement.tokens_per_second if measurement else guessed_speed(device, model)
         too_small = needed > device.memory * 2**30 and measurement is None
         dollars = device.dollars if price is None else price
         yield _cost(device.name, num_tokens, speed, measurement, dollars, too_small)
@@ -90,9 +89,27 @@ def known_devices() -> Sequence[Device]:
     return [Device.model_validate(line) for line in yaml.safe_load(text)]
 
 
-def guessed_speed(device: Device, num_parameters: int) -> float:
-    """Tokens a second of one device, by floating point operations."""
-    return device.tflops * 1e12 * SHARE_OF_PEAK / (FLOPS_PER_PARAMETER * num_parameters)
+def guessed_speed(device: Device, model: ModelFacts) -> float:
+    """Tokens a second of one device, by arithmetic: those of the published shape, in inverse proportion to the parameters."""
+    card = find_card(model.name)
+    shape = roofline()[EVO2_SHAPE if card and card.architecture else EVO1_SHAPE]
+    return shape.tokens_per_second[device.name] * shape.num_parameters / model.num_parameters
+
+
+class RooflineShape(BaseModel):
+    """A published shape in ``roofline.yaml``: its parameters, and tokens a second by device."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    num_parameters: int
+    tokens_per_second: Mapping[str, float]
+
+
+@cache
+def roofline() -> Mapping[str, RooflineShape]:
+    """The shapes of ``roofline.yaml``."""
+    text = files("raygen.planning").joinpath("roofline.yaml").read_text()
+    return {name: RooflineShape.model_validate(shape) for name, shape in yaml.safe_load(text).items()}
 
 
 def _of_device(device: Device, measured: Sequence[MeasuredSpeed]) -> MeasuredSpeed | None:

@@ -40,7 +40,7 @@ def definition(x_DBT: Tensor, filter_: tuple[Tensor, Tensor], state_BDN: Tensor 
 # Operators
 
 
-@pytest.mark.parametrize("num_tokens", [1, 2, 63, 64, 65, 128, 129, 1000])
+@pytest.mark.parametrize("num_tokens", [1, 2, 63, 64, 65, 128, 129, 300, 700, 1000])
 @pytest.mark.parametrize("with_state", [False, True])
 def test_long_filter_in_blocks_is_the_recurrence(num_tokens: int, with_state: bool) -> None:
     filter_, x_DBT = random_filter(), torch.randn(3, 2, num_tokens)
@@ -51,6 +51,15 @@ def test_long_filter_in_blocks_is_the_recurrence(num_tokens: int, with_state: bo
     assert after is not None
     assert largest_difference(y, expected_y) < FILTER_TOLERANCE * scale
     assert largest_difference(after, expected_after) < FILTER_TOLERANCE * float(expected_after.abs().max())
+
+
+@pytest.mark.parametrize("num_tokens", [1, 64, 100])
+def test_the_skip_of_a_long_filter_is_each_input_times_its_factor(num_tokens: int) -> None:
+    filter_, x_DBT, skip_D = random_filter(), torch.randn(3, 2, num_tokens), torch.randn(3)
+    y, after = long_filter(x_DBT, build_filter_block(*filter_, skip_D), None, Marks.ends(2, num_tokens))
+    without, after_without = long_filter(x_DBT, build_filter_block(*filter_), None, Marks.ends(2, num_tokens))
+    assert largest_difference(y, without + skip_D[:, None, None] * x_DBT) < FILTER_TOLERANCE * float(y.abs().max())
+    assert after is not None and after_without is not None and torch.equal(after, after_without)
 
 
 def test_long_filter_by_hand() -> None:
@@ -287,3 +296,15 @@ def test_hyena_blocks_in_pieces_are_the_whole(monkeypatch: pytest.MonkeyPatch) -
     for ours, expected in zip(state.layers, whole_state.layers, strict=True):
         for our, their in zip(ours.tensors(), expected.tensors(), strict=True):
             assert largest_difference(our, their) < TOLERANCE * max(1.0, float(their.abs().max()))
+
+
+def test_the_kept_block_of_a_filter_follows_its_skip() -> None:
+    long_hyena, x_DBT = (
+        random_model(small_config()).backbone.blocks[0].filter,
+        torch.randn(small_config().hidden_size, 1, 9),
+    )
+    with torch.no_grad():
+        before, _ = long_hyena.inner(x_DBT, None, None)
+        long_hyena.D += 1.0
+        after, _ = long_hyena.inner(x_DBT, None, None)
+    assert largest_difference(after - before, x_DBT) < FILTER_TOLERANCE

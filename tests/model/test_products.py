@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from raygen.model.products import Linear, LinearFromChannelsFirst, LinearToChannelsFirst, linear
+from raygen.model.products import Linear, LinearFromChannelsFirst, LinearToChannelsFirst, linear, multiplied
 
 
 @pytest.mark.parametrize("rows", [1, 2, 63, 300])
@@ -24,10 +24,10 @@ def test_channels_first_and_back_are_the_same_layers_transposed(dtype, inference
     x_BTD = torch.randn(3, 7, 16)
     with torch.inference_mode(inference):
         y_CBT = there(x_BTD)
-        expected = F.linear(x_BTD.to(dtype), there.weight, there.bias)
+        expected = F.linear(x_BTD.to(dtype), there.weight, there.bias).float()  # the bias is added in float32
         close = {"atol": 1e-5, "rtol": 1e-5} if dtype == torch.float32 else {"atol": 0.02, "rtol": 0.02}
         torch.testing.assert_close(y_CBT.permute(1, 2, 0), expected, **close)
-        returned = F.linear(y_CBT.permute(1, 2, 0), back.weight, back.bias)
+        returned = F.linear(y_CBT.permute(1, 2, 0).to(dtype), back.weight, back.bias)
         torch.testing.assert_close(back(y_CBT), returned, **close)
 
 
@@ -46,6 +46,17 @@ def test_gradients_flow_where_they_are_wanted():
     layer(torch.randn(2, 3, 8)).sum().backward()
     assert layer.weight.grad is not None
     torch.testing.assert_close(layer.bias.grad, torch.full((6,), 6.0))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("inference", [True, False])
+def test_a_product_in_half_precision_is_the_product_of_float32_rounded_once(dtype, inference):
+    x_DBT, factor_CBT = torch.randn(4, 3, 7), torch.randn(12, 3, 7)
+    with torch.inference_mode(inference):
+        for factor in (torch.randn(7), factor_CBT[1::3]):
+            product = multiplied(x_DBT, factor, dtype)
+            assert product.dtype == dtype
+            assert torch.equal(product, (x_DBT * factor).to(dtype))
 
 
 def test_no_rows_give_no_rows():

@@ -35,7 +35,7 @@ def test_tokens_memory_hours_and_money_are_printed():
 
 
 def test_what_is_not_measured_is_marked_and_what_is_says_at_which_window():
-    assert "(e) estimated from floating point operations" in printed([cost()])
+    assert "(e) by arithmetic" in printed([cost()])
     measured = printed([cost(measured_at="4096+512@2048")])
     assert "(e)" not in measured
     assert "NVIDIA H100: measured here at window 4096+512@2048" in measured

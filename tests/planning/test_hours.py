@@ -4,7 +4,7 @@ import pytest
 
 from raygen.errors import InputError
 from raygen.model.facts import ModelFacts
-from raygen.planning.hours import SHARE_OF_PEAK, cost_on_devices
+from raygen.planning.hours import cost_on_devices, roofline
 from raygen.planning.speeds import known_speeds
 
 
@@ -35,14 +35,21 @@ def write_speed(cache, **more):
 
 
 def test_hours_by_hand():
-    # 10^12 tokens at 2 x 7e9 operations each, on 989e12 operations/s of which a share is reached
-    by_hand = 1e12 * 2 * 7e9 / (989e12 * SHARE_OF_PEAK) / 3600
+    # 10^12 tokens; the published shape has 6.453e9 parameters where this model has 7e9
+    speed = roofline()["evo-1-8k-base"].tokens_per_second["NVIDIA H100"] * 6_452_781_056 / 7e9
+    by_hand = 1e12 / speed / 3600
     cost = costs()["NVIDIA H100"]
     assert cost.hours[1] == pytest.approx(by_hand)
     assert cost.hours[8] == pytest.approx(by_hand / 8)
     assert cost.dollars == pytest.approx(by_hand * 6.9)
     assert cost.measured_at is None
     assert costs(price=0.0)["NVIDIA H100"].dollars == 0
+
+
+def test_a_model_of_evo_2_is_guessed_by_the_shape_of_evo_2():
+    model = ModelFacts(name="arcinstitute/evo2_7b_base", context_length=8192, bos_id=None, num_parameters=6_481_059_584)
+    speeds = {cost.device: cost.speed for cost in cost_on_devices(1, model, "fork", 0)}
+    assert speeds == pytest.approx(dict(roofline()["evo2_7b_base"].tokens_per_second))
 
 
 def test_a_measured_speed_takes_the_place_of_the_guess(cache):
