@@ -211,8 +211,10 @@ def _catalog(folder: RunFolder, catalog: str | None) -> Catalog:
     place = folder.local_root / "iceberg"
     make_folder(place)
     with disk_errors(place):
-        embedded = SqlCatalog(_NAMESPACE, uri=f"sqlite:///{place}/catalog.db", warehouse=place.as_uri())
-    weakref.finalize(embedded, embedded.engine.dispose)  # its tables need it as long as there are any
+        uri = f"sqlite:///{place}/catalog.db"
+        embedded = SqlCatalog(_NAMESPACE, uri=uri, warehouse=place.as_uri(), init_catalog_tables="false")
+        weakref.finalize(embedded, embedded.engine.dispose)  # tables keep it; where the disk is full, it closes too
+        embedded.create_tables()
     return embedded
 
 

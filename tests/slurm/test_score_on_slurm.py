@@ -157,7 +157,7 @@ def test_a_memory_limit_is_planned_with(batch, cluster):
 def test_a_memory_limit_that_is_too_low_is_named(batch, cluster):
     if not cluster.limits_memory:
         pytest.skip("no memory cgroup of version 1 here")
-    number = batch.submit("--mem=1600M", nodes=1)
+    number = batch.submit("--mem=1200M", nodes=1)
     state, _ = end(batch, number)
     assert state in {"FAILED", "OUT_OF_MEMORY"}
-    assert "1600 MB a node" in batch.output(number)
+    assert "1200 MB a node" in batch.output(number)
