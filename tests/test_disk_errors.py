@@ -37,6 +37,7 @@ from raygen.tables.place import keep_json, put_first, put_folder_in_place, put_i
 from raygen.tables.score_index import ScoreIndex
 from raygen.trials import saturate
 from raygen.variants.ingest import ingest
+from raygen.variants.inputs import find_inputs
 from raygen.variants.pairs import ingest_pairs
 from tests.builders import fasta, random_bases, snvs, vcf
 from tests.cli.test_cli import raygen  # noqa: F401  (a fixture)
@@ -419,7 +420,7 @@ def test_a_sample_that_finds_no_room_says_so(small_disk, room, monkeypatch):
     monkeypatch.setattr("raygen.planning.sampling.WHOLE_RECORDS", 100)
     fill_disk(disk / "ballast")
     with pytest.raises(StoppedError, match=f"The disk of {disk} is full"):
-        sample_input([room / "variants.vcf"], disk)
+        sample_input(find_inputs([room / "variants.vcf"]), disk)
 
 
 def test_a_pointer_is_not_moved_on_a_full_disk(small_disk):

@@ -43,7 +43,7 @@ def print_estimate(estimate: Estimate, alternatives: Sequence[tuple[Window, int]
             console.print(f"{cost.device}: measured here at window {cost.measured_at}", soft_wrap=True)
     if any(cost.measured_at is None for cost in estimate.costs):
         console.print(
-            "(e) by arithmetic (`raygen guide cost`), not measured; `raygen plan --measure` times this machine. "
+            "(e) by arithmetic, a bound (`raygen guide cost`), not measured; `raygen plan --measure` times this machine. "
             "Prices are about what clouds ask; --price sets one.",
             soft_wrap=True,
         )

@@ -21,6 +21,7 @@ from raygen.model.cards import UNVALIDATED, Evo2Architecture, ModelCard, card_na
 from raygen.model.convert import config_of, convert_checkpoint, convert_named, find_source
 from raygen.model.evo2 import Evo2Config, Evo2ForCausalLM
 from raygen.model.loading import describe_network, load_network
+from raygen.settings import load_settings
 from raygen.trials.window_comparison import ComparisonRequest, run_comparison
 from tests.builders import fasta, random_bases, snvs, vcf
 from tests.model.models import largest_difference, random_tokens, small_evo2_config
@@ -240,16 +241,18 @@ def test_a_converted_folder_that_needs_fp8_is_refused_or_flagged(tmp_path: Path,
 def test_windows_are_compared_and_the_doctor_tries_it_when_told(tmp_path: Path, tensors: dict[str, Any]) -> None:
     made = convert_named(str(write_published(tmp_path / "evo2_40b.pt", tensors)), tmp_path / "model")
     bases = random_bases(200, 1)
-    request = ComparisonRequest(
-        [str(vcf(tmp_path, snvs("1", bases, range(50, 60))))],
-        str(fasta(tmp_path, {"1": bases})),
-        str(made.folder),
-        ["16+16", "16+8"],
-        device="cpu",
-    )
+    given = {
+        "input.variants": [str(vcf(tmp_path, snvs("1", bases, range(50, 60))))],
+        "input.reference": str(fasta(tmp_path, {"1": bases})),
+        "model.name": str(made.folder),
+        "model.device": "cpu",
+        "output.path": "not-written",
+    }
+    request = ComparisonRequest(load_settings(None, given=given), ["16+16", "16+8"])
     with pytest.raises(SettingsError, match="evo2_40b needs FP8"):
         run_comparison(request, say=lambda line: None)
-    compared = run_comparison(replace(request, allow_unvalidated=True), say=lambda line: None)
+    allowed = load_settings(None, given={**given, "model.allow_unvalidated": True})
+    compared = run_comparison(replace(request, settings=allowed), say=lambda line: None).windows
     assert [one.window for one in compared] == ["16+16", "16+8"]
     assert all(one.rank_correlation is not None for one in compared)
     with pytest.raises(SettingsError, match="evo2_40b needs FP8"):

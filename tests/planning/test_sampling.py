@@ -7,6 +7,7 @@ from raygen.errors import InputError
 from raygen.planning import sampling
 from raygen.planning.bgzf_middle import OpenText
 from raygen.planning.sampling import STRETCH, sample_input
+from raygen.variants.inputs import find_inputs
 from tests.builders import random_bases, snvs, vcf
 
 BASES = random_bases(60_000, 5)
@@ -61,7 +62,7 @@ def sampled_positions(sample):
     ],
 )
 def test_a_large_input_is_counted_and_sampled_by_the_share_of_its_records(tmp_path, small_limits, make, counted, off):
-    sample = sample_input([make(tmp_path)], tmp_path)
+    sample = sample_input(find_inputs([make(tmp_path)]), tmp_path)
     assert counted in sample.counted
     assert sample.num_records == pytest.approx(len(POSITIONS), rel=off)
     positions = sampled_positions(sample)
@@ -74,15 +75,15 @@ def test_a_large_input_is_counted_and_sampled_by_the_share_of_its_records(tmp_pa
 
 def test_a_small_input_is_its_own_sample(tmp_path):
     path = plain(tmp_path)
-    sample = sample_input([tmp_path], tmp_path / "scratch")
+    sample = sample_input(find_inputs([tmp_path]), tmp_path / "scratch")
     assert sample.is_whole
-    assert sample.files == (tmp_path,)
+    assert sample.files.paths == [tmp_path]
     assert path.exists()
 
 
 def test_files_are_sampled_by_what_they_hold(tmp_path, small_limits):
     few = vcf(tmp_path, snvs("1", BASES, POSITIONS[:300]), name="few.vcf")
-    sample = sample_input([few, table(tmp_path)], tmp_path)
+    sample = sample_input(find_inputs([few, table(tmp_path)]), tmp_path)
     assert [file.path.name for file in sample.files] == ["sample-1.parquet"]  # the first stretch begins at record 383
     assert sample.num_records == pytest.approx(12_250, rel=0.02)
 
@@ -93,14 +94,14 @@ def test_genotypes_are_left_behind(tmp_path, small_limits):
     header, records = [line for line in lines if line[0] == "#"], [line for line in lines if line[0] != "#"]
     header[-1] += "\tFORMAT\tS1"
     path.write_text("\n".join([*header, *(f"{record}\tGT\t0/1" for record in records)]) + "\n")
-    (sampled,) = sample_input([path], tmp_path / "").files
+    (sampled,) = sample_input(find_inputs([path]), tmp_path / "").files
     assert "GT" not in sampled.path.read_text()
     assert "S1" not in sampled.path.read_text()
 
 
 def test_an_unsorted_table_is_refused(tmp_path, small_limits):
     with pytest.raises(InputError, match=r"not sorted by chrom and pos.*raygen ingest"):
-        sample_input([table(tmp_path, POSITIONS[::-1])], tmp_path)
+        sample_input(find_inputs([table(tmp_path, POSITIONS[::-1])]), tmp_path)
 
 
 def test_a_file_that_cannot_be_read_from_its_middle_is_refused_when_large(tmp_path, small_limits):
@@ -109,7 +110,7 @@ def test_a_file_that_cannot_be_read_from_its_middle_is_refused_when_large(tmp_pa
     path = tmp_path / "plain.vcf.gz"
     path.write_bytes(gzip.compress(plain(tmp_path).read_bytes()))
     with pytest.raises(InputError, match=r"gzip, which has no random access.*raygen ingest"):
-        sample_input([path], tmp_path)
+        sample_input(find_inputs([path]), tmp_path)
 
 
 def test_every_block_of_a_bgzip_file_can_be_found(tmp_path):

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from raygen.model import loading
 from raygen.model.random_checkpoint import demo_config, write_random_checkpoint
-from raygen.scoring import fork
+from raygen.scoring import passes
 from raygen.scoring.likelihood import ResidentModel, load_model
 from raygen.scoring.plan import plan_windows
 from raygen.scoring.scorer import VariantScorer
@@ -48,7 +48,8 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
     """What ``auto`` means here, and what it tries there."""
     monkeypatch.setattr(loading, "device_named", lambda asked: f"{NAME}:0" if asked == "auto" else asked)
     monkeypatch.setattr(loading, "auto_dtypes", lambda device: ("float16", "bfloat16"))
-    monkeypatch.setitem(fork.SHAPES, NAME, fork.SHAPES["cuda"])
+    for of_kind in (passes.MAX_ROWS, passes.STOP_TOKENS, passes.PASS_TOKENS):
+        monkeypatch.setitem(of_kind, NAME, of_kind["cuda"])
     with second_device() as own:
         yield own
 
