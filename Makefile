@@ -1,7 +1,7 @@
 # Everything a fresh machine needs is Python 3.11 to 3.14, pip and make: make PYTHON=python3.13 demo picks an interpreter.
 #   make demo    the main job on what ships with the package
 #   make test    the tests (make lint, make types: two other parts of CI; make test-slow: what takes minutes)
-#   make VENV=.venv-3.13 PYTHON=python3.13 test-fast    the tests that start no Ray, beside another environment
+#   make VENV=.venv-3.13 PYTHON=python3.13 test-fast    a half of them, beside another environment
 
 PYTHON ?= python3
 # what versions of everything are installed; make CONSTRAINTS=constraints-oldest.txt takes the lower ends of all ranges, into .venv-oldest:
@@ -36,9 +36,10 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist worksteal
 
-# what starts no Ray: on another Python or other versions, in an environment of its own
+# the half that starts neither Ray nor commands: on another Python or other versions, in an environment of its own
+FAST := $(addprefix tests/,classes finished model scoring sequence tables variants test_rooms.py test_settings.py test_versions.py)
 test-fast: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m "not slow and not ray" --numprocesses 2 --dist worksteal
+	$(BIN)/python -m pytest -m "not slow and not ray" --numprocesses 2 --dist worksteal $(FAST)
 
 # what takes too long for every change
 test-slow: $(VENV)/installed-dev
