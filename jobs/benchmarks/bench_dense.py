@@ -4,7 +4,8 @@
 
 OTHER_CHECKOUT is a clone of this repository at another commit. Each build scores in a process of its own, with the same random weights
 (width 384, 8 layers, one of them attention) in float32; seconds are of the CPU, the best of the rounds. Deltas that differ by more than
-1e-4 nats end it with exit code 1. ``regions`` are all SNVs of 200 bases of a random sequence, left and stride 4,000; ``own`` is a
+1e-4 nats, or where that is more 1e-4 of their standard deviation, end it with exit code 1: random weights spread deltas by 8 nats, and there
+fork and pair of one build differ by 1.5e-4. ``regions`` are all SNVs of 200 bases of a random sequence, left and stride 4,000; ``own`` is a
 window for each variant. The last lines compare the walk of right 1, which reads its path alone, with a plain forward pass.
 """
 
@@ -23,7 +24,7 @@ from typing import Any
 import numpy as np
 
 TREE = Path(__file__).parents[2]
-TOLERANCE = 1e-4  # nats, of a delta in float32
+TOLERANCE = 1e-4  # of a delta in float32: nats, and of the standard deviation of deltas
 
 
 def main() -> int:
@@ -189,7 +190,7 @@ def compare(builds: dict[str, Worker], cases: dict[str, dict[str, Any]], rounds:
         answers[name] = this
         count = len(this["deltas"])
         difference = float(np.abs(np.array(this["deltas"]) - np.array(other["deltas"])).max())
-        agree &= difference <= TOLERANCE
+        agree &= difference <= TOLERANCE * max(1.0, float(np.std(this["deltas"])))
         speeds = [count / build["seconds"] for build in (this, other)]
         tokens = [build["tokens"] / count for build in (this, other)]
         print(
