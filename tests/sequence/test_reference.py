@@ -1,6 +1,7 @@
 import gzip
-import multiprocessing
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pysam
@@ -79,14 +80,14 @@ def test_all_processes_share_one_array(tmp_path):
         reference.bases("1")[0] = 0
 
 
-def _digest_in_a_process(path: str) -> str:
-    return open_reference(path).digest
-
-
 def test_processes_that_start_at_once_make_it_once(tmp_path):
     path = fasta(tmp_path, CONTIGS)
-    with multiprocessing.get_context("spawn").Pool(3) as pool:
-        assert len(set(pool.map(_digest_in_a_process, [str(path)] * 3))) == 1
+    code = f"from raygen.sequence.reference import open_reference; print(open_reference({str(path)!r}).digest)"
+    command = [sys.executable, "-c", code]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    digests = {process.communicate(timeout=60)[0] for process in processes}
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert digests == {f"{open_reference(str(path)).digest}\n"}
 
 
 @pytest.mark.parametrize(
