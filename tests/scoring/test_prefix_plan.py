@@ -151,4 +151,5 @@ def test_a_plan_without_rereading_never_costs_more_than_two_passes(given_inputs,
 def test_a_walk_can_be_made_again_from_its_families(given_inputs):
     for is_shared in (False, True):
         for walk in plan(*given_inputs, stop_cost=3, is_shared=is_shared):
-            assert make_walk(walk.families, StopCost(3, is_shared)) == walk
+            again = make_walk(walk.families, StopCost(3, is_shared))
+            assert [family.branches for family in again.families] == [family.branches for family in walk.families]
