@@ -21,7 +21,11 @@ from raygen.scoring.prefix_plan import Branch, StopCost, Walk, cheapest_stops, p
 MAX_ROWS = {"cpu": 16, "cuda": 64}
 """Families side by side, by kind of device: a GPU wants wide passes."""
 STOP_TOKENS = {"cpu": 3.0, "cuda": 10.0}
-"""What a stop costs in tokens, by kind of device: a state kept, and attention to the prefix once more."""
+"""What a stop costs in tokens, by kind of device: a state kept, and attention to the prefix once more.
+
+Measured on one CPU core at width 384, all SNVs of a region, right 16: at 0.5, 3, 10 and 30 tokens a stop 164, 169, 177 and 162 variants a second,
+which read 22.0, 22.0, 23.1 and 23.8 tokens each. Not measured on a GPU.
+"""
 PASS_TOKENS = {"cpu": 100.0, "cuda": 300.0}
 """What a pass more costs in tokens, however few it holds; a stop, too, where a pass must end at it."""
 CPU_STATE_MEMORY = 2**30
