@@ -9,7 +9,19 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from raygen.cli.options import AllowUnvalidated, Config, Debug, Group, Overrides, app, command, say, screen, stderr
+from raygen.cli.options import (
+    AllowUnvalidated,
+    Config,
+    Debug,
+    DeviceOption,
+    Group,
+    Overrides,
+    app,
+    command,
+    say,
+    screen,
+    stderr,
+)
 from raygen.number_of import number_of
 from raygen.settings import dump_settings, load_settings, refuse_missing_files, refuse_unknown_model
 
@@ -28,14 +40,7 @@ def doctor(
             show_default=False,
         ),
     ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            metavar="auto|cuda|cpu",
-            help="Where the model runs; auto, the default: a GPU where there is one.",
-            show_default=False,
-        ),
-    ] = None,
+    device: DeviceOption = None,
     allow_unvalidated: AllowUnvalidated = False,
     overrides: Overrides = None,
     debug: Debug = False,

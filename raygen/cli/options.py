@@ -80,6 +80,15 @@ ModelOption = Annotated[
     str | None,
     typer.Option("--model", metavar="NAME", help=MODEL_HELP + r" \[default: demo]", show_default=False),
 ]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="auto|cuda|cpu",
+        help="Where the model runs; auto, the default: a GPU where there is one.",
+        show_default=False,
+    ),
+]
 AllowUnvalidated = Annotated[
     bool,
     typer.Option(

@@ -13,6 +13,7 @@ from raygen.cli.options import (
     AllowUnvalidated,
     Config,
     Debug,
+    DeviceOption,
     LabelColumn,
     LabelField,
     ModelOption,
@@ -119,14 +120,7 @@ def compare_windows(
             "and drawn by gene (by site where too few genes are named), lies above minus this.",
         ),
     ] = 0.01,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            metavar="auto|cuda|cpu",
-            help="Where the model runs; auto, the default: a GPU where there is one.",
-            show_default=False,
-        ),
-    ] = None,
+    device: DeviceOption = None,
     allow_unvalidated: AllowUnvalidated = False,
     out: Annotated[str | None, typer.Option("--out", metavar="FILE", help="JSON file for the table.")] = None,
     overrides: Overrides = None,

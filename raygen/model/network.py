@@ -2,8 +2,9 @@
 
 Who adds a model needs three things. Tokens go in as ids (B, T), padded on the right; ``hidden_states`` gives something
 of shape (B, T, ·) from which ``unembed`` makes logits over the whole vocabulary, so that logits are made only where they are
-wanted; and at marks it gives what the model knows there, from which a later call goes on. Reading a sequence in pieces must give the numbers of reading it at once; the tests of ``tests/model/test_other_models.py`` and the
-table of ``tests/scoring/test_fork.py`` hold any network to it. A model that has no such state says why in ``fork_refusal`` and
+wanted; and at marks it gives what the model knows there, from which a later call goes on. Reading a sequence in pieces must give
+the numbers of reading it at once; the tests of ``tests/model/test_other_models.py`` and the table of
+``tests/scoring/test_fork.py`` hold any network to it. A model that has no such state says why in ``fork_refusal`` and
 is scored by two passes (``scoring.method: pair``).
 """
 

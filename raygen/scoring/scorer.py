@@ -54,7 +54,25 @@ def _plain_method(model: ResidentModel, method: Method, state_memory: int | None
     return lambda pairs, keys, behind: score_forked_pairs(model, pairs, keys, limits, behind)
 
 
-class VariantScorer:
+class _Scorer:
+    """What scorers of variants and of pairs have in common: how pairs of sequences are scored, and what is said of them."""
+
+    def __init__(
+        self, model: ResidentModel, method: Method, state_memory: int | None, extra_columns: Sequence[str]
+    ) -> None:
+        self._score_pairs = _method(model, method, state_memory, extra_columns)
+        self._extra_columns = tuple(extra_columns)
+        self._unvalidated = model.loaded.facts.unvalidated
+
+    def _scored(self, planned: pa.Table, by_strand: dict[Strand, PairLikelihoods]) -> pa.Table:
+        return _flag_all(add_likelihoods(planned, by_strand, self._extra_columns), self._unvalidated)
+
+    def _failed(self, planned: pa.Table, strands: Sequence[Strand], reason: str) -> pa.Table:
+        nothing = dict.fromkeys(strands, _nothing(planned))
+        return _with_failure(add_likelihoods(planned, nothing, self._extra_columns), reason)
+
+
+class VariantScorer(_Scorer):
     """Scores planned variants with a resident model, on one strand or both."""
 
     def __init__(
@@ -67,9 +85,7 @@ class VariantScorer:
         state_memory: int | None = None,
         extra_columns: Sequence[str] = (),
     ) -> None:
-        self._score_pairs = _method(model, method, state_memory, extra_columns)
-        self._extra_columns = tuple(extra_columns)
-        self._unvalidated = model.loaded.facts.unvalidated
+        super().__init__(model, method, state_memory, extra_columns)
         self._reference = reference
         self._strands = strands_read(strand)
         self._circular = frozenset(circular)
@@ -84,15 +100,14 @@ class VariantScorer:
             )
             for strand in self._strands
         }
-        return _flag_all(add_likelihoods(planned, by_strand, self._extra_columns), self._unvalidated)
+        return self._scored(planned, by_strand)
 
     def without_scores(self, planned: pa.Table, reason: str) -> pa.Table:
         """Planned rows with the columns that ``score`` adds, but no values, and ``reason`` as their failure."""
-        nothing = dict.fromkeys(self._strands, _nothing(planned))
-        return _with_failure(add_likelihoods(planned, nothing, self._extra_columns), reason)
+        return self._failed(planned, self._strands, reason)
 
 
-class PairScorer:
+class PairScorer(_Scorer):
     """Scores PAIRS, whose sequences are as they came."""
 
     def __init__(
@@ -102,9 +117,7 @@ class PairScorer:
         state_memory: int | None = None,
         extra_columns: Sequence[str] = (),
     ) -> None:
-        self._score_pairs = _method(model, method, state_memory, extra_columns)
-        self._extra_columns = tuple(extra_columns)
-        self._unvalidated = model.loaded.facts.unvalidated
+        super().__init__(model, method, state_memory, extra_columns)
 
     def score(self, pairs: pa.Table) -> pa.Table:
         """A PAIRS table as scored rows without coordinates, with its likelihood columns (see ``add_likelihoods``)."""
@@ -113,15 +126,12 @@ class PairScorer:
         tokens = list(zip(wts, muts, strict=True))
         keys = [wt.tobytes() for wt, _ in tokens]
         behind = [behind_by_sequence(wt, mut) for wt, mut in tokens] if self._extra_columns else None
-        likelihoods: dict[Strand, PairLikelihoods] = {"forward": self._score_pairs(tokens, keys, behind)}
-        scored = add_likelihoods(_without_coordinates(pairs, tokens), likelihoods, self._extra_columns)
-        return _flag_all(scored, self._unvalidated)
+        return self._scored(_without_coordinates(pairs, tokens), {"forward": self._score_pairs(tokens, keys, behind)})
 
     def without_scores(self, pairs: pa.Table, reason: str) -> pa.Table:
         """Pairs with the columns that ``score`` gives, but no values, and ``reason`` as their failure."""
         tokens = [(encode(""), encode(""))] * len(pairs)
-        nothing: dict[Strand, PairLikelihoods] = {"forward": _nothing(pairs)}
-        return _with_failure(add_likelihoods(_without_coordinates(pairs, tokens), nothing, self._extra_columns), reason)
+        return self._failed(_without_coordinates(pairs, tokens), ["forward"], reason)
 
 
 def _nothing(rows: pa.Table) -> PairLikelihoods:
