@@ -83,6 +83,8 @@ def _in_words(schema: Mapping[str, Any]) -> str:
         return str(schema["const"])
     if "enum" in schema:
         return _either([str(word) for word in schema["enum"]])
+    if schema["type"] == "array" and "enum" in schema["items"]:
+        return f"one of {_in_words(schema['items'])}, or a list of these"
     if schema["type"] == "array":
         return "text, or a list of texts"  # one may stand for a list of one
     words = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "null": "null"}

@@ -51,6 +51,11 @@ _FOUR_CUTS = "four ascending numbers, e.g. [-7, -3, -1, 1]"
 _ACTORS = "auto, a whole number of at least 1, or a range [min, max] with 1 <= min <= max"
 
 
+def _one_or_many(value: Any) -> Any:
+    """One text stands for a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
 class _Room(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -111,10 +116,7 @@ class InputSettings(_Room):
         names = ("max_allele_length", "source_columns", "haplotype_column", "max_mismatch_share", "max_unknown_share")
         return {name: getattr(self, name) for name in names}
 
-    @field_validator("variants", "pairs", "circular", "source_columns", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
+    _lists = field_validator("variants", "pairs", "circular", "source_columns", mode="before")(_one_or_many)
 
 
 class ModelSettings(_Room):
@@ -218,6 +220,8 @@ class OutputSettings(_Room):
         [],
         description="what the same passes say beside the score: site_llr, entropy, jsd, peak, peak_offset; the README defines them",
     )
+
+    _lists = field_validator("extra_columns", mode="before")(_one_or_many)
 
     @field_validator("extra_columns")
     @classmethod

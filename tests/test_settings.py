@@ -91,6 +91,10 @@ def test_one_fault_is_one_error():
         ("window.strand=left", "window.strand: must be forward, reverse or both (given: left)"),
         ("model.allow_unvalidated=maybe", "model.allow_unvalidated: must be true or false (given: maybe)"),
         ("input.circular=1", """input.circular: must be text, or a list of texts (given: 1; as text '1', in a shell "'1'")"""),
+        (
+            "output.extra_columns=[jds]",
+            "output.extra_columns: must be one of site_llr, entropy, jsd, peak or peak_offset, or a list of these (given: [jds])",
+        ),
         ("left=5", "left: no such setting; did you mean window.left?"),
         ("model.left=5", "model.left: no such setting; did you mean window.left?"),
         ("window.colour=red", "window.colour: no such setting"),
@@ -199,3 +203,8 @@ def test_every_setting_says_what_it_is():
     for room in Settings.model_fields.values():
         for name, field in room.annotation.model_fields.items():
             assert field.description, name
+
+
+def test_one_column_stands_for_a_list_and_none_is_there_twice():
+    for given, columns in (("jsd", ["jsd"]), (["peak", "jsd", "peak"], ["peak", "jsd"])):
+        assert load_settings(None, given={**GIVEN, "output.extra_columns": given}).output.extra_columns == columns
