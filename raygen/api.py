@@ -48,7 +48,7 @@ def score_pairs(
     model: ResidentModel,
     pairs: pa.Table | pl.DataFrame | pd.DataFrame | Iterable[tuple[str, str]],
     method: Literal["fork", "pair"] = "fork",
-    extra_columns: Sequence[str] = (),
+    extra_columns: str | Sequence[str] = (),
 ) -> pa.Table:
     """Score wild-type/mutant pairs of sequences.
 
@@ -66,6 +66,7 @@ def score_pairs(
         InputError: a pair has an empty sequence, or one longer than the model's context; a column is missing or no text.
         SettingsError: the pairs are neither a table nor (WT, MUT) tuples, or there is no such method or column.
     """
+    extra_columns = _each_once(extra_columns)
     table = _pairs_table(pairs)
     _check_lengths(table, model)
     scored = PairScorer(model, method, extra_columns=extra_columns).score(table)
@@ -85,7 +86,7 @@ def score_variants(
     haplotype_column: str | None = None,
     max_mismatch_share: float = MAX_MISMATCH_SHARE,
     max_unknown_share: float = MAX_UNKNOWN_SHARE,
-    extra_columns: Sequence[str] = (),
+    extra_columns: str | Sequence[str] = (),
 ) -> pa.Table:
     """Score variants against a reference, normalised and checked as ``raygen ingest`` does.
 
@@ -113,7 +114,7 @@ def score_variants(
     half = usual_length(model.context_length) // 2
     window = Window(half, half) if window is None else _checked_window(window)
     _check_shares(max_mismatch_share=max_mismatch_share, max_unknown_share=max_unknown_share)
-    circular = (circular,) if isinstance(circular, str) else tuple(circular)
+    circular, extra_columns = _each_once(circular), _each_once(extra_columns)
     refuse_longer_window(window, model.context_length, model.name)
     opened = open_reference(expanded(str(reference)))
     refuse_unknown_contigs(circular, opened, "circular", reference)
@@ -149,6 +150,11 @@ def score_variants(
     carried = [haplotype_column, HAPLOTYPE_MEMBERS] if haplotype_column else []
     carried += names_on_strands(extra_columns, len(strands_read(strand)))
     return _finished(scored, model, fingerprint(model.loaded.facts, window, strand, circular), carried)
+
+
+def _each_once(names: str | Sequence[str]) -> tuple[str, ...]:
+    """Names; one of them stands for a list of one."""
+    return (names,) if isinstance(names, str) else tuple(dict.fromkeys(names))
 
 
 def _checked_window(window: Any) -> Window:

@@ -327,5 +327,7 @@ def test_extra_columns_follow_those_of_scores():
     assert with_more.select(plain.column_names).equals(plain)
     change = model.loaded.network.log_prob("T", "C") - model.loaded.network.log_prob("G", "C")
     assert with_more["site_llr"].to_pylist() == [pytest.approx(change, abs=1e-6), None]
+    for one in ("jsd", ["jsd", "jsd"]):
+        assert raygen.score_pairs(model, pairs, extra_columns=one).column_names == [*plain.column_names, "jsd"]
     with pytest.raises(SettingsError, match="extra_columns names 'sitellr'"):
         raygen.score_pairs(model, pairs, extra_columns=["sitellr"])
