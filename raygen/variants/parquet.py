@@ -90,10 +90,17 @@ def read_batches(path: Path, batch_rows: int, columns: Sequence[str]) -> Iterato
             try:
                 batch = next(batches, None)
             except _CORRUPT as error:
-                raise InputError(f"{path} is corrupt: {first_line(error)}.") from error
+                raise InputError(f"{path} {_why_unread(error)}.") from error
             if batch is None:
                 return
             yield batch
+
+
+def _why_unread(error: Exception) -> str:
+    """What keeps rows from being read, in words: damage, or a null in a list of fixed size, which pyarrow reads from 26 on."""
+    if "Expected all lists to be of size" in str(error):
+        return f"holds a list of fixed size that is null, which pyarrow {pa.__version__} cannot read; version 26 can"
+    return f"is corrupt: {first_line(error)}"
 
 
 def _opened(path: Path) -> pq.ParquetFile:

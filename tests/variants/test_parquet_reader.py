@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -191,3 +192,18 @@ def test_corrupt_page_is_refused(tmp_path: Path) -> None:
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.parquet: no such file"):
         ParquetReader(tmp_path / "nowhere.parquet", "nowhere.parquet")
+
+
+def test_a_list_that_an_older_pyarrow_cannot_read_is_not_called_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before version 26 it says what stands here of a whole file with a null in a list of fixed size."""
+    path = write(tmp_path / "lists.parquet", chrom=["1"], pos=[9], ref=["A"], alt=["C"])
+
+    def unread(*_: object, **__: object) -> Iterator[pa.RecordBatch]:
+        raise pa.ArrowInvalid("Expected all lists to be of size=2 but index 2 had size=0")
+        yield
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", unread)
+    with pytest.raises(InputError, match=r"a list of fixed size that is null, which pyarrow .* version 26 can"):
+        rows_of(path)
