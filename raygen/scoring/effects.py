@@ -88,7 +88,7 @@ def effects_of(wt: Predictions, mut: Predictions, first: int, behind: Behind, ha
     peak = int(np.abs(changes).argmax()) if len(changes) else None
     return {
         "site_llr": float(mut_T[0] - wt_T[0]) if is_substitution and at_site is not None else np.nan,
-        "entropy": np.nan if at_site is None else float(_entropy(_of_bases(at_site))[0]),
+        "entropy": np.nan if at_site is None else float(entropy_of(at_site)[0]),
         "jsd": float(_divergence(wt_TL[wt_rows], mut_TL[mut_rows]).mean()) if count else np.nan,
         "peak": np.nan if peak is None else float(changes[peak]),
         "peak_offset": np.nan if peak is None else float(offsets[peak]),
@@ -128,6 +128,11 @@ def over_strands(by_strand: Mapping[Strand, Mapping[str, np.ndarray]]) -> dict[s
 
 def _on_forward(offset: np.ndarray, strand: Strand) -> np.ndarray:
     return offset if strand == "forward" else -offset
+
+
+def entropy_of(log_probs_TL: np.ndarray) -> np.ndarray:
+    """−Σ p ln p over A, C, G and T at each place, nats: (T, letters) ln P to (T,)."""
+    return _entropy(_of_bases(log_probs_TL))
 
 
 def _of_bases(log_probs_TL: np.ndarray) -> np.ndarray:

@@ -31,12 +31,12 @@ from raygen.scoring.passes import (
     Stretch,
     branch_batches,
     limits_of,
-    pieces,
     plan_pairs,
     stop_cost,
     stretches,
 )
 from raygen.scoring.prefix_plan import Family, Walk, make_walk
+from raygen.scoring.reader import Reader
 from raygen.scoring.scored_rows import PairLikelihoods, SequencePair
 
 SMALLEST_PASS = 64
@@ -102,9 +102,9 @@ class _Runner:
         limits: ForkLimits,
         behind: Sequence[Behind] | None,
     ) -> None:
-        self._model, self._network, self._device = model, model.loaded.network, model.loaded.device
+        self._model, self._reader = model, Reader(model)
         self._pairs = pairs
-        self._limits, self._size = limits, self._network.state_size()
+        self._limits, self._size = limits, model.loaded.network.state_size()
         self.ll_wt, self.delta = np.zeros(len(pairs)), np.zeros(len(pairs))
         self._behind = behind
         self.effects = {} if behind is None else no_effects(len(pairs))
@@ -168,8 +168,10 @@ class _Runner:
         if wanted:
             rows = np.array([stretch.rows.index(row) for _, row in wanted])
             marks = Marks(rows, np.array([depth - stretch.start for depth, _ in wanted]), room=walk_end)
-        hidden_BTD, states = self._pass(reads, state, marks)
-        for row, log_probs in zip(stretch.rows, self._log_probs(hidden_BTD, reads, [0] * len(reads)), strict=True):
+        hidden_BTD, states = self._reader.pass_over(reads, state, marks)
+        for row, log_probs in zip(
+            stretch.rows, self._reader.log_probs(hidden_BTD, reads, [0] * len(reads)), strict=True
+        ):
             path_log_probs[row][stretch.start : stretch.start + len(log_probs)] = log_probs
         return _Kept(states, {mark: row for row, mark in enumerate(wanted)})
 
@@ -181,48 +183,10 @@ class _Runner:
                 self._model.read_and_targets(self._pairs[branch.pair][1])[0][branch.leaves :] for _, branch in batch
             ]
             first = [branch.own_from - branch.leaves for _, branch in batch]
-            log_probs = self._read(reads, first, before)
+            log_probs = self._reader.read(reads, first, before)
             branch_log_probs |= {
                 branch.pair: values[start:] for (_, branch), values, start in zip(batch, log_probs, first, strict=True)
             }
-
-    def _read(self, reads: Sequence[np.ndarray], first: Sequence[int], state: PrefixState | None) -> list[np.ndarray]:
-        """Read rows on from a state, in as many passes as the budget asks for.
-
-        Returns ln P of each letter after each token of a row, zero before its ``first``.
-        """
-        longest = max(map(len, reads))
-        log_probs = [np.zeros((len(read), len(LETTERS))) for read in reads]
-        for start, end in pieces(longest, len(reads), self._model.budget.max_batch_tokens):
-            piece = [read[start:end] for read in reads]
-            marks = Marks.ends(len(reads), end - start, room=0) if end < longest else None
-            hidden_BTD, state = self._pass(piece, state, marks)
-            later = [max(output - start, 0) for output in first]
-            for row_log_probs, values in zip(log_probs, self._log_probs(hidden_BTD, piece, later), strict=True):
-                row_log_probs[start : start + len(values)] = values
-        return log_probs
-
-    def _pass(
-        self, reads: Sequence[np.ndarray], state: PrefixState | None, marks: Marks | None
-    ) -> tuple[torch.Tensor, PrefixState | None]:
-        """One pass over rows of any length, padded on the right."""
-        tokens_BT = np.full((len(reads), max(map(len, reads))), self._model.loaded.facts.pad_id, dtype=np.int64)
-        for row, read in enumerate(reads):
-            tokens_BT[row, : len(read)] = read
-        self._model.num_tokens_computed += tokens_BT.size
-        return self._network.hidden_states(torch.from_numpy(tokens_BT).to(self._device), state, marks=marks)
-
-    def _log_probs(
-        self, hidden_BTD: torch.Tensor, reads: Sequence[np.ndarray], first: Sequence[int]
-    ) -> list[np.ndarray]:
-        """ln P of each letter after each token of a row from output ``first`` on, zero before; only those are unembedded."""
-        time = np.arange(hidden_BTD.shape[1])
-        wanted_BT = np.stack([(time >= start) & (time < len(row)) for row, start in zip(reads, first, strict=True)])
-        log_probs_BTL = np.zeros((*wanted_BT.shape, len(LETTERS)))
-        if wanted_BT.any():
-            hidden_ND = hidden_BTD[torch.from_numpy(wanted_BT).to(self._device)]
-            log_probs_BTL[wanted_BT] = self._model.letter_log_probs(hidden_ND)
-        return [log_probs[: len(row)] for log_probs, row in zip(log_probs_BTL, reads, strict=True)]
 
     def _sum(self, family: Family, path_TL: np.ndarray, branches: Mapping[int, np.ndarray]) -> None:
         """From log-probabilities of letters to the numbers of each pair of a family."""

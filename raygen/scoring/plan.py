@@ -83,17 +83,10 @@ def _plan_contig(variants: pa.Table, bases: np.ndarray, window: Window, strand: 
     first = variants["pos"].to_numpy() - 1
     ref_length = pc.utf8_length(variants["ref"]).to_numpy()
     alt_length = pc.utf8_length(variants["alt"]).to_numpy()
-    firsts = {"forward": first, "reverse": mirror(first, ref_length, len(bases))}
-    placed = {
-        name: place_windows(firsts[name], ref_length, alt_length, len(bases), window, circular)
-        for name in strands_read(strand)
-    }
+    placed = place_on_strands(first, ref_length, alt_length, len(bases), window, strand, circular)
     shown_strand = next(iter(placed))
     shown = placed[shown_strand]
-    # Both strands' windows are looked at: mirrored, they do not hold the same bases.
-    num_n = np.maximum.reduce(
-        [_count_n(placement, StrandView(bases, name, circular)) for name, placement in placed.items()]
-    )
+    num_n = most_n(placed, bases, circular)
     length = shown.end - shown.start
     start = shown.start if shown_strand == "forward" else len(bases) - shown.end
     planned = {
@@ -109,6 +102,39 @@ def _plan_contig(variants: pa.Table, bases: np.ndarray, window: Window, strand: 
     for name, column in planned.items():
         variants = variants.append_column(name, column)
     return variants
+
+
+def place_on_strands(
+    first: np.ndarray,
+    ref_length: np.ndarray,
+    alt_length: np.ndarray,
+    contig_length: int,
+    window: Window,
+    strand: str,
+    circular: bool,
+) -> dict[Strand, Placement]:
+    """Where the windows of V variants lie on each strand that is read; ``first`` as in ``place_windows``, on the forward strand."""
+    firsts = {"forward": first, "reverse": mirror(first, ref_length, contig_length)}
+    return {
+        name: place_windows(firsts[name], ref_length, alt_length, contig_length, window, circular)
+        for name in strands_read(strand)
+    }
+
+
+def most_n(placed: dict[Strand, Placement], bases: np.ndarray, circular: bool) -> np.ndarray:
+    """N in each variant's window, (V,), of the strand with more of them: mirrored, the two do not hold the same bases."""
+    return np.maximum.reduce(
+        [_count_n(placement, StrandView(bases, name, circular)) for name, placement in placed.items()]
+    )
+
+
+def window_flags(placed: dict[Strand, Placement], num_n: np.ndarray) -> dict[str, np.ndarray]:
+    """What there is to say of the windows of V variants: (V,) Booleans by flag."""
+    return {
+        SHORT_WINDOW: np.logical_or.reduce([placement.short for placement in placed.values()]),
+        SHIFTED_WINDOW: np.logical_or.reduce([placement.shifted for placement in placed.values()]),
+        N_IN_WINDOW: num_n > 0,
+    }
 
 
 def _starts(placement: Placement | None, num_variants: int) -> pa.Array:
@@ -145,13 +171,7 @@ def _is_haplotype(variants: pa.Table) -> np.ndarray:
 
 
 def _flags(placed: dict[Strand, Placement], num_n: np.ndarray, is_haplotype: np.ndarray) -> pa.ListArray:
-    rows_by_flag = {
-        SHORT_WINDOW: np.logical_or.reduce([placement.short for placement in placed.values()]),
-        SHIFTED_WINDOW: np.logical_or.reduce([placement.shifted for placement in placed.values()]),
-        N_IN_WINDOW: num_n > 0,
-        HAPLOTYPE: is_haplotype,
-    }
-    return string_lists(rows_by_flag, len(num_n))
+    return string_lists({**window_flags(placed, num_n), HAPLOTYPE: is_haplotype}, len(num_n))
 
 
 def token_pairs(

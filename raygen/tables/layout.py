@@ -24,7 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote, unquote
 
 import pyarrow as pa
@@ -86,7 +86,12 @@ class RunFolder:
     Attributes:
         path: the folder as messages show it, without options and credentials.
         uri: the folder as other machines can use it.
+        rows: the name of the folder in it that holds the table, and ``columns``, what a row has there: another table than scores
+            (see ``position_table``) has others.
     """
+
+    rows: ClassVar[str] = "scores"
+    columns: ClassVar[pa.Schema] = SCORES
 
     def __init__(self, path: str) -> None:
         location = path.rstrip("/") or path
@@ -131,7 +136,7 @@ class RunFolder:
 
     def score_files(self) -> list[ScoreFile]:
         """Every file of scores, by listing: a shard each, or several that were compacted into one."""
-        return [_score_file(path) for path in self._parquet_under("scores")]
+        return [_score_file(path) for path in self._parquet_under(self.rows)]
 
     def committed_shards(self, files: Sequence[ScoreFile] | None = None) -> set[str]:
         """Every committed shard, by listing; a compacted file says in its footer which ones it holds.
@@ -154,10 +159,10 @@ class RunFolder:
         """Committed scores, all or of these files, to be scanned with columns and filters; ``chrom`` is a string, source
         columns come last.
         """
-        paths = list(self._parquet_under("scores")) if files is None else list(files)
+        paths = list(self._parquet_under(self.rows)) if files is None else list(files)
         if not paths:
-            return ds.InMemoryDataset(SCORES.empty_table())
-        schema = self._schema(paths[0]).append(SCORES.field("chrom")).remove_metadata()
+            return ds.InMemoryDataset(self.columns.empty_table())
+        schema = self._schema(paths[0]).append(pa.field("chrom", pa.string())).remove_metadata()
         fragments = [
             PARQUET.make_fragment(file.path, self._fs, _of_contig(file.chrom)) for file in map(_score_file, paths)
         ]
@@ -169,7 +174,7 @@ class RunFolder:
         Raises:
             InputError: there is such a file, or a damaged one.
         """
-        paths = list(self._parquet_under("scores")) if paths is None else paths
+        paths = list(self._parquet_under(self.rows)) if paths is None else paths
         with ThreadPoolExecutor(_FOOTERS_AT_ONCE) as pool:
             schemas = list(pool.map(self._schema, paths))
         for path, schema in zip(paths, schemas, strict=True):
@@ -181,7 +186,9 @@ class RunFolder:
         table = table.replace_schema_metadata(None).append_column(
             "chrom", pa.array([file.chrom] * len(table), pa.string())
         )
-        return table.select([*SCORES.names, *(name for name in table.column_names if name not in SCORES.names)])
+        return table.select(
+            [*self.columns.names, *(name for name in table.column_names if name not in self.columns.names)]
+        )
 
     def _read_parquet(self, path: str, columns: Sequence[str] | None = None) -> pa.Table:
         with naming_damage(path), self._fs.open_input_file(path) as stream:
@@ -228,7 +235,7 @@ class RunFolder:
         return (
             next((file.path for file in files), None)
             if files is not None
-            else next(self._parquet_under("scores"), None)
+            else next(self._parquet_under(self.rows), None)
         )
 
     def _schema(self, path: str) -> pa.Schema:
@@ -289,12 +296,16 @@ class RunFolder:
         if shards is not None:
             metadata[SHARDS_KEY.decode()] = json.dumps(shards)
         table = scores.drop_columns(["chrom"]).replace_schema_metadata(metadata)
-        self._write(f"scores/{partition_of(chrom)}/part-{shard}.parquet", table)
+        self._write(f"{self.rows}/{partition_of(chrom)}/part-{shard}.parquet", table)
 
     def commit_rejects(self, name: str, rejects: pa.Table) -> None:
         """Write rejected rows; nothing where there are none."""
         if rejects.num_rows:
             self._write(f"rejects/part-{name}.parquet", rejects.select(REJECTS.names))
+
+    def written_as(self, schema: pa.Schema) -> dict[str, Any]:
+        """How Parquet files of this schema are written: what ``pq.write_table`` is to know."""
+        return {"compression": "zstd"}
 
     def write_manifest(self, run_id: str, manifest: Mapping[str, Any]) -> str:
         """Write a run's manifest and return its path."""
@@ -438,7 +449,7 @@ class RunFolder:
 
     def _write(self, relative: str, table: pa.Table) -> None:
         sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+        pq.write_table(table, sink, write_page_checksum=True, **self.written_as(table.schema))
         self._publish(f"{self._root}/{relative}", sink.getvalue())
 
     def _publish(self, path: str, content: bytes | pa.Buffer) -> None:
