@@ -18,7 +18,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.markup import escape
 
-from raygen.cli import evaluation, finished, guide, machine, nights, pages, planning, scoring, tables, trials  # noqa: F401  (each adds its commands to the app)
+from raygen.cli import evaluation, finished, guide, machine, nights, pages, planning, scoring, tables, tabulate, trials  # noqa: F401  (each adds its commands to the app)
 from raygen.cli.options import app, screen, stderr
 from raygen.disk_errors import full_disk
 from raygen.errors import (
@@ -39,6 +39,7 @@ ORDER = [
     "ingest",
     "plan",
     "score",
+    "tabulate",
     "saturate",
     "compare-windows",
     "precision-noise",

@@ -20,7 +20,7 @@ import ray
 from raygen.errors import RaygenError, StoppedError
 from raygen.pipeline.job import ActorScorer, Job
 from raygen.pipeline.memory_kills import num_memory_kills, refuse_more_memory_kills
-from raygen.pipeline.pieces import FIRST_PIECE, ActorStart, Piece, ShardPieces
+from raygen.pipeline.pieces import FIRST_PIECE, ActorStart, Piece, ShardPieces, ids_of
 from raygen.tables.columns import constant
 
 _MANY = 16
@@ -84,9 +84,7 @@ class ScoreShard:
         self._failed, self._worked, self._tokens_before = 0, 0, 0
         if not len(rows):
             return self._scorer.score(rows)
-        pieces = ShardPieces(
-            self._folder, self._job.run_id, rows["shard"][0].as_py(), self._job.identity, rows["variant_id"]
-        )
+        pieces = ShardPieces(self._folder, self._job.run_id, rows["shard"][0].as_py(), self._job.identity, ids_of(rows))
         scored, self._tokens_before = pieces.scored_before()
         start = sum(map(len, scored))
         while start < len(rows):

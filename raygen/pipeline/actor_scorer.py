@@ -14,6 +14,7 @@ from raygen.sequence.reference import staged_reference
 
 if TYPE_CHECKING:
     from raygen.pipeline.job import Job
+    from raygen.scoring.positions import PositionScorer
     from raygen.scoring.scorer import PairScorer, VariantScorer
 
 
@@ -23,10 +24,8 @@ class ResidentScorer:
     def __init__(self, job: Job) -> None:
         import torch
 
-        from raygen.scoring.effects import EXTRA_COLUMNS
         from raygen.scoring.fingerprint import fingerprint
         from raygen.scoring.likelihood import load_model
-        from raygen.scoring.scorer import PairScorer, VariantScorer
         from raygen.scoring.self_test import check_machine
 
         if job.device == "cpu":
@@ -46,20 +45,19 @@ class ResidentScorer:
             )
         check_machine(self._model, job.open_folder(job.output))
         self._passes = PassCount(self._model.loaded.network)
-        self._scorer: PairScorer | VariantScorer
+        self._scorer: PairScorer | VariantScorer | PositionScorer = self._make(job)
+
+    def _make(self, job: Job) -> PairScorer | VariantScorer | PositionScorer:
+        from raygen.scoring.effects import EXTRA_COLUMNS
+        from raygen.scoring.scorer import PairScorer, VariantScorer
+
         extra_columns = [name for name in EXTRA_COLUMNS if name in job.extra_columns]
         if job.reference is None:
-            self._scorer = PairScorer(self._model, job.method, job.state_memory, extra_columns)
-        else:
-            self._scorer = VariantScorer(
-                self._model,
-                staged_reference(job.reference),
-                job.strand,
-                job.circular,
-                job.method,
-                job.state_memory,
-                extra_columns,
-            )
+            return PairScorer(self._model, job.method, job.state_memory, extra_columns)
+        reference = staged_reference(job.reference)
+        return VariantScorer(
+            self._model, reference, job.strand, job.circular, job.method, job.state_memory, extra_columns
+        )
 
     def score(self, planned: pa.Table) -> pa.Table:
         """Score planned rows."""
@@ -85,3 +83,16 @@ class ResidentScorer:
             "rescored": model.num_rescored,
             "halvings": model.budget.num_halvings,
         }
+
+
+class ResidentPositionScorer(ResidentScorer):
+    """The model of a run over every base, kept in memory."""
+
+    def _make(self, job: Job) -> PositionScorer:
+        from raygen.scoring.positions import PositionScorer
+
+        assert job.reference is not None and job.window is not None, "bases are of a reference and have windows"
+        reference = staged_reference(job.reference)
+        return PositionScorer(
+            self._model, reference, job.window, job.strand, job.circular, job.method, job.state_memory
+        )

@@ -12,25 +12,41 @@ then mix shards, so the actors' stage is made through the method beneath it, whi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
 import ray.data
 
 from raygen.pipeline.actor import ScoreShard
 from raygen.pipeline.cluster import ActorPlan
 from raygen.pipeline.job import Job
+from raygen.pipeline.position_stages import commit_positions, plan_positions
 from raygen.pipeline.shard_source import ShardSource
-from raygen.pipeline.shards import Shard
+from raygen.pipeline.shards import ShardToScore
 from raygen.pipeline.stages import commit_shard, plan_shard
 
 _CPU_STAGE = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": 1}
 
 
+@dataclass(frozen=True)
+class Stages:
+    """What is done with a shard before the actors see it, and after: each takes a table and the keyword ``job``."""
+
+    plan: Callable[..., pa.Table]
+    commit: Callable[..., pa.Table]
+
+
+OF_VARIANTS = Stages(plan_shard, commit_shard)
+OF_POSITIONS = Stages(plan_positions, commit_positions)
+
+
 def build(
-    shards: Sequence[Shard],
+    shards: Sequence[ShardToScore],
     job: Job,
     actors: ActorPlan,
+    stages: Stages = OF_VARIANTS,
     scorer: type = ScoreShard,
     scorer_settings: Mapping[str, Any] | None = None,
 ) -> ray.data.Dataset:
@@ -43,7 +59,7 @@ def build(
     )
     dataset = (
         ray.data.read_datasource(ShardSource(shards), override_num_blocks=len(shards))
-        .map_batches(plan_shard, fn_kwargs={"job": job}, **_CPU_STAGE)
+        .map_batches(stages.plan, fn_kwargs={"job": job}, **_CPU_STAGE)
         .map_batches_internal(
             scorer,
             fn_constructor_kwargs={"job": job, **(scorer_settings or {})},
@@ -57,7 +73,7 @@ def build(
             max_restarts=-1,
             max_task_retries=-1,
         )
-        .map_batches(commit_shard, fn_kwargs={"job": job}, **_CPU_STAGE)
+        .map_batches(stages.commit, fn_kwargs={"job": job}, **_CPU_STAGE)
     )
     dataset.set_name("raygen_score")
     return dataset

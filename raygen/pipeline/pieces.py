@@ -132,6 +132,11 @@ class ShardPieces:
         )
 
 
+def ids_of(rows: pa.Table) -> pa.ChunkedArray:
+    """What names the rows of a shard: variants and pairs by their ids, bases by their positions."""
+    return rows["variant_id"] if "variant_id" in rows.column_names else rows["pos"]
+
+
 def forget(folder: RunFolder, shard: str, identity: Identity, ids: pa.ChunkedArray) -> None:
     """Delete the pieces and tries of a shard that is committed."""
     folder.drop_work(_place(shard, identity, ids))
@@ -205,7 +210,10 @@ def _rows(name: str) -> Rows:
 
 def _place(shard: str, identity: Identity, ids: pa.ChunkedArray) -> str:
     digest = hashlib.sha256(repr(identity).encode())
-    digest.update("".join(f"\t{name}" for name in ids.to_pylist()).encode())
+    if pa.types.is_string(ids.type):
+        digest.update("".join(f"\t{name}" for name in ids.to_pylist()).encode())
+    else:
+        digest.update(ids.to_numpy().tobytes())
     return f"{shard}-{digest.hexdigest()[:12]}"
 
 

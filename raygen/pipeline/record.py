@@ -99,6 +99,7 @@ class RunRecord:
     Attributes:
         input: the ingested input, as the manifest says it.
         actors: None before scoring starts.
+        kind: of the table, where it is another one than scores.
         seconds: by step of the run.
     """
 
@@ -110,6 +111,7 @@ class RunRecord:
         self.warnings: list[str] = []
         self.input: dict[str, Any] = {}
         self.actors: ActorPlan | None = None
+        self.kind: str | None = None
         self.seconds: dict[str, float] = {}
 
     def warn(self, warning: str) -> None:
@@ -141,6 +143,7 @@ class RunRecord:
             {
                 "run_id": job.run_id,
                 "status": status,
+                **({"kind": self.kind} if self.kind else {}),
                 "started": self._started.isoformat(timespec="seconds"),
                 "written": datetime.now(UTC).isoformat(timespec="seconds"),
                 "fingerprint": job.identity.fingerprint,

@@ -59,11 +59,17 @@ class Resolved:
     warnings: tuple[str, ...]
 
 
-def resolve(settings: Settings, folder: RunFolder, connect: Callable[[], object]) -> Resolved:
+def resolve(
+    settings: Settings,
+    folder: RunFolder,
+    connect: Callable[[], object],
+    adapt: Callable[[Job], Job] = lambda job: job,
+) -> Resolved:
     """Look at the reference, the model and the output folder of a run.
 
     Args:
         connect: connects to Ray; called where the cluster is another one, whose machines must say how the model runs there.
+        adapt: what a run of another kind than scoring changes in its job.
 
     Raises:
         SettingsError, InputError: the settings do not fit the model, the reference or what the folder holds.
@@ -78,7 +84,7 @@ def resolve(settings: Settings, folder: RunFolder, connect: Callable[[], object]
     if settings.scoring.method == "fork":
         refuse_fork(model.name, model.fork_refusal)
     window = choose_window(settings, model.context_length) if reference else None
-    job = job_of(settings, model, window, reference)
+    job = adapt(job_of(settings, model, window, reference))
     files = folder.score_files()
     check_identity(folder, job, model, files)
     return Resolved(job, model, reference, files, _remarks(settings, job, model), _warnings(settings, job, model))

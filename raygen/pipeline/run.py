@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -21,7 +21,7 @@ from raygen.pipeline.pieces import Kept, forget_all, kept_in_pieces
 from raygen.pipeline.progress import RunProgress, in_a_thread
 from raygen.pipeline.record import FailureLimit, RunRecord
 from raygen.pipeline.resolve import Resolved, resolve
-from raygen.pipeline.shards import Shard, plan_shards
+from raygen.pipeline.shards import Shard, ShardToScore, plan_shards
 from raygen.pipeline.stages import ShardSummary
 from raygen.sequence.reference import Reference
 from raygen.settings import Settings
@@ -31,6 +31,9 @@ from raygen.tables.layout import RunFolder, ScoreFile
 from raygen.tables.manifest import Counts, add_counts
 from raygen.tables.widen import widen
 from raygen.variants.ingest import IngestResult
+
+if TYPE_CHECKING:
+    from raygen.pipeline.build import Stages
 
 Say = Callable[[str], None]
 
@@ -83,7 +86,7 @@ def run_score(
         for remark in resolved.remarks:
             say(remark)
         job = replace(resolved.job, make_scorer=make_scorer, open_folder=open_folder)
-        run = _Run(settings, folder, replace(resolved, job=job), say)
+        run = _VariantRun(settings, folder, replace(resolved, job=job), say)
         run.take_input(resolved.reference, resolved.files)
         if run.shards:
             connect()
@@ -94,76 +97,40 @@ def run_score(
     return run.finish(time.monotonic() - began)
 
 
-class _Run:
-    """The steps of a run."""
+class ShardRun:
+    """The steps of a run that all kinds have in common: shards through actors, counted, written down.
+
+    Attributes:
+        shards: that are not committed yet.
+        alleles_a_row: alleles that a row of a shard stands for, as the actors score it.
+    """
+
+    alleles_a_row = 1
 
     def __init__(self, settings: Settings, folder: RunFolder, resolved: Resolved, say: Say) -> None:
         self._settings, self._folder, self._say = settings, folder, say
         self._job, self._model = resolved.job, resolved.model
         self._record = RunRecord(settings, folder, resolved)
         self._failures = FailureLimit(settings, folder)
-        self.shards: list[Shard] = []
+        self.shards: Sequence[ShardToScore] = []
         self._names: set[str] = set()
         for warning in resolved.warnings:
             self._warn(warning)
 
-    def nothing_left(self) -> str:
-        """Why there is nothing to score."""
-        if self._record.totals.counts.alleles_in:
-            return "Nothing is left to score."
-        return f"The input has no {'pairs' if self._settings.input.pairs else 'variants'}."
-
-    def take_input(self, reference: Reference | None, files: Sequence[ScoreFile]) -> None:
-        """Find or make the ingested input, and see which of its shards are among the committed ``files``."""
-        began = time.monotonic()
-        table_types = self._folder.carried_types(files)
-        ingested = take_input(self._settings, self._folder, reference, self._model.context_length, table_types)
-        for warning in ingested.warnings:
-            self._warn(warning)
-        counts = self._record.totals.counts
-        counts.alleles_in, counts.rejected = ingested.num_alleles, dict(ingested.rejects)
-        read_at = where_workers_read(self._settings, self._folder, ingested)
-        shards = plan_shards(Path(ingested.variants_dir), ingested.digest, read_at)
-        self._record.input = _as_manifest(ingested, shards)
+    def _leave_out(self, shards: Sequence[ShardToScore], files: Sequence[ScoreFile]) -> None:
+        """See which shards are among the committed ``files``, and count those."""
         self._names = {shard.name for shard in shards}
         committed = self._folder.committed_shards(files) & self._names
         self.shards = [shard for shard in shards if shard.name not in committed]
         self._count_committed([shard for shard in shards if shard.name in committed])
-        files = self._declare(source_types(ingested.variants_dir, self._job.source_columns), table_types, files)
-        self._job = replace(
-            self._job, earlier_files=_by_contig(file for file in files if file.shard not in self._names)
-        )
-        self._record.seconds["ingest"] = time.monotonic() - began
 
-    def _count_committed(self, committed: Sequence[Shard]) -> None:
+    def _count_committed(self, committed: Sequence[ShardToScore]) -> None:
         failed = self._folder.rejects_of({shard.name for shard in committed})
         rows = sum(shard.num_rows for shard in committed)
         counts = self._record.totals.counts
         counts.already_scored = rows - sum(failed.values())
         add_counts(counts.rejected, failed)
         self._failures.add(sum(failed.values()), rows)
-
-    def _declare(
-        self,
-        input_types: Mapping[str, pa.DataType],
-        table_types: Mapping[str, pa.DataType],
-        files: Sequence[ScoreFile],
-    ) -> Sequence[ScoreFile]:
-        """Settle the types of the source columns, before a model is loaded: those of the input, which are as wide as the
-        table's. Where they are wider the table's files are written again with them, unless there is nothing to add.
-
-        Returns:
-            The table's files, which are others once they were written again.
-        """
-        types = input_types if self.shards or not table_types else table_types
-        if self._settings.output.table_format == "iceberg":
-            refuse_types(self._folder, self._job.identity.fingerprint, self._settings.output.catalog, types)
-        if table_types and (wider := types_as_text(types)) != (before := types_as_text(table_types)):
-            num_files = widen(self._folder, types)
-            self._say(f"source columns become {wider}; they were {before}: {number_of(num_files, 'file')} rewritten")
-            files = self._folder.score_files()
-        self._job = replace(self._job, identity=replace(self._job.identity, column_types=types_as_text(types)))
-        return files
 
     def score(self) -> None:
         """Stream the shards that are left through the actors, and count what is committed."""
@@ -174,9 +141,14 @@ class _Run:
         self._record.write("running", self._job)
         num_left = sum(shard.num_rows for shard in self.shards)
         self._record.start_scoring(num_left, len(self.shards), actors)
-        with RunProgress(num_left, in_pieces=lambda: sum(kept_in_pieces(self._folder).values(), Kept())) as progress:
+        with RunProgress(num_left, in_pieces=self._kept_in_pieces) as progress:
             self._stream(progress, actors)
         self._record.seconds["score"] = time.monotonic() - began
+
+    def _stages(self) -> Stages:
+        from raygen.pipeline.build import OF_VARIANTS  # and Ray Data, which a run that finds nothing left does not need
+
+        return OF_VARIANTS
 
     def _plan_actors(self) -> ActorPlan:
         total, cluster = resources(), self._settings.cluster
@@ -200,7 +172,9 @@ class _Run:
             self._record.refresh()
 
         try:
-            for summary in in_a_thread(self._while_few_fail(_summaries(self.shards, self._job, actors)), look):
+            for summary in in_a_thread(
+                self._while_few_fail(_summaries(self.shards, self._job, actors, self._stages())), look
+            ):
                 self._record.add(summary)
                 progress.advance(summary.num_rows, summary.tokens)
         except (KeyboardInterrupt, Interrupted):
@@ -217,6 +191,12 @@ class _Run:
                 yield summary
                 self._failures.add(summary.failed, summary.num_rows)
 
+    def _kept_in_pieces(self, but_for: Collection[str] = ()) -> Kept:
+        """What is scored of shards that are not committed, but for those of some names."""
+        pieces = [kept for shard, kept in kept_in_pieces(self._folder).items() if shard not in but_for]
+        kept = sum(pieces, Kept())
+        return replace(kept, rows=kept.rows * self.alleles_a_row)
+
     def _warn(self, warning: str) -> None:
         self._record.warn(warning)
         self._say(f"warning: {warning}")
@@ -225,23 +205,11 @@ class _Run:
         """What is kept, by listing: more may be than the driver has heard of."""
         committed = self._folder.committed_shards()
         num_scored = sum(shard.num_rows for shard in self.shards if shard.name in committed)
-        pieces = sum(kept.rows for shard, kept in kept_in_pieces(self._folder).items() if shard not in committed)
+        pieces = self._kept_in_pieces(but_for=committed).rows
         in_pieces = f", and {pieces:,} of shards that are not whole yet" if pieces else ""
         return (
             f"{num_scored:,} of {sum(shard.num_rows for shard in self.shards):,} rows are scored and kept{in_pieces}."
         )
-
-    def publish(self) -> None:
-        """Add what is new to the Iceberg table, when there is to be one."""
-        output = self._settings.output
-        if output.table_format == "iceberg":
-            self._record.totals.counts.check_conservation()
-            snapshot = publish(self._folder, self._job.identity.fingerprint, output.catalog)
-            if snapshot:
-                self._say(
-                    f"Iceberg: {number_of(snapshot.num_rows, 'row')} into {snapshot.table}, "
-                    f"snapshot {snapshot.snapshot_id}"
-                )
 
     def finish(self, seconds: float) -> RunResult:
         """Check conservation, write the manifest, say what came of it."""
@@ -269,6 +237,69 @@ class _Run:
         )
 
 
+class _VariantRun(ShardRun):
+    """The steps of a run over variants or pairs."""
+
+    def nothing_left(self) -> str:
+        """Why there is nothing to score."""
+        if self._record.totals.counts.alleles_in:
+            return "Nothing is left to score."
+        return f"The input has no {'pairs' if self._settings.input.pairs else 'variants'}."
+
+    def take_input(self, reference: Reference | None, files: Sequence[ScoreFile]) -> None:
+        """Find or make the ingested input, and see which of its shards are among the committed ``files``."""
+        began = time.monotonic()
+        table_types = self._folder.carried_types(files)
+        ingested = take_input(self._settings, self._folder, reference, self._model.context_length, table_types)
+        for warning in ingested.warnings:
+            self._warn(warning)
+        counts = self._record.totals.counts
+        counts.alleles_in, counts.rejected = ingested.num_alleles, dict(ingested.rejects)
+        read_at = where_workers_read(self._settings, self._folder, ingested)
+        shards = plan_shards(Path(ingested.variants_dir), ingested.digest, read_at)
+        self._record.input = _as_manifest(ingested, shards)
+        self._leave_out(shards, files)
+        files = self._declare(source_types(ingested.variants_dir, self._job.source_columns), table_types, files)
+        self._job = replace(
+            self._job, earlier_files=files_by_contig(file for file in files if file.shard not in self._names)
+        )
+        self._record.seconds["ingest"] = time.monotonic() - began
+
+    def _declare(
+        self,
+        input_types: Mapping[str, pa.DataType],
+        table_types: Mapping[str, pa.DataType],
+        files: Sequence[ScoreFile],
+    ) -> Sequence[ScoreFile]:
+        """Settle the types of the source columns, before a model is loaded: those of the input, which are as wide as the
+        table's. Where they are wider the table's files are written again with them, unless there is nothing to add.
+
+        Returns:
+            The table's files, which are others once they were written again.
+        """
+        types = input_types if self.shards or not table_types else table_types
+        if self._settings.output.table_format == "iceberg":
+            refuse_types(self._folder, self._job.identity.fingerprint, self._settings.output.catalog, types)
+        if table_types and (wider := types_as_text(types)) != (before := types_as_text(table_types)):
+            num_files = widen(self._folder, types)
+            self._say(f"source columns become {wider}; they were {before}: {number_of(num_files, 'file')} rewritten")
+            files = self._folder.score_files()
+        self._job = replace(self._job, identity=replace(self._job.identity, column_types=types_as_text(types)))
+        return files
+
+    def publish(self) -> None:
+        """Add what is new to the Iceberg table, when there is to be one."""
+        output = self._settings.output
+        if output.table_format == "iceberg":
+            self._record.totals.counts.check_conservation()
+            snapshot = publish(self._folder, self._job.identity.fingerprint, output.catalog)
+            if snapshot:
+                self._say(
+                    f"Iceberg: {number_of(snapshot.num_rows, 'row')} into {snapshot.table}, "
+                    f"snapshot {snapshot.snapshot_id}"
+                )
+
+
 def _as_manifest(ingested: IngestResult, shards: Sequence[Shard]) -> dict[str, Any]:
     """What a manifest says of the ingested input."""
     described = {"digest": ingested.digest, "alleles": ingested.num_alleles, "variants": ingested.num_variants}
@@ -278,7 +309,7 @@ def _as_manifest(ingested: IngestResult, shards: Sequence[Shard]) -> dict[str, A
     return described
 
 
-def _by_contig(files: Iterable[ScoreFile]) -> dict[str | None, tuple[str, ...]]:
+def files_by_contig(files: Iterable[ScoreFile]) -> dict[str | None, tuple[str, ...]]:
     """The paths of score files by contig."""
     paths: dict[str | None, list[str]] = {}
     for file in files:
@@ -286,11 +317,13 @@ def _by_contig(files: Iterable[ScoreFile]) -> dict[str | None, tuple[str, ...]]:
     return {chrom: tuple(of_contig) for chrom, of_contig in paths.items()}
 
 
-def _summaries(shards: Sequence[Shard], job: Job, actors: ActorPlan) -> Generator[ShardSummary, None, None]:
+def _summaries(
+    shards: Sequence[ShardToScore], job: Job, actors: ActorPlan, stages: Stages
+) -> Generator[ShardSummary, None, None]:
     """What each committed shard held, as it comes. Ray holds something for each shard from the start, so they go in waves."""
-    from raygen.pipeline.build import build  # and Ray Data, which a run that finds nothing left does not need
+    from raygen.pipeline.build import build
 
     for start in range(0, len(shards), SHARDS_A_WAVE):
-        dataset = build(shards[start : start + SHARDS_A_WAVE], job, actors)
+        dataset = build(shards[start : start + SHARDS_A_WAVE], job, actors, stages)
         for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
             yield from ShardSummary.from_table(batch)

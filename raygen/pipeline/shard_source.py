@@ -14,13 +14,13 @@ from ray.data.block import BlockMetadata
 from ray.data.datasource import ReadTask
 
 from raygen.pipeline.metrics import with_seconds
-from raygen.pipeline.shards import Shard
+from raygen.pipeline.shards import ShardToScore
 
 
 class ShardSource(Datasource):
     """Reads each shard as one block. Ray's own Parquet reader merges and splits row groups as it sees fit."""
 
-    def __init__(self, shards: Sequence[Shard], bytes_per_row: int = 64) -> None:
+    def __init__(self, shards: Sequence[ShardToScore], bytes_per_row: int = 64) -> None:
         super().__init__()
         self._shards = shards
         self._bytes_per_row = bytes_per_row
@@ -33,10 +33,10 @@ class ShardSource(Datasource):
         """One task a shard, whatever parallelism Ray would like."""
         return [ReadTask(_reader(shard), self._metadata(shard)) for shard in self._shards]
 
-    def _metadata(self, shard: Shard) -> BlockMetadata:
+    def _metadata(self, shard: ShardToScore) -> BlockMetadata:
         size = shard.num_rows * self._bytes_per_row
         return BlockMetadata(num_rows=shard.num_rows, size_bytes=size, input_files=[shard.path], exec_stats=None)
 
 
-def _reader(shard: Shard) -> Callable[[], Iterable[pa.Table]]:
+def _reader(shard: ShardToScore) -> Callable[[], Iterable[pa.Table]]:
     return lambda: [with_seconds("read", shard.read)]

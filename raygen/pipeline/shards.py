@@ -22,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -40,6 +41,23 @@ _OWN_COLUMNS = {*VARIANTS.names, *PAIRS.names, HAPLOTYPE_MEMBERS}
 MIN_SHARD_ROWS, USUAL_SHARD_ROWS, MAX_SHARD_ROWS, MAX_PAIR_ROWS = 64, 4096, 16384, 256
 _DAMAGE = (OSError, pa.ArrowException, ValueError)
 _FEW_SHARDS, _MANY_SHARDS = 64, 1024  # enough to keep some actors, or many, busy to the end
+
+
+class ShardToScore(Protocol):
+    """A shard that was planned; ``num_rows`` of it count as progress."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def num_rows(self) -> int: ...
+
+    def read(self) -> pa.Table:
+        """The shard's rows."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ IS_BASE[_LETTERS_OF_BASES] = True
 def plan_bases(
     chrom: str, first: np.ndarray, reference: Bases, window: Window, strand: str, circular: bool
 ) -> pa.Table:
-    """Rows to score, of P bases of a contig: ``chrom, pos, ref, flags``.
+    """Rows to score, of P bases of a contig: ``chrom, pos, ref, flags, num_tokens`` (bases of the base's windows on all strands).
 
     Args:
         first: (P,) 0-based, ascending; each an A, C, G or T of the reference.
@@ -70,6 +70,7 @@ def plan_bases(
             "pos": pa.array(first + 1),
             "ref": pa.DictionaryArray.from_arrays(codes, pa.array(BASES)),
             "flags": pa.array(flags_bitmap(masks, len(first))),
+            "num_tokens": pa.array(sum(placement.end - placement.start for placement in placed.values()), pa.int32()),
         }
     )
 

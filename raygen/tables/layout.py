@@ -256,6 +256,13 @@ class RunFolder:
         with naming_damage(self.path):
             return dataset.to_table(columns=["variant_id", *extra], filter=within)
 
+    def positions_in(self, paths: Sequence[str], near: tuple[int, int]) -> pa.ChunkedArray:
+        """``pos`` of the rows of committed files, from ``near[0]`` to ``near[1]``."""
+        dataset = ds.dataset(list(paths), filesystem=self._fs, format=PARQUET)
+        within = (ds.field("pos") >= near[0]) & (ds.field("pos") <= near[1])
+        with naming_damage(self.path):
+            return dataset.to_table(columns=["pos"], filter=within)["pos"]
+
     def rejects_of(self, names: set[str]) -> dict[str, int]:
         """Rejected rows per reason in the committed files of these names."""
         counts: dict[str, int] = {}
