@@ -169,6 +169,9 @@ class ScoringSettings(_Room):
         allow_inf_nan=False,
         description="seconds of an actor's work after which scored rows are kept; a stop loses about as much",
     )
+    prescored: PathText | None = Field(
+        None, description="table of `raygen tabulate` under this run's fingerprint; the changes it holds need no model"
+    )
     max_failed_share: float = Field(
         0.05, ge=0, le=1, description="of the rows tried (of 300 where it is fewer); more that fail stop the run"
     )

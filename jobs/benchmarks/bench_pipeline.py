@@ -118,6 +118,8 @@ def cpu_seconds() -> float:
 
 def dry_job(folder: Path) -> Job:
     return Job(
+        prescored=None,
+        num_uncounted=0,
         run_id="bench",
         output=str(folder / "out"),
         reference=str(folder / "ref.fa"),

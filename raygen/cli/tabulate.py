@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from raygen.cli.options import Config, Debug, ModelOption, Out, Overrides, ReferenceOption, command, say
+from raygen.cli.options import Config, Debug, ModelOption, Out, Overrides, ReferenceOption, command, say, screen
 from raygen.settings import load_settings, refuse_missing_files, refuse_unknown_model
 
 
@@ -22,6 +22,9 @@ def tabulate(
     regions: Annotated[
         str | None, typer.Option(metavar="BED", help="Score the bases of these regions alone.", show_default=False)
     ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what it would cost, and score nothing: tokens, memory, hours, money.")
+    ] = False,
     overrides: Overrides = None,
     debug: Debug = False,
 ) -> None:
@@ -36,6 +39,12 @@ def tabulate(
     refuse_unknown_model(settings)
     from raygen.pipeline.tabulate import Parts, in_words, run_tabulate, with_positions_window
 
+    if plan:
+        from raygen.planning.cost_table import print_estimate
+        from raygen.planning.position_estimate import estimate_positions
+
+        print_estimate(estimate_positions(settings, Parts(contig or (), regions)), [], screen)
+        return
     result = run_tabulate(with_positions_window(settings), Parts(contig or (), regions), say=say)
     for line in in_words(result):
         say(line)

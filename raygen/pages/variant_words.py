@@ -12,6 +12,7 @@ from raygen.classes.classify import class_index
 from raygen.classes.words import INDEL_CAVEAT, MINUS, class_range, class_words
 
 FLAG_WORDS = {
+    "prescored": "The score is from a position table: no model was run for it.",
     "off_label_domain": "The model was not trained on sequences of the declared domain: the scores may mean nothing here.",
     "short_window": "The contig is shorter than the window, so there was less context.",
     "shifted_window": "The window slid at a contig's end, so there was less context on one side.",
@@ -100,6 +101,8 @@ def _likelihoods(row: Mapping[str, Any]) -> str:
         if row["chrom"] is None
         else f" in its window, {row['chrom']}:{row['window_start'] + 1:,} to {row['window_end']:,}"
     )
+    if row["ll_wt"] is None:
+        return f"delta_llr, from a position table, is {number(row['delta_llr'])}: {_times(row['delta_llr'])}."
     return (
         f"Over {row['num_tokens']:,} tokens{where}, the model gives the reference sequence {number(row['ll_wt'])} nats "
         f"and the one with the variant {number(row['ll_mut'])}. delta_llr is {number(row['delta_llr'])}: {_times(row['delta_llr'])}."

@@ -20,7 +20,8 @@ import ray
 from raygen.errors import RaygenError, StoppedError
 from raygen.pipeline.job import ActorScorer, Job
 from raygen.pipeline.memory_kills import num_memory_kills, refuse_more_memory_kills
-from raygen.pipeline.pieces import FIRST_PIECE, ActorStart, Piece, ShardPieces, ids_of
+from raygen.pipeline.pieces import ActorStart, Piece, ShardPieces, ids_of
+from raygen.pipeline.prescored import is_left_out
 from raygen.tables.columns import constant
 
 _MANY = 16
@@ -28,7 +29,7 @@ _MANY = 16
 
 
 class ScoreShard:
-    """Planned shards in, scored shards out: the rows that were scored already follow behind the others, without values."""
+    """Planned shards in, scored shards out: the rows that need no model follow behind the others, without values."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -41,7 +42,7 @@ class ScoreShard:
             if not context.was_current_actor_reconstructed:
                 raise
             self._refusal = refusal  # Ray Data waits for ever for rows whose actor raises while it starts again
-        self._usual_rows = FIRST_PIECE
+        self._usual_rows = job.first_piece
         self._most_rows: int | None = None
         self._own_halvings = 0
         self._unsaid_restarts = int(context.was_current_actor_reconstructed)
@@ -62,8 +63,8 @@ class ScoreShard:
         if self._refusal is not None:
             raise self._refusal
         began, before = time.perf_counter(), self._spent()
-        already = planned["already_scored"]
-        scored = self._score_rows(planned.filter(pc.invert(already)))
+        left_out = is_left_out(planned)
+        scored = self._score_rows(planned.filter(pc.invert(left_out)))
         _refuse_if_nothing_worked(scored)
         after = self._spent()
         cost = {name: value - before[name] for name, value in after.items()}
@@ -73,7 +74,7 @@ class ScoreShard:
         cost["restarts"], self._unsaid_restarts = self._unsaid_restarts, 0
         cost |= {"gpu_memory": peak_gpu_memory(), "host_memory": peak_host_memory()}
         described = json.dumps({**cost, "score_seconds": time.perf_counter() - began})
-        table = pa.concat_tables([scored, planned.filter(already)], promote_options="default")
+        table = pa.concat_tables([scored, planned.filter(left_out)], promote_options="default")
         return table.append_column("cost", constant(described, len(table)))
 
     def _spent(self) -> dict[str, int]:

@@ -17,6 +17,7 @@ from raygen.pipeline.job import Job
 from raygen.scoring.plan import strands_read
 from raygen.scoring.scored_rows import PairLikelihoods, add_likelihoods
 from raygen.tables.columns import constant
+from raygen.tables.position_table import BASES, delta_columns
 
 
 class DryScorer:
@@ -79,3 +80,33 @@ def how_busy(diary: str) -> Busy:
     last = max(ended for actor in spans for _, ended in actor)
     work = sum(ended - began for actor in spans for began, ended in actor)
     return Busy(len(spans), last - first, work / (len(spans) * (last - first)))
+
+
+class DryPositionScorer:
+    """What an actor scores every base with where there is no model: zeros."""
+
+    def __init__(self, job: Job) -> None:
+        self._both = len(strands_read(job.strand)) > 1
+        self._tokens = 0
+
+    def score(self, planned: pa.Table) -> pa.Table:
+        """The planned bases with deltas and entropies of zero."""
+        self._tokens += len(planned)
+        code = planned["ref"].combine_chunks().indices.to_numpy()
+        zeros = np.zeros(len(planned), np.float32)
+        for name in delta_columns(self._both):
+            planned = planned.append_column(name, pa.array(zeros, mask=code == BASES.index(name[6])))
+        planned = planned.append_column("entropy", pa.array(zeros))
+        return planned.append_column("failure", pa.nulls(len(planned), pa.string()))
+
+    def fail(self, planned: pa.Table, reason: str) -> pa.Table:
+        """The planned bases with a failure."""
+        scored = self.score(planned)
+        return scored.set_column(scored.schema.get_field_index("failure"), "failure", pa.repeat(reason, len(planned)))
+
+    def check(self) -> None:
+        """Nothing can be wrong."""
+
+    def spent(self) -> dict[str, int]:
+        """A token a base."""
+        return {"tokens": self._tokens, "batches": 0, "rescored": 0, "halvings": 0}

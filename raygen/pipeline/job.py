@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 import pyarrow as pa
 
 from raygen.classes.classify import cuts_as_json
+from raygen.pipeline.pieces import FIRST_PIECE
 from raygen.sequence.windows import Window
 from raygen.tables.identity import Identity
 from raygen.tables.layout import RunFolder
@@ -25,9 +26,12 @@ class Job:
         off_label: the declared domain is none that the model was trained on, so every row gets a flag.
         calibration: the text of a calibration file, whose cut points ``cuts`` then are; None for none.
         allow_unvalidated: the model may be one that needs FP8 for its published numbers.
+        prescored: a position table whose numbers are taken; None for none.
+        num_uncounted: bases at the start of a window that no prediction exists for.
         threads: of each actor on a CPU.
         keep_every: seconds of work after which a piece of a shard is kept.
         identity: fingerprint and reference that every score of the folder shares.
+        first_piece: rows of an actor's first piece, before it knows how fast it is.
         earlier_files: score files of earlier inputs by contig; what is in them is not scored again.
         make_scorer, open_folder: what an actor scores with and how a stage reaches the output; tests make them fail.
     """
@@ -52,17 +56,20 @@ class Job:
     method: Literal["fork", "pair"]
     max_batch_tokens: int | None
     state_memory: int | None
+    prescored: str | None
+    num_uncounted: int
     threads: int
     keep_every: float
     identity: Identity
     earlier_files: Mapping[str | None, tuple[str, ...]]
     make_scorer: Callable[[Job], ActorScorer]
     open_folder: Callable[[str], RunFolder] = RunFolder
+    first_piece: int = FIRST_PIECE
 
     def as_plain(self) -> dict[str, Any]:
         """The job as a manifest says it."""
         described = asdict(self)
-        for name in ("earlier_files", "make_scorer", "open_folder", "calibration"):
+        for name in ("earlier_files", "make_scorer", "open_folder", "calibration", "first_piece", "num_uncounted"):
             del described[name]
         described["cuts"] = cuts_as_json(self.cuts)
         return described

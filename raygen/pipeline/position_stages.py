@@ -80,6 +80,7 @@ def commit_positions(scored: pa.Table, job: Job) -> pa.Table:
         num_rows=ALTS * len(scored),
         scored=ALTS * len(rows),
         already_scored=ALTS * (len(scored) - len(new)),
+        prescored=0,
         failed=ALTS * len(failed),
         abstained=0,
         classes={},

@@ -42,6 +42,7 @@ class RunTotals:
         counts = self.counts
         counts.scored += summary.scored
         counts.already_scored += summary.already_scored
+        counts.prescored += summary.prescored
         counts.abstained += summary.abstained
         if summary.failed:
             add_counts(counts.rejected, {"scoring_failed": summary.failed})
@@ -119,9 +120,12 @@ class RunRecord:
         self.warnings.append(warning)
         self._log.write("warning", message=warning)
 
-    def start_scoring(self, num_rows: int, num_shards: int, actors: ActorPlan) -> None:
-        """Note that the actors start now."""
+    def start_counting(self, num_rows: int) -> None:
+        """Note that rows are scored from now on."""
         self._metrics.start(num_rows, self.totals.counts.rejected)
+
+    def start_actors(self, num_rows: int, num_shards: int, actors: ActorPlan) -> None:
+        """Note that the actors start now, and how much is left to them."""
         self._log.write("scoring", variants=num_rows, shards=num_shards, actors=asdict(actors))
 
     def add(self, summary: ShardSummary) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from raygen.classes.calibration import CALIBRATED_COLUMNS, Calibration, load_calibration
 from raygen.classes.classify import cuts_as_text
 from raygen.errors import SettingsError, StoppedError
+from raygen.finished.position_lookup import open_table
 from raygen.home import expanded
 from raygen.model.cards import DEMO, OFF_LABEL_DOMAIN, demo_warning, is_off_label
 from raygen.model.evo_facts import describe_without_torch
@@ -25,6 +26,7 @@ from raygen.pipeline.actor_scorer import ResidentScorer
 from raygen.pipeline.chosen_window import choose_window
 from raygen.pipeline.cluster import WAIT_FOR_GPU, in_our_words, is_connected, remote_address, resources, untried_ray
 from raygen.pipeline.job import Job
+from raygen.pipeline.prescored import refuse_other_table
 from raygen.remote import is_remote, shown, stage, with_endpoint
 from raygen.scoring.effects import EXTRA_COLUMNS, names_on_strands
 from raygen.scoring.fingerprint import fingerprint
@@ -37,6 +39,7 @@ from raygen.settings import Settings
 from raygen.tables.identity import Identity
 from raygen.tables.layout import RunFolder, ScoreFile
 from raygen.tables.manifest import new_run_id
+from raygen.tables.position_table import PositionFolder
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,8 @@ def resolve(
     job = adapt(job_of(settings, model, window, reference))
     files = folder.score_files()
     check_identity(folder, job, model, files)
+    if job.prescored:
+        check_prescored(job, model)
     return Resolved(job, model, reference, files, _remarks(settings, job, model), _warnings(settings, job, model))
 
 
@@ -180,6 +185,8 @@ def job_of(settings: Settings, model: ModelFacts, window: Window | None, referen
         method=settings.scoring.method,
         max_batch_tokens=None if batch_tokens == "auto" else batch_tokens,
         state_memory=None if state_memory == "auto" else state_memory,
+        prescored=_for_other_machines(settings.scoring.prescored) if settings.scoring.prescored else None,
+        num_uncounted=0 if model.bos_id is not None else 1,
         threads=1,
         keep_every=settings.scoring.keep_every,
         identity=Identity(
@@ -276,6 +283,22 @@ def check_identity(folder: RunFolder, job: Job, model: ModelFacts, files: Sequen
     )
 
 
+def check_prescored(job: Job, model: ModelFacts) -> None:
+    """Refuse a position table of other numbers than this run's.
+
+    Raises:
+        SettingsError, InputError: as ``refuse_other_table``; it cannot be read.
+    """
+    assert job.prescored is not None
+    table = open_table(job.prescored)
+    manifests = [
+        manifest
+        for manifest in PositionFolder(job.prescored).manifests()
+        if manifest.get("fingerprint") == table.fingerprint
+    ]
+    refuse_other_table(job, table, what_differs(manifests[-1] if manifests else {}, job, model))
+
+
 def _remarks(settings: Settings, job: Job, model: ModelFacts) -> tuple[str, ...]:
     """What to say before a run starts: what runs, and what its user should know of it."""
     window = window_in_words(job.window) if job.window else "pairs as they are"
@@ -284,6 +307,8 @@ def _remarks(settings: Settings, job: Job, model: ModelFacts) -> tuple[str, ...]
         f"fingerprint {job.identity.fingerprint}"
     )
     remarks = [what_runs, *model.remarks]
+    if job.prescored:
+        remarks.append(f"single-base changes that {shown(job.prescored)} holds are taken from there")
     if job.calibration:
         remarks.append(f"classes by the calibration {settings.classes.calibration}, with probability and evidence")
     if model.name == DEMO and settings.input.domain is not None:  # else it is a warning

@@ -136,13 +136,20 @@ class ShardRun:
         """Stream the shards that are left through the actors, and count what is committed."""
         began = time.monotonic()
         self._record.totals.pace.start()
-        actors = self._record.actors = self._plan_actors()
-        self._job = replace(self._job, threads=actors.threads)
-        self._record.write("running", self._job)
         num_left = sum(shard.num_rows for shard in self.shards)
-        self._record.start_scoring(num_left, len(self.shards), actors)
+        self._record.start_counting(num_left)
         with RunProgress(num_left, in_pieces=self._kept_in_pieces) as progress:
-            self._stream(progress, actors)
+            if self._job.prescored:
+                self._record.write("running", self._job)
+                self._stream(progress, _without_actors(self.shards, self._job))
+                committed = self._folder.committed_shards()
+                self.shards = [shard for shard in self.shards if shard.name not in committed]
+            if self.shards:
+                actors = self._record.actors = self._plan_actors()
+                self._job = replace(self._job, threads=actors.threads)
+                self._record.write("running", self._job)
+                self._record.start_actors(sum(shard.num_rows for shard in self.shards), len(self.shards), actors)
+                self._stream(progress, _through_actors(self.shards, self._job, actors, self._stages()))
         self._record.seconds["score"] = time.monotonic() - began
 
     def _stages(self) -> Stages:
@@ -164,7 +171,7 @@ class ShardRun:
             can_grow=remote_address(cluster.address) is not None,
         )
 
-    def _stream(self, progress: RunProgress, actors: ActorPlan) -> None:
+    def _stream(self, progress: RunProgress, summaries: Generator[ShardSummary, None, None]) -> None:
         from ray.exceptions import RayError
 
         def look() -> None:
@@ -172,9 +179,7 @@ class ShardRun:
             self._record.refresh()
 
         try:
-            for summary in in_a_thread(
-                self._while_few_fail(_summaries(self.shards, self._job, actors, self._stages())), look
-            ):
+            for summary in in_a_thread(self._while_few_fail(summaries), look):
                 self._record.add(summary)
                 progress.advance(summary.num_rows, summary.tokens)
         except (KeyboardInterrupt, Interrupted):
@@ -317,13 +322,23 @@ def files_by_contig(files: Iterable[ScoreFile]) -> dict[str | None, tuple[str, .
     return {chrom: tuple(of_contig) for chrom, of_contig in paths.items()}
 
 
-def _summaries(
+def _through_actors(
     shards: Sequence[ShardToScore], job: Job, actors: ActorPlan, stages: Stages
 ) -> Generator[ShardSummary, None, None]:
     """What each committed shard held, as it comes. Ray holds something for each shard from the start, so they go in waves."""
-    from raygen.pipeline.build import build
+    from raygen.pipeline.build import build  # and Ray Data, which a run that finds nothing left does not need
 
     for start in range(0, len(shards), SHARDS_A_WAVE):
         dataset = build(shards[start : start + SHARDS_A_WAVE], job, actors, stages)
+        for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
+            yield from ShardSummary.from_table(batch)
+
+
+def _without_actors(shards: Sequence[ShardToScore], job: Job) -> Generator[ShardSummary, None, None]:
+    """What each shard held of which no row needs a model; the others are left as they are."""
+    from raygen.pipeline.build import build_without_actors
+
+    for start in range(0, len(shards), SHARDS_A_WAVE):
+        dataset = build_without_actors(shards[start : start + SHARDS_A_WAVE], job)
         for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
             yield from ShardSummary.from_table(batch)

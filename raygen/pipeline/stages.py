@@ -26,10 +26,12 @@ from raygen.model.cards import OFF_LABEL_DOMAIN
 from raygen.pipeline.job import Job
 from raygen.pipeline.metrics import seconds_of, with_seconds
 from raygen.pipeline.pieces import forget
+from raygen.pipeline.prescored import filled_in, is_left_out, with_held
 from raygen.pipeline.shards import CARRIED
 from raygen.scoring.plan import plan_windows, strands_read
 from raygen.scoring.scored_rows import with_flag
 from raygen.sequence.reference import staged_reference
+from raygen.tables.columns import constant
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS, variant_ids
 
 PAIR_DIGEST = "pair_digest"
@@ -38,7 +40,7 @@ PAIR_DIGEST = "pair_digest"
 
 @dataclass(frozen=True)
 class ShardSummary:
-    """What a committed shard held. ``classes`` and ``flags`` count scored rows; ``failed`` counts ``scoring_failed``;
+    """What a committed shard held. ``prescored`` of the ``scored`` rows are from a position table. ``classes`` and ``flags`` count scored rows; ``failed`` counts ``scoring_failed``;
     ``rescored`` counts pairs of sequences (one a row and strand) that half precision could not hold. ``halvings`` is of the
     actor since it started; ``splits`` and ``restarts`` since its shard before. ``tokens_before``: of
     ``tokens``, by tries that ended before the one that took ``stage_seconds``. ``gpu_memory``, ``host_memory``: bytes.
@@ -48,6 +50,7 @@ class ShardSummary:
     num_rows: int
     scored: int
     already_scored: int
+    prescored: int
     failed: int
     abstained: int
     classes: dict[str, int]
@@ -76,7 +79,7 @@ class ShardSummary:
 
 def plan_shard(shard: pa.Table, job: Job) -> pa.Table:
     """Name the variants, mark those that an earlier input had scored already, and place the windows."""
-    return with_seconds("prepare", lambda: _plan(shard, job))
+    return with_seconds("prepare", lambda: with_held(_plan(shard, job), job))
 
 
 def _plan(shard: pa.Table, job: Job) -> pa.Table:
@@ -115,7 +118,7 @@ def commit_shard(scored: pa.Table, job: Job) -> pa.Table:
     (shard,), (chrom,) = (pc.unique(scored[name]).to_pylist() for name in ("shard", "chrom"))
     already = scored["already_scored"]
     num_already = pc.sum(already).as_py()
-    new = scored.filter(pc.invert(already))
+    new, num_prescored = filled_in(scored.filter(pc.invert(already)), job)
     if job.off_label:
         new = with_flag(new, OFF_LABEL_DOMAIN, np.ones(len(new), bool))
     new = _classified(new, job)
@@ -136,6 +139,7 @@ def commit_shard(scored: pa.Table, job: Job) -> pa.Table:
         num_rows=len(scored),
         scored=len(scores),
         already_scored=num_already,
+        prescored=num_prescored,
         failed=len(rejects),
         abstained=pc.sum(scores["abstained"]).as_py() or 0,
         classes={name: pc.sum(pc.equal(scores["classification"], name)).as_py() or 0 for name in CLASSES},
@@ -144,6 +148,27 @@ def commit_shard(scored: pa.Table, job: Job) -> pa.Table:
         stage_seconds=seconds,
         **cost,
     ).to_table()
+
+
+def commit_without_model(planned: pa.Table, job: Job) -> pa.Table:
+    """Commit a shard that has no row for a model; of another one say nothing, so that it is left to the actors."""
+    if not pc.all(is_left_out(planned)).as_py():
+        return pa.table({"summary": pa.array([], pa.string())})
+    cost = json.dumps({**dict.fromkeys(_COSTS, 0), "score_seconds": 0.0})
+    return commit_shard(planned.append_column("cost", constant(cost, len(planned))), job)
+
+
+_COSTS = (
+    "tokens",
+    "tokens_before",
+    "rescored",
+    "halvings",
+    "splits",
+    "batches",
+    "restarts",
+    "gpu_memory",
+    "host_memory",
+)
 
 
 def _tokens_by_two_passes(rows: pa.Table, strand: str) -> int:

@@ -35,6 +35,10 @@ def print_summary(run: RunResult, console: Console) -> None:
         f" + {counts.already_scored:,} already scored",
         soft_wrap=True,
     )
+    if counts.prescored:
+        console.print(
+            f"{counts.prescored:,} of the scored are from the position table, without a model", soft_wrap=True
+        )
     if counts.scored and run.scoring_seconds:
         console.print(
             f"{run.seconds:,.1f} s in all; scoring {run.scoring_seconds:,.1f} s, starting the models included: "

@@ -17,6 +17,7 @@ from raygen.number_of import number_of
 from raygen.pipeline.actor_scorer import ResidentPositionScorer
 from raygen.pipeline.cluster import session
 from raygen.pipeline.job import ActorScorer, Job
+from raygen.pipeline.pieces import FIRST_PIECE
 from raygen.pipeline.position_shards import letter_counts, merged_intervals, plan_position_shards
 from raygen.pipeline.position_stages import ALTS
 from raygen.pipeline.resolve import describe_model, resolve
@@ -84,7 +85,10 @@ def run_tabulate(
 
         def adapt(job: Job) -> Job:
             identity = replace(job.identity, cuts="")
-            return replace(job, identity=identity, make_scorer=make_scorer, open_folder=open_folder)
+            a_stride = max((job.window.stride or 0) if job.window else 0, FIRST_PIECE)  # less costs as much
+            return replace(
+                job, identity=identity, make_scorer=make_scorer, open_folder=open_folder, first_piece=a_stride
+            )
 
         resolved = resolve(settings, folder, connect, adapt)
         for remark in resolved.remarks:
@@ -190,18 +194,23 @@ def refuse_other_settings(settings: Settings) -> None:
         )
 
 
-def with_positions_window(settings: Settings) -> Settings:
+def with_positions_window(settings: Settings, context_length: int | None = None) -> Settings:
     """The settings with the window of a position table, where they do not say another.
 
     Windows end with the base that is changed (``right`` 1) and lie on a grid whose stride is as long as what is read before it: then a base
     costs two tokens a strand.
+
+    Args:
+        context_length: of the model, in bases; None to look.
     """
     window = settings.window
+    if context_length is None:
+        context_length = describe_model(settings).context_length
     right = window.right or 1
     if "anchor" in window.model_fields_set and window.anchor == "variant":
         left, stride = window.left, None
     else:
-        room = usual_length(describe_model(settings).context_length) - right
+        room = usual_length(context_length) - right
         stride = window.stride or max(min(room - window.left, window.left) if window.left else room // 2, 1)
         left = window.left if window.left is not None else max(min(room - stride, stride), 0)
     values = {"left": left, "right": right, "anchor": "grid" if stride else "variant", "stride": stride}

@@ -75,7 +75,8 @@ def _token_table(estimate: Estimate) -> Table:
     table = Table("method", "tokens", "a variant", box=None, pad_edge=False)
     _right(table, 1, 2)
     for method, tokens in (("pair", estimate.pair_tokens), ("fork", estimate.fork_tokens)):
-        table.add_row(method, f"{tokens:,}", f"{tokens / max(estimate.num_variants, 1):,.0f}")
+        a_variant = tokens / max(estimate.num_variants, 1)
+        table.add_row(method, f"{tokens:,}", f"{a_variant:,.2f}" if 0 < a_variant < 10 else f"{a_variant:,.0f}")
     return table
 
 

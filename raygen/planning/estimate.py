@@ -146,8 +146,8 @@ def estimate(settings: Settings, price: Price | None = None) -> Estimate:
     has_bos, strand, circular = model.bos_id is not None, settings.window.strand, settings.input.circular
     batch_tokens = settings.scoring.max_batch_tokens
     budget = _BATCH_TOKENS[model.device] if batch_tokens == "auto" else batch_tokens
-    size = _state_size(model, "float16")
-    own_size = size and _state_size(model, _dtype(settings, model))
+    size = size_on_paper(model, "float16")
+    own_size = size and size_on_paper(model, dtype_on_paper(settings, model))
     counter = _Counter(reference, strand, circular, has_bos, _limits(settings, model), budget, own_size or UNKNOWN_SIZE)
     tokens = counter.count(window, planned)
     few = replace(planned, pieces=planned.pieces[:: max(len(planned.pieces) // _PIECES_FOR_ALTERNATIVES, 1)])
@@ -179,7 +179,7 @@ def estimate(settings: Settings, price: Price | None = None) -> Estimate:
     )
 
 
-def _state_size(model: ModelFacts, dtype: str) -> StateSize | None:
+def size_on_paper(model: ModelFacts, dtype: str) -> StateSize | None:
     """Bytes of a state, None where the model's config.json is not to be had."""
     try:
         return state_on_paper(model, dtype)
@@ -187,7 +187,7 @@ def _state_size(model: ModelFacts, dtype: str) -> StateSize | None:
         return None
 
 
-def _dtype(settings: Settings, model: ModelFacts) -> str:
+def dtype_on_paper(settings: Settings, model: ModelFacts) -> str:
     """The dtype of a run's states, as far as it decides their size: half precisions are alike."""
     if settings.model.dtype != "auto":
         return settings.model.dtype

@@ -34,10 +34,13 @@ _PACKAGES = (
 
 @dataclass
 class Counts:
-    """Where each input allele went. ``rejected`` counts by reason, ``classes`` the rows scored in this run."""
+    """Where each input allele went. ``rejected`` counts by reason, ``classes`` the rows scored in this run, ``prescored`` those of them
+    that a position table held.
+    """
 
     alleles_in: int = 0
     scored: int = 0
+    prescored: int = 0
     already_scored: int = 0
     abstained: int = 0
     rejected: dict[str, int] = field(default_factory=dict)

@@ -44,8 +44,8 @@ SCORES = pa.schema(
         pa.field("pos", pa.int64()),
         pa.field("ref", pa.string()),
         pa.field("alt", pa.string()),
-        pa.field("ll_wt", pa.float64(), nullable=False),
-        pa.field("ll_mut", pa.float64(), nullable=False),
+        pa.field("ll_wt", pa.float64()),
+        pa.field("ll_mut", pa.float64()),
         pa.field("delta_llr", pa.float64(), nullable=False),
         pa.field("delta_fwd", pa.float64()),
         pa.field("delta_rev", pa.float64()),
@@ -61,7 +61,7 @@ SCORES = pa.schema(
         pa.field("run_id", pa.string(), nullable=False),
     ]
 )
-"""One row per scored variant. For PAIRS ``variant_id`` is the pair's id and chrom, pos, ref and alt are null."""
+"""One row per scored variant. ``ll_wt`` and ``ll_mut`` are null where the score is a position table's (flag ``prescored``). For PAIRS ``variant_id`` is the pair's id and chrom, pos, ref and alt are null."""
 
 REJECTS = pa.schema(
     [
