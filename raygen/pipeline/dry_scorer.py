@@ -92,6 +92,9 @@ class DryPositionScorer:
     def score(self, planned: pa.Table) -> pa.Table:
         """The planned bases with deltas and entropies of zero."""
         self._tokens += len(planned)
+        return self._zeros(planned)
+
+    def _zeros(self, planned: pa.Table) -> pa.Table:
         code = planned["ref"].combine_chunks().indices.to_numpy()
         zeros = np.zeros(len(planned), np.float32)
         for name in delta_columns(self._both):
@@ -101,7 +104,7 @@ class DryPositionScorer:
 
     def fail(self, planned: pa.Table, reason: str) -> pa.Table:
         """The planned bases with a failure."""
-        scored = self.score(planned)
+        scored = self._zeros(planned)
         return scored.set_column(scored.schema.get_field_index("failure"), "failure", pa.repeat(reason, len(planned)))
 
     def check(self) -> None:
