@@ -65,6 +65,7 @@ def publish(folder: RunFolder, fingerprint: str, catalog: str | None) -> Publish
     folder.refuse_mixed_files()
     runs_of = {file.path: _runs_in(folder, file.path) for file in folder.score_files()}
     table = open_table(folder, fingerprint, catalog) or _create(folder, fingerprint, catalog)
+    _let_be_null(table)
     missing = sorted(set().union(*runs_of.values()) - set(published_runs(table)))
     if not missing:
         return None
@@ -77,6 +78,19 @@ def publish(folder: RunFolder, fingerprint: str, catalog: str | None) -> Publish
     assert snapshot is not None and snapshot.summary is not None
     added = int(snapshot.summary.additional_properties.get("added-records", "0"))
     return Published(".".join(table.name()), snapshot.snapshot_id, tuple(missing), added)
+
+
+def _let_be_null(table: Table) -> None:
+    """Let columns of a table that an earlier version made be null where those of SCORES may be now."""
+    fields = table.schema().fields
+    if names := [
+        field.name
+        for field in fields
+        if field.required and field.name in SCORES.names and SCORES.field(field.name).nullable
+    ]:
+        with table.update_schema() as update:
+            for name in names:
+                update.update_column(name, required=False)
 
 
 def check_catalog(folder: RunFolder, catalog: str | None) -> None:

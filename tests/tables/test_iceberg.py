@@ -11,7 +11,7 @@ from raygen.tables.compact import compact
 from raygen.tables.iceberg import open_table, publish, published_runs, refuse_types, rows_by_run
 from raygen.tables.layout import RunFolder, read_scores
 from raygen.tables.rollback import rollback
-from raygen.tables.schemas import REJECTS
+from raygen.tables.schemas import REJECTS, SCORES
 from raygen.tables.verify import verify
 from tests.tables.tables_on_disk import IDENTITY, commit, manifest, rows
 
@@ -175,3 +175,21 @@ def test_files_that_are_no_one_table_are_not_published(tmp_path, text):
     with pytest.raises(InputError, match=r"part-a-2.parquet cannot be read as one table"):
         refuse_types(folder, FINGERPRINT, None, {"af": pa.int64()})
     assert open_table(folder, FINGERPRINT, None) is None
+
+
+def test_a_table_of_an_earlier_version_takes_rows_without_log_likelihoods(folder):
+    """``ll_wt`` and ``ll_mut`` could not be null before there were position tables to take a score from."""
+    table = open_table(folder, FINGERPRINT, None)
+    with table.update_schema(allow_incompatible_changes=True) as update:
+        update.update_column("ll_wt", required=True)
+        update.update_column("ll_mut", required=True)
+    run = "20260103T000000Z-cccccc"
+    prescored = rows("1", [30], run)
+    for name in ("ll_wt", "ll_mut"):
+        prescored = prescored.set_column(
+            prescored.schema.get_field_index(name), SCORES.field(name), pa.nulls(1, pa.float64())
+        )
+    folder.commit_shard("c-0", "1", prescored, REJECTS.empty_table(), IDENTITY, run)
+    assert publish(folder, FINGERPRINT, None).num_rows == 1
+    stored = open_table(folder, FINGERPRINT, None).scan(row_filter="pos = 30").to_arrow()
+    assert stored["ll_wt"].to_pylist() == [None] and len(stored) == 1
