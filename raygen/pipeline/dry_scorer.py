@@ -1,4 +1,4 @@
-"""A scorer without a model, to measure the pipeline around it: ``jobs/benchmarks/bench_pipeline.py`` and tests. Its scores are zeros.
+"""Scorers without a model, to measure the pipeline around them: ``jobs/benchmarks/bench_pipeline.py``, ``bench_tabulate.py`` and tests.
 
 It takes ``ScoreShard``'s place in ``build``, sleeps as long as a GPU would compute, and keeps when it was busy.
 """
@@ -83,28 +83,29 @@ def how_busy(diary: str) -> Busy:
 
 
 class DryPositionScorer:
-    """What an actor scores every base with where there is no model: zeros."""
+    """What an actor scores every base with where there is no model: noise, which takes as much room in a file as scores do."""
 
     def __init__(self, job: Job) -> None:
         self._both = len(strands_read(job.strand)) > 1
         self._tokens = 0
 
     def score(self, planned: pa.Table) -> pa.Table:
-        """The planned bases with deltas and entropies of zero."""
+        """The planned bases with deltas and entropies, the same ones each time."""
         self._tokens += len(planned)
-        return self._zeros(planned)
+        return self._noise(planned)
 
-    def _zeros(self, planned: pa.Table) -> pa.Table:
+    def _noise(self, planned: pa.Table) -> pa.Table:
         code = planned["ref"].combine_chunks().indices.to_numpy()
-        zeros = np.zeros(len(planned), np.float32)
+        random = np.random.default_rng(len(planned))
         for name in delta_columns(self._both):
-            planned = planned.append_column(name, pa.array(zeros, mask=code == BASES.index(name[6])))
-        planned = planned.append_column("entropy", pa.array(zeros))
+            deltas = -random.standard_exponential(len(planned), np.float32)
+            planned = planned.append_column(name, pa.array(deltas, mask=code == BASES.index(name[6])))
+        planned = planned.append_column("entropy", pa.array(random.random(len(planned), np.float32)))
         return planned.append_column("failure", pa.nulls(len(planned), pa.string()))
 
     def fail(self, planned: pa.Table, reason: str) -> pa.Table:
         """The planned bases with a failure."""
-        scored = self._zeros(planned)
+        scored = self._noise(planned)
         return scored.set_column(scored.schema.get_field_index("failure"), "failure", pa.repeat(reason, len(planned)))
 
     def check(self) -> None:

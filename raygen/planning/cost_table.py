@@ -59,6 +59,8 @@ def print_estimate(estimate: Estimate, alternatives: Sequence[tuple[Window, int]
 def _say_input(estimate: Estimate, console: Console) -> None:
     for warning in estimate.warnings:
         console.print(f"warning: {warning}", soft_wrap=True, markup=False)
+    for remark in estimate.remarks:
+        console.print(remark, soft_wrap=True, markup=False)
     window = estimate.window
     grid = f" on a grid of {window.stride:,}" if window.stride else ""
     about = "" if estimate.num_planned == estimate.num_variants else "about "

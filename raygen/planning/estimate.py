@@ -16,16 +16,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from raygen.errors import InputError, SettingsError
+from raygen.finished.position_lookup import open_table
 from raygen.model.facts import ModelFacts
 from raygen.model.on_paper import model_on_paper, state_on_paper
 from raygen.model.sizes import StateSize
+from raygen.number_of import number_of
 from raygen.pipeline.chosen_window import choose_window
 from raygen.pipeline.intake import ingested_as_wanted
 from raygen.pipeline.shards import Shard, plan_shards
 from raygen.planning.hours import DeviceCost, Price, cost_on_devices
 from raygen.planning.sampling import NUM_STRETCHES, STRETCH, STRETCH_RECORDS, sample_input
 from raygen.planning.speeds import MeasuredSpeed
-from raygen.remote import stage
+from raygen.remote import shown, stage
 from raygen.scoring.passes import CPU_BATCH_TOKENS, CPU_STATE_MEMORY, ForkLimits, limits_of, plan_pairs, walk_passes
 from raygen.scoring.plan import plan_windows, strands_read, token_pairs, window_keys
 from raygen.scoring.prefix_plan import pair_tokens
@@ -73,7 +75,7 @@ class Estimate:
         state_bytes: of the state of a window that was read to its end; None where the model's config.json is not to be had.
         branch_bytes: of what leaves such a window for an allele, beside the window's own state; None likewise.
         costs: hours and money on some devices.
-        warnings: sentences on the input, as its ingest says them.
+        warnings: sentences on the input, as its ingest says them. remarks: others.
     """
 
     num_variants: int
@@ -89,6 +91,7 @@ class Estimate:
     branch_bytes: int | None
     costs: tuple[DeviceCost, ...]
     warnings: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def window(self) -> Window:
@@ -124,6 +127,7 @@ class PlannedInput:
     num_variants: int
     counted: str
     warnings: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def num_planned(self) -> int:
@@ -142,7 +146,7 @@ def estimate(settings: Settings, price: Price | None = None) -> Estimate:
         InputError: the reference, the model or the variants cannot be read, as for ``run_score``.
     """
     reference, model, window = open_for_planning(settings)
-    planned = read_input(settings, reference)
+    planned = without_prescored(read_input(settings, reference), settings.scoring.prescored)
     has_bos, strand, circular = model.bos_id is not None, settings.window.strand, settings.input.circular
     batch_tokens = settings.scoring.max_batch_tokens
     budget = _BATCH_TOKENS[model.device] if batch_tokens == "auto" else batch_tokens
@@ -169,6 +173,7 @@ def estimate(settings: Settings, price: Price | None = None) -> Estimate:
         branch_bytes=size.branch(window.longest) if size else None,
         costs=(),
         warnings=planned.warnings,
+        remarks=planned.remarks,
     )
     cheaper = tuple(other for other in candidates if uncosted.tokens_read(other) < uncosted.tokens_read(here))
     read = uncosted.tokens_read()
@@ -177,6 +182,21 @@ def estimate(settings: Settings, price: Price | None = None) -> Estimate:
         alternatives=cheaper,
         costs=tuple(cost_on_devices(read, model, uncosted.method, state_bytes or 0, price)),
     )
+
+
+def without_prescored(planned: PlannedInput, table: str | None) -> PlannedInput:
+    """The input without the single-base changes that a position table holds, which need no model."""
+    if table is None:
+        return planned
+    held = open_table(table)
+    left = tuple(
+        piece.filter(pc.is_valid(held.lookup(piece.select(["chrom", "pos", "ref", "alt"]))["missing"]))
+        for piece in planned.pieces
+    )
+    num_left = round(planned.num_variants * sum(map(len, left)) / max(planned.num_planned, 1))
+    about = "" if planned.num_planned == planned.num_variants else "about "
+    remark = f"{about}{planned.num_variants - num_left:,} of {number_of(planned.num_variants, 'variant')} are in {shown(table)} and need no model"
+    return PlannedInput(left, num_left, planned.counted, planned.warnings, (remark,))
 
 
 def size_on_paper(model: ModelFacts, dtype: str) -> StateSize | None:

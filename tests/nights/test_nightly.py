@@ -11,6 +11,7 @@ import pytest
 from raygen.errors import SettingsError, StoppedError
 from raygen.nights import nightly
 from raygen.nights.nightly import run_nights
+from raygen.pipeline.tabulate import run_tabulate
 from raygen.settings import load_settings
 from raygen.tables.compact import compact
 from raygen.tables.fingerprints import FingerprintTables
@@ -246,3 +247,20 @@ def test_nights_go_to_object_storage_and_what_does_not_hold_there_is_refused(pla
         land(place, "c.vcf", range(41, 42))
         with pytest.raises(SettingsError, match="cannot lie on object storage"):
             night(**out, **{"output.table_format": "iceberg"})
+
+
+@FORMATS
+def test_a_night_of_single_base_changes_is_looked_up_in_a_position_table(place, table_format, night, monkeypatch):
+    window = {"window.left": 16, "window.right": 1, "window.anchor": "grid", "window.stride": 16}
+    given = {"input.reference": str(place / "reference.fa"), "output.path": str(place / "table"), "model.device": "cpu"}
+    run_tabulate(load_settings(None, given={**given, **window}, complete=False), say=lambda line: None)
+    prescored = {**window, "scoring.prescored": str(place / "table")}
+    land(place, "a.vcf", range(1, 21))
+    with monkeypatch.context() as without_actors:
+        without_actors.setattr("raygen.pipeline.run.plan_actors", lambda *_, **__: pytest.fail("an actor is started"))
+        (first,) = night(**prescored)
+    assert counts(first) == (20, 20, 0, 0) and first.run.counts.prescored == 20
+    land(place, "b.vcf", range(15, 26), [f"1 30 . {BASES[29]} {BASES[29]}TT"])
+    (second,) = night(**prescored)
+    assert counts(second) == (12, 6, 0, 6) and second.run.counts.prescored == 5
+    assert len(ids(place, table_format)) == 26

@@ -8,9 +8,11 @@ import pytest
 from raygen.errors import SettingsError
 from raygen.pipeline.run import run_score
 from raygen.pipeline.shards import plan_shards
+from raygen.pipeline.tabulate import Parts, run_tabulate
 from raygen.planning import estimate as estimating
 from raygen.planning import sampling
 from raygen.planning.estimate import estimate, measure_on_input
+from raygen.planning.position_estimate import estimate_positions
 from raygen.scoring.likelihood import load_model
 from raygen.scoring.plan import plan_windows
 from raygen.scoring.scorer import VariantScorer
@@ -185,3 +187,27 @@ def test_a_measured_speed_is_kept_and_used(tmp_path, monkeypatch):
     assert cost.dollars == pytest.approx(cost.hours[1] * 0.5)
     other = replace(estimate(chosen).model, name="another")
     assert list(estimating.cost_on_devices(100, other, "fork", 0)) == []
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
+def test_what_a_position_table_holds_is_not_planned(tmp_path):
+    window = {"window.left": 64, "window.right": 1, "window.anchor": "grid", "window.stride": 64}
+    chosen = settings(tmp_path, **window)
+    given = {
+        "input.reference": str(chosen.input.reference),
+        "output.path": str(tmp_path / "table"),
+        "model.device": "cpu",
+    }
+    (tmp_path / "regions.bed").write_text("1\t0\t1500\n")
+    table = load_settings(None, given={**given, **window}, complete=False)
+    result = run_tabulate(table, Parts(bed=str(tmp_path / "regions.bed")), say=lambda line: None)
+    assert estimate_positions(table, Parts(bed=str(tmp_path / "regions.bed"))).fork_tokens == pytest.approx(
+        result.run.tokens, rel=0.2
+    )
+    prescored = settings(tmp_path, **window, **{"scoring.prescored": str(tmp_path / "table")})
+    planned, done = estimate(prescored), run_score(prescored, say=lambda line: None)
+    # every ninth base from 200 on: 145 of them up to 1,500, of 289
+    assert (planned.num_variants, done.counts.prescored, done.counts.scored) == (144, 145, 289)
+    assert planned.remarks == (f"145 of 289 variants are in {tmp_path / 'table'} and need no model",)
+    assert planned.fork_tokens == pytest.approx(done.tokens, rel=0.2)
