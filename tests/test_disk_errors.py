@@ -45,6 +45,7 @@ from tests.finished_runs import finished_run
 from tests.model.models import small_config
 from tests.model.published_evo2 import write_published
 from tests.pipeline.faults import fill_disk
+from tests.position_tables import write_positions
 from tests.tables.tables_on_disk import commit
 from tests.trials.test_explain_text import CUTS, explained
 
@@ -64,6 +65,7 @@ def room(tmp_path_factory):
     finished_run(
         folder / "new", {name: 3 * delta for name, delta in deltas.items()}, reference=reference, shard_rows=3000
     )
+    write_positions(folder / "positions", {"1": random_bases(200_000)})
     schema = {"pair_id": ["a"] * 3000, "wt_sequence": [BASES] * 3000, "mut_sequence": [BASES[::-1]] * 3000}
     pq.write_table(pa.table(schema), folder / "pairs.parquet")
     labelled_table().write_parquet(folder / "labelled.parquet")
@@ -117,6 +119,11 @@ def save_first(path):
         path.write_bytes(b"")  # takes no room
 
 
+def bigwig(room, path):
+    pytest.importorskip("pybigtools", reason="pybigtools, which writes bigWigs, is not installed (raygen[browser])")
+    export_scores(str(room / "positions"), str(path))
+
+
 def explain_as(path):
     write_picture(explained(), CUTS, "", str(path))
 
@@ -129,8 +136,13 @@ FILES = {
     "Polars": ("a.parquet", lambda room, path: save_polars(path)),
     **{
         f"export {end}": (f"a{end}", lambda room, path: export_scores(str(room / "old"), str(path)))
-        for end in (".parquet", ".csv", ".tsv", ".tsv.gz", ".vcf", ".vcf.gz", ".bcf")
+        for end in (".parquet", ".csv", ".tsv", ".tsv.gz", ".vcf", ".vcf.gz", ".bcf", ".cadd.tsv.gz")
     },
+    **{
+        f"track {end}": (f"a{end}", lambda room, path: export_scores(str(room / "positions"), str(path)))
+        for end in (".bedgraph", ".bedgraph.gz")
+    },
+    "track .bw": ("a.bw", lambda room, path: bigwig(room, path)),
     "diff": ("a.csv", lambda room, path: compare_scores(str(room / "old"), str(room / "new"), changes_to=str(path))),
     "svg": ("a.svg", lambda room, path: explain_as(path)),
     "png": ("a.png", lambda room, path: explain_as(path)),

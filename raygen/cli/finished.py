@@ -23,7 +23,8 @@ def export(
         str,
         typer.Option(
             metavar="FILE",
-            help="File to write, by its ending: .vcf.gz, .bcf or .vcf; .tsv.gz with a tabix index; .parquet, .csv or .tsv.",
+            help="File to write, by its ending: .vcf.gz, .bcf or .vcf; .tsv.gz or .cadd.tsv.gz with a tabix index; .parquet, .csv or .tsv; "
+            "of a position table also .bw or .bedgraph.gz.",
         ),
     ],
     vcf: Annotated[
@@ -33,6 +34,24 @@ def export(
     reference: Annotated[
         str | None,
         typer.Option("--reference", metavar="FASTA", help="FASTA of the scores; default: the one of the run."),
+    ] = None,
+    contig: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A contig to write; may be repeated. Default: all.")
+    ] = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CHROM:START-END", help="A region to write, 1-based, both ends included; may be repeated."
+        ),
+    ] = None,
+    track: Annotated[
+        str | None,
+        typer.Option(
+            metavar="mean|A|C|G|T|all",
+            help="What a .bw or .bedgraph shows of a base: the mean of its three changes, the change to a letter, or a file for each. "
+            r"\[default: mean]",
+            show_default=False,
+        ),
     ] = None,
     fields: Annotated[
         str | None,
@@ -46,7 +65,7 @@ def export(
     ] = "raygen_",
     debug: Debug = False,
 ) -> None:
-    """Write finished scores as an annotated VCF or BCF, an indexed TSV, Parquet or CSV."""
+    """Write finished scores as an annotated VCF or BCF, an indexed TSV, Parquet or CSV, and a position table as tracks, too."""
     from raygen.finished.export import export_scores, print_export
 
     chosen = by_commas(fields) if fields else None
@@ -56,6 +75,9 @@ def export(
             to,
             vcf=vcf,
             reference=reference,
+            contigs=contig or (),
+            regions=region or (),
+            track=track,
             fields=chosen,
             prefix=prefix,
             on_progress=lambda count: status.update(f"writing: {count:,} rows"),

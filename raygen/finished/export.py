@@ -2,24 +2,34 @@
 
 .vcf.gz .vcf.bgz .bcf .vcf   with a VCF: its records with the scores in INFO; without one: a record for each score
 .tsv.gz .tsv.bgz             bgzip, tabix index and INFO lines, for ``bcftools annotate``
+.cadd.tsv.gz                 the layout of CADD's files
 .parquet .csv .tsv           all columns, or those asked for
+.bw .bigWig .bedgraph(.gz)   one number a base for a genome browser, of position tables alone
+
+Of a position table a single-base change is a score like any other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rich.console import Console
 
 from raygen.errors import SettingsError
+from raygen.finished.bigwig import BIGWIG_SUFFIXES, bigwig_library
+from raygen.finished.export_cadd import CADD_SUFFIXES, write_cadd
+from raygen.finished.export_parts import Part, chosen_parts, last_position
 from raygen.finished.export_tables import HEADER_END, write_table, write_tsv
+from raygen.finished.export_tracks import BEDGRAPH_SUFFIXES, MEAN, TRACKS, track_paths, write_track
 from raygen.finished.export_vcf import annotate_vcf, write_sites
-from raygen.finished.info_fields import DEFAULT_FIELDS, DEFAULT_PREFIX, info_fields
+from raygen.finished.info_fields import DEFAULT_FIELDS, DEFAULT_PREFIX, InfoField, info_fields
+from raygen.finished.position_scores import PositionIndex, PositionScores, is_position_table
 from raygen.finished.run_facts import RunFacts, reference_lengths, refuse_pairs, run_facts
 from raygen.finished.score_lookup import AlleleMatcher, reference_for
 from raygen.number_of import number_of
+from raygen.tables.folder_kinds import refuse_no_folder
 from raygen.tables.place import refuse_unwritable
 from raygen.tables.score_index import ScoreIndex
 from raygen.tables.table_files import TABLE_SUFFIXES
@@ -27,6 +37,14 @@ from raygen.variants.contig_names import contig_order
 
 VCF_SUFFIXES = (".vcf.gz", ".vcf.bgz", ".bcf", ".vcf")
 TSV_SUFFIXES = (".tsv.gz", ".tsv.bgz")
+_SUFFIXES = {
+    "vcf": VCF_SUFFIXES,
+    "cadd": CADD_SUFFIXES,
+    "tsv": TSV_SUFFIXES,
+    "table": TABLE_SUFFIXES,
+    "track": (*BIGWIG_SUFFIXES, *BEDGRAPH_SUFFIXES),
+}
+"""The ends of names by what they stand for; the first that fits holds."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +53,11 @@ class Exported:
 
     Attributes:
         index: path of the file's index; None where it has none.
-        num_rows: records or rows in the file.
+        num_rows: records, rows or values in the file, and ``unit``, what one of them is.
         num_alleles: with an input VCF its alleles: ``num_scored`` + the sum of ``missing``; else None.
         missing: alleles without a score, by reason.
         remarks: sentences for the user.
+        others: further files of the same export.
     """
 
     path: str
@@ -48,6 +67,8 @@ class Exported:
     num_scored: int | None = None
     missing: Mapping[str, int] = field(default_factory=dict)
     remarks: Sequence[str] = ()
+    unit: str = "score"
+    others: Sequence[Exported] = ()
 
 
 def export_scores(
@@ -56,6 +77,9 @@ def export_scores(
     *,
     vcf: str | None = None,
     reference: str | None = None,
+    contigs: Sequence[str] = (),
+    regions: Sequence[str] = (),
+    track: str | None = None,
     fields: Sequence[str] | None = None,
     prefix: str = DEFAULT_PREFIX,
     on_progress: Callable[[int], None] = lambda num_rows: None,
@@ -65,6 +89,8 @@ def export_scores(
     Args:
         vcf: the file whose records are annotated, in their order; for a VCF or BCF only.
         reference: the FASTA of the scores, where the run's manifest does not say where it is.
+        contigs: with ``regions`` (``chrom:start-end``) what is exported; all where neither is given.
+        track: which of ``TRACKS`` a bigWig or bedGraph is, ``mean`` if nothing is said.
         fields: columns of the scores; for tables all, else ``DEFAULT_FIELDS``.
         prefix: what the names in INFO begin with.
 
@@ -72,43 +98,91 @@ def export_scores(
         SettingsError: what is asked for does not go together or cannot be written.
         InputError: there are no scores, the VCF cannot be read, or the reference is another one.
     """
-    kind = _kind(to, vcf)
-    refuse_unwritable(to)
-    index = ScoreIndex(out)
-    if kind == "table":
-        return _table(index, to, fields, reference, on_progress)
-    refuse_pairs(index, f"a file {''.join(Path(to).suffixes[-2:])}")
+    kind = _kind(to)
+    _refuse_what_has_no_place(kind, to, vcf, track, fields, [*contigs, *regions])
+    paths = track_paths(to, track or MEAN) if kind == "track" else {}
+    refuse_unwritable(*(paths.values() or [to]))
+    index = _opened(out, to, kind)
+    if kind != "table":
+        refuse_pairs(index, f"a file {''.join(Path(to).suffixes[-2:])}")
+    elif contigs or regions:
+        refuse_pairs(index, "--contig or --region")
     facts = run_facts(index)
-    chosen = info_fields(index.schema, fields or DEFAULT_FIELDS, prefix, facts)
+    columns = _columns(index, fields) if kind == "table" else []
+    info = info_fields(index.schema, fields or _default_fields(index), prefix, facts) if kind in ("vcf", "tsv") else []
     if vcf:
-        matcher = AlleleMatcher(
-            index,
-            vcf,
-            reference_for(index, facts, reference),
-            facts,
-            [info_field.column for info_field in chosen],
+        return _annotated(index, to, vcf, reference, info, prefix, facts, on_progress)
+    order, lengths, remarks = _contig_order(index, facts, reference)
+    parts = chosen_parts(index, order, lengths, contigs, regions)
+    writing = _Writing(index, facts, parts, lengths, remarks, to, on_progress)
+    if kind == "track":
+        return writing.tracks(paths)
+    if kind == "table":
+        return writing.table(columns)
+    if kind == "cadd":
+        return writing.cadd()
+    return writing.tsv(info, prefix) if kind == "tsv" else writing.sites(info, prefix)
+
+
+@dataclass(frozen=True)
+class _Writing:
+    """What every kind of file is written from; each method writes one kind."""
+
+    index: ScoreIndex
+    facts: RunFacts
+    parts: Sequence[Part]
+    lengths: Mapping[str, int]
+    remarks: Sequence[str]
+    to: str
+    on_progress: Callable[[int], None]
+
+    def table(self, columns: Sequence[str]) -> Exported:
+        """Parquet, CSV or TSV; pairs, which lie on no contig, come last."""
+        pairs = [Part(None)] if None in self.index.contigs else []
+        num_rows = write_table(self.index, [*self.parts, *pairs], self.to, columns, self.on_progress)
+        return Exported(self.to, None, num_rows, remarks=self.remarks)
+
+    def cadd(self) -> Exported:
+        """The layout of CADD's files."""
+        num_rows, index_path = write_cadd(
+            self.index, self.parts, self.lengths, self.to, self.facts, on_progress=self.on_progress
         )
-        if matcher.reader.kind != "VCF":
-            raise SettingsError(f"--vcf {vcf} is a table. Leave --vcf out: then each score is a record.")
-        counts, index_path = annotate_vcf(matcher, vcf, to, chosen, prefix, facts, on_progress)
-        remarks = [f"warning: {warning}" for warning in matcher.warnings]
-        remarks += _remarks(to, index_path, counts.num_left_out, counts.first_left_out, vcf)
-        num_written = counts.num_records - counts.num_left_out
-        return Exported(to, index_path, num_written, counts.num_alleles, counts.num_scored, counts.missing, remarks)
-    contigs, lengths, remarks = _contig_order(index, facts, reference)
-    if kind == "tsv":
-        rows, tsv_index = write_tsv(index, contigs, to, chosen, prefix, facts, on_progress)
-        names = ",".join(["CHROM", "POS", "REF", "ALT", *(info_field.id for info_field in chosen)])
-        hint = f"for example: bcftools annotate -a {to} -h {to}{HEADER_END} -c {names} IN.vcf.gz"
-        return Exported(to, tsv_index, rows, remarks=[*remarks, hint])
-    rows, index_path = write_sites(index, contigs, lengths, to, chosen, prefix, facts, on_progress)
-    return Exported(to, index_path, rows, remarks=remarks)
+        return Exported(self.to, index_path, num_rows, remarks=self.remarks)
+
+    def tsv(self, info: Sequence[InfoField], prefix: str) -> Exported:
+        """The TSV for ``bcftools annotate``."""
+        num_rows, index_path = write_tsv(self.index, self.parts, self.to, info, prefix, self.facts, self.on_progress)
+        names = ",".join(["CHROM", "POS", "REF", "ALT", *(info_field.id for info_field in info)])
+        hint = f"for example: bcftools annotate -a {self.to} -h {self.to}{HEADER_END} -c {names} IN.vcf.gz"
+        return Exported(self.to, index_path, num_rows, remarks=[*self.remarks, hint])
+
+    def sites(self, info: Sequence[InfoField], prefix: str) -> Exported:
+        """A VCF or BCF with a record for each score."""
+        num_rows, index_path = write_sites(
+            self.index, self.parts, self.lengths, self.to, info, prefix, self.facts, self.on_progress
+        )
+        return Exported(self.to, index_path, num_rows, remarks=self.remarks)
+
+    def tracks(self, paths: Mapping[str, str]) -> Exported:
+        """A bigWig or bedGraph for each track; the table is read once for each."""
+        assert isinstance(self.index, PositionIndex), "tracks are of position tables"
+        lengths, remarks = self.lengths, list(self.remarks)
+        if not lengths and self.to.endswith(BIGWIG_SUFFIXES):
+            lengths = {chrom: last_position(self.index, chrom) for chrom in self.index.contigs if chrom}
+            remarks.append("The reference of the scores is not at hand (--reference): contigs end with their last row.")
+        written = []
+        for track, path in paths.items():
+            num_bases, index_path = write_track(
+                self.index, self.parts, lengths, path, track, self.facts, self.on_progress
+            )
+            written.append(Exported(path, index_path, num_bases, unit="value"))
+        return replace(written[0], remarks=remarks, others=written[1:])
 
 
 def print_export(exported: Exported, console: Console) -> None:
     """Print what was exported: counts, what is missing and why, and where the files are."""
     if exported.num_alleles is None:
-        console.print(number_of(exported.num_rows, "score"))
+        console.print(number_of(exported.num_rows, exported.unit))
     else:
         missing = "".join(
             f" + {number:,} {reason}" for reason, number in sorted(exported.missing.items(), key=lambda item: -item[1])
@@ -123,35 +197,87 @@ def print_export(exported: Exported, console: Console) -> None:
     for name, path in (("file", exported.path), ("index", exported.index)):
         if path:
             console.print(f"{name}: {path}", soft_wrap=True, markup=False)
+    for other in exported.others:
+        print_export(other, console)
 
 
-def _kind(to: str, vcf: str | None) -> str:
-    suffixes = {"vcf": VCF_SUFFIXES, "tsv": TSV_SUFFIXES, "table": TABLE_SUFFIXES}
-    kind = next((name for name, ends in suffixes.items() if to.endswith(ends)), None)
+def _kind(to: str) -> str:
+    """Which kind of file a name's end stands for."""
+    kind = next((name for name, ends in _SUFFIXES.items() if to.endswith(ends)), None)
     if kind is None:
-        suffix_list = ", ".join(end for ends in suffixes.values() for end in ends)
+        suffix_list = ", ".join(end for ends in _SUFFIXES.values() for end in ends)
         raise SettingsError(f"--to {to}: the file's end says what is written. It can be {suffix_list}.")
+    return kind
+
+
+def _refuse_what_has_no_place(
+    kind: str, to: str, vcf: str | None, track: str | None, fields: Sequence[str] | None, limits: Sequence[str]
+) -> None:
+    """SettingsError where an option does not go with the kind of file."""
     if vcf and kind != "vcf":
         raise SettingsError(
             f"--vcf goes with a VCF or BCF as --to, and {to} is none: it takes every score of the folder."
         )
-    return kind
+    if vcf and limits:
+        raise SettingsError(
+            "--contig and --region choose among the scores. With --vcf its records say which are written."
+        )
+    if track is not None and kind != "track":
+        raise SettingsError(f"--track goes with a bigWig or bedGraph as --to, and {to} is none.")
+    if track not in (None, *TRACKS):
+        raise SettingsError(f"--track {track}: it can be {', '.join(TRACKS)}.")
+    if fields and kind in ("track", "cadd"):
+        raise SettingsError(f"--fields goes with tables and INFO. What is in {to} is fixed.")
+    if to.endswith(BIGWIG_SUFFIXES):
+        bigwig_library()
 
 
-def _table(
+def _opened(out: str, to: str, kind: str) -> ScoreIndex:
+    """The scores of a folder, those of a position table as the kind of file wants them."""
+    refuse_no_folder(out)
+    if is_position_table(out):
+        return PositionIndex(out) if kind == "track" else PositionScores(out)
+    if kind == "track":
+        raise SettingsError(
+            f"--to {to}: a track has one number a base, and {out} holds scores of variants. It is made of a table of `raygen tabulate`."
+        )
+    return ScoreIndex(out)
+
+
+def _annotated(
     index: ScoreIndex,
     to: str,
-    fields: Sequence[str] | None,
+    vcf: str,
     reference: str | None,
+    info: Sequence[InfoField],
+    prefix: str,
+    facts: RunFacts,
     on_progress: Callable[[int], None],
 ) -> Exported:
+    """A VCF with the scores of its alleles."""
+    columns = [info_field.column for info_field in info]
+    matcher = AlleleMatcher(index, vcf, reference_for(index, facts, reference), facts, columns)
+    if matcher.reader.kind != "VCF":
+        raise SettingsError(f"--vcf {vcf} is a table. Leave --vcf out: then each score is a record.")
+    counts, index_path = annotate_vcf(matcher, vcf, to, info, prefix, facts, on_progress)
+    remarks = [f"warning: {warning}" for warning in matcher.warnings]
+    remarks += _remarks(to, index_path, counts.num_left_out, counts.first_left_out, vcf)
+    num_written = counts.num_records - counts.num_left_out
+    return Exported(to, index_path, num_written, counts.num_alleles, counts.num_scored, counts.missing, remarks)
+
+
+def _columns(index: ScoreIndex, fields: Sequence[str] | None) -> list[str]:
+    """The columns of a table: all, or those asked for."""
     columns = list(dict.fromkeys(["variant_id", *fields])) if fields else index.schema.names
     if unknown := [name for name in columns if name not in index.schema.names]:
         column_names = ", ".join(index.schema.names)
         raise SettingsError(f"--fields: the scores have no column {', '.join(unknown)}. There are: {column_names}.")
-    contigs, _, remarks = _contig_order(index, run_facts(index), reference)
-    pairs = [None] if None in index.contigs else []
-    return Exported(to, None, write_table(index, [*contigs, *pairs], to, columns, on_progress), remarks=remarks)
+    return columns
+
+
+def _default_fields(index: ScoreIndex) -> list[str]:
+    """Those of ``DEFAULT_FIELDS`` that the scores have: a position table has no classes."""
+    return [name for name in DEFAULT_FIELDS if name in index.schema.names]
 
 
 def _contig_order(

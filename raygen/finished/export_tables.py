@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pysam
 
+from raygen.finished.export_parts import Part
 from raygen.finished.export_vcf import TBI_LIMIT
 from raygen.finished.info_fields import DeclaredTypes, InfoField, as_text, header_lines
 from raygen.finished.run_facts import RunFacts
@@ -31,12 +32,12 @@ Progress = Callable[[int], None]
 
 
 def write_table(
-    index: ScoreIndex, contigs: Sequence[str | None], to: str, columns: Sequence[str], on_progress: Progress
+    index: ScoreIndex, parts: Sequence[Part], to: str, columns: Sequence[str], on_progress: Progress
 ) -> int:
     """Write scores to ``to`` as Parquet, CSV or TSV, by the name's end; returns the number of rows."""
     schema = pa.schema([index.schema.field(name) for name in columns])
     with put_in_place(to) as partial, open_table(partial, schema) as table:
-        for rows in _in_order(index, contigs, columns):
+        for rows in _in_order(index, parts, columns):
             table.write(rows)
             on_progress(table.num_rows)
     return table.num_rows
@@ -44,7 +45,7 @@ def write_table(
 
 def write_tsv(
     index: ScoreIndex,
-    contigs: Sequence[str],
+    parts: Sequence[Part],
     to: str,
     fields: Sequence[InfoField],
     prefix: str,
@@ -60,7 +61,7 @@ def write_tsv(
             names = ["#chrom", "pos", "ref", "alt", *(field.id for field in fields)]
             run_line = header_lines(fields, prefix, facts)[0]
             file.write("".join(f"{line}\n" for line in [run_line, "\t".join(names)]).encode())
-            for rows in _in_order(index, contigs, columns):
+            for rows in _in_order(index, parts, columns):
                 types.note(rows, fields)
                 file.write("".join(f"{line}\n" for line in _lines(rows, fields, types)).encode())
                 written += rows.num_rows
@@ -136,10 +137,7 @@ def _joined(texts: pa.StringArray, offsets: np.ndarray) -> pa.StringArray:
     return pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), texts), ",")
 
 
-def _in_order(index: ScoreIndex, contigs: Sequence[str | None], columns: Sequence[str]) -> Iterator[pa.Table]:
-    """All rows of the contigs, in their order, a window of positions at a time."""
-    for chrom in contigs:
-        for first, last in index.windows(chrom):
-            rows = index.rows_between(chrom, first, last, columns)
-            if rows.num_rows:
-                yield rows
+def _in_order(index: ScoreIndex, parts: Sequence[Part], columns: Sequence[str]) -> Iterator[pa.Table]:
+    """All rows of the parts, in their order, a window of positions at a time."""
+    for part in parts:
+        yield from part.tables(index, columns)

@@ -19,14 +19,17 @@ from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pysam
 from pysam import bcftools
 
 from raygen.disk_errors import disk_errors, full_disk
 from raygen.errors import InputError, SettingsError
+from raygen.finished.export_parts import Part
 from raygen.finished.info_fields import MISSING, DeclaredTypes, InfoField, as_text, header_lines
 from raygen.finished.run_facts import RunFacts
 from raygen.finished.score_lookup import AlleleMatcher, MatchedBatch
+from raygen.finished.text_lines import text_lines
 from raygen.finished.vcf_lines import VcfLines
 from raygen.tables.place import put_in_place
 from raygen.tables.score_index import ScoreIndex
@@ -128,7 +131,7 @@ def annotate_vcf(
 
 def write_sites(
     index: ScoreIndex,
-    contigs: Sequence[str],
+    parts: Sequence[Part],
     lengths: Mapping[str, int],
     to: str,
     fields: Sequence[InfoField],
@@ -136,32 +139,31 @@ def write_sites(
     facts: RunFacts,
     on_progress: Callable[[int], None] = lambda num_rows: None,
 ) -> tuple[int, str | None]:
-    """Write a VCF or BCF to ``to``, one record for each score, in the order of ``contigs``.
+    """Write a VCF or BCF to ``to``, one record for each score, in the order of ``parts``.
 
     Returns the number of records and the index's path, None where the file has none.
     """
     written = 0
+    columns = ["pos", "ref", "alt", *(info_field.column for info_field in fields)]
 
     def lines(body: _Body) -> Iterator[bytes]:
         nonlocal written
-        for chrom in contigs:
-            for first, last in index.windows(chrom):
-                rows = index.rows_between(
-                    chrom, first, last, ["pos", "ref", "alt", *(info_field.column for info_field in fields)]
-                )
+        for part in parts:
+            chrom = part.chrom or ""
+            for rows in part.tables(index, columns):
                 body.types.note(rows, fields)
-                infos = _infos(rows, fields)
-                for pos, ref, alt, info in zip(
-                    *(rows[name].to_pylist() for name in ("pos", "ref", "alt")), infos, strict=True
-                ):
-                    body.note(chrom.encode(), pos)
-                    yield f"{chrom}\t{pos}\t.\t{ref}\t{alt}\t.\t.\t{info}".encode()
+                pos = rows["pos"]
+                for edge in (pos[0], pos[-1]):  # rows of a part are sorted
+                    body.note(chrom.encode(), edge.as_py())
+                place = [pos.cast(pa.string()), ".", rows["ref"], rows["alt"], ".", "."]
+                yield text_lines(chrom, *place, _infos(rows, fields)).removesuffix(b"\n")
                 written += rows.num_rows
                 on_progress(written)
 
     def header(body: _Body) -> list[bytes]:
         score_lines = [line.encode() for line in header_lines(body.types.of(fields), prefix, facts)]
-        return [_FIRST_LINE, *_contig_lines([name.encode() for name in contigs], lengths), *score_lines, _COLUMNS]
+        names = dict.fromkeys((part.chrom or "").encode() for part in parts)
+        return [_FIRST_LINE, *_contig_lines(list(names), lengths), *score_lines, _COLUMNS]
 
     index_path = _write_vcf(to, lines, header)
     return written, index_path
@@ -234,14 +236,12 @@ def _with_info(line: bytes, score_info: str, body: _Body) -> bytes:
     return b"\t".join(columns)
 
 
-def _infos(rows: pa.Table, fields: Sequence[InfoField]) -> list[str]:
-    """The text of INFO for each row of scores."""
-    texts = [as_text(rows[field.column], single=True).to_pylist() for field in fields]
-    names = [field.id for field in fields]
-    return [
-        ";".join(f"{name}={value}" for name, value in zip(names, values, strict=True))
-        for values in zip(*texts, strict=True)
-    ]
+def _infos(rows: pa.Table, fields: Sequence[InfoField]) -> pa.StringArray:
+    """The text of INFO for each of R rows of scores."""
+    entries: list[pa.Array | str] = []
+    for info_field in fields:
+        entries += [f"{';' if entries else ''}{info_field.id}=", as_text(rows[info_field.column], single=True)]
+    return pc.binary_join_element_wise(*entries, "")
 
 
 def _refuse_taken_ids(header: Sequence[bytes], fields: Sequence[InfoField], prefix: str, vcf: str) -> None:

@@ -45,6 +45,14 @@ class RunFacts:
     raygen_version: str
     calibration: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def in_words(self) -> str:
+        """Model, fingerprint, window, strand and reference on one line, as comments in a file say it."""
+        reference = Path(self.reference).name
+        known = {"model": self.model, "window": self.window, "strand": self.strand, "reference": reference}
+        described = "".join(f", {name} {' '.join(value.split())}" for name, value in known.items() if value)
+        return f"fingerprint {self.fingerprint}{described}"
+
 
 def run_facts(index: ScoreIndex) -> RunFacts:
     """What made the scores of a folder, from the newest manifest of their fingerprint and from the scores themselves."""
@@ -108,7 +116,9 @@ def _of_input(manifest: dict[str, Any], name: str) -> float:
 
 
 def _first(index: ScoreIndex, column: str) -> str:
-    """The value of a column in one row, for a column in which all rows of a fingerprint are the same."""
+    """The value of a column in one row, for a column in which all rows of a fingerprint are the same; empty without such a column."""
+    if column not in index.schema.names:
+        return ""
     for chrom in index.contigs:
         first, last = next(index.windows(chrom, rows=1))
         rows: pa.Table = index.rows_between(chrom, first, last, [column])

@@ -40,7 +40,10 @@ def refuse_among_scores(path: str | Path) -> None:
     """SettingsError where a file at ``path`` would lie among the scores or rejects of a run's folder, and be read as such."""
     target = Path(expanded(str(path))).absolute()
     for folder in (*target.parents, *target.resolve().parents):
-        if folder.name in ("scores", "rejects", ".generations", "generations") and (folder.parent / "runs").is_dir():
+        if (
+            folder.name in ("scores", "positions", "rejects", ".generations", "generations")
+            and (folder.parent / "runs").is_dir()
+        ):
             raise SettingsError(f"{path} lies among the scores themselves. Give another folder.")
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -26,13 +26,11 @@ from raygen.tables.fingerprints import no_scores
 from raygen.tables.folder_kinds import refuse_no_folder
 from raygen.tables.identity import Identity, refuse_other_types
 from raygen.tables.layout import RunFolder
-from raygen.tables.schemas import SCORES
 
 WINDOW_ROWS = 1 << 17
 """Rows that are held at a time where nothing else is said: some tens of megabytes with all columns."""
 LAST_POS = 2**62
 """A position behind those of every contig (1-based)."""
-_SORT_KEYS = ("pos", "ref", "alt", "variant_id")
 _NUMBERED = re.compile(r"(.+/part-[0-9a-f]{12})-[0-9]{6}\.parquet")
 """A shard as ``pipeline.shards`` names it: the hash of its input, and its number there. Of other names no order is taken for granted."""
 _FOOTERS_A_SEARCH = 24  # of bisecting a million files; beyond as many it is cheaper to read them all
@@ -58,21 +56,29 @@ class _RowGroup(NamedTuple):
 class ScoreIndex:
     """The scores of one folder by place.
 
+    Attributes:
+        kind: how the folder is read, and ``sort_keys``, what orders its rows: those of a table of another kind are others.
+
     Raises:
         InputError: there is no such folder, there are no scores in it, or a file of it cannot be read.
     """
 
+    kind: ClassVar[type[RunFolder]] = RunFolder
+    sort_keys: ClassVar[Sequence[str]] = ("pos", "ref", "alt", "variant_id")
+
     def __init__(self, path: str) -> None:
         refuse_no_folder(path)
         self.path = path
-        self.folder = RunFolder(path)
+        self.folder = self.kind(path)
         dataset = self.folder.scores_dataset()
         if not isinstance(dataset, ds.FileSystemDataset):
-            raise no_scores(path)
+            raise self.no_rows()
         identity = self.folder.identity()
         assert identity is not None, "a folder with score files has an identity"
         self.identity: Identity = identity
-        self.schema: pa.Schema = pa.schema([dataset.schema.field(name) for name in _ordered(dataset.schema.names)])
+        names = self.folder.columns.names
+        names = [*names, *(name for name in dataset.schema.names if name not in names)]
+        self.schema: pa.Schema = pa.schema([dataset.schema.field(name) for name in names])
         self._dataset = dataset
         self._series: dict[str | None, dict[str, _Series]] = {}
         for fragment in dataset.get_fragments():
@@ -81,6 +87,10 @@ class ScoreIndex:
             input_name = numbered[1] if numbered else fragment.path
             series_of_contig = self._series.setdefault(chrom, {})
             series_of_contig.setdefault(input_name, _Series(dataset.schema, chrom is not None)).files.append(fragment)
+
+    def no_rows(self) -> InputError:
+        """The error that says that the folder has no rows."""
+        return no_scores(self.path)
 
     @property
     def contigs(self) -> list[str | None]:
@@ -144,13 +154,13 @@ class ScoreIndex:
 
     def _read(self, groups: Sequence[_RowGroup], columns: Sequence[str], inside: ds.Expression | None) -> pa.Table:
         if not groups:
-            return pa.schema([self.schema.field(name) for name in columns]).empty_table()
+            return pa.schema([self._dataset.schema.field(name) for name in columns]).empty_table()
         fragments = [group.fragment() for group in groups]
         part = ds.FileSystemDataset(fragments, self._dataset.schema, self._dataset.format, self._dataset.filesystem)
-        needed = [*columns, *(name for name in _SORT_KEYS if name not in columns)]
+        needed = [*columns, *(name for name in self.sort_keys if name not in columns)]
         try:
             rows = part.to_table(columns=needed, filter=inside)
-            return rows.sort_by([(name, "ascending") for name in _SORT_KEYS]).select(list(columns))
+            return rows.sort_by([(name, "ascending") for name in self.sort_keys]).select(list(columns))
         except (pa.ArrowException, OSError) as error:
             raise _unreadable(self.path, error) from error
 
@@ -213,11 +223,6 @@ def _row_groups(file: ds.ParquetFileFragment, of_table: pa.Schema, has_positions
 def _unread(file: ds.ParquetFileFragment, row_groups: Sequence[int] | None) -> ds.ParquetFileFragment:
     """The same file, or some row groups of it, with no footer loaded yet."""
     return file.format.make_fragment(file.path, file.filesystem, file.partition_expression, row_groups=row_groups)
-
-
-def _ordered(names: Sequence[str]) -> list[str]:
-    """The columns of SCORES in their order, then the columns that were carried along."""
-    return [*SCORES.names, *(name for name in names if name not in SCORES.names)]
 
 
 def _unreadable(path: str, error: Exception) -> InputError:

@@ -9,6 +9,7 @@ import pytest
 from tests.builders import fasta, vcf
 from tests.cli.test_cli import raygen  # noqa: F401  (a fixture)
 from tests.finished_runs import finished_run
+from tests.position_tables import write_positions
 
 BASES = "ACGTACGTTTGGCCAACGTA"
 DELTAS = {"1-2-C-G": -8.125, "1-2-C-T": 0.1, "1-7-GT-G": -3.5}
@@ -135,3 +136,20 @@ def test_a_query_loads_neither_polars_nor_htslib_nor_a_model(out):
     done = subprocess.run([sys.executable, "-c", code, out], check=True, capture_output=True, text=True)
     assert done.stderr == "set()\n"
     assert len(done.stdout.splitlines()) == 5
+
+
+def test_export_writes_tracks_of_a_position_table(raygen, tmp_path):  # noqa: F811
+    table = write_positions(tmp_path / "table", {"chr1": "ACGTN"})
+    code, out, err = raygen("export", table, "--to", tmp_path / "x.bg", "--region", "1:2-9", "--track", "all")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-10:] == [
+        line
+        for name, number in (("x.bg", 3), ("x.A.bg", 3), ("x.C.bg", 2), ("x.G.bg", 2), ("x.T.bg", 2))
+        for line in (f"{number} values", f"file: {tmp_path}/{name}")
+    ]
+
+
+def test_export_says_which_contigs_a_position_table_has(raygen, tmp_path):  # noqa: F811
+    table = write_positions(tmp_path / "table", {"chr1": "ACGTN"})
+    code, _, err = raygen("export", table, "--to", tmp_path / "x.bg", "--contig", "3")
+    assert (code, err) == (3, f"error: --contig 3: {table} holds no scores of 3. It has those of chr1.\n")
