@@ -391,7 +391,9 @@ def _alleles(variants: Any) -> pa.Table:
     try:
         table = arrow_table if isinstance(arrow_table, pa.Table) else pa.table(arrow_table)
     except (pa.ArrowException, TypeError, ValueError):
-        raise SettingsError(f"Give an Arrow table, a polars or a pandas frame, not {type(variants).__name__}.") from None
+        raise SettingsError(
+            f"Give an Arrow table, a polars or a pandas frame, not {type(variants).__name__}."
+        ) from None
     absent = [name for name in ("chrom", "pos", "ref", "alt") if name not in table.column_names]
     if absent:
         raise InputError(

@@ -28,9 +28,12 @@ from raygen.finished.run_facts import run_facts
 from raygen.tables.layout import RunFolder
 from raygen.tables.position_table import PositionFolder
 from raygen.tables.schemas import NOT_SCORED, Reason, variant_ids
+from raygen.tables.score_index import WINDOW_ROWS
 
 IN_WORDS = {NOT_SNV: "the table holds single-base changes only"}
 """Reasons that remarks say in a sentence."""
+WINDOW_BASES = WINDOW_ROWS // 3
+"""Bases of a region whose changes are in memory at a time."""
 
 _Item = TypeVar("_Item")
 
@@ -78,7 +81,7 @@ class PositionQuery(PlaceQuery):
         self.remarks += [f"warning: {warning}" for warning in source.warnings]
 
     def _rows_in(self, chrom: str, start: int, end: int) -> Iterator[pa.Table]:
-        for first, last in self._positions.rows.windows(chrom, start=start, end=end):
+        for first, last in self._positions.rows.windows(chrom, WINDOW_BASES, start, end):
             pos, ref, alt, hits = self._positions.changes_between(chrom, first, last)
             yield self._rows(pa.repeat(pa.scalar(chrom), len(pos)), pos, ref, alt, hits)
 
