@@ -4,6 +4,7 @@
     model = raygen.load_model("demo")
     raygen.score_pairs(model, [("ACGT...", "ACTT...")])
     raygen.score_variants(model, "variants.vcf", reference="ref.fa", window=raygen.Window(left=512, right=512))
+    raygen.open_table("table").lookup(variants)
 
 Importing the package loads neither torch nor ray; the names below are fetched when they are first used.
 """
@@ -18,6 +19,7 @@ from raygen.version import __version__
 
 if TYPE_CHECKING:
     from raygen.api import load_model, score_pairs, score_variants
+    from raygen.finished.position_lookup import open_table
     from raygen.sequence.windows import Window
     from raygen.tables.layout import read_scores
 
@@ -27,6 +29,7 @@ _HOMES = {
     "load_model": "raygen.api",
     "score_pairs": "raygen.api",
     "score_variants": "raygen.api",
+    "open_table": "raygen.finished.position_lookup",
     "Window": "raygen.sequence.windows",
     "read_scores": "raygen.tables.layout",
 }
@@ -39,6 +42,7 @@ __all__ = [
     "Window",
     "__version__",
     "load_model",
+    "open_table",
     "read_scores",
     "score_pairs",
     "score_variants",

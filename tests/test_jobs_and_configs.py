@@ -216,6 +216,21 @@ def test_the_model_benchmark_takes_a_folder_and_names_an_unknown_shape(tmp_path,
     assert (done.returncode, done.stdout) == (2, "") and "no checkpoint evo-3" in done.stderr
 
 
+@pytest.mark.slow  # seven processes, one after the other
+@pytest.mark.parametrize("strands", ["one", "both"])
+def test_the_benchmark_of_position_tables_finds_every_variant(tmp_path, strands):
+    script, sizes = ROOT / "jobs/benchmarks/bench_positions.py", ["--bases", "20000", "--variants", "1000"]
+    command = [sys.executable, str(script), *sizes, "--strands", strands, "--folder", str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    measured = json.loads(done.stdout)
+    assert (measured["bases"], measured["variants"]) == (20000, 1000)
+    assert 14 < measured["bytes_a_base"] < (25 if strands == "one" else 50)
+    assert measured["snvs_a_second_from_vcf"] > 0 and measured["ms_for_a_variant"] > 0
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_questions_to_a_gpu_are_all_answered_by_a_small_model_too(tmp_path, run_job, monkeypatch):
     monkeypatch.setattr("torch.set_num_threads", lambda number: None)  # of this process, for the tests after it
     done = run_job("benchmarks/gpu_questions.py", "--small", "--device", "cpu", "--scratch", tmp_path)

@@ -122,7 +122,8 @@ def query(
 
     A variant that is not scored is no error, and the output says so; a contig that is not known is one (exit code 3).
     """
-    from raygen.finished.query import Asked, Query
+    from raygen.finished.position_query import open_query
+    from raygen.finished.query import Asked
     from raygen.finished.query_output import show, write_file, write_json, write_tsv
 
     if sum([tsv, as_json, to is not None]) > 1:
@@ -133,7 +134,7 @@ def query(
         refuse_other_kinds(to, "--out")
         refuse_unwritable(to)
     chosen_genes = (genes[0], by_commas(genes[1])) if genes else None
-    lookup = Query(out, Asked(variants or (), region or (), chosen_genes, vcf, reference))
+    lookup = open_query(out, Asked(variants or (), region or (), chosen_genes, vcf, reference))
     if tsv or as_json:
         (write_tsv if tsv else write_json)(lookup, sys.stdout)
     elif to:

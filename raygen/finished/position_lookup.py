@@ -11,7 +11,7 @@ Shapes:  N alleles   R rows of the table
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +21,9 @@ import pyarrow.compute as pc
 
 from raygen.errors import InputError, SettingsError
 from raygen.tables.columns import string_lists
-from raygen.tables.position_index import PositionIndex
+from raygen.tables.position_rows import PositionRows
 from raygen.tables.position_table import BASES, TOO_MANY_N, delta_columns, flags_of
-from raygen.tables.schemas import Reason
+from raygen.tables.schemas import NOT_SCORED, Reason
 from raygen.variants.alleles import first_bytes
 from raygen.variants.contig_names import resolve_contig
 from raygen.variants.normalise import REFERENCE_ALTS, trim
@@ -32,8 +32,6 @@ from raygen.variants.parquet import is_text, plain
 if TYPE_CHECKING:
     import polars as pl
 
-NOT_SCORED = "not_scored"
-"""Why there is no number: the position is not in the table."""
 NOT_SNV = "not_snv"
 """Why there is no number: the table holds single-base changes only."""
 REASONS = (
@@ -49,8 +47,9 @@ _SYMBOLIC = r"^<|[\[\]]|^\..|.\.$"
 _STRANDS = ("fwd", "rev")
 _UPPER = np.zeros(256, np.uint8)
 _UPPER[np.frombuffer(b"ACGTacgt", np.uint8)] = np.frombuffer(b"ACGTACGT", np.uint8)
+_LETTERS = np.frombuffer("".join(BASES).encode(), np.uint8)
 _CODE = np.full(256, -1, np.int8)
-_CODE[np.frombuffer("".join(BASES).encode(), np.uint8)] = np.arange(len(BASES))
+_CODE[_LETTERS] = np.arange(len(BASES))
 
 
 @dataclass(frozen=True)
@@ -76,10 +75,16 @@ class PositionHits:
     @classmethod
     def nothing(cls, num_alleles: int, both_strands: bool) -> PositionHits:
         """No number for any allele."""
-        deltas = [np.full(num_alleles, np.nan, np.float32) for _ in range(4)]
-        strands = deltas[1:3] if both_strands else [None, None]
+        numbers = [np.full(num_alleles, np.nan, np.float32) for _ in range(4 if both_strands else 2)]
+        forward, reverse = numbers[2:] or (None, None)
         is_held, base = np.zeros(num_alleles, bool), np.zeros(num_alleles, np.uint8)
-        return cls(is_held, base, deltas[0], *strands, deltas[3], np.zeros(num_alleles, np.uint16))
+        return cls(is_held, base, numbers[0], forward, reverse, numbers[1], np.zeros(num_alleles, np.uint16))
+
+    def taken(self, rows: np.ndarray) -> PositionHits:
+        """What is known of some of the alleles."""
+        forward, reverse = (None if delta is None else delta[rows] for delta in (self.delta_fwd, self.delta_rev))
+        numbers = (self.delta[rows], forward, reverse, self.entropy[rows])
+        return PositionHits(self.held[rows], self.base[rows], *numbers, self.flags[rows])
 
     def put(self, rows: np.ndarray, hits: PositionHits) -> None:
         """Put what is known of some alleles into their rows."""
@@ -106,6 +111,11 @@ class Matched:
     alt: np.ndarray
     why: np.ndarray
 
+    def taken(self, rows: np.ndarray) -> Matched:
+        """The same of some of the alleles."""
+        columns = (values[rows] for values in (self.contig, self.pos, self.ref, self.alt, self.why))
+        return Matched(self.hits.taken(rows), *columns)
+
 
 class PositionTable:
     """A position table to look alleles up in; open it with ``raygen.open_table``.
@@ -118,12 +128,12 @@ class PositionTable:
     """
 
     def __init__(self, path: str) -> None:
-        self.index = PositionIndex(path)
+        self.rows = PositionRows(path)
         self.path = path
-        self.fingerprint = self.index.identity.fingerprint
-        self.reference_digest = self.index.identity.reference_digest
-        self.contigs = self.index.contigs
-        self.has_both_strands = self.index.has_both_strands
+        self.fingerprint = self.rows.identity.fingerprint
+        self.reference_digest = self.rows.identity.reference_digest
+        self.contigs = self.rows.contigs
+        self.has_both_strands = self.rows.has_both_strands
         strands = [f"delta_{strand}" for strand in _STRANDS if self.has_both_strands]
         self.schema = pa.schema(
             [
@@ -156,41 +166,34 @@ class PositionTable:
         """
         alleles = _alleles(variants)
         pos = alleles["pos"].fill_null(0).to_numpy()
-        matched = self.match(*(_one_chunk(alleles[name]) for name in ("chrom", "ref", "alt")), pos)
+        chrom, ref, alt = (_one_chunk(alleles[name]) for name in ("chrom", "ref", "alt"))
+        matched = self.match(chrom, ref, alt, pos)
         why = np.where(alleles["pos"].is_null(), _WHY[Reason.MALFORMED_RECORD], matched.why)
         reasons = pa.DictionaryArray.from_arrays(pa.array(why.astype(np.int8) - 1, mask=why == 0), pa.array(REASONS))
         columns = [*alleles.columns, *number_columns(matched.hits), reasons.cast(pa.string())]
         return pa.table(columns, schema=self.schema)
 
-    def match(self, chrom: pa.StringArray, ref: pa.StringArray, alt: pa.StringArray, pos: np.ndarray) -> Matched:
-        """What the table says of N alleles as a file has them, of any contigs; ``pos``: (N,) int64, 1-based."""
-        contig = self._contigs_of(chrom)
-        (ref_byte, ref_length), (alt_byte, alt_length) = first_bytes(ref), first_bytes(alt)
-        ref_base, alt_base = _UPPER[ref_byte], _UPPER[alt_byte]
-        is_snv = (ref_length == 1) & (alt_length == 1) & (ref_base != 0) & (alt_base != 0) & (ref_base != alt_base)
-        others = np.flatnonzero(~is_snv)
-        flanks: list[_Flank] = []
-        why = np.zeros(len(pos), np.uint8)
-        if len(others):
-            pos = pos.copy()
-            ref_base[others] = alt_base[others] = 0
-            texts = ref.take(pa.array(others)), alt.take(pa.array(others))
-            why[others] = _why_no_snv(*texts)
-            for row, change in zip(others.tolist(), _changes_of_one_base(*texts), strict=True):
-                if change is not None:
-                    flanks += [(row, int(pos[row]) + offset, letter) for offset, letter in change.flanks]
-                    pos[row], ref_base[row], alt_base[row] = pos[row] + change.offset, ord(change.ref), ord(change.alt)
-                    why[row] = 0
-        why[pos < 1] = _WHY[Reason.OUT_OF_BOUNDS]
+    def match(self, chrom: pa.Array, ref: pa.StringArray, alt: pa.StringArray, pos: np.ndarray) -> Matched:
+        """What the table says of N alleles as a file has them, of any contigs.
+
+        Args:
+            chrom, ref, alt: (N,) text; ``chrom`` may be a dictionary of it.
+            pos: (N,) int64, 1-based.
+        """
+        snvs = _single_base_changes(pos, ref, alt)
+        contig, why = self._contigs_of(chrom), snvs.why
+        why[(snvs.pos < 1) & (why == 0)] = _WHY[Reason.OUT_OF_BOUNDS]
         why[contig < 0] = _WHY[Reason.UNKNOWN_CONTIG]
         hits = PositionHits.nothing(len(pos), self.has_both_strands)
         for number, rows in _by_contig(contig, np.flatnonzero(why == 0)):
-            hits.put(rows, self.hits_at(self.contigs[number], pos[rows], ref_base[rows], alt_base[rows]))
-        self._refuse_flanks(hits, contig, flanks)
-        is_other_base = (hits.base != 0) & (hits.base != ref_base)
+            hits.put(rows, self.hits_at(self.contigs[number], snvs.pos[rows], snvs.ref[rows], snvs.alt[rows]))
+        is_other_base = (hits.base != 0) & (hits.base != snvs.ref)
+        if len(differing := self._with_other_flanks(contig, snvs)):
+            hits.put(differing, PositionHits.nothing(len(differing), self.has_both_strands))
+            is_other_base[differing] = True
         without = np.where(is_other_base, _WHY[Reason.REF_MISMATCH], _WHY[NOT_SCORED])
         why = np.where((why == 0) & ~hits.held, without, why).astype(np.uint8)
-        return Matched(hits, contig, pos, ref_base, alt_base, why)
+        return Matched(hits, contig, snvs.pos, snvs.ref, snvs.alt, why)
 
     def hits_at(self, chrom: str, pos: np.ndarray, ref: np.ndarray, alt: np.ndarray) -> PositionHits:
         """What the table says of N single-base changes on one contig.
@@ -208,10 +211,32 @@ class PositionTable:
         order = np.arange(len(pos)) if bool((pos[1:] >= pos[:-1]).all()) else np.argsort(pos, kind="stable")
         for start in range(0, len(pos), _ROWS_AT_ONCE):
             rows = order[start : start + _ROWS_AT_ONCE]
-            table = self.index.rows_at(chrom, pos[rows], self._columns)
+            table = self.rows.rows_at(chrom, pos[rows], self._columns)
             if len(table):
                 hits.put(rows, self._hits_in(table, pos[rows], _UPPER[ref[rows]], _CODE[_UPPER[alt[rows]]]))
         return hits
+
+    def changes_between(
+        self, chrom: str, start: int, end: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, PositionHits]:
+        """All N single-base changes from ``start`` to ``end`` (1-based, both included) of one of the table's contigs.
+
+        Returns:
+            (N,) positions, REF and ALT in ASCII, and the numbers, sorted by position and ALT.
+        """
+        table = self.rows.rows_between(chrom, start, end, self._columns)
+        if not len(table):
+            none = np.zeros(0, np.uint8)
+            return none.astype(np.int64), none, none, PositionHits.nothing(0, self.has_both_strands)
+        base = first_bytes(_one_chunk(table["ref"]))[0]
+        row, alt_code = np.nonzero(_CODE[base][:, None] != np.arange(len(BASES)))
+        pos, ref, alt = table["pos"].to_numpy()[row], base[row], _LETTERS[alt_code]
+        return pos, ref, alt, self._hits_in(table, pos, ref, alt_code)
+
+    def contig_of(self, name: str | None) -> str | None:
+        """The table's contig that a file's name means; None where it has none."""
+        number = self._contig_number(name)
+        return None if number < 0 else self.contigs[number]
 
     def _hits_in(self, table: pa.Table, pos: np.ndarray, ref: np.ndarray, alt_code: np.ndarray) -> PositionHits:
         """What R rows of the table say of N changes at ascending positions."""
@@ -221,13 +246,13 @@ class PositionTable:
         is_change = (base == ref) & (base != 0) & (alt_code >= 0)
         delta = _deltas(table, "", place, alt_code, is_change)
         is_held = ~np.isnan(delta)
-        strands = [
+        forward, reverse = (
             _deltas(table, f"_{strand}", place, alt_code, is_held) if self.has_both_strands else None
             for strand in _STRANDS
-        ]
+        )
         entropy = np.where(is_held, table["entropy"].to_numpy()[place], np.float32(np.nan))
         flags = np.where(is_held, table["flags"].to_numpy()[place], 0).astype(np.uint16)
-        return PositionHits(is_held, base, delta, *strands, entropy, flags)
+        return PositionHits(is_held, base, delta, forward, reverse, entropy, flags)
 
     def _contigs_of(self, chrom: pa.StringArray) -> np.ndarray:
         """(N,) int32: which of the table's contigs each name means, -1 for none."""
@@ -235,38 +260,71 @@ class PositionTable:
         numbers = [self._contig_number(name) for name in encoded.dictionary.to_pylist()]
         return np.array([*numbers, -1], np.int32)[encoded.indices.fill_null(-1).to_numpy()]
 
-    def _contig_number(self, name: str) -> int:
+    def _contig_number(self, name: str | None) -> int:
         if name not in self._contig_by_name:
-            contig = resolve_contig(name, self.contigs)
+            contig = resolve_contig(name, self.contigs) if name else None
             self._contig_by_name[name] = -1 if contig is None else self.contigs.index(contig)
         return self._contig_by_name[name]
 
-    def _refuse_flanks(self, hits: PositionHits, contig: np.ndarray, flanks: Sequence[_Flank]) -> None:
-        """Take back what is held for alleles of which REF differs from the table's bases beside the changed one."""
-        if not flanks:
-            return
-        row, pos, letter = (np.array(values) for values in zip(*flanks, strict=True))
-        for number, places in _by_contig(contig[row], np.flatnonzero(contig[row] >= 0)):
-            letters = letter[places].astype(np.uint8)
-            base = self.hits_at(self.contigs[number], pos[places], letters, letters).base
-            differs = places[(base != 0) & (base != letters)]
-            nothing = PositionHits.nothing(len(differs), self.has_both_strands)
-            hits.put(row[differs], nothing)
-            hits.base[row[differs]] = ord("N")  # another one than REF has
-
-
-_Flank = tuple[int, int, int]
-"""(row of the allele, position, letter in ASCII) of a base beside the one that an allele changes."""
+    def _with_other_flanks(self, contig: np.ndarray, snvs: _Snvs) -> np.ndarray:
+        """The rows of alleles of which REF differs from the table's bases beside the one that changes."""
+        flanks = snvs.flanks
+        differing = []
+        for number, places in _by_contig(contig[flanks.row], np.flatnonzero(contig[flanks.row] >= 0)):
+            letters = flanks.letter[places]
+            base = self.hits_at(self.contigs[number], flanks.pos[places], letters, letters).base
+            differing.append(flanks.row[places[(base != 0) & (base != letters)]])
+        return np.unique(np.concatenate([np.zeros(0, np.int64), *differing]))
 
 
 @dataclass(frozen=True)
-class _OneBase:
-    """The one base that an allele of several changes: ``offset`` from its position; ``flanks`` are the others, (offset, letter)."""
+class _Flanks:
+    """Bases of REF beside the one that changes: rows of their alleles, positions, letters in ASCII."""
 
-    offset: int
-    ref: str
-    alt: str
-    flanks: Sequence[tuple[int, int]]
+    row: np.ndarray
+    pos: np.ndarray
+    letter: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Snvs:
+    """The base that each of N alleles changes: (N,) ``pos``, and ``ref`` and ``alt`` in ASCII, 0 where there is none and ``why`` says why."""
+
+    pos: np.ndarray
+    ref: np.ndarray
+    alt: np.ndarray
+    why: np.ndarray
+    flanks: _Flanks
+
+
+def _single_base_changes(pos: np.ndarray, ref: pa.StringArray, alt: pa.StringArray) -> _Snvs:
+    (ref_byte, ref_length), (alt_byte, alt_length) = first_bytes(ref), first_bytes(alt)
+    ref_base, alt_base = _UPPER[ref_byte], _UPPER[alt_byte]
+    is_snv = (ref_length == 1) & (alt_length == 1) & (ref_base != 0) & (alt_base != 0) & (ref_base != alt_base)
+    why, flanks = np.zeros(len(pos), np.uint8), []
+    others = np.flatnonzero(~is_snv)
+    if len(others):
+        pos = pos.copy()
+        ref_base[others] = alt_base[others] = 0
+        other_refs, other_alts = ref.take(pa.array(others)), alt.take(pa.array(others))
+        why[others] = _why_no_snv(other_refs, other_alts)
+        for row, whole, other in zip(others.tolist(), other_refs.to_pylist(), other_alts.to_pylist(), strict=True):
+            if change := _one_base(whole, other):
+                offset, ref_base[row], alt_base[row] = change
+                letters = whole.upper().encode()
+                flanks += [(row, pos[row] + place, letters[place]) for place in range(len(letters)) if place != offset]
+                pos[row], why[row] = pos[row] + offset, 0
+    columns = np.array(flanks, np.int64).reshape(-1, 3).T
+    return _Snvs(pos, ref_base, alt_base, why, _Flanks(columns[0], columns[1], columns[2].astype(np.uint8)))
+
+
+def _one_base(ref: str | None, alt: str | None) -> tuple[int, int, int] | None:
+    """(offset from its position, REF and ALT in ASCII) of the one base that an allele of several changes; None where it is no such allele."""
+    if not ref or not alt or len(ref) != len(alt) or len(ref) == 1:
+        return None
+    offset, changed_ref, changed_alt = trim(0, ref.upper(), alt.upper())
+    is_of_bases = set(ref.upper() + changed_alt) <= set(BASES)
+    return (offset, ord(changed_ref), ord(changed_alt)) if len(changed_ref) == 1 and is_of_bases else None
 
 
 def open_table(path: str) -> PositionTable:
@@ -323,30 +381,15 @@ def _why_no_snv(ref: pa.StringArray, alt: pa.StringArray) -> np.ndarray:
     return np.select(list(conditions.values()), [_WHY[reason] for reason in conditions], _WHY[NOT_SNV])
 
 
-def _changes_of_one_base(ref: pa.StringArray, alt: pa.StringArray) -> Iterator[_OneBase | None]:
-    """For each allele the one base that it changes, None where it changes more or others than A, C, G and T."""
-    for ref_text, alt_text in zip(ref.to_pylist(), alt.to_pylist(), strict=True):
-        if not ref_text or not alt_text or len(ref_text) != len(alt_text) or len(ref_text) == 1:
-            yield None
-            continue
-        whole = ref_text.upper()
-        offset, changed_ref, changed_alt = trim(0, whole, alt_text.upper())
-        if len(changed_ref) == 1 and set(whole + changed_alt) <= set(BASES):
-            yield _OneBase(
-                offset, changed_ref, changed_alt, [(o, ord(letter)) for o, letter in enumerate(whole) if o != offset]
-            )
-        else:
-            yield None
-
-
 def _alleles(variants: Any) -> pa.Table:
     """chrom, pos, ref and alt of a table of any library.
 
     Raises:
         SettingsError, InputError: as ``PositionTable.lookup``.
     """
+    arrow_table = variants.to_arrow() if hasattr(variants, "to_arrow") else variants
     try:
-        table = variants if isinstance(variants, pa.Table) else pa.table(variants)
+        table = arrow_table if isinstance(arrow_table, pa.Table) else pa.table(arrow_table)
     except (pa.ArrowException, TypeError, ValueError):
         raise SettingsError(
             f"Give an Arrow table, a polars or a pandas frame, not {type(variants).__name__}."

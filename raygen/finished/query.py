@@ -8,7 +8,9 @@ that neither the scores nor the reference know is an InputError, because it is a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,9 +21,16 @@ import pyarrow.dataset as ds
 
 from raygen.errors import InputError, SettingsError
 from raygen.finished.genes import find_genes
-from raygen.finished.run_facts import RunFacts, known_contigs, reference_lengths, refuse_pairs, run_facts
+from raygen.finished.run_facts import (
+    RunFacts,
+    TableByPlace,
+    known_contigs,
+    reference_lengths,
+    refuse_pairs,
+    run_facts,
+)
 from raygen.sequence.ambiguity import agrees
-from raygen.tables.schemas import variant_id
+from raygen.tables.schemas import NOT_SCORED, variant_id
 from raygen.tables.score_index import ScoreIndex
 from raygen.variants.contig_names import resolve_contig
 from raygen.variants.region import MAX_POS, SPELLING, TOO_FAR, split_region
@@ -49,7 +58,9 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class _Variant:
+class Variant:
+    """A variant as it was asked for, and what that means: ``chrom`` as the scores name it."""
+
     text: str
     chrom: str
     pos: int
@@ -62,8 +73,11 @@ class _Variant:
 
 
 @dataclass
-class Query:
+class PlaceQuery(ABC):
     """A query under way: ``tables`` gives the rows, ``remarks`` fills with what was not found while it does.
+
+    Attributes:
+        table: what is asked, and ``facts``, what made it; ``_open`` sets both.
 
     Raises:
         SettingsError: nothing is asked for, or it is not written as a variant or region.
@@ -80,18 +94,19 @@ class Query:
             raise SettingsError("Nothing is asked for. Name variants, --region, --genes or --vcf.")
         if asked.vcf and (asked.variants or asked.regions or asked.genes):
             raise SettingsError("--vcf is asked for by itself. Leave out the variants, --region and --genes.")
-        self.index = ScoreIndex(self.out)
-        self.facts: RunFacts = run_facts(self.index)
+        self.table: TableByPlace
+        self.facts: RunFacts
+        self._open()
 
     @cached_property
     def _contigs(self) -> list[str]:
         """Contigs that can be asked for; looked up when needed, since a reference may have to be read for them."""
-        return known_contigs(self.index, self.facts)
+        return known_contigs(self.table, self.facts)
 
     @property
+    @abstractmethod
     def schema(self) -> pa.Schema:
-        """Columns of the tables: those of SCORES and those that were carried along from the input."""
-        return self.index.schema
+        """Columns of the tables."""
 
     def tables(self) -> Iterator[pa.Table]:
         """The scored rows: of the variants in the order asked, then of the regions and genes, of a VCF in its order."""
@@ -102,6 +117,105 @@ class Query:
             yield self._of_variants()
         if self.asked.regions or self.asked.genes:
             yield from self._of_stretches()
+
+    @abstractmethod
+    def _open(self) -> None:
+        """Open what is asked."""
+
+    @abstractmethod
+    def _of_variants(self) -> pa.Table: ...
+
+    @abstractmethod
+    def _of_vcf(self, vcf: str) -> Iterator[pa.Table]: ...
+
+    @abstractmethod
+    def _rows_in(self, chrom: str, start: int, end: int) -> Iterator[pa.Table]:
+        """The rows from ``start`` to ``end`` (1-based, both included), sorted, a part at a time."""
+
+    def _of_stretches(self) -> Iterator[pa.Table]:
+        stretches = [(text, *split_region(text)) for text in self.asked.regions]
+        if self.asked.genes:
+            path, names = self.asked.genes
+            for name, parts in find_genes(path, names).items():
+                stretches += [(name, part.chrom, part.start, part.end) for part in parts]
+        refuse_pairs(self.table, "a region")
+        earlier: dict[str, list[tuple[int, int]]] = {}
+        for text, name, start, end in stretches:
+            chrom = self._contig(name, text)
+            num_rows = 0
+            for rows in self._rows_in(chrom, start, end):
+                num_rows += rows.num_rows
+                yield _without(rows, earlier.get(chrom, []))
+            earlier.setdefault(chrom, []).append((start, end))
+            if not num_rows:
+                self.remarks.append(f"{text}: not scored here ({self._no_score_in(chrom, start, end)})")
+
+    def _no_score_in(self, chrom: str, start: int, end: int) -> str:
+        """Why a stretch is empty: it lies behind the contig's end, or nothing there was scored."""
+        length = reference_lengths(self.table, self.facts).get(chrom)
+        if length is not None and start > length:
+            return f"{chrom} has {length:,} bases"
+        return f"no score in {chrom}:{start:,}-{end:,}"
+
+    def _contig(self, name: str, text: str) -> str:
+        contig = name if name in self.table.contigs else resolve_contig(name, self._contigs)
+        if contig is None:
+            more = f" and {len(self._contigs) - _MOST_NAMED:,} more" if len(self._contigs) > _MOST_NAMED else ""
+            some_contigs = ", ".join(self._contigs[:_MOST_NAMED]) + more
+            raise InputError(
+                f"{text}: neither the scores nor their reference have a contig {name!r}. There are {some_contigs}."
+            )
+        return contig
+
+    def _parsed(self, text: str) -> Variant:
+        match = SPELLING.fullmatch(text.strip())
+        if not match:
+            raise SettingsError(f"{text!r} is no variant: write it as chrom-pos-ref-alt, e.g. 17-41276135-T-G.")
+        chrom, pos, ref, alt = match.groups()
+        if int(pos) > MAX_POS:
+            raise SettingsError(f"{text!r}: {TOO_FAR}.")
+        return Variant(text, self._contig(chrom, text), int(pos), ref.upper(), alt.upper())
+
+    def _count_missing(self, missing: Counter[str], words: Mapping[str, str]) -> None:
+        """Remark how many alleles of a file are not scored, by reason, the most frequent first; ``words`` say reasons in another way."""
+        for reason, number in missing.most_common():
+            because = "" if reason == NOT_SCORED else f" ({words.get(reason, reason)})"
+            self.remarks.append(f"{number:,} allele{'' if number == 1 else 's'}: not scored here{because}")
+
+    def _bases(self, variant: Variant) -> str | None:
+        """The reference's bases in the place of the variant's REF; None where the run's reference is not at hand."""
+        path = self.asked.reference or self.facts.reference
+        if not path or not Path(path).is_file():
+            return None
+        from raygen.finished.score_lookup import reference_for
+
+        bases = reference_for(self.table, self.facts, self.asked.reference).bases(variant.chrom)
+        return (
+            bases[variant.pos - 1 : variant.pos - 1 + len(variant.ref)].tobytes().decode() if variant.pos >= 1 else ""
+        )
+
+    def _why(self, variant: Variant) -> str:
+        """Why a variant has no score, as far as the rejects and the reference say, as the end of a remark."""
+        rejects = self.table.folder.rejects_dataset()
+        place = (ds.field("pos") == variant.pos) & (ds.field("ref") == variant.ref) & (ds.field("alt") == variant.alt)
+        for row in rejects.to_table(filter=place).to_pylist():
+            if row["reason"] != "duplicate" and resolve_contig(row["chrom"] or "", [variant.chrom]):
+                return f" (rejected as {row['reason']}: {row['detail']})"
+        bases = self._bases(variant)
+        return "" if bases is None or agrees(variant.ref, bases) else not_the_reference(variant, bases)
+
+
+class Query(PlaceQuery):
+    """A query of scores."""
+
+    def _open(self) -> None:
+        self.table = self.index = ScoreIndex(self.out)
+        self.facts = run_facts(self.index)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns of the tables: those of SCORES and those that were carried along from the input."""
+        return self.index.schema
 
     def _of_variants(self) -> pa.Table:
         if self.index.contigs == [None]:
@@ -124,7 +238,7 @@ class Query:
                 rows.append(row)
         return pa.concat_tables([self.schema.empty_table(), *rows])
 
-    def _rows_of(self, variants: Sequence[_Variant]) -> dict[str, pa.Table]:
+    def _rows_of(self, variants: Sequence[Variant]) -> dict[str, pa.Table]:
         """The row of each of ``variants`` that is scored, by its id."""
         row_by_id: dict[str, pa.Table] = {}
         for chrom in dict.fromkeys(variant.chrom for variant in variants):
@@ -134,78 +248,23 @@ class Query:
             row_by_id |= {name: rows.slice(row, 1) for row, name in enumerate(rows["variant_id"].to_pylist())}
         return row_by_id
 
-    def _of_stretches(self) -> Iterator[pa.Table]:
-        stretches = [(text, *split_region(text)) for text in self.asked.regions]
-        if self.asked.genes:
-            path, names = self.asked.genes
-            for name, parts in find_genes(path, names).items():
-                stretches += [(name, part.chrom, part.start, part.end) for part in parts]
-        refuse_pairs(self.index, "a region")
-        earlier: dict[str, list[tuple[int, int]]] = {}
-        for text, name, start, end in stretches:
-            chrom = self._contig(name, text)
-            num_rows = 0
-            for first, last in self.index.windows(chrom, start=start, end=end):
-                rows = self.index.rows_between(chrom, first, last, self.schema.names)
-                num_rows += rows.num_rows
-                yield _without(rows, earlier.get(chrom, []))
-            earlier.setdefault(chrom, []).append((start, end))
-            if not num_rows:
-                self.remarks.append(f"{text}: not scored here ({self._no_score_in(chrom, start, end)})")
-
-    def _no_score_in(self, chrom: str, start: int, end: int) -> str:
-        """Why a stretch is empty: it lies behind the contig's end, or nothing there was scored."""
-        length = reference_lengths(self.index, self.facts).get(chrom)
-        if length is not None and start > length:
-            return f"{chrom} has {length:,} bases"
-        return f"no score in {chrom}:{start:,}-{end:,}"
+    def _rows_in(self, chrom: str, start: int, end: int) -> Iterator[pa.Table]:
+        for first, last in self.index.windows(chrom, start=start, end=end):
+            yield self.index.rows_between(chrom, first, last, self.schema.names)
 
     def _of_vcf(self, vcf: str) -> Iterator[pa.Table]:
         # htslib and polars, for this alone
-        from raygen.finished.score_lookup import NOT_SCORED, AlleleMatcher, reference_for
+        from raygen.finished.score_lookup import AlleleMatcher, reference_for
 
         refuse_pairs(self.index, "--vcf")
         reference = reference_for(self.index, self.facts, self.asked.reference)
         matcher = AlleleMatcher(self.index, vcf, reference, self.facts, self.schema.names)
         for batch in matcher.batches():
             yield batch.scores.filter(pa.array([reason is None for reason in batch.missing])).cast(self.schema)
-        for reason, number in matcher.missing.most_common():
-            because = "" if reason == NOT_SCORED else f" ({reason})"
-            self.remarks.append(f"{number:,} allele{'' if number == 1 else 's'}: not scored here{because}")
+        self._count_missing(matcher.missing, {})
         self.remarks += [f"warning: {warning}" for warning in matcher.warnings]
 
-    def _contig(self, name: str, text: str) -> str:
-        contig = name if name in self.index.contigs else resolve_contig(name, self._contigs)
-        if contig is None:
-            more = f" and {len(self._contigs) - _MOST_NAMED:,} more" if len(self._contigs) > _MOST_NAMED else ""
-            some_contigs = ", ".join(self._contigs[:_MOST_NAMED]) + more
-            raise InputError(
-                f"{text}: neither the scores nor their reference have a contig {name!r}. There are {some_contigs}."
-            )
-        return contig
-
-    def _parsed(self, text: str) -> _Variant:
-        match = SPELLING.fullmatch(text.strip())
-        if not match:
-            raise SettingsError(f"{text!r} is no variant: write it as chrom-pos-ref-alt, e.g. 17-41276135-T-G.")
-        chrom, pos, ref, alt = match.groups()
-        if int(pos) > MAX_POS:
-            raise SettingsError(f"{text!r}: {TOO_FAR}.")
-        return _Variant(text, self._contig(chrom, text), int(pos), ref.upper(), alt.upper())
-
-    def _bases(self, variant: _Variant) -> str | None:
-        """The reference's bases in the place of the variant's REF; None where the run's reference is not at hand."""
-        path = self.asked.reference or self.facts.reference
-        if not path or not Path(path).is_file():
-            return None
-        from raygen.finished.score_lookup import reference_for
-
-        bases = reference_for(self.index, self.facts, self.asked.reference).bases(variant.chrom)
-        return (
-            bases[variant.pos - 1 : variant.pos - 1 + len(variant.ref)].tobytes().decode() if variant.pos >= 1 else ""
-        )
-
-    def _normalised(self, variant: _Variant) -> _Variant | None:
+    def _normalised(self, variant: Variant) -> Variant | None:
         """A variant as ingest spells it, normalised; None where that is no other spelling, or cannot be known."""
         if (
             len(variant.ref) == len(variant.alt) == 1
@@ -218,19 +277,12 @@ class Query:
 
         bases = reference_for(self.index, self.facts, self.asked.reference).bases(variant.chrom)
         pos, ref, alt = normalise(variant.pos, variant.ref, variant.alt, bases)
-        return _Variant(variant.text, variant.chrom, pos, ref, alt)
+        return Variant(variant.text, variant.chrom, pos, ref, alt)
 
-    def _why(self, variant: _Variant) -> str:
-        """Why a variant has no score, as far as the rejects and the reference say."""
-        rejects = self.index.folder.rejects_dataset()
-        place = (ds.field("pos") == variant.pos) & (ds.field("ref") == variant.ref) & (ds.field("alt") == variant.alt)
-        for row in rejects.to_table(filter=place).to_pylist():
-            if row["reason"] != "duplicate" and resolve_contig(row["chrom"] or "", [variant.chrom]):
-                return f" (rejected as {row['reason']}: {row['detail']})"
-        bases = self._bases(variant)
-        if bases is not None and not agrees(variant.ref, bases):
-            return f" (the reference has {bases[:20] or 'no base'} there, not {variant.ref[:20]})"
-        return ""
+
+def not_the_reference(variant: Variant, bases: str) -> str:
+    """The end of a remark on a variant whose REF is not what the reference has."""
+    return f" (the reference has {bases[:20] or 'no base'} there, not {variant.ref[:20]})"
 
 
 def _without(rows: pa.Table, earlier: Sequence[tuple[int, int]]) -> pa.Table:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from raygen.finished.query import Query
+from raygen.finished.query import PlaceQuery
 from raygen.tables.columns import flat_column
 from raygen.tables.schemas import SCORES
 from raygen.tables.table_files import print_table
@@ -20,10 +20,10 @@ _SHOWN = ("variant_id", "delta_llr", "classification", "abstained", "flags")
 _MOST_SHOWN = 50
 
 
-def show(query: Query, console: Console, most: int = _MOST_SHOWN) -> int:
+def show(query: PlaceQuery, console: Console, most: int = _MOST_SHOWN) -> int:
     """Print the main columns of a query's first rows as a table, then how many rows there are; returns their number."""
     carried = [name for name in query.schema.names if name not in SCORES.names]
-    columns = [*_SHOWN, *carried]
+    columns = [*(name for name in _SHOWN if name in query.schema.names), *carried]
     table = Table(*map(escape, columns), box=None, pad_edge=False)
     table.columns[1].justify = "right"
     table.columns[0].overflow = "fold"
@@ -44,7 +44,7 @@ def show(query: Query, console: Console, most: int = _MOST_SHOWN) -> int:
     return num_rows
 
 
-def write_tsv(query: Query, stream: TextIO) -> int:
+def write_tsv(query: PlaceQuery, stream: TextIO) -> int:
     """Write a query's rows as TSV: a header and a line a row, all columns; null is empty, a list is joined by ``&``.
 
     Returns the number of rows.
@@ -58,7 +58,7 @@ def write_tsv(query: Query, stream: TextIO) -> int:
     return num_rows
 
 
-def write_json(query: Query, stream: TextIO) -> int:
+def write_json(query: PlaceQuery, stream: TextIO) -> int:
     """Write a query's rows as JSON: one array of objects, all columns, an object a line. Returns the number of rows."""
     num_rows = 0
     stream.write("[")
@@ -70,7 +70,7 @@ def write_json(query: Query, stream: TextIO) -> int:
     return num_rows
 
 
-def write_file(query: Query, path: str) -> int:
+def write_file(query: PlaceQuery, path: str) -> int:
     """Write a query's rows as Parquet, CSV or TSV, by the name's end; returns the number of rows."""
     from raygen.tables.place import put_in_place
     from raygen.tables.table_files import open_table  # polars, for this alone
@@ -81,9 +81,17 @@ def write_file(query: Query, path: str) -> int:
     return table.num_rows
 
 
-def _dicts(query: Query) -> Iterator[dict[str, object]]:
+def _dicts(query: PlaceQuery) -> Iterator[dict[str, object]]:
     for rows in query.tables():
-        yield from rows.to_pylist()
+        yield from _as_written(rows).to_pylist()
+
+
+def _as_written(rows: pa.Table) -> pa.Table:
+    """The rows with float64 that reads the same in the place of float32: 0.1 stays 0.1."""
+    for place, column in enumerate(rows.schema):
+        if column.type == pa.float32():
+            rows = rows.set_column(place, column.name, rows[column.name].cast(pa.string()).cast(pa.float64()))
+    return rows
 
 
 def _cell(value: object) -> str:

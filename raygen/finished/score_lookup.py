@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 
 from raygen.errors import InputError
-from raygen.finished.run_facts import RunFacts
+from raygen.finished.run_facts import RunFacts, TableByPlace
 from raygen.sequence.reference import Reference, open_reference
-from raygen.tables.schemas import Reason
+from raygen.tables.schemas import NOT_SCORED, Reason
 from raygen.tables.score_index import ScoreIndex
 from raygen.variants.alleles import AlleleBatch, AlleleReader
 from raygen.variants.assembly import AssemblyWatch
@@ -25,8 +25,6 @@ from raygen.variants.check import AlleleChecker, CheckedBatch
 from raygen.variants.inputs import open_readers
 from raygen.variants.vcf_stream import quiet_htslib
 
-NOT_SCORED = "not_scored"
-"""The reason given for an allele that could be scored and has no score in the folder."""
 _KEYS = ("pos", "ref", "alt")
 
 
@@ -126,7 +124,7 @@ class AlleleMatcher:
         return table.take(pa.array(row_of, mask=row_of < 0))
 
 
-def reference_for(index: ScoreIndex, facts: RunFacts, user_path: str | None) -> Reference:
+def reference_for(index: TableByPlace, facts: RunFacts, user_path: str | None) -> Reference:
     """The FASTA that the scores were made on: at ``user_path``, or by default where the last run read it.
 
     Raises:

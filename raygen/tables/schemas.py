@@ -95,6 +95,9 @@ class Reason(StrEnum):
     REFERENCE_BLOCK = "reference_block"
 
 
+NOT_SCORED = "not_scored"
+"""Why an allele that could be scored has no score in a table: beside ``Reason``, where scores are looked up."""
+
 COUNTED_ONLY = frozenset({Reason.REFERENCE_BLOCK})
 """Reasons that are counted and have no rows in REJECTS: a genome's gVCF has tens of millions of blocks."""
 

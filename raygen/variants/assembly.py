@@ -16,12 +16,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
 
 from raygen.errors import InputError
-from raygen.sequence.reference import reference_name
 from raygen.tables.schemas import Reason
 from raygen.variants.alleles import AlleleReader
-from raygen.variants.check import AlleleChecker, RefTally
+from raygen.variants.check import NameTally, RefTally
 
 EARLY_LOOK = 100_000  # REF alleles checked before the first decision: a wrong genome-wide file stops within seconds
 LEAST_MISMATCHES = 3  # fewer say nothing
@@ -37,6 +38,35 @@ _MOST_NAMED = 3
 _WHOLE_FILE = ""  # beside names of contigs
 
 
+class NamedContigs(Protocol):
+    """A reference, or what stands for it."""
+
+    @property
+    def path(self) -> str:
+        """Where it lies; messages call it by the file's name."""
+
+    @property
+    def lengths(self) -> Mapping[str, int]:
+        """Its contigs with their lengths."""
+
+
+class Tallies(Protocol):
+    """What was compared so far: an ``AlleleChecker`` (see there), or what counts as one."""
+
+    file_tally: RefTally
+    ref_tallies: dict[str, RefTally]
+    batch_contigs: set[str]
+    name_tallies: dict[str, NameTally]
+    seen_contigs: dict[str, str | None]
+
+    @property
+    def reference(self) -> NamedContigs:
+        """What REF alleles are compared with."""
+
+    def start_file(self) -> None:
+        """Count anew: what comes is of another file."""
+
+
 class AssemblyWatch:
     """Looks at the tally of an ``AlleleChecker`` for the signs of another assembly.
 
@@ -49,7 +79,7 @@ class AssemblyWatch:
 
     def __init__(
         self,
-        checker: AlleleChecker,
+        checker: Tallies,
         readers: Sequence[AlleleReader],
         max_mismatch_share: float | None = None,
         max_unknown_share: float = 1.0,
@@ -61,7 +91,7 @@ class AssemblyWatch:
         self._max_mismatch_share = max_mismatch_share
         self._max_unknown_share = max_unknown_share
         self._max_whole_share = max(_MOST, max_whole_share, max_mismatch_share or 0)
-        self._reference_name = reference_name(checker.reference)
+        self._reference_name = Path(checker.reference.path).name
         self._looked_early: set[str] = set()
         self._finished_tallies: dict[str, RefTally] = {}
         self._length_warnings: list[str] = []

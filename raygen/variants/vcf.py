@@ -46,9 +46,9 @@ class VcfReader:
     def __init__(self, path: Path, name: str) -> None:
         self.name = name
         self.remarks: Sequence[str] = ()
-        self._path = path
+        self.path = path
         with quiet_htslib(), opened_variants(path) as handle:
-            self._is_text = handle.format == "VCF"
+            self.is_text = handle.format == "VCF"
             self._about = _about(handle.header)
             self._columns: dict[str, InfoColumn] = info_columns(handle.header)
             self.contig_lengths: Mapping[str, int] = {
@@ -65,10 +65,10 @@ class VcfReader:
     def batches(self, source_columns: Sequence[str]) -> Iterator[AlleleBatch]:
         """All alleles in file order. InputError where the file is truncated or corrupt."""
         columns = [self._columns[name] for name in source_columns if name in self._columns]
-        numbers = {column.name: column.text_numbers() for column in columns if self._is_text and column.number_type}
+        numbers = {column.name: column.text_numbers() for column in columns if self.is_text and column.number_type}
         rows = _Rows(columns, numbers, self._about)
-        lines = BodyLines(self._path)
-        with quiet_htslib(), opened_variants(self._path) as handle:
+        lines = BodyLines(self.path)
+        with quiet_htslib(), opened_variants(self.path) as handle:
             try:
                 for line_number, record in _answers(handle):
                     fields = lines.columns(line_number) if numbers and record is not None else ()
@@ -82,14 +82,14 @@ class VcfReader:
         self.remarks = [text for column in numbers.values() if (text := column.remark(self.name))]
 
     def _add_refused(self, rows: _Rows, lines: BodyLines, line_number: int, record: Any) -> None:
-        if not self._is_text:
+        if not self.is_text:
             if record is not None:  # it is whole; only its text is no UTF-8
                 rows.add_malformed(as_text(record).rstrip("\n"))
                 return
-            raise truncated(self._path, f"record {rows.record + 1:,} cannot be read")
+            raise truncated(self.path, f"record {rows.record + 1:,} cannot be read")
         line = lines.line(line_number)
         if line is None:
-            raise truncated(self._path, f"it breaks off after record {rows.record:,}")
+            raise truncated(self.path, f"it breaks off after record {rows.record:,}")
         if line.strip():
             rows.add_malformed(line)
 
