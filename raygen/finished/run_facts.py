@@ -139,7 +139,7 @@ def _of_input(manifest: dict[str, Any], name: str) -> float:
 
 def _first(index: TableByPlace, column: str) -> str:
     """The value of a column in one row of scores, for a column in which all rows of a fingerprint are the same; empty where there is none."""
-    if not isinstance(index, ScoreIndex):
+    if not isinstance(index, ScoreIndex) or column not in index.schema.names:
         return ""
     for chrom in index.contigs:
         first, last = next(index.windows(chrom, rows=1))
