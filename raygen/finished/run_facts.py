@@ -6,16 +6,38 @@ manifest says is read from the scores themselves or stays empty.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
 from raygen.errors import InputError, RaygenError
 from raygen.sequence.reference import open_reference
+from raygen.tables.identity import Identity
+from raygen.tables.layout import RunFolder
 from raygen.tables.score_index import ScoreIndex
+
+
+class TableByPlace(Protocol):
+    """A run's table that is read by place: scores or positions."""
+
+    @property
+    def path(self) -> str:
+        """The folder as its user wrote it."""
+
+    @property
+    def folder(self) -> RunFolder:
+        """The run's folder."""
+
+    @property
+    def identity(self) -> Identity:
+        """What all rows share."""
+
+    @property
+    def contigs(self) -> Sequence[str | None]:
+        """Contigs that have rows; None stands for pairs."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +68,7 @@ class RunFacts:
     calibration: Mapping[str, Any] = field(default_factory=dict)
 
 
-def run_facts(index: ScoreIndex) -> RunFacts:
+def run_facts(index: TableByPlace) -> RunFacts:
     """What made the scores of a folder, from the newest manifest of their fingerprint and from the scores themselves."""
     manifests = [
         manifest for manifest in index.folder.manifests() if manifest.get("fingerprint") == index.identity.fingerprint
@@ -69,7 +91,7 @@ def run_facts(index: ScoreIndex) -> RunFacts:
     )
 
 
-def reference_lengths(index: ScoreIndex, facts: RunFacts) -> Mapping[str, int]:
+def reference_lengths(index: TableByPlace, facts: RunFacts) -> Mapping[str, int]:
     """Bases of each contig of the FASTA that the scores were made on, in its order; empty where that is not at hand.
 
     The FASTA itself says it, as a machine that scored on it has laid it down, and no index beside it: that may be of another.
@@ -83,15 +105,15 @@ def reference_lengths(index: ScoreIndex, facts: RunFacts) -> Mapping[str, int]:
     return reference.lengths if reference.digest == index.identity.reference_digest else {}
 
 
-def known_contigs(index: ScoreIndex, facts: RunFacts) -> list[str]:
+def known_contigs(index: TableByPlace, facts: RunFacts) -> list[str]:
     """Contigs of the reference in its order, where it is at hand, then others that are scored."""
     lengths = reference_lengths(index, facts)
     return [*lengths, *(chrom for chrom in index.contigs if chrom is not None and chrom not in lengths)]
 
 
-def refuse_pairs(index: ScoreIndex, request: str) -> None:
+def refuse_pairs(index: TableByPlace, request: str) -> None:
     """InputError where the folder holds scores of pairs, which have no coordinates; ``request`` needs them."""
-    if index.contigs == [None]:
+    if list(index.contigs) == [None]:
         raise InputError(f"{index.path} holds scores of pairs, which have no coordinates: {request} needs them.")
 
 
@@ -107,8 +129,10 @@ def _of_input(manifest: dict[str, Any], name: str) -> float:
     return float(((manifest.get("settings") or {}).get("input") or {}).get(name) or 0)
 
 
-def _first(index: ScoreIndex, column: str) -> str:
-    """The value of a column in one row, for a column in which all rows of a fingerprint are the same."""
+def _first(index: TableByPlace, column: str) -> str:
+    """The value of a column in one row of scores, for a column in which all rows of a fingerprint are the same; empty where there is none."""
+    if not isinstance(index, ScoreIndex):
+        return ""
     for chrom in index.contigs:
         first, last = next(index.windows(chrom, rows=1))
         rows: pa.Table = index.rows_between(chrom, first, last, [column])
