@@ -119,3 +119,11 @@ def test_a_shard_that_is_committed_later_is_in_the_generation_of_now(table):
     write_positions(Path(table.path), {"1": "ACGT"}, both, start=601)
     assert {"0123456789ab-00000-0000000000", "0123456789ab-00000-0000000600"} < table.committed_shards()
     assert len(rows_of(table)) == 612
+
+
+def test_shards_without_a_row_are_still_known(tmp_path):
+    table = tabulated(tmp_path / "out", {"1": "NNNNNN"}, shard_bases=3)
+    shards = table.committed_shards()
+    (done,) = compact(table.path)
+    assert (done.files_before, done.files_after, done.rows_rewritten, len(shards)) == (2, 1, 0, 2)
+    assert (table.committed_shards(), verify(table.path).faults) == (shards, [])
