@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
@@ -164,31 +165,48 @@ def diff(
     ] = 20,
     fail_on: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="End with exit code 1 when at least N variants changed class."),
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="End with exit code 1 when at least N variants changed class, in position tables moved by more than 1e-5 nats.",
+        ),
     ] = None,
     debug: Debug = False,
 ) -> None:
-    """Say which variants changed class between two runs."""
-    from raygen.finished.diff import compare_scores, print_diff
-    from raygen.pages.diff_page import write_diff_page
-
+    """Say which variants changed class between two runs, or how far the numbers of two position tables lie apart."""
     if page:
         refuse_unwritable(page)
+    compare, print_comparison, write_page = _comparison(old, new)
     with stderr.status("comparing") as status:
-        comparison = compare_scores(
+        comparison = compare(
             old,
             new,
             changes_to=to,
             most=max(most, 200),
             on_progress=lambda count: status.update(f"comparing: {count:,} variants"),
         )
-    print_diff(comparison, screen, most)
+    print_comparison(comparison, screen, most)
     if to:
         say(f"changes: {to}")
     if page:
-        say(f"page: {write_diff_page(comparison, page)}")
+        say(f"page: {write_page(comparison, page)}")
     if fail_on is not None and comparison.num_changed >= fail_on:
         raise typer.Exit(1)
+
+
+def _comparison(old: str, new: str) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
+    """What compares two folders, prints the comparison and writes its page."""
+    from raygen.tables.folder_kinds import holds_positions
+
+    if holds_positions(old) or holds_positions(new):
+        from raygen.finished.position_diff import compare_positions, print_position_diff
+        from raygen.pages.position_diff_page import write_position_diff_page
+
+        return compare_positions, print_position_diff, write_position_diff_page
+    from raygen.finished.diff import compare_scores, print_diff
+    from raygen.pages.diff_page import write_diff_page
+
+    return compare_scores, print_diff, write_diff_page
 
 
 @command("raygen reclassify scores --calibration calibration.json --out reclassified")

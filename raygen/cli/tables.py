@@ -19,13 +19,21 @@ from raygen.remote import shown
 @command("raygen compact scores")
 def compact(
     out: Annotated[str, typer.Argument(metavar="OUT", help="Folder of a run, or of nights.")],
-    rows: Annotated[int, typer.Option(min=1, metavar="N", help="How many rows a file should hold.")] = 1 << 19,
+    rows: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="How many rows a file should hold; default: 524,288, and 1,048,576 of a position table.",
+        ),
+    ] = None,
     full: Annotated[bool, typer.Option("--full", help="Also rewrite files that are large enough.")] = False,
     debug: Debug = False,
 ) -> None:
     """Merge many small files of scores into fewer, larger, sorted ones, in one step for readers."""
     from raygen.tables.compact import compact as run_compact
     from raygen.tables.fingerprints import table_paths
+    from raygen.tables.position_table import table_folder
 
     for path in table_paths(out):
         contigs, table = run_compact(path, rows, full), shown(path)
@@ -41,9 +49,8 @@ def compact(
             f"{table}: {number_of(rewritten, 'row')} rewritten in {number_of(len(contigs), 'contig')}; "
             f"files: {before:,} before, {after:,} now"
         )
-        say(
-            f"table: {table}/scores; give other tools this folder, or {table}/scores/**/*.parquet, and not all of {table}"
-        )
+        part = f"{table}/{table_folder(path).rows}"
+        say(f"table: {part}; give other tools this folder, or {part}/**/*.parquet, and not all of {table}")
 
 
 @command("raygen verify scores")

@@ -12,7 +12,7 @@ The join is a full one, so that what only one folder has is there too. Contigs a
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,7 @@ from raygen.variants.contig_names import contig_order, resolve_contig
 
 _PATHOGENIC, _BENIGN = ("pathogenic", "likely_pathogenic"), ("benign", "gain_of_function")
 _DIFFERING = ("model", "fingerprint", "window", "strand", "cuts", "raygen_version")
+OTHER_REFERENCE = "The two runs were made on different references, so the same coordinates may mean different variants."
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class Diff:
         else:
             away = self.num_changed - self.num_to_pathogenic
             text = (
-                f"{self.num_changed:,} of {self.num_both:,} variants ({_percent(self.num_changed, self.num_both)}) changed class: "
+                f"{self.num_changed:,} of {self.num_both:,} variants ({percent(self.num_changed, self.num_both)}) changed class: "
                 f"{self.num_to_pathogenic:,} towards pathogenic, {away:,} away from it"
                 f"{f'; {self.num_crossed:,} crossed between (likely) pathogenic and benign or beyond' if self.num_crossed else ''}."
             )
@@ -114,16 +115,13 @@ class Diff:
 
     def differing_facts(self) -> list[tuple[str, str, str]]:
         """(name, old value, new value) of each fact about the runs that they do not share."""
-        facts = [(name.replace("_", " "), getattr(self.old, name), getattr(self.new, name)) for name in _DIFFERING]
-        return [(name, old or "unknown", new or "unknown") for name, old, new in facts if old != new]
+        return differing_facts(self.old, self.new, _DIFFERING)
 
     def remarks(self) -> list[str]:
         """Sentences about the two runs that a reader has to know before the numbers."""
         remarks = []
         if not self.same_reference:
-            remarks.append(
-                "The two runs were made on different references, so the same coordinates may mean different variants."
-            )
+            remarks.append(OTHER_REFERENCE)
         if self.old.cuts != self.new.cuts:
             remarks.append("The cut points of the classes differ, so classes change without a change of score.")
         if not self.differing_facts():
@@ -184,11 +182,7 @@ def print_diff(diff: Diff, console: Console, most: int = 20) -> None:
     console.print(diff.sentence(), soft_wrap=True, markup=False)
     for remark in diff.remarks():
         console.print(remark, soft_wrap=True, markup=False)
-    if differing := diff.differing_facts():
-        facts = Table("", "old", "new", box=None, pad_edge=False)
-        for name, before, after in differing:
-            facts.add_row(name, escape(before), escape(after))
-        print_table(facts, console)
+    print_differing(diff.differing_facts(), console)
     matrix = Table("old \\ new", *map(escape, diff.classes), box=None, pad_edge=False)
     for name, row in zip(diff.classes, diff.transitions.tolist(), strict=True):
         matrix.add_row(escape(name), *(f"{number:,}" if number else "." for number in row))
@@ -205,6 +199,22 @@ def print_diff(diff: Diff, console: Console, most: int = 20) -> None:
             soft_wrap=True,
             markup=False,
         )
+
+
+def differing_facts(old: RunFacts, new: RunFacts, names: Sequence[str]) -> list[tuple[str, str, str]]:
+    """(name, old value, new value) of each of these facts about two runs that they do not share."""
+    facts = [(name.replace("_", " "), getattr(old, name), getattr(new, name)) for name in names]
+    return [(name, before or "unknown", after or "unknown") for name, before, after in facts if before != after]
+
+
+def print_differing(facts: Sequence[tuple[str, str, str]], console: Console) -> None:
+    """Print what two runs do not share, as a table where there is anything."""
+    if not facts:
+        return
+    table = Table("", "old", "new", box=None, pad_edge=False)
+    for name, before, after in facts:
+        table.add_row(name, escape(before), escape(after))
+    print_table(table, console)
 
 
 def _diff(tally: Tally, old: ScoreIndex, new: ScoreIndex) -> Diff:
@@ -255,7 +265,8 @@ def _largest_table(diff: Diff, most: int) -> Table:
     return table
 
 
-def _percent(part: int, total: int) -> str:
+def percent(part: int, total: int) -> str:
+    """A share as text; one that would read as none is said to be small."""
     share = part / total
     return f"{share:.1%}" if share >= 0.001 else "less than 0.1%"
 
@@ -271,23 +282,25 @@ def joined_windows(old: ScoreIndex, new: ScoreIndex) -> Iterator[tuple[str, pl.D
     The rows have ``variant_id`` (NEW's where it has one) and ``delta_llr``, ``classification`` and ``abstained`` with the
     prefixes ``old_`` and ``new_``, null where that run has no such variant. They come in genome order; pairs by their ids.
     """
-    for contig, old_name, new_name in _contigs(old, new):
+    for contig, old_name, new_name in matched_contigs(old.contigs, new.contigs):
         for first, last in _windows(old, old_name, new, new_name):
             sides = _side(old, old_name, first, last), _side(new, new_name, first, last)
             yield contig or "pairs", _joined(*sides, by_name=contig is None)
 
 
-def _contigs(old: ScoreIndex, new: ScoreIndex) -> Iterator[tuple[str | None, str | None, str | None]]:
+def matched_contigs(
+    old: Sequence[str | None], new: Sequence[str | None]
+) -> Iterator[tuple[str | None, str | None, str | None]]:
     """(name, OLD's name, NEW's name) of each contig of either, by the name that NEW uses; "" where one has none.
 
     A name of None stands for pairs on both sides.
     """
-    if None in old.contigs:
+    if None in old:
         yield None, None, None
         return
-    new_names = [name for name in new.contigs if name is not None]
+    new_names = [name for name in new if name is not None]
     matched = set()
-    for name in sorted(map(str, old.contigs), key=contig_order):
+    for name in sorted(map(str, old), key=contig_order):
         match = resolve_contig(name, new_names)
         matched.add(match)
         yield match or name, name, match or ""

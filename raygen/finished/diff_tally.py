@@ -57,8 +57,7 @@ class Tally:
     sum_absolute: float = 0.0
     by_contig: dict[str, tuple[int, int]] = field(default_factory=dict)
     largest: pl.DataFrame = field(default_factory=lambda: _from_arrow(CHANGES.empty_table()))
-    _sample: pl.DataFrame = field(default_factory=lambda: _from_arrow(_SAMPLE.empty_table()))
-    _largest_hash: int = 2**64 - 1
+    _sample: RankSample = field(default_factory=lambda: RankSample())
     _num_spilled: int = 0
 
     def add(self, contig: str, joined: pl.DataFrame) -> None:
@@ -76,7 +75,9 @@ class Tally:
             largest.to_arrow().cast(CHANGES)
         )  # a copy: text of a polars frame keeps its window alive
         self._spill(changed)
-        self._add_to_sample(in_both)
+        self._sample.add(
+            in_both.select(old="old_delta_llr", new="new_delta_llr", hash=pl.col("variant_id").hash(seed=0))
+        )
 
     def _count(self, in_both: pl.DataFrame) -> None:
         pairs = in_both.group_by("old_classification", "new_classification").len()
@@ -96,7 +97,7 @@ class Tally:
 
     def sample(self) -> tuple[np.ndarray, np.ndarray]:
         """(N,) old and (N,) new ``delta_llr``, nats, of all variants in both runs, or of ``SPEARMAN_ROWS`` of them."""
-        return self._sample["old"].to_numpy(), self._sample["new"].to_numpy()
+        return self._sample.values()
 
     def _spill(self, changed: pl.DataFrame) -> None:
         """Write changes to files by their size, in quarters of an octave of nats, so that they can be sorted part by part."""
@@ -110,12 +111,34 @@ class Tally:
                 rows.write_parquet(folder / f"{self._num_spilled:06d}.parquet")
         self._num_spilled += 1
 
-    def _add_to_sample(self, in_both: pl.DataFrame) -> None:
-        hashed = in_both.select(old="old_delta_llr", new="new_delta_llr", hash=pl.col("variant_id").hash(seed=0))
-        self._sample = pl.concat([self._sample, hashed.filter(pl.col("hash") <= self._largest_hash)])
-        if self._sample.height > SPEARMAN_ROWS:
-            self._sample = self._sample.bottom_k(SPEARMAN_ROWS, by="hash").rechunk()
-            self._largest_hash = int(self._sample["hash"].max())  # type: ignore[arg-type]
+
+class RankSample:
+    """Old and new values of all variants in both runs, or of ``SPEARMAN_ROWS`` of them: those with the smallest hashes.
+
+    Attributes:
+        largest_hash: from which on hashes come too late.
+    """
+
+    def __init__(self) -> None:
+        self.largest_hash = 2**64 - 1
+        self._rows: pl.DataFrame = _from_arrow(_SAMPLE.empty_table())
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Take in rows of ``old``, ``new`` and ``hash``."""
+        self._rows = pl.concat([self._rows, rows.filter(pl.col("hash") <= self.largest_hash)])
+        if self._rows.height > 2 * SPEARMAN_ROWS:  # not at every window: it costs as much as a sort
+            self._leave_out()
+
+    def _leave_out(self) -> None:
+        if self._rows.height > SPEARMAN_ROWS:
+            last = SPEARMAN_ROWS - 1
+            self.largest_hash = int(np.partition(self._rows["hash"].to_numpy(), last)[last])
+            self._rows = self._rows.filter(pl.col("hash") <= self.largest_hash).rechunk()
+
+    def values(self) -> tuple[np.ndarray, np.ndarray]:
+        """(N,) old and (N,) new values."""
+        self._leave_out()
+        return self._rows["old"].to_numpy(), self._rows["new"].to_numpy()
 
 
 def _largest_first(changes: pl.DataFrame) -> pl.DataFrame:

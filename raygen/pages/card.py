@@ -29,7 +29,7 @@ from raygen.errors import InputError, SettingsError
 from raygen.model.cards import ModelCard, find_card
 from raygen.pages.report_facts import ENDED
 from raygen.tables.fingerprints import no_scores, tables_inside
-from raygen.tables.folder_kinds import refuse_no_folder
+from raygen.tables.folder_kinds import refuse_no_folder, refuse_positions
 from raygen.tables.layout import RunFolder
 
 EVALUATION_KIND = "raygen evaluation"
@@ -49,6 +49,7 @@ def make_card(folder: str, run_id: str | None = None, checks: Sequence[str] = ()
         SettingsError: a file of ``checks`` is of another fingerprint.
     """
     refuse_no_folder(folder)
+    refuse_positions(folder)
     run = RunFolder(folder)
     manifest = run.read_manifest(run_id)
     if manifest is None:

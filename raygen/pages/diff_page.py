@@ -5,7 +5,7 @@ A nightly rescoring is read by it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from raygen.classes.classify import CLASSES
@@ -58,21 +58,26 @@ def as_page(diff: Diff) -> str:
 
 def _facts(diff: Diff) -> Iterator[dict[str, Any]]:
     """Facts about both runs: a name, the old value, the new one, and whether a reader should mind that they differ."""
-    for name, old, new in _described(diff.old, diff.new):
-        values = (old or "unknown", new or "unknown")
-        yield {"name": name, "values": values, "differs": old != new and name not in _MAY_DIFFER, "is_code": True}
+    yield from facts_of_runs(diff.old, diff.new, _DESCRIBED)
     counts = {
         "variants": (diff.num_both + diff.num_only_old, diff.num_both + diff.num_only_new),
         "only there": (diff.num_only_old, diff.num_only_new),
     }
     for name, pair in counts.items():
-        yield {"name": name, "values": [f"{count:,}" for count in pair], "differs": False, "is_code": False}
+        yield count_of_both(name, pair)
 
 
-def _described(old: RunFacts, new: RunFacts) -> Iterator[tuple[str, str, str]]:
-    for name, attribute in _DESCRIBED:
-        yield name, getattr(old, attribute), getattr(new, attribute)
-    yield "last run", _last_run(old), _last_run(new)
+def facts_of_runs(old: RunFacts, new: RunFacts, described: Sequence[tuple[str, str]]) -> Iterator[dict[str, Any]]:
+    """Facts about two runs, ``described`` by a name and its name in ``RunFacts``, and which run was the last."""
+    values = [(name, getattr(old, attribute), getattr(new, attribute)) for name, attribute in described]
+    for name, before, after in [*values, ("last run", _last_run(old), _last_run(new))]:
+        differs = before != after and name not in _MAY_DIFFER
+        yield {"name": name, "values": (before or "unknown", after or "unknown"), "differs": differs, "is_code": True}
+
+
+def count_of_both(name: str, counts: Sequence[int]) -> dict[str, Any]:
+    """What is counted of both runs, as a fact about them."""
+    return {"name": name, "values": [f"{count:,}" for count in counts], "differs": False, "is_code": False}
 
 
 def _last_run(facts: RunFacts) -> str:

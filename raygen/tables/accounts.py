@@ -1,6 +1,7 @@
 """What manifests of runs and records of nights say is in a table, held against what is there: conservation after the fact.
 
-In: manifests, records of nights, rows by run, names of committed shards, rejects by file. Out: sentences about what is missing.
+In: manifests, records of nights, rows by run (of a position table the single-base changes in them, which its manifests count), names of
+committed shards, rejects by file. Out: sentences about what is missing.
 
 A run that ended says how many rows of its input the table then held, those of earlier runs included: scored + already scored.
 Runs that were killed or stopped never came to count their own rows, so the next run over the same input is what vouches
@@ -121,7 +122,9 @@ class Shards:
 
 
 class Accounts:
-    """The accounts of a table's runs, and the rows, shards and rejects in the table to compare them with."""
+    """The accounts of a table's runs, and the rows, shards and rejects in the table to compare them with; ``unit`` is what they
+    count.
+    """
 
     def __init__(
         self,
@@ -129,8 +132,10 @@ class Accounts:
         rows_of: Mapping[str, int],
         shards: Shards,
         rejects: Mapping[RejectsIn, Counter[str]],
+        unit: str = "row",
     ) -> None:
         self._runs, self._rows_of, self._shards, self._rejects = runs, rows_of, shards, rejects
+        self._unit = unit
         self._ended = [run for _, run in sorted(runs.items()) if run.ended]
 
     def faults(self) -> Iterator[tuple[str, str]]:
@@ -157,7 +162,7 @@ class Accounts:
     def _of_run(self, run: Account) -> Iterator[str]:
         rows = self._rows_of.get(run.name, 0)
         if run.status == ROLLED_BACK and rows:
-            yield f"was rolled back, but {number_of(rows, 'row')} of it are there"
+            yield f"was rolled back, but {number_of(rows, self._unit)} of it are there"
         if not run.ended:
             return  # its manifest was written before its last rows were
         if uneven := run.uneven():
@@ -165,7 +170,7 @@ class Accounts:
         if run.is_copy:  # a later one may have copied more
             rows = min(sum(self._rows_of.values()), run.scored)
         if rows != run.scored:
-            yield f"its manifest counts {run.scored:,} scored rows, there are {rows:,}"
+            yield f"its manifest counts {run.scored:,} scored {self._unit}s, there are {rows:,}"
         yield from self._missing_rejects(run)
 
     def _missing_rows(self, run: Account) -> str | None:
@@ -188,7 +193,7 @@ class Accounts:
         if rows_in_table >= expected:
             return None
         return (
-            f"when it ended the table held {number_of(expected, 'row')} of its input ({run.scored:,} scored by it, "
+            f"when it ended the table held {number_of(expected, self._unit)} of its input ({run.scored:,} scored by it, "
             f"{run.already_scored:,} before it); of all runs until then there are {rows_in_table:,}"
         )
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from raygen.errors import InputError, SettingsError
 from raygen.remote import join
-from raygen.tables.folder_kinds import refuse_no_folder
+from raygen.tables.folder_kinds import POSITIONS_FOLDER, SCORES_FOLDER, refuse_no_folder, refuse_positions
 from raygen.tables.layout import RunFolder
 
 _POINTER, _LINK, _NIGHTS = "current.json", "current", "nights"
@@ -93,7 +93,7 @@ def table_paths(path: str) -> list[str]:
     """
     refuse_no_folder(path)
     folder = RunFolder(path)
-    if folder.is_folder("scores"):
+    if folder.is_folder(SCORES_FOLDER) or folder.is_folder(POSITIONS_FOLDER):
         return [path.rstrip("/") or path]
     tables = [join(path.rstrip("/"), name) for name in _names_inside(folder)]
     if not tables:
@@ -108,7 +108,12 @@ def tables_inside(path: str) -> list[str]:
 
 
 def no_scores(path: str, inside: Sequence[str] | None = None) -> InputError:
-    """The error of a command that takes one table and was given ``path``, which is none: it names those ``inside``."""
+    """The error of a command that takes one table and was given ``path``, which is none: it names those ``inside``.
+
+    Raises:
+        InputError: it is a position table.
+    """
+    refuse_positions(path)
     tables = tables_inside(path) if inside is None else inside
     if not tables:
         return InputError(f"{path} holds no scores: there are no files {path}/scores/chrom=.../part-*.parquet.")

@@ -1,10 +1,10 @@
-"""Generations of ``scores/``: how many files are exchanged for others at once.
+"""Generations of a table's folder, ``scores/`` or ``positions/``: how many files are exchanged for others at once.
 
     OUT/scores -> .generations/000002       a link, once there was a second generation; before that a folder
     OUT/.generations/000002/chrom=.../      what is read and written now
     OUT/.generations/000001/chrom=.../      what was before: kept for readers that began in it, until the next change
 
-``OUT/scores`` is the table. The generations are hidden, so that pandas, pyarrow, Spark and Python's globs over all of OUT do not read
+``OUT/scores`` is the table (``OUT/positions`` one of positions, in all of this like it). The generations are hidden, so that pandas, pyarrow, Spark and Python's globs over all of OUT do not read
 rows a second time; those of DuckDB and polars look into hidden folders, too, and have to be given ``OUT/scores``. Versions up to
 0.1.0 named the folder ``generations``; the next two changes take such a one away.
 
@@ -34,31 +34,32 @@ from pathlib import Path
 
 from raygen.disk_errors import disk_errors
 from raygen.errors import SettingsError
+from raygen.tables.folder_kinds import SCORES_FOLDER
 from raygen.tables.place import make_folder
 
-_SCORES, _GENERATIONS = "scores", ".generations"
+_GENERATIONS = ".generations"
 _GENERATIONS_BEFORE = "generations"
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
 
 
-def scores_folder(root: Path) -> Path:
-    """The folder that ``scores`` is or leads to."""
-    scores = root / _SCORES
-    return root / scores.readlink() if scores.is_symlink() else scores
+def scores_folder(root: Path, rows: str = SCORES_FOLDER) -> Path:
+    """The folder that ``scores`` is or leads to, or that of another kind of table, ``rows``."""
+    table = root / rows
+    return root / table.readlink() if table.is_symlink() else table
 
 
 def begin(root: Path) -> None:
     """Make a folder without scores ready, so that no exchange of names is needed later."""
-    if not os.path.lexists(root / _SCORES):
+    if not os.path.lexists(root / SCORES_FOLDER):
         first = Path(_GENERATIONS) / f"{0:06d}"
         make_folder(root / first)
         with suppress(OSError):  # a filesystem without links: scores/ becomes a folder there, and cannot be compacted
-            (root / _SCORES).symlink_to(first)
+            (root / SCORES_FOLDER).symlink_to(first)
 
 
 @contextmanager
-def next_generation(root: Path) -> Iterator[Path]:
-    """An empty folder to build in; it becomes ``scores`` when the block ends well, and is gone when it does not.
+def next_generation(root: Path, rows: str = SCORES_FOLDER) -> Iterator[Path]:
+    """An empty folder to build in; it becomes ``scores`` (or ``rows``) when the block ends well, and is gone when it does not.
 
     The caller holds the folder's lock.
 
@@ -66,8 +67,8 @@ def next_generation(root: Path) -> Iterator[Path]:
         SettingsError: the filesystem cannot exchange generations.
         StoppedError: the disk is full.
     """
-    now = scores_folder(root)
-    _remove_others(root, now)
+    now = scores_folder(root, rows)
+    _remove_others(root, now, rows)
     number = int(now.name) + 1 if now.parent.name in (_GENERATIONS, _GENERATIONS_BEFORE) else 1
     new = root / _GENERATIONS / f"{number:06d}"
     try:
@@ -75,7 +76,7 @@ def next_generation(root: Path) -> Iterator[Path]:
             new.mkdir(parents=True)
             yield new
             _flush(new)
-            _lead_to(root, new, number)
+            _lead_to(root, rows, new, number)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
         with suppress(OSError):  # other generations are in it
@@ -95,10 +96,10 @@ def keep(file: Path, now: Path, new: Path) -> None:
         shutil.copy2(file, place)  # a filesystem without hard links
 
 
-def _remove_others(root: Path, now: Path) -> None:
+def _remove_others(root: Path, now: Path, rows: str) -> None:
     """Take away what an earlier change left: the generation before this one, and one that was not finished."""
     generations = (*(root / _GENERATIONS).glob("*"), *(root / _GENERATIONS_BEFORE).glob("*"))
-    for folder in (*generations, *root.glob(f".{_SCORES}.*")):
+    for folder in (*generations, *root.glob(f".{rows}.*")):
         if folder.is_symlink():
             folder.unlink()
         elif folder != now:
@@ -117,14 +118,14 @@ def _flush(new: Path) -> None:
             os.close(handle)
 
 
-def _lead_to(root: Path, new: Path, number: int) -> None:
-    scores, draft = root / _SCORES, root / f".{_SCORES}.{uuid.uuid4().hex}"
+def _lead_to(root: Path, rows: str, new: Path, number: int) -> None:
+    table, draft = root / rows, root / f".{rows}.{uuid.uuid4().hex}"
     draft.symlink_to(new.relative_to(root))
     try:
-        if scores.is_symlink():
-            draft.replace(scores)
+        if table.is_symlink():
+            draft.replace(table)
             return
-        _exchange(draft, scores)
+        _exchange(draft, table)
     except BaseException:
         draft.unlink()
         raise

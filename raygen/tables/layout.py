@@ -37,7 +37,13 @@ from raygen.errors import InputError, SettingsError
 from raygen.home import expanded
 from raygen.remote import exists, is_remote, join, keeps_folders, resolve, shown, with_endpoint
 from raygen.tables.damage import naming_damage, read_checked
-from raygen.tables.folder_kinds import refuse_file_for_output, refuse_no_folder
+from raygen.tables.folder_kinds import (
+    SCORES_FOLDER,
+    refuse_file_for_output,
+    refuse_no_folder,
+    refuse_other_table,
+    refuse_positions,
+)
 from raygen.tables.identity import (
     Identity,
     carried_types,
@@ -54,6 +60,10 @@ COMPACTED = "compact-"
 """How the name of a file begins that holds several shards."""
 SHARDS_KEY = b"raygen.shards"
 """Key in the footer of a file that holds several shards: a JSON object of their names by the run that wrote them."""
+ROWS_KEY = b"raygen.rows"
+"""Key in the footer of a file that was merged of others and whose rows do not name their run: a JSON object of the rows by run. Of the files
+of one merge the first says it for all of them.
+"""
 RUN_KEY = b"raygen.run_id"
 """Key in the footer of a file of one shard: the run that committed it."""
 _MOST_LOOKS = 3
@@ -90,7 +100,7 @@ class RunFolder:
             (see ``position_table``) has others.
     """
 
-    rows: ClassVar[str] = "scores"
+    rows: ClassVar[str] = SCORES_FOLDER
     columns: ClassVar[pa.Schema] = SCORES
 
     def __init__(self, path: str) -> None:
@@ -104,7 +114,7 @@ class RunFolder:
         """Make the folder.
 
         Raises:
-            SettingsError: the folder cannot be written.
+            SettingsError: the folder cannot be written, or holds a table of another kind.
             StoppedError: its disk is full.
         """
         probe = f"{self._root}/.raygen-{uuid.uuid4().hex}"
@@ -113,6 +123,7 @@ class RunFolder:
             raise SettingsError(
                 f"{self.path} is a folder of `raygen ingest`. Give another output folder for the scores."
             )
+        refuse_other_table(self.uri, self.rows)
         try:
             if self._keeps_folders:
                 self._fs.create_dir(self._root, recursive=True)
@@ -493,9 +504,10 @@ def read_scores(path: str) -> pa.Table:
     22 becomes a number.
 
     Raises:
-        InputError: there is no such folder, or a file of it is damaged.
+        InputError: there is no such folder, it holds a position table, or a file of it is damaged.
     """
     refuse_no_folder(path)
+    refuse_positions(path)
     for _ in range(_MOST_LOOKS - 1):
         with suppress(FileNotFoundError):  # files were exchanged for others since they were listed
             return _read_scores(path)
@@ -531,9 +543,18 @@ def shards_of(file: pq.ParquetFile, name: str) -> dict[str, list[str]]:
     metadata = file.schema_arrow.metadata or {}
     if SHARDS_KEY in metadata:
         return dict(json.loads(metadata[SHARDS_KEY]))
-    run_in_footer = metadata.get(RUN_KEY, b"").decode()
-    runs = file.read_row_group(0, ["run_id"])["run_id"][:1].to_pylist() if file.metadata.num_rows else [run_in_footer]
-    return {runs[0] or "": [name]}
+    run = metadata.get(RUN_KEY, b"").decode()
+    if file.metadata.num_rows and "run_id" in file.schema_arrow.names:
+        run = file.read_row_group(0, ["run_id"])["run_id"][0].as_py()
+    return {run or "": [name]}
+
+
+def rows_of_runs(footer: pq.FileMetaData) -> dict[str, int]:
+    """The rows by run that the footer of a file says, whose rows do not name it; under an empty name where it says none."""
+    metadata = footer.metadata or {}
+    if ROWS_KEY in metadata:
+        return dict(json.loads(metadata[ROWS_KEY]))
+    return {metadata.get(RUN_KEY, b"").decode(): footer.num_rows}
 
 
 def _put_first(path: Path, content: bytes) -> None:

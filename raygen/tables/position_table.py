@@ -18,10 +18,10 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
+from raygen.tables.folder_kinds import POSITIONS_FOLDER, holds_positions
 from raygen.tables.layout import RunFolder
 
 BASES = ("A", "C", "G", "T")
-POSITIONS_FOLDER = "positions"
 TOO_MANY_N = "too_many_n"
 """Flag of a position table alone: a score whose window has so many N is abstained on."""
 FLAGS = ("short_window", "shifted_window", "n_in_window", TOO_MANY_N, "off_label_domain", "unvalidated_model")
@@ -98,3 +98,8 @@ class PositionFolder(RunFolder):
             "use_dictionary": ["ref", "flags"],
             "column_encoding": {**numbers, "pos": "DELTA_BINARY_PACKED"},
         }
+
+
+def table_folder(path: str) -> RunFolder:
+    """The folder of a table at ``path``: of a position table, or of scores."""
+    return PositionFolder(path) if holds_positions(path) else RunFolder(path)

@@ -22,6 +22,7 @@ from raygen.tables.accounts import ROLLED_BACK
 from raygen.tables.compact import shards_by_run, write_scores
 from raygen.tables.damage import naming_damage, read_checked
 from raygen.tables.fingerprints import nights_of, write_night
+from raygen.tables.folder_kinds import refuse_positions
 from raygen.tables.generations import keep, next_generation, scores_folder
 from raygen.tables.iceberg import open_table, roll_back, runs_added, snapshots_from
 from raygen.tables.layout import COMPACTED, RunFolder
@@ -42,9 +43,14 @@ def rollback(path: str, run_id: str) -> RolledBack:
     """Take back a run and all that came after it.
 
     Raises:
-        SettingsError: there is no such run, or the folder is on object storage.
+        SettingsError: there is no such run, the folder is on object storage, or it is a position table.
         StoppedError: another run is at work there.
     """
+    refuse_positions(
+        path,
+        ": no run of it can be taken back, since its numbers hang on the fingerprint and not on the run that wrote them.",
+        SettingsError,
+    )
     folder = RunFolder(path)
     if folder.local_root is None:
         raise SettingsError(f"{path} is on object storage, where files cannot be exchanged for others at once.")
@@ -89,7 +95,7 @@ def _drop(folder: RunFolder, root: Path, runs: Sequence[str]) -> tuple[int, list
             if len(stays) == len(table) and len(left) == len(by_run):
                 keep(file, now, new)
             elif len(stays) or left:
-                write_scores(stays, new / file.relative_to(now), left)
+                write_scores(folder, stays, new / file.relative_to(now), left)
     return rows, gone
 
 

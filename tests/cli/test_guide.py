@@ -40,5 +40,8 @@ def test_on_a_terminal_a_page_is_rendered_and_goes_through_the_pager(raygen, mon
 def test_an_unknown_topic_is_exit_2_with_the_topics_and_the_nearest(raygen):  # noqa: F811
     code, out, err = raygen("guide", "score")
     assert (code, out) == (2, "")
-    assert "The guide has no page 'score'. Did you mean scores? It has cost, inputs, models, positions, running, scores." in err
+    assert (
+        "The guide has no page 'score'. Did you mean scores? It has cost, inputs, models, positions, running, scores."
+        in err
+    )
     assert "Did you mean" not in raygen("guide", "zzz")[2]
