@@ -22,9 +22,8 @@ from raygen.pipeline.job import Job
 from raygen.scoring.plan import contig_runs, strands_read
 from raygen.scoring.scored_rows import with_flag
 from raygen.tables.position_table import flags_of
+from raygen.tables.score_check import PRESCORED
 
-PRESCORED = "prescored"
-"""Flag: the score is a position table's."""
 _HELD = "held"
 _HELD_NUMBERS = {"": "held_delta", "forward": "held_fwd", "reverse": "held_rev"}
 _NUMBERS = dict(zip(("delta_llr", "delta_fwd", "delta_rev"), _HELD_NUMBERS.values(), strict=True))

@@ -198,7 +198,7 @@ def _sorted_tables(folder: RunFolder, files: Sequence[ScoreFile], target_rows: i
     file.
     """
     paths = [file.path for file in files]
-    schema = pq.read_schema(paths[0])
+    schema = _as_null_as_now(pq.read_schema(paths[0]), folder.columns)
     if files[0].chrom is None:
         tables = _joined(paths, target_rows)
     else:
@@ -210,6 +210,13 @@ def _sorted_tables(folder: RunFolder, files: Sequence[ScoreFile], target_rows: i
         yield table.select(schema.names).cast(schema).combine_chunks()
     if not some:
         yield schema.empty_table()
+
+
+def _as_null_as_now(schema: pa.Schema, columns: pa.Schema) -> pa.Schema:
+    """The schema of a file that an earlier version may have written, with columns that may be null where those of the table may be now."""
+    may_be_null = {column.name for column in columns if column.nullable}
+    fields = [field.with_nullable(True) if field.name in may_be_null else field for field in schema]
+    return pa.schema(fields, schema.metadata)
 
 
 def _sorted(rows: pa.Table, order: list[tuple[str, str]]) -> pa.Table:

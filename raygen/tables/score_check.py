@@ -16,12 +16,15 @@ import pyarrow.compute as pc
 
 from raygen.number_of import number_of
 from raygen.tables.accounts import ROLLED_BACK, Account, Accounts
+from raygen.tables.columns import has_item
 from raygen.tables.iceberg import open_table, rows_by_run
 from raygen.tables.layout import ScoreFile
 from raygen.tables.schemas import SCORES
 from raygen.tables.stretches import Stretches
 from raygen.tables.table_check import NUM_SHOWN, TableCheck, counted
 
+PRESCORED = "prescored"
+"""Flag of a score that a position table held: it has no log-likelihoods of whole windows (see ``raygen.pipeline.prescored``)."""
 _STRETCH_ROWS = 1 << 20
 _NUMBERS = ("ll_wt", "ll_mut", "delta_llr", "delta_per_base")
 _ROUNDING = 1e-9  # of a sum's size, in float64
@@ -42,6 +45,10 @@ class ScoreCheck(TableCheck):
         for name in _NUMBERS:
             bad = len(rows) - (pc.sum(pc.is_finite(rows[name])).as_py() or 0) - rows[name].null_count
             self.count_if(file, bad, f"whose {name} is not finite")
+        is_prescored = pa.array(has_item(rows["flags"], PRESCORED))
+        for name in ("ll_wt", "ll_mut"):
+            bad = pc.sum(pc.xor(pc.is_null(rows[name]), is_prescored)).as_py() or 0
+            self.count_if(file, bad, f"of which {name} and the flag {PRESCORED} say different things")
         apart = pc.abs(pc.subtract(pc.subtract(rows["ll_mut"], rows["ll_wt"]), rows["delta_llr"]))
         allowed = pc.multiply(pc.add(pc.abs(rows["ll_wt"]), 1.0), _ROUNDING)
         self.count_if(file, pc.sum(pc.greater(apart, allowed)).as_py() or 0, "whose delta_llr is not ll_mut less ll_wt")

@@ -44,6 +44,20 @@ def rows(chrom: str | None, positions: Sequence[int], run: str = "run-1") -> pa.
     )
 
 
+def prescored_rows(chrom: str, positions: Sequence[int], run: str = "run-1") -> pa.Table:
+    """The same SNVs, as a position table held them: with the flag, without log-likelihoods of their windows."""
+    table = rows(chrom, positions, run)
+    flags = pa.array([["prescored"]] * len(table), pa.list_(pa.string()))
+    columns = {
+        "ll_wt": pa.nulls(len(table), pa.float64()),
+        "ll_mut": pa.nulls(len(table), pa.float64()),
+        "flags": flags,
+    }
+    for name, column in columns.items():
+        table = table.set_column(table.schema.get_field_index(name), SCORES.field(name), column)
+    return table
+
+
 def commit(folder: RunFolder, shard: str, chrom: str | None, positions: Sequence[int], run: str = "run-1") -> None:
     """One shard, without rejects."""
     folder.commit_shard(shard, chrom, rows(chrom, positions, run), REJECTS.empty_table(), IDENTITY)

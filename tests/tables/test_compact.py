@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
@@ -19,8 +20,9 @@ from raygen.tables import compact as compact_module
 from raygen.tables.compact import compact
 from raygen.tables.generations import begin, next_generation, scores_folder
 from raygen.tables.layout import RunFolder, read_scores
+from raygen.tables.schemas import REJECTS
 from raygen.tables.verify import verify
-from tests.tables.tables_on_disk import IDENTITY, commit, manifest
+from tests.tables.tables_on_disk import IDENTITY, commit, manifest, prescored_rows, rows
 
 
 @pytest.fixture
@@ -334,3 +336,17 @@ def test_two_compactions_at_once_do_the_work_once(folder):
     for thread in threads:
         thread.join()
     assert len(read_scores(folder.path)) == 812
+
+
+def test_rows_without_log_likelihoods_are_merged_with_those_of_an_earlier_version(folder):
+    """Which wrote that ``ll_wt`` and ``ll_mut`` cannot be null."""
+    old = rows("3", range(1, 9))
+    strict = pa.schema(
+        [field.with_nullable(not field.name.startswith("ll_") and field.nullable) for field in old.schema]
+    )
+    folder.commit_shard("q-000000", "3", old.cast(strict), REJECTS.empty_table(), IDENTITY)
+    folder.commit_shard("q-000001", "3", prescored_rows("3", range(9, 12)), REJECTS.empty_table(), IDENTITY)
+    compact(folder.path)
+    (file,) = [file for file in folder.score_files() if file.chrom == "3"]
+    assert not pq.read_schema(file.path).field("variant_id").nullable
+    assert pq.read_table(file.path)["ll_wt"].to_pylist() == [-10.0] * 8 + [None] * 3

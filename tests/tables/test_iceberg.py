@@ -11,9 +11,9 @@ from raygen.tables.compact import compact
 from raygen.tables.iceberg import open_table, publish, published_runs, refuse_types, rows_by_run
 from raygen.tables.layout import RunFolder, read_scores
 from raygen.tables.rollback import rollback
-from raygen.tables.schemas import REJECTS, SCORES
+from raygen.tables.schemas import REJECTS
 from raygen.tables.verify import verify
-from tests.tables.tables_on_disk import IDENTITY, commit, manifest, rows
+from tests.tables.tables_on_disk import IDENTITY, commit, manifest, prescored_rows, rows
 
 pytest.importorskip("pyiceberg", reason="the extra `iceberg` is not installed")
 
@@ -184,12 +184,7 @@ def test_a_table_of_an_earlier_version_takes_rows_without_log_likelihoods(folder
         update.update_column("ll_wt", required=True)
         update.update_column("ll_mut", required=True)
     run = "20260103T000000Z-cccccc"
-    prescored = rows("1", [30], run)
-    for name in ("ll_wt", "ll_mut"):
-        prescored = prescored.set_column(
-            prescored.schema.get_field_index(name), SCORES.field(name), pa.nulls(1, pa.float64())
-        )
-    folder.commit_shard("c-0", "1", prescored, REJECTS.empty_table(), IDENTITY, run)
+    folder.commit_shard("c-0", "1", prescored_rows("1", [30], run), REJECTS.empty_table(), IDENTITY, run)
     assert publish(folder, FINGERPRINT, None).num_rows == 1
     stored = open_table(folder, FINGERPRINT, None).scan(row_filter="pos = 30").to_arrow()
     assert stored["ll_wt"].to_pylist() == [None] and len(stored) == 1

@@ -11,7 +11,7 @@ from raygen.tables.layout import RunFolder
 from raygen.tables.rollback import rollback
 from raygen.tables.schemas import REJECTS, SCORES
 from raygen.tables.verify import verify
-from tests.tables.tables_on_disk import IDENTITY, commit, manifest, reject, rows
+from tests.tables.tables_on_disk import IDENTITY, commit, manifest, prescored_rows, reject, rows
 
 
 @pytest.fixture
@@ -244,3 +244,16 @@ def test_every_fault_is_listed_not_the_first_alone(folder):
     commit(folder, "b-0", "1", [400])
     path_of(folder, "a-2").write_bytes(b"PAR1")
     assert len(faults(folder)) == 2
+
+
+def test_a_score_without_log_likelihoods_is_one_that_a_position_table_held(folder):
+    folder.commit_shard("z-0", "1", prescored_rows("1", [900, 901]), REJECTS.empty_table(), IDENTITY)
+    manifest(folder, "run-1", 502)
+    assert faults(folder) == []
+    bare = prescored_rows("1", [902]).set_column(16, SCORES.field("flags"), pa.array([[]], pa.list_(pa.string())))
+    folder.commit_shard("z-1", "1", bare, REJECTS.empty_table(), IDENTITY)
+    manifest(folder, "run-1", 503)
+    assert len(faults(folder)) == 2
+    assert all(
+        "1 row of which ll_" in fault and "flag prescored say different things" in fault for fault in faults(folder)
+    )
