@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from raygen.errors import InputError, SettingsError
 from raygen.tables.columns import string_lists
@@ -26,27 +25,15 @@ from raygen.tables.position_table import BASES, TOO_MANY_N, delta_columns, flags
 from raygen.tables.schemas import NOT_SCORED, Reason
 from raygen.variants.alleles import first_bytes
 from raygen.variants.contig_names import resolve_contig
-from raygen.variants.normalise import REFERENCE_ALTS, trim
 from raygen.variants.parquet import is_text, plain
+from raygen.variants.single_base import REASONS, UPPER, WHY, SingleBases, single_bases
 
 if TYPE_CHECKING:
     import polars as pl
 
-NOT_SNV = "not_snv"
-"""Why there is no number: the table holds single-base changes only."""
-REASONS = (
-    *(reason.value for reason in (Reason.MALFORMED_RECORD, Reason.UNKNOWN_CONTIG, Reason.OUT_OF_BOUNDS)),
-    *(reason.value for reason in (Reason.STAR_ALLELE, Reason.REFERENCE_BLOCK, Reason.SYMBOLIC_ALLELE)),
-    *(Reason.NON_ACGT_ALLELE.value, NOT_SNV, Reason.REF_MISMATCH.value, NOT_SCORED),
-)
-"""Why an allele has no number, as ``ingest`` names it where it would reject it, too."""
-_WHY = {reason: number for number, reason in enumerate(REASONS, 1)}
 _ROWS_AT_ONCE = 1 << 18
 """Alleles for which rows of the table are in memory: some 10 MB."""
-_SYMBOLIC = r"^<|[\[\]]|^\..|.\.$"
 _STRANDS = ("fwd", "rev")
-_UPPER = np.zeros(256, np.uint8)
-_UPPER[np.frombuffer(b"ACGTacgt", np.uint8)] = np.frombuffer(b"ACGTACGT", np.uint8)
 _LETTERS = np.frombuffer("".join(BASES).encode(), np.uint8)
 _CODE = np.full(256, -1, np.int8)
 _CODE[_LETTERS] = np.arange(len(BASES))
@@ -99,8 +86,8 @@ class Matched:
 
     Attributes:
         hits: of each allele where it changes a base.
-        pos, ref, alt: (N,) int64 and uint8 in ASCII: that place and change; as they came, with 0 for letters, where there is none.
         contig: (N,) int32, which of the table's contigs; -1 for none.
+        pos, ref, alt: (N,) that place and change, as ``SingleBases`` has them.
         why: (N,) uint8, 0 where the table has a number, else the number of the reason in ``REASONS``, from 1 on.
     """
 
@@ -168,7 +155,7 @@ class PositionTable:
         pos = alleles["pos"].fill_null(0).to_numpy()
         chrom, ref, alt = (_one_chunk(alleles[name]) for name in ("chrom", "ref", "alt"))
         matched = self.match(chrom, ref, alt, pos)
-        why = np.where(alleles["pos"].is_null(), _WHY[Reason.MALFORMED_RECORD], matched.why)
+        why = np.where(alleles["pos"].is_null(), WHY[Reason.MALFORMED_RECORD], matched.why)
         reasons = pa.DictionaryArray.from_arrays(pa.array(why.astype(np.int8) - 1, mask=why == 0), pa.array(REASONS))
         columns = [*alleles.columns, *number_columns(matched.hits), reasons.cast(pa.string())]
         return pa.table(columns, schema=self.schema)
@@ -180,10 +167,10 @@ class PositionTable:
             chrom, ref, alt: (N,) text; ``chrom`` may be a dictionary of it.
             pos: (N,) int64, 1-based.
         """
-        snvs = _single_base_changes(pos, ref, alt)
+        snvs = single_bases(pos, ref, alt)
         contig, why = self._contigs_of(chrom), snvs.why
-        why[(snvs.pos < 1) & (why == 0)] = _WHY[Reason.OUT_OF_BOUNDS]
-        why[contig < 0] = _WHY[Reason.UNKNOWN_CONTIG]
+        why[(snvs.pos < 1) & (why == 0)] = WHY[Reason.OUT_OF_BOUNDS]
+        why[contig < 0] = WHY[Reason.UNKNOWN_CONTIG]
         hits = PositionHits.nothing(len(pos), self.has_both_strands)
         for number, rows in _by_contig(contig, np.flatnonzero(why == 0)):
             hits.put(rows, self.hits_at(self.contigs[number], snvs.pos[rows], snvs.ref[rows], snvs.alt[rows]))
@@ -191,7 +178,7 @@ class PositionTable:
         if len(differing := self._with_other_flanks(contig, snvs)):
             hits.put(differing, PositionHits.nothing(len(differing), self.has_both_strands))
             is_other_base[differing] = True
-        without = np.where(is_other_base, _WHY[Reason.REF_MISMATCH], _WHY[NOT_SCORED])
+        without = np.where(is_other_base, WHY[Reason.REF_MISMATCH], WHY[NOT_SCORED])
         why = np.where((why == 0) & ~hits.held, without, why).astype(np.uint8)
         return Matched(hits, contig, snvs.pos, snvs.ref, snvs.alt, why)
 
@@ -213,7 +200,7 @@ class PositionTable:
             rows = order[start : start + _ROWS_AT_ONCE]
             table = self.rows.rows_at(chrom, pos[rows], self._columns)
             if len(table):
-                hits.put(rows, self._hits_in(table, pos[rows], _UPPER[ref[rows]], _CODE[_UPPER[alt[rows]]]))
+                hits.put(rows, self._hits_in(table, pos[rows], UPPER[ref[rows]], _CODE[UPPER[alt[rows]]]))
         return hits
 
     def changes_between(
@@ -266,7 +253,7 @@ class PositionTable:
             self._contig_by_name[name] = -1 if contig is None else self.contigs.index(contig)
         return self._contig_by_name[name]
 
-    def _with_other_flanks(self, contig: np.ndarray, snvs: _Snvs) -> np.ndarray:
+    def _with_other_flanks(self, contig: np.ndarray, snvs: SingleBases) -> np.ndarray:
         """The rows of alleles of which REF differs from the table's bases beside the one that changes."""
         flanks = snvs.flanks
         differing = []
@@ -275,56 +262,6 @@ class PositionTable:
             base = self.hits_at(self.contigs[number], flanks.pos[places], letters, letters).base
             differing.append(flanks.row[places[(base != 0) & (base != letters)]])
         return np.unique(np.concatenate([np.zeros(0, np.int64), *differing]))
-
-
-@dataclass(frozen=True)
-class _Flanks:
-    """Bases of REF beside the one that changes: rows of their alleles, positions, letters in ASCII."""
-
-    row: np.ndarray
-    pos: np.ndarray
-    letter: np.ndarray
-
-
-@dataclass(frozen=True)
-class _Snvs:
-    """The base that each of N alleles changes: (N,) ``pos``, and ``ref`` and ``alt`` in ASCII, 0 where there is none and ``why`` says why."""
-
-    pos: np.ndarray
-    ref: np.ndarray
-    alt: np.ndarray
-    why: np.ndarray
-    flanks: _Flanks
-
-
-def _single_base_changes(pos: np.ndarray, ref: pa.StringArray, alt: pa.StringArray) -> _Snvs:
-    (ref_byte, ref_length), (alt_byte, alt_length) = first_bytes(ref), first_bytes(alt)
-    ref_base, alt_base = _UPPER[ref_byte], _UPPER[alt_byte]
-    is_snv = (ref_length == 1) & (alt_length == 1) & (ref_base != 0) & (alt_base != 0) & (ref_base != alt_base)
-    why, flanks = np.zeros(len(pos), np.uint8), []
-    others = np.flatnonzero(~is_snv)
-    if len(others):
-        pos = pos.copy()
-        ref_base[others] = alt_base[others] = 0
-        other_refs, other_alts = ref.take(pa.array(others)), alt.take(pa.array(others))
-        why[others] = _why_no_snv(other_refs, other_alts)
-        for row, whole, other in zip(others.tolist(), other_refs.to_pylist(), other_alts.to_pylist(), strict=True):
-            if change := _one_base(whole, other):
-                offset, ref_base[row], alt_base[row] = change
-                letters = whole.upper().encode()
-                flanks += [(row, pos[row] + place, letters[place]) for place in range(len(letters)) if place != offset]
-                pos[row], why[row] = pos[row] + offset, 0
-    columns = np.array(flanks, np.int64).reshape(-1, 3).T
-    return _Snvs(pos, ref_base, alt_base, why, _Flanks(columns[0], columns[1], columns[2].astype(np.uint8)))
-
-
-def _one_base(ref: str | None, alt: str | None) -> tuple[int, int, int] | None:
-    """(offset from its position, REF and ALT in ASCII) of the one base that an allele of several changes; None where it is no such allele."""
-    if not ref or not alt or len(ref) != len(alt) or len(ref) == 1:
-        return None
-    offset, changed_ref, changed_alt = trim(0, ref.upper(), alt.upper())
-    is_of_bases = set(ref.upper() + changed_alt) <= set(BASES)
-    return (offset, ord(changed_ref), ord(changed_alt)) if len(changed_ref) == 1 and is_of_bases else None
 
 
 def open_table(path: str) -> PositionTable:
@@ -365,20 +302,6 @@ def _by_contig(contig: np.ndarray, rows: np.ndarray) -> Iterator[tuple[int, np.n
     order = np.argsort(of_rows, kind="stable")
     numbers, starts = np.unique(of_rows[order], return_index=True)
     yield from zip(numbers.tolist(), np.split(rows[order], starts[1:]), strict=False)
-
-
-def _why_no_snv(ref: pa.StringArray, alt: pa.StringArray) -> np.ndarray:
-    """(N,) uint8: why alleles that are no change of one letter have no number."""
-    ref, alt = pc.utf8_upper(ref).fill_null(""), alt.fill_null("")
-    is_one_letter = np.logical_and(*(pc.less_equal(pc.utf8_length(texts), 1).to_numpy(False) for texts in (ref, alt)))
-    conditions = {
-        Reason.STAR_ALLELE: pc.equal(alt, "*").to_numpy(False),
-        Reason.REFERENCE_BLOCK: pc.is_in(alt, pa.array(REFERENCE_ALTS)).to_numpy(False),
-        Reason.SYMBOLIC_ALLELE: pc.match_substring_regex(alt, _SYMBOLIC).to_numpy(False),
-        Reason.MALFORMED_RECORD: pc.and_(pc.equal(ref, pc.utf8_upper(alt)), pc.not_equal(ref, "")).to_numpy(False),
-        Reason.NON_ACGT_ALLELE: is_one_letter | pc.is_in(alt, pa.array(["", "."])).to_numpy(False),
-    }
-    return np.select(list(conditions.values()), [_WHY[reason] for reason in conditions], _WHY[NOT_SNV])
 
 
 def _alleles(variants: Any) -> pa.Table:

@@ -15,20 +15,14 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
-from raygen.finished.position_lookup import (
-    NOT_SNV,
-    REASONS,
-    Matched,
-    PositionHits,
-    PositionTable,
-    number_columns,
-)
+from raygen.finished.position_lookup import Matched, PositionHits, PositionTable, number_columns
 from raygen.finished.query import Asked, PlaceQuery, Query, Variant, not_the_reference
 from raygen.finished.run_facts import run_facts
 from raygen.tables.layout import RunFolder
 from raygen.tables.position_table import PositionFolder
 from raygen.tables.schemas import NOT_SCORED, Reason, variant_ids
 from raygen.tables.score_index import WINDOW_ROWS
+from raygen.variants.single_base import NOT_SNV, REASONS
 
 IN_WORDS = {NOT_SNV: "the table holds single-base changes only"}
 """Reasons that remarks say in a sentence."""

@@ -17,12 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raygen.errors import InputError
-from raygen.finished.position_lookup import REASONS, Matched, PositionTable
+from raygen.finished.position_lookup import Matched, PositionTable
 from raygen.tables.schemas import Reason
 from raygen.variants.alleles import AlleleReader
 from raygen.variants.assembly import AssemblyWatch
 from raygen.variants.check import NameTally, RefTally
 from raygen.variants.inputs import open_readers
+from raygen.variants.normalise import REFERENCE_ALTS
+from raygen.variants.single_base import REASONS, WHY
 from raygen.variants.vcf import VcfReader
 from raygen.variants.vcf_stream import quiet_htslib
 from raygen.variants.vcf_text import TextAlleles, text_alleles
@@ -71,13 +73,21 @@ class AlleleSource:
 
 def _alleles(reader: AlleleReader) -> Iterator[TextAlleles]:
     if isinstance(reader, VcfReader) and reader.is_text:
-        yield from text_alleles(reader.path)
+        for alleles in text_alleles(reader.path):
+            is_block = pc.and_(pc.equal(alleles.table["alt"], "."), reader.is_gvcf)
+            yield TextAlleles(_with_blocks(alleles.table, is_block), alleles.num_malformed)
         return
     with quiet_htslib():
         for batch in reader.batches([]):
-            is_whole = pc.and_(pc.is_null(batch.table["fault"]), pc.is_valid(batch.table["pos"]))
-            table = batch.table.filter(is_whole).select(["chrom", "pos", "ref", "alt"])
-            yield TextAlleles(table, batch.table.num_rows - table.num_rows)
+            rows = batch.table.filter(pc.and_(pc.is_null(batch.table["fault"]), pc.is_valid(batch.table["pos"])))
+            is_block = pc.and_(pc.is_null(rows["alt"]), pc.is_valid(rows["span"]))
+            yield TextAlleles(_with_blocks(rows, is_block), batch.table.num_rows - rows.num_rows)
+
+
+def _with_blocks(rows: pa.Table, is_block: pa.ChunkedArray) -> pa.Table:
+    """chrom, pos, ref and alt, where an allele without ALT that is a gVCF's block has one that says so."""
+    alt = pc.if_else(is_block, REFERENCE_ALTS[0], rows["alt"])
+    return rows.select(["chrom", "pos", "ref"]).append_column("alt", alt)
 
 
 @dataclass(frozen=True)
@@ -114,7 +124,7 @@ class _Tallies:
             name, count = counted["values"].as_py(), counted["counts"].as_py()
             self.seen_contigs[name] = table.contig_of(name)
             self.name_tallies.setdefault(name, NameTally()).alleles += count
-        is_other = (matched.why == REASONS.index(Reason.REF_MISMATCH) + 1) & (matched.hits.base != 0)
+        is_other = (matched.why == WHY[Reason.REF_MISMATCH]) & (matched.hits.base != 0)
         self.batch_contigs = set()
         for number in np.unique(matched.contig[is_other | matched.hits.held]).tolist():
             of_contig = matched.contig == number

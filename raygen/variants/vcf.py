@@ -50,6 +50,7 @@ class VcfReader:
         with quiet_htslib(), opened_variants(path) as handle:
             self.is_text = handle.format == "VCF"
             self._about = _about(handle.header)
+            self.is_gvcf = self._about.is_gvcf
             self._columns: dict[str, InfoColumn] = info_columns(handle.header)
             self.contig_lengths: Mapping[str, int] = {
                 name: handle.header.contigs[name].length

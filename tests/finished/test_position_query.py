@@ -244,6 +244,16 @@ def test_lines_that_are_no_records_are_counted(out, tmp_path):
     assert answer(out, vcf=str(given)) == (["1-3-G-T", "1-7-A-T"], ["2 alleles: not scored here (malformed_record)"])
 
 
+@pytest.mark.parametrize("kind", ["vcf", "bcf"])
+def test_blocks_of_a_gvcf_are_no_variants(out, tmp_path, kind):
+    given = vcf(tmp_path, ["1 1 . A . END=2", "1 3 . G T,<NON_REF>"])
+    given.write_text(given.read_text().replace("##INFO", '##ALT=<ID=NON_REF,Description="x">\n##INFO', 1))
+    assert answer(out, vcf=str(as_kind(given, kind))) == (
+        ["1-3-G-T"],
+        ["2 alleles: not scored here (reference_block)"],
+    )
+
+
 def test_a_vcf_of_another_assembly_is_refused(out, tmp_path):
     given = vcf(tmp_path, ["1 1 . C G", "1 2 . A G", "1 3 . T A", "1 4 . T G"])
     with pytest.raises(
