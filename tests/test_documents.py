@@ -15,6 +15,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 import pytest
+import ray
 
 from raygen.settings import Settings
 
@@ -39,6 +40,7 @@ def examples(page: Path) -> list[Example]:
 def run(command: str, folder: Path) -> list[str]:
     paths = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     surroundings = os.environ | {"PATH": paths, "COLUMNS": "200", "RAYGEN_CACHE": str(folder / ".cache")}
+    surroundings["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address  # the tests' own, which need not be started for each
     done = subprocess.run(["bash", "-c", command], cwd=folder, env=surroundings, capture_output=True, text=True)
     assert done.returncode == 0, f"{command}: {done.stderr}"
     return done.stdout.replace(f"{folder}/", "").splitlines()
@@ -89,7 +91,7 @@ def assert_true(page: Path, folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def after_readme(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def after_readme(tmp_path_factory: pytest.TempPathFactory, local_ray: None) -> Path:
     """The folder of one who pasted the README's examples, which are checked on the way."""
     folder = tmp_path_factory.mktemp("reader")
     assert_true(README, folder)
