@@ -27,6 +27,7 @@ from raygen.model.filters import (
     build_filter_block,
     long_filter,
 )
+from raygen.model.layers import drawn, drawn_around_zero
 from raygen.model.state import Marks
 from raygen.model.striped_hyena import (
     AttentionBlock,
@@ -114,8 +115,8 @@ class LongHyena(HyenaFilter):
             "(h three e) b t -> three h e b t" if config.column_split_hyena else "(three h e) b t -> three h e b t"
         )
         self.num_heads = config.num_attention_heads
-        self.poles = nn.Parameter(torch.rand(width, config.state_size, 1, 2) - 0.5)
-        self.residues = nn.Parameter(torch.randn(width, config.state_size, 1, 2) / config.state_size)
+        self.poles = drawn((width, config.state_size, 1, 2), -0.5, 0.5)
+        self.residues = drawn_around_zero((width, config.state_size, 1, 2), 1 / config.state_size)
         self.D = nn.Parameter(torch.zeros(width))
         self._kept: KeptUntilChanged[FilterBlock] = KeptUntilChanged()
 

@@ -38,6 +38,7 @@ from raygen.model.filters import (
     medium_filter_in_windows,
     short_filter,
 )
+from raygen.model.layers import drawn, drawn_around_zero
 from raygen.model.state import Marks
 from raygen.model.striped_hyena import (
     AttentionBlock,
@@ -134,7 +135,7 @@ class ShortHyena(InterleavedHyena):
     def __init__(self, config: Evo2Config) -> None:
         super().__init__(config)
         taps = config.hcs_filter_length
-        self.h = nn.Parameter(torch.randn(config.hcs_filter_groups, 1, taps) * taps**-0.5)
+        self.h = drawn_around_zero((config.hcs_filter_groups, 1, taps), taps**-0.5)
 
     def inner(self, x_DBT: Tensor, before: Tensor | None, marks: Marks | None) -> tuple[Tensor, Tensor | None]:
         taps_GJ = self.h[:, 0].float()
@@ -150,7 +151,7 @@ class MediumHyena(InterleavedHyena):
     def __init__(self, config: Evo2Config) -> None:
         super().__init__(config)
         taps = config.hcm_filter_length
-        self.h = nn.Parameter(torch.randn(config.hcm_filter_groups, 1, taps) * taps**-0.5)
+        self.h = drawn_around_zero((config.hcm_filter_groups, 1, taps), taps**-0.5)
         self.D = nn.Parameter(torch.zeros(config.hidden_size))
         self._kept: KeptUntilChanged[Tensor] = KeptUntilChanged()
 
@@ -174,8 +175,8 @@ class LongHyena(InterleavedHyena):
     def __init__(self, config: Evo2Config) -> None:
         super().__init__(config)
         width, states = config.hidden_size, config.state_size
-        self.log_poles = nn.Parameter(-torch.rand(width, states, 1))
-        self.residues = nn.Parameter(torch.randn(width, states) / states)
+        self.log_poles = drawn((width, states, 1), -1, 0)
+        self.residues = drawn_around_zero((width, states), 1 / states)
         self.D = nn.Parameter(torch.zeros(width))
         self._kept: KeptUntilChanged[FilterBlock] = KeptUntilChanged()
 
@@ -197,7 +198,9 @@ class RotaryFrequencies(nn.Module):
     def __init__(self, config: Evo2Config) -> None:
         super().__init__()
         self.inv_freq: Tensor
-        self.register_buffer("inv_freq", inverse_frequencies(config.rotary_emb_base, config.head_size))
+        # Computed on the CPU wherever the network is made, see ``layers.drawn``.
+        frequencies_E = inverse_frequencies(config.rotary_emb_base, config.head_size, torch.device("cpu"))
+        self.register_buffer("inv_freq", frequencies_E.to(torch.get_default_device()))
         self.scaling = config.rotary_emb_scaling_factor
 
     def forward(self, positions: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ Shapes:  B rows   T tokens   M = B·T   D width   C output channels
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -23,7 +23,23 @@ GPU_PIECE_TOKENS = 16_384
 CPU_PIECE_TOKENS = 2_048
 MIN_PIECE_TOKENS = 256  # of a row
 
+_UNIT = 3**0.5  # numbers between − and + this, all alike, have a variance of 1
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "silu": F.silu}
+
+
+def drawn(shape: Sequence[int], low: float, high: float) -> nn.Parameter:
+    """A parameter of random numbers, all between two alike.
+
+    Drawn in place, because a network is made on torch's device ``meta`` before a checkpoint is read, and there any arithmetic, normal
+    draws too, would import torch's compiler: a second of every actor.
+    """
+    return nn.Parameter(nn.init.uniform_(torch.empty(shape), low, high))
+
+
+def drawn_around_zero(shape: Sequence[int], deviation: float) -> nn.Parameter:
+    """``drawn`` with a mean of 0 and a standard deviation."""
+    return drawn(shape, -deviation * _UNIT, deviation * _UNIT)
 
 
 class RMSNorm(nn.Module):
@@ -42,6 +58,10 @@ class RMSNorm(nn.Module):
 
 class TokenEmbedding(nn.Embedding):
     """Token ids to vectors; with ``unembed`` hidden vectors to logits, in float32."""
+
+    def reset_parameters(self) -> None:
+        """As ``drawn``."""
+        nn.init.uniform_(self.weight, -_UNIT, _UNIT)
 
     def forward(self, inputs: Tensor, unembed: bool = False) -> Tensor:
         if unembed:

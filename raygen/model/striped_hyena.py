@@ -27,7 +27,7 @@ from raygen.model.attention import causal_attention, kept, positions_read, rotat
 from raygen.model.config_rules import FAMILY_RULES, completed
 from raygen.model.evo_facts import FILTER_STORAGE
 from raygen.model.filters import inputs_before_marks, short_filter
-from raygen.model.layers import GatedMLP, RMSNorm, TokenEmbedding, read_in_pieces
+from raygen.model.layers import GatedMLP, RMSNorm, TokenEmbedding, drawn_around_zero, read_in_pieces
 from raygen.model.network import check_rows, refuse_left_padding, refuse_misfit
 from raygen.model.products import Linear, LinearFromChannelsFirst, LinearToChannelsFirst, multiplied
 from raygen.model.sizes import StateSize
@@ -138,7 +138,7 @@ class HyenaFilter(nn.Module, ABC):
     def __init__(self, config: StripedHyenaConfig) -> None:
         super().__init__()
         channels, taps = 3 * config.hidden_size, config.short_filter_length
-        self.short_filter_weight = nn.Parameter(torch.randn(channels, 1, taps) * taps**-0.5)
+        self.short_filter_weight = drawn_around_zero((channels, 1, taps), taps**-0.5)
         self.short_filter_bias = nn.Parameter(torch.zeros(channels)) if config.short_filter_bias else None
 
     def forward(
