@@ -1,7 +1,7 @@
 """Workers for the tests' Ray that are forked from one process which has imported everything already.
 
-A run starts an actor, and an actor is a new process: of its eight seconds of CPU more than seven import torch, transformers
-and Ray. Ray starts a worker by a script (``setup_worker_path``); this file in its place asks a waiting process to fork one,
+A run starts an actor, and an actor is a new process: nearly all of its seconds of CPU import torch, Ray and, for some
+models, transformers. Ray starts a worker by a script (``setup_worker_path``); this file in its place asks a waiting process to fork one,
 which goes on in Ray's own ``default_worker.py``, with the environment, the folder and the files that Ray gave it (and without a
 runtime environment, of which runs have none).
 Only the imports are shared: a worker has a process, an actor and a model of its own, and dies alone.
@@ -27,7 +27,7 @@ from pathlib import Path
 
 SOCKET = "RAYGEN_TESTS_FORKING_PROCESS"
 IMPORTED = ["pandas", "pyarrow.compute", "pyarrow.dataset", "raygen.model.causal_lm", "raygen.model.loading"]
-IMPORTED += ["raygen.scoring.fork", "raygen.scoring.self_test"]  # torch and transformers come with them
+IMPORTED += ["raygen.scoring.fork", "raygen.scoring.self_test"]  # torch comes with them
 _SET_UP = ("--serialized-runtime-env-context=", "--language=")
 
 

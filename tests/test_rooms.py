@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from raygen.model.random_checkpoint import write_random_checkpoint
+from tests.model.models import small_evo2_config
+
 PACKAGE = Path(__file__).parents[1] / "raygen"
 ROOMS = [
     *("errors", "home", "disk_errors", "version", "number_of", "cache", "remote"),
@@ -18,6 +21,8 @@ ROOMS = [
     "nights",
     "cli",
 ]
+HEAVY = {"transformers", "accelerate", "scipy", "torch._dynamo", "torch.distributed.tensor"}
+"""What takes seconds to import, and what Evo 1, Evo 2 and the demo do without."""
 FREE = {"__init__"}  # the package's own face: it fetches lazily and names only public things
 
 
@@ -71,7 +76,8 @@ def test_only_the_pipeline_imports_ray(path):
         ("import raygen; raygen.open_table", {"torch", "ray", "transformers", "polars", "pysam", "scipy"}),
         ("import raygen.variants.ingest", {"torch", "ray"}),
         ("import raygen.scoring.passes", {"torch", "ray"}),
-        ("import raygen.model.loading", {"ray", "pysam", "polars", "raygen.model.causal_lm"}),
+        ("import raygen.model.loading", {"ray", "pysam", "polars", "raygen.model.causal_lm", *HEAVY}),
+        ("import raygen.scoring.scorer", {"ray", *HEAVY}),
         ("import raygen.model.facts", {"torch", "ray", "transformers"}),
         ("import raygen.pipeline.stages", {"torch", "transformers", "polars"}),
         ("import raygen.pipeline.run, raygen.pages.report", {"torch", "ray", "transformers"}),
@@ -85,6 +91,22 @@ def test_an_import_loads_no_more_than_it_needs(statement, absent):
     code = f"import sys; {statement}; print(' '.join({absent!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize(("family", "dtype"), [("demo", "float32"), ("evo2", "bfloat16")])
+def test_models_that_are_written_out_here_score_without_what_is_heavy(family, dtype, tmp_path):
+    """An actor does no more: it loads a model, and scores by a state that goes on."""
+    name = "demo" if family == "demo" else str(tmp_path / "evo2")
+    if family == "evo2":
+        write_random_checkpoint(tmp_path / "evo2", small_evo2_config(), seed=0)
+    code = (
+        "import sys, raygen\n"
+        f"model = raygen.load_model({name!r}, device='cpu', dtype={dtype!r})\n"
+        "table = raygen.score_pairs(model, [('ACGTACGT' * 50, 'ACGTACGT' * 49 + 'ACGAACGT')], method='fork')\n"
+        f"print(table.num_rows, *({HEAVY!r} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["1"]
 
 
 def test_scoring_runs_where_ray_is_not_installed():

@@ -35,11 +35,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from raygen.errors import RaygenError
 from raygen.model import attention
-from raygen.model.evo1 import Evo1ForCausalLM
-from raygen.model.evo2 import Evo2ForCausalLM
+from raygen.model.checkpoint import family_of
 from raygen.model.random_checkpoint import EVO1_8K, config_like
 from raygen.model.state import Marks, PrefixState
-from raygen.model.striped_hyena import StripedHyenaConfig, StripedHyenaForCausalLM
+from raygen.model.striped_hyena import StripedHyenaConfig, StripedHyenaNetwork
 from raygen.planning.hours import Device, known_devices
 
 SHAPES = (EVO1_8K, "evo2_7b_base")
@@ -193,13 +192,11 @@ def _part(frame: FrameType | None) -> str:
 # Passes -------------------------------------------------------------------------------------------------------------
 
 
-def network_without_values(config: StripedHyenaConfig) -> StripedHyenaForCausalLM:
+def network_without_values(config: StripedHyenaConfig) -> StripedHyenaNetwork:
     """The network with half-precision weights on the device ``meta``."""
     with torch.device("meta"):
-        network = (Evo1ForCausalLM if config.model_type == "stripedhyena" else Evo2ForCausalLM)(config).eval()
-    for name, parameter in network.named_parameters():
-        if not network.stays_in_float32(name):
-            parameter.data = parameter.data.to(torch.bfloat16)
+        network = family_of(config).network(config).eval()
+    network.cast_weights(torch.bfloat16)
     return network
 
 
@@ -240,7 +237,7 @@ READINGS = (
 
 
 @torch.no_grad()
-def kernels_of(network: StripedHyenaForCausalLM, reading: Reading) -> list[Kernel]:
+def kernels_of(network: StripedHyenaNetwork, reading: Reading) -> list[Kernel]:
     """The kernels of a pass. What is made once (blocks of filters) is made before."""
     with gpu_attention():
         state = _state(network, reading.stops)
@@ -251,7 +248,7 @@ def kernels_of(network: StripedHyenaForCausalLM, reading: Reading) -> list[Kerne
     return listed.kernels
 
 
-def _state(network: StripedHyenaForCausalLM, stops: int) -> PrefixState | None:
+def _state(network: StripedHyenaNetwork, stops: int) -> PrefixState | None:
     """The states at stops three tokens apart, the last at the end of a path."""
     if not stops:
         return None
@@ -298,7 +295,7 @@ def speeds() -> dict[str, Any]:
     return {name: _speeds_of(network_without_values(config_like(name))) for name in SHAPES}
 
 
-def _speeds_of(network: StripedHyenaForCausalLM) -> dict[str, Any]:
+def _speeds_of(network: StripedHyenaNetwork) -> dict[str, Any]:
     kernels = kernels_of(network, READINGS[0])
     return {
         "num_parameters": sum(parameter.numel() for parameter in network.parameters()),

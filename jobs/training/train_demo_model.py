@@ -198,7 +198,7 @@ class Trainer:
         print(f"resumed at step {self.step}", flush=True)
 
 
-def new_model(settings: TrainingSettings) -> evo1.Evo1ForCausalLM:
+def new_model(settings: TrainingSettings) -> evo1.Evo1Network:
     """A model that starts as the identity: seeded weights, and zero where a block adds to the residual stream."""
     config = evo1.Evo1Config(
         **settings.model.model_dump(),
@@ -220,7 +220,7 @@ def new_model(settings: TrainingSettings) -> evo1.Evo1ForCausalLM:
         hyena_filter_groups=1,
         final_norm=True,
     )
-    model = evo1.Evo1ForCausalLM(config)
+    model = evo1.Evo1Network(config)
     model.load_state_dict(random_weights(config, settings.seed))
     for name, weight in model.named_parameters():
         if name.endswith(("mlp.l3.weight", "out_proj.weight", "out_filter_dense.weight", ".bias", "filter_bias")):
@@ -230,7 +230,7 @@ def new_model(settings: TrainingSettings) -> evo1.Evo1ForCausalLM:
     return model
 
 
-def next_base_loss(model: evo1.Evo1ForCausalLM, window_BT: Tensor) -> Tensor:
+def next_base_loss(model: evo1.Evo1Network, window_BT: Tensor) -> Tensor:
     """Mean of −ln P(base | BOS and the bases before it), nats, over all bases of (B, T) windows and the whole vocabulary."""
     bos_B1 = window_BT.new_full((len(window_BT), 1), BOS_ID)
     read_BT = torch.cat([bos_B1, window_BT[:, :-1]], dim=1)
@@ -265,7 +265,7 @@ def make_optimizers(model: nn.Module, settings: TrainingSettings) -> list[torch.
     return optimizers
 
 
-def _keep_filters_in_float32(model: evo1.Evo1ForCausalLM, device: torch.device) -> None:
+def _keep_filters_in_float32(model: evo1.Evo1Network, device: torch.device) -> None:
     """Autocast is for the matrix products; it would turn the products inside the long filter to bfloat16, too."""
     for block in model.backbone.blocks:
         if isinstance(block, HyenaBlock):
@@ -281,15 +281,11 @@ def _stabilise_poles(model: nn.Module) -> None:
             weight.mul_(MAX_POLE / size.clamp_min(MAX_POLE))
 
 
-def write_checkpoint(model: evo1.Evo1ForCausalLM, folder: Path) -> None:
+def write_checkpoint(model: evo1.Evo1Network, folder: Path) -> None:
     """config.json and model.safetensors in the published layout: matrices in float16, filters and norms in float32."""
     (folder / "config.json").write_text(json.dumps(model.config.as_published(), indent=2) + "\n")
-    exact = model._keep_in_fp32_modules_strict
     weights = {
-        name: weight.detach()
-        .cpu()
-        .to(torch.float32 if name.rsplit(".", 1)[-1] in exact else torch.float16)
-        .contiguous()
+        name: weight.detach().cpu().to(torch.float32 if model.stays_in_float32(name) else torch.float16).contiguous()
         for name, weight in model.state_dict().items()
     }
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 from raygen.errors import InputError, first_line
 from raygen.model.checkpoint_files import SINGLE_FILE, read_settings, read_stored_header
@@ -234,6 +236,20 @@ def _skeleton(config: Any, folder: Path) -> Any:
         raise InputError(f"{folder}: transformers cannot build the model: {first_line(error)}") from None
 
 
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    verbosity, progress = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if progress:
+            transformers_logging.enable_progress_bar()
+
+
+@_quiet_transformers()
 def _load(folder: Path, dtype: torch.dtype, placement: DeviceMap, trial: Trial) -> CausalLM:
     model, report = AutoModelForCausalLM.from_pretrained(
         folder,

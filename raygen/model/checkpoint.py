@@ -14,13 +14,13 @@ from pathlib import Path
 import torch
 
 from raygen.errors import InputError
-from raygen.model.checkpoint_files import Shapes, read_settings
+from raygen.model.checkpoint_files import Shapes, TensorHeader, read_settings
 from raygen.model.config_rules import rules_of
-from raygen.model.evo1 import Evo1Config, Evo1ForCausalLM
-from raygen.model.evo2 import Evo2Config, Evo2ForCausalLM
+from raygen.model.evo1 import Evo1Config, Evo1Network
+from raygen.model.evo2 import Evo2Config, Evo2Network
 from raygen.model.evo_facts import check_folder
 from raygen.model.sizes import unread_shapes
-from raygen.model.striped_hyena import StripedHyenaConfig, StripedHyenaForCausalLM
+from raygen.model.striped_hyena import StripedHyenaConfig, StripedHyenaNetwork
 
 
 def read_config(folder: Path) -> StripedHyenaConfig:
@@ -37,8 +37,8 @@ def read_config(folder: Path) -> StripedHyenaConfig:
         raise InputError(f"{folder}: {error}") from None
 
 
-def check_checkpoint(folder: Path, config: StripedHyenaConfig) -> None:
-    """Check that a checkpoint holds every tensor in its right shape, and nothing else.
+def check_checkpoint(folder: Path, config: StripedHyenaConfig) -> dict[str, TensorHeader]:
+    """The tensors of a checkpoint by canonical name, if it holds every one in its right shape, and nothing else.
 
     What is never read may be there or not (``extra_shapes``); a tied ``unembed.weight`` only if it is
     the embedding.
@@ -46,7 +46,7 @@ def check_checkpoint(folder: Path, config: StripedHyenaConfig) -> None:
     Raises:
         InputError: names every tensor that is missing, unexpected, of the wrong shape or of no floating-point type.
     """
-    check_folder(folder, expected_shapes(config), extra_shapes(config))
+    return check_folder(folder, expected_shapes(config), extra_shapes(config))
 
 
 def expected_shapes(config: StripedHyenaConfig) -> dict[str, tuple[int, ...]]:
@@ -61,12 +61,12 @@ class Family:
     """How the configuration of a family is read, and what is built from it."""
 
     config: type[StripedHyenaConfig]
-    network: type[StripedHyenaForCausalLM]
+    network: type[StripedHyenaNetwork]
 
 
 FAMILIES = {
-    Evo1Config.model_type: Family(Evo1Config, Evo1ForCausalLM),
-    Evo2Config.model_type: Family(Evo2Config, Evo2ForCausalLM),
+    Evo1Config.model_type: Family(Evo1Config, Evo1Network),
+    Evo2Config.model_type: Family(Evo2Config, Evo2Network),
 }
 
 

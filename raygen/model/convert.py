@@ -48,7 +48,7 @@ from raygen.model.checkpoint_files import (
     UNEMBEDDING,
     named_fault,
 )
-from raygen.model.evo2 import Evo2Config, Evo2ForCausalLM
+from raygen.model.evo2 import Evo2Config, Evo2Network
 from raygen.model.hub import fetch_from_hub
 from raygen.number_of import number_of
 from raygen.tables.place import put_folder_in_place
@@ -372,7 +372,7 @@ def _frequency_fault(tensors: Mapping[str, Any], config: Evo2Config) -> str:
 
 
 def _as_written(name: str, tensor: Tensor, config: Evo2Config, heads_together: bool) -> Tensor:
-    if Evo2ForCausalLM.stays_in_float32(name):
+    if Evo2Network.stays_in_float32(name):
         return tensor.float().contiguous()
     if heads_together and ".Wqkv." in name:
         tensor = rearrange(tensor, "(h three e) ... -> (three h e) ...", three=3, h=config.num_attention_heads)
@@ -411,9 +411,7 @@ def _write(
     """
     with torch.device("meta"):
         sizes = {
-            name: torch.empty(
-                tensor.shape, dtype=torch.float32 if Evo2ForCausalLM.stays_in_float32(name) else tensor.dtype
-            )
+            name: torch.empty(tensor.shape, dtype=torch.float32 if Evo2Network.stays_in_float32(name) else tensor.dtype)
             for name, tensor in tensors.items()
         }
     _check_room(sum(tensor.nbytes for tensor in sizes.values()), folder, source)

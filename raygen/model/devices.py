@@ -54,7 +54,7 @@ def auto_dtypes(device: torch.device) -> tuple[str, ...]:
 
 
 def placement(device: str, num_bytes: int) -> DeviceMap:
-    """A device map for transformers: all on one device where it fits, else spread by accelerate."""
+    """The device map of a model of so many bytes: all on one device where it fits, else spread by accelerate."""
     if device == "cuda":
         free, _ = torch.cuda.mem_get_info()
         return "auto" if num_bytes * _ROOM_FOR_ACTIVATIONS > free else {"": "cuda:0"}

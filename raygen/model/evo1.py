@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from einops import rearrange
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM
 
 from raygen.model.attention import inverse_frequencies, rotary_tables
 from raygen.model.config_rules import EVO1_DEFAULTS, evo1_architecture, evo1_faults, evo1_mlp_width
@@ -34,7 +33,7 @@ from raygen.model.striped_hyena import (
     HyenaBlock,
     HyenaFilter,
     StripedHyenaConfig,
-    StripedHyenaForCausalLM,
+    StripedHyenaNetwork,
 )
 
 # Configuration ------------------------------------------------------------------------------------------------------
@@ -76,9 +75,6 @@ class Evo1Config(StripedHyenaConfig):
     proj_groups: int  # 1: as many key and value heads as query heads
     hyena_filter_groups: int  # 1: each channel has its own filter
     final_norm: bool
-
-    def __init__(self, **settings: Any) -> None:  # written out: else transformers makes one of the annotations
-        super().__init__(**settings)
 
     hyena_proj_bias = hyena_out_proj_bias = True  # not keys: every published checkpoint has them
 
@@ -156,12 +152,10 @@ class RotaryFrequencies(nn.Module):
 # Model --------------------------------------------------------------------------------------------------------------
 
 
-class Evo1ForCausalLM(StripedHyenaForCausalLM):
-    """Evo 1 as transformers loads it. For scoring, ``hidden_states`` and ``unembed`` are the way in."""
+class Evo1Network(StripedHyenaNetwork):
+    """Evo 1: ``hidden_states`` and ``unembed`` are the way in."""
 
-    config_class = Evo1Config
-    computed_keys = (r"rotary_emb\.inv_freq$",)
-    _keep_in_fp32_modules_strict = ("poles", "residues", "D", "short_filter_weight", "short_filter_bias", "scale")
+    float32_parameters = ("poles", "residues", "D", "short_filter_weight", "short_filter_bias", "scale")
 
     @staticmethod
     def make_block(config: Evo1Config, layer: int) -> nn.Module:
@@ -174,7 +168,3 @@ class Evo1ForCausalLM(StripedHyenaForCausalLM):
         config = self.config
         tails = 4 * 3 * config.hidden_size * (config.short_filter_length - 1)
         return len(config.hyena_layer_idxs) * (8 * config.hidden_size * config.state_size + tails)
-
-
-AutoConfig.register(Evo1Config.model_type, Evo1Config, exist_ok=True)
-AutoModelForCausalLM.register(Evo1Config, Evo1ForCausalLM, exist_ok=True)

@@ -23,7 +23,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM
 
 from raygen.model.attention import inverse_frequencies, rotary_tables
 from raygen.model.config_rules import EVO2_DEFAULTS, evo2_architecture, evo2_faults
@@ -45,7 +44,7 @@ from raygen.model.striped_hyena import (
     HyenaBlock,
     HyenaFilter,
     StripedHyenaConfig,
-    StripedHyenaForCausalLM,
+    StripedHyenaNetwork,
 )
 
 # Configuration ------------------------------------------------------------------------------------------------------
@@ -91,9 +90,6 @@ class Evo2Config(StripedHyenaConfig):
     max_seqlen: int  # tokens the model was trained to read at once
     use_fp8_input_projections: bool  # how the reference runs the Hyena projections; here it says what cannot be had
     card: str | None  # the model card of the checkpoint that this is, written by raygen convert
-
-    def __init__(self, **settings: Any) -> None:  # written out: else transformers makes one of the annotations
-        super().__init__(**settings)
 
     @staticmethod
     def faults(settings: Mapping[str, Any]) -> list[str]:
@@ -210,11 +206,10 @@ class RotaryFrequencies(nn.Module):
 # Model --------------------------------------------------------------------------------------------------------------
 
 
-class Evo2ForCausalLM(StripedHyenaForCausalLM):
-    """Evo 2 as transformers loads it. For scoring, ``hidden_states`` and ``unembed`` are the way in."""
+class Evo2Network(StripedHyenaNetwork):
+    """Evo 2: ``hidden_states`` and ``unembed`` are the way in."""
 
-    config_class = Evo2Config
-    _keep_in_fp32_modules_strict = (  # transformers looks for these anywhere in a name: "h" would be in nearly every one
+    float32_parameters = (  # auto_classes gives these to transformers, for which "h" alone would be in nearly every name
         "log_poles",
         "residues",
         "filter.D",
@@ -244,7 +239,3 @@ class Evo2ForCausalLM(StripedHyenaForCausalLM):
         tails = 3 * (config.short_filter_length - 1)
         hyena = sum(len(getattr(config, kind)) * (tails + inner) for kind, inner in inner_sizes.items())
         return 4 * config.hidden_size * hyena
-
-
-AutoConfig.register(Evo2Config.model_type, Evo2Config, exist_ok=True)
-AutoModelForCausalLM.register(Evo2Config, Evo2ForCausalLM, exist_ok=True)

@@ -2,7 +2,7 @@
 
 In: a folder with config.json of Evo 1 or Evo 2, and its card where it has one. Out: its facts, once it was checked that every tensor
 is in the files in its right shape. ``raygen.model.loading`` takes its facts from here; a run that finds nothing left on a machine
-without a GPU needs nothing beside them, and is spared the seconds that torch and transformers take to import.
+without a GPU needs nothing beside them, and is spared the second that torch takes to import.
 """
 
 from __future__ import annotations

@@ -1,25 +1,23 @@
 """A name to a network that is ready to score: a folder, a model on the Hugging Face hub, or the demonstration model.
 
-The checkpoint is checked before it is loaded, so that a broken one is named in our words; transformers then loads it shard
-by shard, straight onto its device, so the host holds no more than the model and one shard. Weights from the hub are
+The checkpoint is checked before it is loaded, so that a broken one is named in our words, and then read shard by shard, straight
+onto its device, so the host holds no more than the model and one shard. Evo's are read by ``weights``; transformers, whose import takes
+seconds of every actor, is for the others alone (``causal_lm``). Weights from the hub are
 downloaded as files first (the user's token, cache and HF_HUB_OFFLINE hold as they do everywhere) and then are a folder like
 any other. Code from the hub is never run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from transformers.utils import logging as transformers_logging
 
 from raygen.model.cards import DEMO, ModelCard, find_card, local_folder, refuse_unvalidated
-from raygen.model.checkpoint import FAMILIES, family_of, read_config
+from raygen.model.checkpoint import FAMILIES, check_checkpoint, family_of, read_config
 from raygen.model.checkpoint_files import checkpoint_bytes, model_type_of
 from raygen.model.convert import PUBLISHED_FILES, converted_folder
 from raygen.model.devices import auto_dtypes, device_named, dtype_named, placement
@@ -35,7 +33,8 @@ from raygen.model.precision import (
     remember_choice,
     remembered_choice,
 )
-from raygen.model.striped_hyena import StripedHyenaConfig, StripedHyenaForCausalLM
+from raygen.model.striped_hyena import StripedHyenaConfig, StripedHyenaNetwork
+from raygen.model.weights import load_weights
 
 _FILES = (
     "config.json",
@@ -131,7 +130,7 @@ def _find(name: str | Path, revision: str | None, device: str | torch.device, al
     if model_type_of(folder) in FAMILIES:
         checkpoint = _own_checkpoint(folder, card, evo_facts(name, folder, card, allow_unvalidated))
     else:
-        from raygen.model.causal_lm import other_checkpoint  # and transformers' tokenizers, for these alone
+        from raygen.model.causal_lm import other_checkpoint  # and transformers, for these alone
 
         checkpoint = other_checkpoint(folder)
     facts = replace(
@@ -161,7 +160,7 @@ def _own_checkpoint(folder: Path, card: ModelCard | None, facts: ModelFacts) -> 
 def _by_card(config: StripedHyenaConfig, card: ModelCard) -> StripedHyenaConfig:
     """The configuration with what the card knows better."""
     changed, _ = changes_by_card(config.keys(), card)
-    return type(config)(**{**config.to_dict(), **changed}) if changed else config
+    return type(config)(**{**config.keys(), **changed}) if changed else config
 
 
 def _settle_dtype(checkpoint: Checkpoint, dtype: str | torch.dtype) -> tuple[DtypeChoice, CausalNetwork | None]:
@@ -182,16 +181,14 @@ def _settle_dtype(checkpoint: Checkpoint, dtype: str | torch.dtype) -> tuple[Dty
 
 
 def _load_weights(checkpoint: Checkpoint, dtype: str) -> CausalNetwork:
-    with _quiet_transformers():
-        return checkpoint.load(DTYPES[dtype], placement(checkpoint.facts.device, checkpoint_bytes(checkpoint.folder)))
+    return checkpoint.load(DTYPES[dtype], placement(checkpoint.facts.device, checkpoint_bytes(checkpoint.folder)))
 
 
 def _load_own(
     folder: Path, config: StripedHyenaConfig, dtype: torch.dtype, device_map: DeviceMap
-) -> StripedHyenaForCausalLM:
-    network = family_of(config).network.from_pretrained(
-        folder, config=config, dtype=dtype, device_map=device_map, local_files_only=True
-    )
+) -> StripedHyenaNetwork:
+    headers = check_checkpoint(folder, config)
+    network = load_weights(family_of(config).network, config, headers, dtype, device_map)
     return network.eval().requires_grad_(False)
 
 
@@ -214,16 +211,3 @@ def folder_of(name: str | Path, revision: str | None, card: ModelCard | None) ->
 def _input_device(network: CausalNetwork, device: str) -> torch.device:
     weight = network.get_input_embeddings().weight
     return torch.device(device) if weight.device.type == "meta" else weight.device
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    verbosity, progress = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if progress:
-            transformers_logging.enable_progress_bar()

@@ -66,7 +66,7 @@ class CausalNetwork(Protocol):
 
 
 DeviceMap = dict[str, str] | str
-"""Where accelerate places the weights."""
+"""Devices, or ``disk``, of modules by name; ``auto`` where accelerate shall choose."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,3 @@ def check_rows(tokens_BT: Tensor, state: PrefixState | None) -> None:
         raise ValueError(f"tokens must have the shape (rows, at least one token), not {tuple(tokens_BT.shape)}")
     if state is not None and state.num_rows != tokens_BT.shape[0]:
         raise ValueError(f"the state holds {state.num_rows} rows, the tokens {tokens_BT.shape[0]}")
-
-
-def refuse_left_padding(attention_mask: Tensor | None) -> None:
-    """A mask of the transformers interface may end with padding, where it changes nothing before."""
-    if attention_mask is not None and bool((attention_mask[:, 1:] > attention_mask[:, :-1]).any()):
-        raise ValueError("padding on the left would be read as sequence: pad on the right")

@@ -1,7 +1,7 @@
 """How large an Evo model is, by the keys of its config.json alone: its tensors, its parameters, its state. Light: no torch.
 
 In: keys as ``keys_of`` gives them. What is true are the networks (``evo1``, ``evo2``); ``tests/model/test_sizes.py`` holds these
-formulas to them. Written out a second time because building a network without weights takes torch and transformers, seconds of
+formulas to them. Written out a second time because building a network without weights takes torch, a second of
 imports, and a plan or a laptop needs a few sums only.
 """
 

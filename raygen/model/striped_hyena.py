@@ -1,11 +1,12 @@
-"""What Evo 1 and Evo 2 have in common as networks: blocks around an operator, the stack of blocks, the way in for transformers.
+"""What Evo 1 and Evo 2 have in common as networks: their configuration, blocks around an operator, the stack of blocks.
 
 In: token ids (B, T) and, for a continuation, the ``PrefixState`` that an earlier call returned.
 Out: the residual stream (B, T, D) in float32, logits (B, T, V) in float32, and the state after the last token.
 
 A family brings its configuration, its Hyena filters and its rotary frequencies (``evo1``, ``evo2``). The operators are in
 ``filters``, ``attention`` and ``layers``, what is carried from a prefix in ``state``. Parameter names are those of the published
-checkpoints. Matrix products are in the dtype of their weights, all else in float32.
+checkpoints. Matrix products are in the dtype of their weights, all else in float32. No transformers here, whose import takes
+seconds; ``auto_classes`` shows it these networks.
 
 Shapes:  B rows   T tokens   D channels (hidden_size)   V vocabulary   H heads   E channels a head   C = 3 D channels
 """
@@ -14,60 +15,43 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
-from transformers import PreTrainedConfig, PreTrainedModel
-from transformers.modeling_outputs import CausalLMOutput
 
 from raygen.model.attention import causal_attention, kept, positions_read, rotate
 from raygen.model.config_rules import FAMILY_RULES, completed
 from raygen.model.evo_facts import FILTER_STORAGE
 from raygen.model.filters import inputs_before_marks, short_filter
 from raygen.model.layers import GatedMLP, RMSNorm, TokenEmbedding, drawn_around_zero, read_in_pieces
-from raygen.model.network import check_rows, refuse_left_padding, refuse_misfit
+from raygen.model.network import check_rows
 from raygen.model.products import Linear, LinearFromChannelsFirst, LinearToChannelsFirst, multiplied
 from raygen.model.sizes import StateSize
 from raygen.model.state import AttentionState, HyenaState, Marks, PrefixState
 
-_NOT_TAKEN = (
-    "auto_map",  # code from the hub
-    "transformers_weights",  # another file than the one that was checked and hashed
-    "quantization_config",  # left over by a merge: quantised weights are no floating-point tensors and refused as such
-    "attn_implementation",
-    "_attn_implementation",
-)
 
+class StripedHyenaConfig(ABC):
+    """A ``config.json`` whose keys are checked; a subclass names them, each with its type, and says what is wrong with them.
 
-class StripedHyenaConfig(PreTrainedConfig, ABC):
-    """A ``config.json`` whose keys are checked; a subclass names them, each with its type, and says what is wrong with them."""
+    Keys that it does not name are ignored: they change how other programs load a model, and nothing of the model.
+    """
 
-    attribute_map = {"num_hidden_layers": "num_layers", "max_position_embeddings": "max_seqlen"}  # noqa: RUF012
+    model_type: ClassVar[str]
     family: ClassVar[str]
     published_class: ClassVar[str]  # what ``architectures`` says
     defaults: ClassVar[Mapping[str, Any]]  # of keys that may be absent, as in the public reference
 
     def __init__(self, **settings: Any) -> None:
-        settings = {name: value for name, value in settings.items() if not self._is_not_taken(name, value)}
         FAMILY_RULES[self.model_type].refuse_faults(self.faults(settings))
-        for name, default in self.defaults.items():
-            settings.setdefault(name, default)
-        settings = completed(settings)
-        own_names = type(self).__annotations__.keys()
-        super().__init__(**{name: value for name, value in settings.items() if name not in own_names})
-        for name in own_names:
+        settings = completed({**self.defaults, **settings})
+        for name in type(self).__annotations__:
             setattr(self, name, settings[name])
 
-    @classmethod
-    def _is_not_taken(cls, name: str, value: Any) -> bool:
-        """Keys that would change how transformers loads and nothing of the model, or be in the way of what is here."""
-        if name in ("dtype", "torch_dtype"):
-            return not isinstance(getattr(torch, str(value).removeprefix("torch."), None), torch.dtype)
-        class_attribute = getattr(cls, name, None)
-        return name in _NOT_TAKEN or callable(class_attribute) or isinstance(class_attribute, property)
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...  # the keys, which a subclass names
 
     @staticmethod
     @abstractmethod
@@ -217,59 +201,34 @@ class Backbone(nn.Module):
         return unembedding(self.norm(hidden), unembed=True)
 
 
-class StripedHyenaForCausalLM(PreTrainedModel, ABC):
-    """A StripedHyena as transformers loads it. For scoring, ``hidden_states`` and ``unembed`` are the way in."""
+class StripedHyenaNetwork(nn.Module, ABC):
+    """A StripedHyena as scoring runs it, a ``CausalNetwork``. Each layer draws random weights when it is made; a checkpoint
+    replaces all of them (``raygen.model.weights``).
+    """
 
-    base_model_prefix = "backbone"
     fork_refusal: str | None = None
     filter_storage = FILTER_STORAGE
-    computed_keys: tuple[str, ...] = ()  # patterns of what a checkpoint may hold and is made here
-    _supports_sdpa = True
-    _no_split_modules = ("HyenaBlock", "AttentionBlock")
+    float32_parameters: ClassVar[tuple[str, ...]]  # ends of the names of what is float32 in every precision
 
     def __init__(self, config: StripedHyenaConfig) -> None:
-        super().__init__(config)
+        super().__init__()
+        self.config = config
         self.backbone = Backbone(config, (self.make_block(config, layer) for layer in range(config.num_layers)))
-        for name, parameter in self.named_parameters():
-            if self.stays_in_float32(name):  # what is offloaded to disk is read back in the type it was made in
-                parameter.data = parameter.data.float()
-        # A tied unembedding in a file is the embedding again (checked by raygen.model.checkpoint).
-        tied = [r"unembed\.weight$"] if config.tie_embeddings else []
-        self._keys_to_ignore_on_load_unexpected = [*self.computed_keys, *tied]
-        self.post_init()
-
-    @classmethod
-    def from_pretrained(cls, name: Any, *arguments: Any, output_loading_info: bool = False, **settings: Any) -> Any:
-        """Load as any model of transformers, but nothing may be missing, left over or of another shape.
-
-        transformers itself would leave a missing tensor as the memory was, and ignore a tied unembedding that differs.
-
-        Raises:
-            InputError: the checkpoint does not fit its configuration.
-        """
-        # A circle on purpose: checkpoint makes this class to know the shapes. A hook that it sets on this class would be
-        # missing, and the check with it, where nobody had imported checkpoint.
-        from raygen.model.checkpoint import check_checkpoint, read_config
-
-        if Path(str(name)).is_dir() and not settings.get("subfolder"):
-            config = settings.get("config")
-            check_checkpoint(Path(name), config if isinstance(config, StripedHyenaConfig) else read_config(Path(name)))
-        model, info = super().from_pretrained(name, *arguments, output_loading_info=True, **settings)
-        refuse_misfit(name, info)
-        return (model, info) if output_loading_info else model
 
     @classmethod
     def stays_in_float32(cls, name: str) -> bool:
         """Whether a parameter is float32 in every precision."""
-        return name.endswith(tuple(f".{parameter}" for parameter in cls._keep_in_fp32_modules_strict))
+        return name.endswith(tuple(f".{parameter}" for parameter in cls.float32_parameters))
+
+    def cast_weights(self, dtype: torch.dtype) -> None:
+        """Give the parameters a dtype, those that stay in float32 that one."""
+        for name, parameter in self.named_parameters():
+            parameter.data = parameter.data.to(torch.float32 if self.stays_in_float32(name) else dtype)
 
     @staticmethod
     @abstractmethod
     def make_block(config: Any, layer: int) -> nn.Module:
         """The attention or Hyena block of a layer."""
-
-    def _init_weights(self, module: nn.Module) -> None:
-        """Nothing: each layer draws its own weights when it is made, and a checkpoint replaces all of them."""
 
     def get_input_embeddings(self) -> TokenEmbedding:
         return self.backbone.embedding_layer
@@ -306,7 +265,6 @@ class StripedHyenaForCausalLM(PreTrainedModel, ABC):
         """Final norm and unembedding: (..., D) to logits (..., V), float32. Select rows and positions first."""
         return self.backbone.logits(hidden)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, **_: Any) -> CausalLMOutput:
-        """Logits for all tokens, for the transformers interface. Padding must come last, where it changes nothing before."""
-        refuse_left_padding(attention_mask)
-        return CausalLMOutput(logits=self.unembed(self.hidden_states(input_ids)[0]))
+    def forward(self, tokens_BT: Tensor) -> Tensor:
+        """Logits (B, T, V), float32, for all tokens of rows that are padded on the right."""
+        return self.unembed(self.hidden_states(tokens_BT)[0])

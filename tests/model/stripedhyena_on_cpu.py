@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from raygen.model.evo1 import Evo1Config, Evo1ForCausalLM
+from raygen.model.evo1 import Evo1Config, Evo1Network
 
 
 class RotaryEmbedding(nn.Module):
@@ -78,7 +78,7 @@ def install_stand_in() -> None:
         vars(sys.modules[name]).update(contents)
 
 
-def reference_of(model: Evo1ForCausalLM, filter_tokens: int | None = None) -> nn.Module:
+def reference_of(model: Evo1Network, filter_tokens: int | None = None) -> nn.Module:
     """A ``stripedhyena.model.StripedHyena`` with the configuration and the weights of a model of ours.
 
     ``filter_tokens``: long filters of this many tokens are computed beforehand, by the reference's own formula but in

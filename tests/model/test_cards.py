@@ -13,6 +13,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from raygen.model.auto_classes import Evo1ForCausalLM, Evo1PreTrainedConfig
 from raygen.model.cards import DEMO, DEMO_FOLDER, NO_CARD, ModelCard, all_cards, card_named, find_card, is_off_label
 from raygen.model.checkpoint import expected_shapes, read_config
 from raygen.model.convert import config_of
@@ -174,7 +175,9 @@ def test_the_card_holds_over_a_published_configuration_that_is_wrong(hub: Path) 
 def test_saved_again_it_keeps_what_the_card_knew(hub: Path, tmp_path: Path) -> None:
     write_random_checkpoint(hub, small_config(max_seqlen=8192), seed=0)
     loaded = load_network("togethercomputer/evo-1-131k-base", device="cpu")
-    loaded.network.save_pretrained(tmp_path / "again")
+    model = Evo1ForCausalLM(Evo1PreTrainedConfig(**loaded.network.config.keys()))
+    model.load_state_dict(loaded.network.state_dict())
+    model.save_pretrained(tmp_path / "again")
     again = load_network(tmp_path / "again", device="cpu")
     assert (again.facts.context_length, again.facts.weights_hash) == (131_072, loaded.facts.weights_hash)
 

@@ -17,9 +17,10 @@ from transformers import AutoModelForCausalLM
 from raygen.doctor import try_model
 from raygen.errors import InputError, SettingsError, StoppedError
 from raygen.model import convert, loading
+from raygen.model.auto_classes import Evo2ForCausalLM
 from raygen.model.cards import UNVALIDATED, Evo2Architecture, ModelCard, card_named
 from raygen.model.convert import config_of, convert_checkpoint, convert_named, find_source
-from raygen.model.evo2 import Evo2Config, Evo2ForCausalLM
+from raygen.model.evo2 import Evo2Config
 from raygen.model.loading import describe_network, load_network
 from raygen.settings import load_settings
 from raygen.trials.window_comparison import ComparisonRequest, run_comparison
@@ -71,7 +72,7 @@ def test_a_published_checkpoint_gives_the_numbers_of_the_reference(
     reference.float()  # it takes the reordered Wqkv in the type of the file
     tokens = random_tokens(2, 300)
     with torch.inference_mode():
-        assert largest_difference(network(tokens).logits, reference_logits(reference, tokens)) < 1e-4
+        assert largest_difference(network(tokens), reference_logits(reference, tokens)) < 1e-4
 
 
 def test_what_is_not_taken_over_is_said(tmp_path: Path, tensors: dict[str, Any]) -> None:

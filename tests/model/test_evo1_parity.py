@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from raygen.model.evo1 import Evo1ForCausalLM
+from raygen.model.evo1 import Evo1Network
 from tests.model.models import largest_difference, random_model, random_tokens, small_config
 from tests.model.stripedhyena_on_cpu import install_stand_in, reference_of
 
@@ -43,7 +43,7 @@ def test_logits_are_those_of_stripedhyena(changes: dict[str, Any], num_tokens: i
     model = random_model(small_config(**changes))
     tokens = random_tokens(2, num_tokens)
     with torch.inference_mode():
-        ours, theirs = model(tokens).logits, reference_of(model)(tokens)[0]
+        ours, theirs = model(tokens), reference_of(model)(tokens)[0]
     assert largest_difference(ours, theirs) < 1e-4
 
 
@@ -56,7 +56,7 @@ def test_logits_are_those_of_stripedhyena_far_from_the_start(
     model = random_model(small_config(**changes))
     tokens = random_tokens(num_rows, num_tokens)
     with torch.inference_mode():
-        ours, theirs = model(tokens).logits, reference_of(model, filter_tokens=num_tokens)(tokens)[0]
+        ours, theirs = model(tokens), reference_of(model, filter_tokens=num_tokens)(tokens)[0]
     assert largest_difference(ours, theirs) < 1e-4
 
 
@@ -73,11 +73,11 @@ def test_sequence_scores_are_those_of_evo() -> None:
     np.testing.assert_allclose(ours, theirs, atol=1e-3)  # sums over 40 bases, theirs in float32
 
 
-def _log_likelihood(model: Evo1ForCausalLM, sequence: str) -> float:
+def _log_likelihood(model: Evo1Network, sequence: str) -> float:
     bases = torch.tensor([list(sequence.encode())])
     read = torch.cat([torch.tensor([[0]]), bases[:, :-1]], dim=1)
     with torch.inference_mode():
-        log_probs = torch.log_softmax(model(read).logits, dim=-1)
+        log_probs = torch.log_softmax(model(read), dim=-1)
     return float(log_probs.gather(-1, bases[..., None]).double().sum())
 
 
@@ -87,11 +87,11 @@ def test_half_precision_is_near_float32_and_not_biased(dtype: torch.dtype, rms: 
     config = small_config(hidden_size=64, num_attention_heads=4)
     exact, half = random_model(config), random_model(config).to(dtype)
     for name, parameter in half.named_parameters():
-        if name.rsplit(".", 1)[-1] in Evo1ForCausalLM._keep_in_fp32_modules_strict:
+        if name.rsplit(".", 1)[-1] in Evo1Network.float32_parameters:
             parameter.data = exact.get_parameter(name).data
     tokens = random_tokens(4, 500)
     with torch.inference_mode():
-        error = half(tokens).logits - exact(tokens).logits
+        error = half(tokens) - exact(tokens)
     assert error.dtype == torch.float32
     assert error.square().mean().sqrt() < rms
     assert error.mean().abs() < bias

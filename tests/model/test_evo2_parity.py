@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from raygen.model.evo2 import Evo2ForCausalLM
+from raygen.model.evo2 import Evo2Network
 from tests.model.models import largest_difference, random_model, random_tokens, small_evo2_config
 from tests.model.vortex_on_cpu import reference_logits, reference_of
 
@@ -47,21 +47,21 @@ def test_logits_are_those_of_vortex_far_from_the_start(changes: dict[str, Any], 
     assert largest_error(model, random_tokens(num_rows, num_tokens)) < 1e-4
 
 
-def largest_error(model: Evo2ForCausalLM, tokens: torch.Tensor) -> float:
+def largest_error(model: Evo2Network, tokens: torch.Tensor) -> float:
     with torch.inference_mode():
-        return largest_difference(model(tokens).logits, reference_logits(reference_of(model), tokens))
+        return largest_difference(model(tokens), reference_logits(reference_of(model), tokens))
 
 
 def test_frequencies_of_the_checkpoint_hold() -> None:
     """Published ones are rounded to bfloat16, which at position 4,096 is another angle altogether."""
     model = random_model(small_evo2_config(num_attention_heads=1))
     tokens = random_tokens(1, 4097)
-    rounded = model(tokens).logits
+    rounded = model(tokens)
     exponents = torch.arange(0, 32, 2) / 32
     exact = 1 / 10_000**exponents
     assert torch.equal(model.backbone.blocks[3].inner_mha_cls.rotary_emb.inv_freq, exact.bfloat16().float())
     model.backbone.blocks[3].inner_mha_cls.rotary_emb.inv_freq.copy_(exact)
-    assert largest_difference(model(tokens).logits, rounded) > 1e-3
+    assert largest_difference(model(tokens), rounded) > 1e-3
 
 
 @pytest.mark.parametrize(("dtype", "rms", "bias"), [(torch.bfloat16, 0.03, 0.002), (torch.float16, 0.004, 0.0003)])
@@ -70,7 +70,7 @@ def test_half_precision_is_near_float32_and_not_biased(dtype: torch.dtype, rms: 
     exact = random_model(small_evo2_config(hidden_size=64, num_attention_heads=4))
     tokens = random_tokens(4, 500)
     with torch.inference_mode():
-        error = in_half_precision(exact, dtype)(tokens).logits - exact(tokens).logits
+        error = in_half_precision(exact, dtype)(tokens) - exact(tokens)
     assert error.dtype == torch.float32
     assert error.square().mean().sqrt() < rms
     assert error.mean().abs() < bias
@@ -81,17 +81,17 @@ def test_bfloat16_is_nearer_to_float32_than_the_reference_is() -> None:
     exact = random_model(small_evo2_config(hidden_size=64, num_attention_heads=4))
     tokens = random_tokens(4, 500)
     with torch.inference_mode():
-        right = exact(tokens).logits
-        ours = in_half_precision(exact, torch.bfloat16)(tokens).logits - right
+        right = exact(tokens)
+        ours = in_half_precision(exact, torch.bfloat16)(tokens) - right
         theirs = reference_logits(reference_of(exact, torch.bfloat16), tokens).float() - right
     assert ours.square().mean().sqrt() < 0.8 * theirs.square().mean().sqrt()
     assert theirs.square().mean().sqrt() < 0.1  # so that it is the same model
 
 
-def in_half_precision(exact: Evo2ForCausalLM, dtype: torch.dtype) -> Evo2ForCausalLM:
+def in_half_precision(exact: Evo2Network, dtype: torch.dtype) -> Evo2Network:
     half = random_model(exact.config).to(dtype)
     whole = exact.state_dict()
     for name, tensor in [*half.named_parameters(), *half.named_buffers()]:
-        if Evo2ForCausalLM.stays_in_float32(name):
+        if Evo2Network.stays_in_float32(name):
             tensor.data = whole[name].clone()
     return half

@@ -139,9 +139,9 @@ def test_state_bytes_are_what_is_held() -> None:
 
 def test_a_row_does_not_depend_on_batch_mates_or_padding() -> None:
     model, tokens = random_model(small_evo2_config()), random_tokens(5, 150)
-    padded = model(torch.cat([tokens, torch.ones(5, 77, dtype=torch.long)], dim=1)).logits
+    padded = model(torch.cat([tokens, torch.ones(5, 77, dtype=torch.long)], dim=1))
     for row in range(5):
-        assert largest_difference(model(tokens[row : row + 1]).logits, padded[row : row + 1, :150]) < TOLERANCE
+        assert largest_difference(model(tokens[row : row + 1]), padded[row : row + 1, :150]) < TOLERANCE
 
 
 def test_everything_is_made_on_the_device_of_the_weights() -> None:
@@ -165,14 +165,14 @@ def test_every_parameter_gets_a_gradient_and_a_step_is_seen() -> None:
     """Also by what is made of filters and kept between calls."""
     model, tokens = random_model(small_evo2_config(tie_embeddings=False)), random_tokens(2, 300)
     with torch.no_grad():
-        before = model(tokens).logits
+        before = model(tokens)
     model.requires_grad_(True)
-    model(tokens).logits.square().mean().backward()
+    model(tokens).square().mean().backward()
     assert all(parameter.grad is not None and parameter.grad.abs().max() > 0 for parameter in model.parameters())
     for ending in ("log_poles", "1.filter.h"):
         kept = [parameter for name, parameter in model.named_parameters() if name.endswith(ending)]
         torch.optim.SGD(kept, lr=0.1).step()
         with torch.no_grad():
-            after = model(tokens).logits
+            after = model(tokens)
         assert largest_difference(after, before) > 1e-4
         before = after

@@ -12,11 +12,10 @@ import accelerate
 import huggingface_hub
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
 
 from raygen.errors import InputError, SettingsError
 from raygen.model import hub, loading
-from raygen.model.evo1 import Evo1ForCausalLM
+from raygen.model.evo1 import Evo1Network
 from raygen.model.loading import describe_network, load_network
 from raygen.model.random_checkpoint import random_weights, write_random_checkpoint
 from raygen.model.striped_hyena import StripedHyenaConfig
@@ -29,9 +28,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
-def logits(network: Evo1ForCausalLM) -> torch.Tensor:
+def logits(network: Evo1Network) -> torch.Tensor:
     with torch.inference_mode():
-        return network(random_tokens(2, 100)).logits
+        return network(random_tokens(2, 100))
 
 
 def test_sharded_folder_loads_unchanged(folder: Path) -> None:
@@ -62,31 +61,12 @@ def test_half_precision_leaves_filters_and_norms_in_float32(folder: Path, dtype:
     loaded = load_network(folder, device="cpu", dtype=str(dtype).removeprefix("torch."))
     assert loaded.dtype == dtype
     kept = {name for name, parameter in loaded.network.named_parameters() if parameter.dtype == torch.float32}
-    assert {name.rsplit(".", 1)[-1] for name in kept} == set(Evo1ForCausalLM._keep_in_fp32_modules_strict)
+    assert {name.rsplit(".", 1)[-1] for name in kept} == set(Evo1Network.float32_parameters)
     assert logits(loaded.network).dtype == torch.float32
     assert torch.equal(
         loaded.network.backbone.blocks[0].filter.poles,
         random_weights(small_config(), 0)["backbone.blocks.0.filter.poles"],
     )
-
-
-def test_transformers_loads_it_without_code_from_the_hub(folder: Path) -> None:
-    """auto_map, as published, names files that do not exist here: they are not looked for."""
-    config = json.loads((folder / "config.json").read_text())
-    config["auto_map"] = {
-        "AutoConfig": "configuration_hyena.StripedHyenaConfig",
-        "AutoModelForCausalLM": "modeling_hyena.StripedHyenaModelForCausalLM",
-    }
-    (folder / "config.json").write_text(json.dumps(config))
-    network = AutoModelForCausalLM.from_pretrained(folder)
-    assert type(network) is Evo1ForCausalLM
-    assert torch.equal(logits(network), logits(random_model(small_config())))
-
-
-def test_saved_again_it_is_the_same_model(folder: Path, tmp_path: Path) -> None:
-    loaded = load_network(folder, device="cpu")
-    loaded.network.save_pretrained(tmp_path / "again")
-    assert load_network(tmp_path / "again", device="cpu").facts.weights_hash == loaded.facts.weights_hash
 
 
 def test_weights_may_stay_in_host_memory_until_a_layer_runs(folder: Path) -> None:
@@ -114,6 +94,23 @@ def test_weights_may_stay_on_disk_until_a_layer_runs(
     assert torch.equal(logits(spilled), expected)
 
 
+@pytest.mark.parametrize(("host_memory", "places"), [(10**9, {"cpu"}), (150_000, {"cpu", "meta"})])
+def test_what_no_device_can_hold_is_spread_block_by_block(
+    host_memory: int, places: set[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = logits(load_network(folder, device="cpu").network)
+    monkeypatch.setattr(loading, "placement", lambda device, num_bytes: "auto")
+    monkeypatch.setattr(accelerate.utils.modeling, "get_max_memory", lambda *_: {"cpu": host_memory})
+    spread = load_network(folder, device="cpu").network
+    backbone = spread.backbone
+    found = [
+        {parameter.device.type for parameter in part.parameters()}
+        for part in (backbone.embedding_layer, *backbone.blocks)
+    ]
+    assert all(len(devices) == 1 for devices in found) and set.union(*found) == places
+    assert torch.equal(logits(spread), expected)
+
+
 def test_demo_is_loaded_and_described() -> None:
     loaded = load_network("demo", device="cpu")
     described = describe_network("demo", device="cpu")
@@ -125,7 +122,7 @@ def test_demo_is_loaded_and_described() -> None:
 
 
 def test_description_loads_no_weights(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Evo1ForCausalLM, "from_pretrained", lambda *_, **__: pytest.fail("loaded"))
+    monkeypatch.setattr(loading, "load_weights", lambda *_, **__: pytest.fail("loaded"))
     assert describe_network(folder, device="cpu", dtype="float16").dtype == "float16"
 
 

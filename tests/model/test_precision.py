@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from raygen.model import loading, precision
-from raygen.model.evo1 import Evo1ForCausalLM
+from raygen.model.evo1 import Evo1Network
 from raygen.model.loading import auto_dtypes, describe_network, load_network
 from raygen.model.precision import DtypeChoice, calibration_sequences, choose_dtype, find_overflow
 from raygen.model.random_checkpoint import write_random_checkpoint
@@ -46,7 +46,7 @@ def auto_on_cpu(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     loads: list[str] = []
     load = loading._load_weights
 
-    def counted(found: Any, dtype: str) -> Evo1ForCausalLM:
+    def counted(found: Any, dtype: str) -> Evo1Network:
         loads.append(dtype)
         return load(found, dtype)
 
@@ -99,7 +99,7 @@ def test_a_network_without_bos_is_tried_too() -> None:
 def test_candidates_are_tried_in_turn_and_only_one_is_in_memory() -> None:
     loads: list[str] = []
 
-    def load(dtype: str) -> Evo1ForCausalLM:
+    def load(dtype: str) -> Evo1Network:
         loads.append(dtype)
         network = random_model(small_config())
         network.backbone.blocks[0].mlp.l1.weight *= {"float16": 1e6, "bfloat16": 1e39}[dtype]

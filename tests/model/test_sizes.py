@@ -4,7 +4,6 @@ import json
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
 
 from raygen.model import checkpoint, layers
 from raygen.model.config_rules import ACTIVATIONS, EVO1, EVO2, FAMILY_RULES
@@ -33,7 +32,8 @@ def test_sizes_by_the_keys_are_those_of_the_network(tmp_path, config):
     assert tensor_shapes(keys) == checkpoint.expected_shapes(config)
     assert count_parameters(keys) == num_parameters(config)
     with torch.device("meta"):
-        network = AutoModelForCausalLM.from_config(config, dtype=torch.float16)
+        network = checkpoint.family_of(config).network(config)
+    network.cast_weights(torch.float16)
     assert state_size(keys, bytes_per_weight=2) == network.state_size()
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from raygen.model.evo2 import Evo2Config, Evo2ForCausalLM
+from raygen.model.evo2 import Evo2Config, Evo2Network
 
 
 def apply_rotary(x_BTHE: Tensor, cos_TE: Tensor, sin_TE: Tensor, inplace: bool = False, **_: Any) -> Tensor:
@@ -74,7 +74,7 @@ def reference_config(config: Evo2Config, dtype: torch.dtype = torch.float32) -> 
     return dotdict({**settings, **fixed, **dtypes})
 
 
-def reference_of(model: Evo2ForCausalLM, dtype: torch.dtype = torch.float32) -> nn.Module:
+def reference_of(model: Evo2Network, dtype: torch.dtype = torch.float32) -> nn.Module:
     """A ``vortex.model.model.StripedHyena`` with the configuration and the weights of a model of ours.
 
     Its filters stay float32 in bfloat16 too, as ours and as those of published checkpoints.

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from raygen.errors import SettingsError, StoppedError
-from raygen.model.evo2 import Evo2ForCausalLM
+from raygen.model.random_checkpoint import write_random_checkpoint
 from raygen.pipeline.intake import prepare_input
 from raygen.pipeline.record import FailureLimit, RunTotals
 from raygen.pipeline.resolve import fingerprint_and_window, resolve
@@ -57,7 +57,7 @@ def test_contigs_that_the_reference_lacks_are_refused_before_a_model_is_looked_a
 
 def test_an_ingest_of_haplotypes_looks_at_a_model_that_only_its_user_allows(tmp_path):
     model = tmp_path / "model"
-    Evo2ForCausalLM(small_evo2_config(use_fp8_input_projections=True)).save_pretrained(model)
+    write_random_checkpoint(model, small_evo2_config(use_fp8_input_projections=True), seed=0)
     variants = tmp_path / "haplotypes.vcf"
     info = '##INFO=<ID=HAP,Number=1,Type=String,Description="haplotype">'
     rows = [

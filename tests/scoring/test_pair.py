@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from raygen.model.evo1 import Evo1ForCausalLM
+from raygen.model.evo1 import Evo1Network
 from raygen.scoring.likelihood import load_model
 from raygen.scoring.pair import score_token_pairs
 from raygen.scoring.prefix_plan import first_difference
@@ -65,7 +65,7 @@ def test_a_score_does_not_depend_on_batch_mates_order_or_batch_size():
         np.testing.assert_allclose(shuffled, expected[order], atol=1e-4)
 
 
-def plain_log_likelihood(network: Evo1ForCausalLM, sequence: str) -> float:
+def plain_log_likelihood(network: Evo1Network, sequence: str) -> float:
     """One forward pass of Evo 1 written out with torch alone: BOS, every layer token after token, log-softmax, sum.
 
     Long filters are run as the recurrence s_t = p s_{t-1} + x_t, attention as a full softmax.
