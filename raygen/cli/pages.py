@@ -30,7 +30,9 @@ def report(
     ] = None,
     debug: Debug = False,
 ) -> None:
-    """Write one HTML page about a run and the scores of its folder: counts, charts, the most negative variants."""
+    """Write one HTML page about a run and the scores of its folder, or its position table: counts, charts, the most negative variants or
+    stretches.
+    """
     from raygen.pages.report import write_report
 
     say(f"report: {write_report(out, run, price_per_hour)}")

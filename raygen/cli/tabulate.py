@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from raygen.cli.options import Config, Debug, ModelOption, Out, Overrides, ReferenceOption, command, say, screen
+from raygen.cli.pages import write_run_page
 from raygen.settings import load_settings, refuse_missing_files, refuse_unknown_model
 
 
@@ -48,3 +49,4 @@ def tabulate(
     result = run_tabulate(with_positions_window(settings), Parts(contig or (), regions), say=say)
     for line in in_words(result):
         say(line)
+    write_run_page(result.run.output, result.run.run_id)

@@ -21,6 +21,7 @@ from raygen.pages import report_charts as charts
 from raygen.pages.chart_style import Figure, vega_script
 from raygen.pages.page import Page, page_part, render
 from raygen.pages.palette import css_class
+from raygen.pages.position_report import position_page
 from raygen.pages.report_charts import along_contigs
 from raygen.pages.report_facts import cost, headline, is_reclassified, notices, what_was_run, window_words
 from raygen.pages.tally import MAX_INDELS, MAX_SUBSTITUTIONS, Tally, tally_scores
@@ -28,6 +29,7 @@ from raygen.pages.variant_words import FLAG_WORDS, REASON_WORDS, allele, kind, n
 from raygen.tables.fingerprints import no_scores, tables_inside
 from raygen.tables.folder_kinds import refuse_no_folder, refuse_positions
 from raygen.tables.layout import RunFolder
+from raygen.tables.position_table import KIND as POSITIONS
 from raygen.tables.schemas import COUNTED_ONLY, SCORES
 from raygen.variants.contig_names import contig_order
 
@@ -292,7 +294,8 @@ def _accounts(
 
 
 def write_report(out: str, run_id: str | None = None, price_per_hour: float | None = None) -> str:
-    """Write ``OUT/runs/<run_id>/report.html`` and return its path. The report covers all scores of the folder.
+    """Write ``OUT/runs/<run_id>/report.html`` and return its path. The report covers all scores of the folder, or
+    all bases where it is a position table.
 
     Args:
         out: the folder of one or more runs.
@@ -307,6 +310,8 @@ def write_report(out: str, run_id: str | None = None, price_per_hour: float | No
     refuse_positions(out)
     folder = RunFolder(out)
     manifest = _manifest(folder, run_id)
+    if manifest.get("kind") == POSITIONS:
+        return folder.write_run_file(manifest["run_id"], REPORT, position_page(out, manifest, price_per_hour).encode())
     folder.refuse_mixed_files()
     tally = tally_scores(folder.scores_dataset(), cuts_from_json(manifest["resolved"]["cuts"]))
     examples = _examples(folder.rejects_dataset(), set(manifest["counts"]["rejected"]) - COUNTED_ONLY)

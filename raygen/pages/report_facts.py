@@ -114,19 +114,27 @@ def what_was_run(manifest: Mapping[str, Any]) -> dict[str, str]:
     return {name: value for name, value in facts.items() if value}
 
 
-def cost(manifest: Mapping[str, Any], price_per_hour: float | None) -> dict[str, str]:
-    """Seconds and tokens of this run; money only where an hour has a price. Classes alone cost none of these."""
+def cost(
+    manifest: Mapping[str, Any], price_per_hour: float | None, unit: str = "variant", alleles_a_unit: int = 1
+) -> dict[str, str]:
+    """Seconds and tokens of this run; money only where an hour has a price. Classes alone cost none of these.
+
+    Args:
+        unit: what tokens and money are counted for, and how many ``alleles_a_unit`` it is in the run's counts.
+    """
     if is_reclassified(manifest):
         return {}
     seconds, tokens, counts = manifest["seconds"], manifest["tokens"], manifest["counts"]
     total, scoring = seconds.get("total", seconds.get("score", 0.0)), seconds.get("score", 0.0)
-    scored = counts["scored"]
-    facts = {"time in all": duration(total), "reading the input": duration(seconds.get("ingest", 0.0))}
+    num_units = counts["scored"] // alleles_a_unit
+    facts = {"time in all": duration(total)}
+    if "ingest" in seconds:
+        facts["reading the input"] = duration(seconds["ingest"])
     if scoring:
         facts["scoring"] = f"{duration(scoring)}, starting the models included"
     facts["tokens computed"] = f"{tokens['computed']:,}"
-    if scored:
-        facts["tokens a variant"] = f"{tokens['computed'] / scored:,.0f}"
+    if num_units:
+        facts[f"tokens a {unit}"] = f"{tokens['computed'] / num_units:,.{0 if alleles_a_unit == 1 else 1}f}"
     if tokens["by_two_passes"]:
         facts["tokens saved"] = (
             f"{tokens['saved']:,} of the {tokens['by_two_passes']:,} that two full passes would read "
@@ -140,8 +148,8 @@ def cost(manifest: Mapping[str, Any], price_per_hour: float | None) -> dict[str,
     if price_per_hour is not None:
         money = price_per_hour * total / 3600
         facts["money"] = f"{money:,.2f}, at {price_per_hour:,.2f} an hour for all that the run held"
-        if scored:
-            facts["money a million variants"] = f"{money / scored * 1e6:,.2f}"
+        if num_units:
+            facts[f"money a million {unit}s"] = f"{money / num_units * 1e6:,.2f}"
     return facts
 
 

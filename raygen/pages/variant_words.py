@@ -14,9 +14,11 @@ from raygen.classes.words import INDEL_CAVEAT, MINUS, class_range, class_words
 FLAG_WORDS = {
     "prescored": "The score is from a position table: no model was run for it.",
     "off_label_domain": "The model was not trained on sequences of the declared domain: the scores may mean nothing here.",
+    "unvalidated_model": "The model's published numbers need FP8, and it ran without: its scores are not validated.",
     "short_window": "The contig is shorter than the window, so there was less context.",
     "shifted_window": "The window slid at a contig's end, so there was less context on one side.",
     "n_in_window": "The window holds at least one base that is not A, C, G or T.",
+    "too_many_n": "The window holds so many bases that are not A, C, G or T that a score of it is abstained on.",
     "same_sequence": "Reference and variant are the same within the window, so the delta says nothing.",
     "unequal_length": "The two sequences of the pair differ in length, so their sums run over different numbers of tokens.",
     "haplotype": "The row is the alleles of a haplotype together; its members have rows of their own.",

@@ -27,7 +27,7 @@ from raygen.sequence.reference import Reference, reference_name
 from raygen.sequence.window_choices import usual_length
 from raygen.settings import Settings, WindowSettings
 from raygen.tables.layout import RunFolder, ScoreFile
-from raygen.tables.position_table import PositionFolder
+from raygen.tables.position_table import KIND, PositionFolder
 from raygen.variants.bed import read_bed
 from raygen.variants.contig_names import resolve_contig
 from raygen.variants.human_assemblies import human_assembly
@@ -35,9 +35,6 @@ from raygen.variants.region import Region
 
 if TYPE_CHECKING:
     from raygen.pipeline.build import Stages
-
-KIND = "positions"
-"""``kind`` in the manifest of a run over every base."""
 
 
 @dataclass(frozen=True)

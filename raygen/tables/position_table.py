@@ -26,6 +26,8 @@ TOO_MANY_N = "too_many_n"
 """Flag of a position table alone: a score whose window has so many N is abstained on."""
 FLAGS = ("short_window", "shifted_window", "n_in_window", TOO_MANY_N, "off_label_domain", "unvalidated_model")
 """The flags of a row, the first in the lowest bit; but for ``TOO_MANY_N`` those of SCORES, by the same names."""
+KIND = "positions"
+"""``kind`` in the manifest of a run over every base."""
 ROW_GROUP_ROWS = 1 << 14
 """Of a lookup of one position as much is read: some 240 KB, 2 ms; with 2^16 rows 4 ms, for 0.3% fewer bytes."""
 ZSTD_LEVEL = 3

@@ -55,6 +55,20 @@ def test_report_of_a_folder_without_a_run_is_exit_3(monkeypatch, capsys, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+def test_tabulate_ends_with_its_page_and_report_writes_it_again(monkeypatch, capsys, tmp_path):
+    arguments = ("--reference", fasta(tmp_path, {"1": "N" * 60}), "--model", "demo", "--out", tmp_path / "table")
+    code, out, err = raygen(monkeypatch, capsys, "tabulate", *arguments, "--set", "model.device=cpu")
+    assert code == 0, err
+    run_id = RunFolder(str(tmp_path / "table")).run_ids()[-1]
+    page = tmp_path / f"table/runs/{run_id}/report.html"
+    assert out.splitlines()[-1] == f"report: {page}"
+    assert "0 single-base changes scored by demo" in page.read_text() and "+ 60 N;" in page.read_text()
+    page.unlink()
+    assert raygen(monkeypatch, capsys, "report", tmp_path / "table", "--run", run_id)[:2] == (0, f"report: {page}\n")
+    assert page.is_file()
+    assert raygen(monkeypatch, capsys, "report", tmp_path / "table", "--run", "another")[0] == 3
+
+
 def test_a_report_that_cannot_be_written_fails_no_run_and_is_said(capsys, tmp_path):
     pages.write_run_page(str(tmp_path), RUN)
     assert "warning: the report was not written: " in capsys.readouterr().out

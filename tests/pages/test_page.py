@@ -16,8 +16,10 @@ from raygen.pages.diff_page import as_page as diff_page
 from raygen.pages.evaluation_page import as_page as evaluation_page
 from raygen.pages.page import Page, render
 from raygen.pages.palette import css_variables
+from raygen.pages.position_report import position_page
 from raygen.pages.report import write_report
 from raygen.pages.saturation_page import as_page as saturation_page
+from raygen.tables.position_table import KIND
 from raygen.tables.schemas import variant_ids
 from raygen.trials.every_change import saturating_variants
 from raygen.trials.saturation import lay_out
@@ -25,6 +27,7 @@ from raygen.variants.region import Region
 from tests.builders import InMemoryReference
 from tests.finished_runs import finished_run
 from tests.pages.page_reader import read_page
+from tests.position_tables import write_positions
 from tests.run_folders import made_manifest, row, run_folder
 
 HOSTILE = "</script></style><script>window.hacked = 1</script><img src=x onerror='hacked()'><b>"
@@ -73,7 +76,22 @@ def _saturation(folder):
     return saturation_page(lay_out(HOSTILE, 1, "ACGT", variants, deltas), {HOSTILE: HOSTILE})
 
 
-MAKERS = {"report": _report, "diff": _diff, "evaluate": _evaluation, "saturate": _saturation}
+def _tabulated(folder):
+    out = write_positions(folder / "out", {HOSTILE: "ACGT" * 30})
+    manifest = made_manifest(360, (), {"kind": KIND, "warnings": [HOSTILE]})
+    manifest["counts"] |= {"rejected": {HOSTILE: 1}, "num_rejected": 1}
+    manifest["model"]["name"] = HOSTILE
+    manifest["input"] = {"bases": 120, "other_letters": {HOSTILE: 1}, "contigs": [HOSTILE], "regions": HOSTILE}
+    return position_page(out, manifest)
+
+
+MAKERS = {
+    "report": _report,
+    "diff": _diff,
+    "evaluate": _evaluation,
+    "saturate": _saturation,
+    "tabulate": _tabulated,
+}
 
 
 @pytest.fixture(scope="module")
@@ -117,9 +135,9 @@ def test_hostile_text_is_text(pages, command):
     read = read_page(pages[command])
     assert HOSTILE not in pages[command]
     assert "<img" not in pages[command].split("<body>")[1].split("<script type")[0]
-    assert "b" not in read.tags or command == "report", "the report's own tiles and its caveat are in bold"
+    assert "b" not in read.tags or command in ("report", "tabulate"), "tiles, and the caveat of a report, are in bold"
     assert any("window.hacked = 1" in line for line in read.lines), "it is shown, though"
-    assert FOLDER in " ".join(read.lines) or command in ("report", "saturate"), "which name no folder"
+    assert FOLDER in " ".join(read.lines) or command in ("report", "saturate", "tabulate"), "which name no folder"
 
 
 @pytest.mark.parametrize("command", MAKERS)
