@@ -40,7 +40,9 @@ def examples(page: Path) -> list[Example]:
 def run(command: str, folder: Path) -> list[str]:
     paths = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     surroundings = os.environ | {"PATH": paths, "COLUMNS": "200", "RAYGEN_CACHE": str(folder / ".cache")}
-    surroundings["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address  # the tests' own, which need not be started for each
+    surroundings["RAY_ADDRESS"] = (
+        ray.get_runtime_context().gcs_address
+    )  # the tests' own, which need not be started for each
     done = subprocess.run(["bash", "-c", command], cwd=folder, env=surroundings, capture_output=True, text=True)
     assert done.returncode == 0, f"{command}: {done.stderr}"
     return done.stdout.replace(f"{folder}/", "").splitlines()

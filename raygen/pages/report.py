@@ -27,7 +27,7 @@ from raygen.pages.report_facts import cost, headline, is_reclassified, notices, 
 from raygen.pages.tally import MAX_INDELS, MAX_SUBSTITUTIONS, Tally, tally_scores
 from raygen.pages.variant_words import FLAG_WORDS, REASON_WORDS, allele, kind, number, variant_words
 from raygen.tables.fingerprints import no_scores, tables_inside
-from raygen.tables.folder_kinds import refuse_no_folder, refuse_positions
+from raygen.tables.folder_kinds import refuse_no_folder
 from raygen.tables.layout import RunFolder
 from raygen.tables.position_table import KIND as POSITIONS
 from raygen.tables.schemas import COUNTED_ONLY, SCORES
@@ -307,7 +307,6 @@ def write_report(out: str, run_id: str | None = None, price_per_hour: float | No
         SettingsError: the page cannot be written.
     """
     refuse_no_folder(out)
-    refuse_positions(out)
     folder = RunFolder(out)
     manifest = _manifest(folder, run_id)
     if manifest.get("kind") == POSITIONS:

@@ -16,7 +16,7 @@ from raygen.remote import is_remote, join, kind_of, shown
 
 SCORES_FOLDER, POSITIONS_FOLDER = "scores", "positions"
 """The folder in a run's folder that holds its table: of scores, or a row for each base of a reference."""
-_NOT_SCORES = ", not a folder of scores. `raygen query`, `export`, `diff`, `verify` and `compact` read it."
+_NOT_SCORES = ", not a folder of scores. `raygen query`, `export`, `report`, `diff`, `verify` and `compact` read it."
 
 
 def refuse_no_folder(path: str) -> None:

@@ -9,7 +9,7 @@ from tests.cli.test_pages_and_explain import raygen
 from tests.finished_runs import finished_run
 from tests.tables.positions_on_disk import tabulated
 
-READ = "is a position table of `raygen tabulate`, not a folder of scores. `raygen query`, `export`, `diff`, `verify` and `compact` read it."
+READ = "is a position table of `raygen tabulate`, not a folder of scores. `raygen query`, `export`, `report`, `diff`, `verify` and `compact` read it."
 
 
 @pytest.fixture
@@ -20,7 +20,6 @@ def table(tmp_path) -> str:
 @pytest.mark.parametrize(
     "command",
     [
-        ("report",),
         ("card",),
         ("reclassify", "--cuts", "-7,-3,-1,1", "--out", "other"),
         ("evaluate", "--labels", "labels.tsv", "--label-column", "label", "--scores"),
