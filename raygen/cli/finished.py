@@ -49,8 +49,8 @@ def export(
         str | None,
         typer.Option(
             metavar="mean|A|C|G|T|all",
-            help="What a .bw or .bedgraph shows of a base: the mean of its three changes, the change to a letter, or a file for each. "
-            r"\[default: mean]",
+            help="What a .bw or .bedgraph shows of a base: the mean of its three changes, which is the default, the change to a letter, "
+            "or a file for each.",
             show_default=False,
         ),
     ] = None,

@@ -22,7 +22,7 @@ from raygen.pipeline.job import Job
 from raygen.scoring.plan import contig_runs, strands_read
 from raygen.scoring.scored_rows import with_flag
 from raygen.tables.position_table import flags_of
-from raygen.tables.score_check import PRESCORED
+from raygen.tables.schemas import PRESCORED
 
 _HELD = "held"
 _HELD_NUMBERS = {"": "held_delta", "forward": "held_fwd", "reverse": "held_rev"}

@@ -63,6 +63,9 @@ SCORES = pa.schema(
 )
 """One row per scored variant. ``ll_wt`` and ``ll_mut`` are null where the score is a position table's (flag ``prescored``). For PAIRS ``variant_id`` is the pair's id and chrom, pos, ref and alt are null."""
 
+PRESCORED = "prescored"
+"""Flag of a score that a position table held: it has no log-likelihoods of whole windows (see ``raygen.pipeline.prescored``)."""
+
 REJECTS = pa.schema(
     [
         pa.field("chrom", pa.string()),

@@ -19,12 +19,10 @@ from raygen.tables.accounts import ROLLED_BACK, Account, Accounts
 from raygen.tables.columns import has_item
 from raygen.tables.iceberg import open_table, rows_by_run
 from raygen.tables.layout import ScoreFile
-from raygen.tables.schemas import SCORES
+from raygen.tables.schemas import PRESCORED, SCORES
 from raygen.tables.stretches import Stretches
 from raygen.tables.table_check import NUM_SHOWN, TableCheck, counted
 
-PRESCORED = "prescored"
-"""Flag of a score that a position table held: it has no log-likelihoods of whole windows (see ``raygen.pipeline.prescored``)."""
 _STRETCH_ROWS = 1 << 20
 _NUMBERS = ("ll_wt", "ll_mut", "delta_llr", "delta_per_base")
 _ROUNDING = 1e-9  # of a sum's size, in float64
