@@ -70,7 +70,7 @@ def test_an_ingest_of_haplotypes_looks_at_a_model_that_only_its_user_allows(tmp_
 
 
 SHARD = ShardSummary(
-    shard="a", num_rows=10, scored=7, already_scored=1, failed=2, abstained=3, classes={"vus": 7}, flags={"f": 1},
+    shard="a", num_rows=10, scored=7, already_scored=1, prescored=3, failed=2, abstained=3, classes={"vus": 7}, flags={"f": 1},
     tokens=100, tokens_before=10, tokens_by_two_passes=300, rescored=4, halvings=2, splits=1, batches=5, restarts=0,
     gpu_memory=0, host_memory=0, stage_seconds={},
 )  # fmt: skip
@@ -85,6 +85,7 @@ def test_shards_are_added_up_and_halvings_are_the_most_of_any_actor():
             "alleles_in": 0,
             "scored": 14,
             "already_scored": 2,
+            "prescored": 6,
             "abstained": 6,
             "rejected": {"scoring_failed": 2},
             "classes": {"vus": 7, "benign": 7},

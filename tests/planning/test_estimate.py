@@ -193,6 +193,7 @@ def test_a_measured_speed_is_kept_and_used(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("local_ray")
 def test_what_a_position_table_holds_is_not_planned(tmp_path):
     window = {"window.left": 64, "window.right": 1, "window.anchor": "grid", "window.stride": 64}
+    window["scoring.keep_every"] = 10**6  # at the edge of a piece a window is read twice, and a busy machine cuts more
     chosen = settings(tmp_path, **window)
     given = {
         "input.reference": str(chosen.input.reference),
