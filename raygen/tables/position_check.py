@@ -67,10 +67,11 @@ class PositionCheck(TableCheck):
             is_null = pc.is_null(rows[name]).to_numpy()
             misplaced = int((is_null != (code == BASES.index(base))).sum())
             self.count_if(file, misplaced, f"where {name} is not null exactly for the reference's {base}")
-            self.count_if(file, _num_not_finite(rows[name]), f"whose {name} is not finite")
+            self.check_finite(file, rows, name)
         if has_both_strands(rows.schema):
             self._means(file, rows)
-        self._entropy(file, rows["entropy"])
+        self.check_finite(file, rows, "entropy")
+        self._entropy(file, rows["entropy"].to_numpy())
         unknown = int((rows["flags"].to_numpy() >> len(FLAGS) != 0).sum())
         self.count_if(file, unknown, f"with flags that there are not (beyond bit {len(FLAGS) - 1})")
         return self._placed(file, rows["pos"].drop_null().to_numpy(), last)
@@ -86,18 +87,15 @@ class PositionCheck(TableCheck):
                 is_apart = apart > _ROUNDING * (np.abs(forward) + np.abs(reverse)) + np.finfo(np.float32).tiny
             self.count_if(file, int(is_apart.sum()), f"whose delta_{base} is not the mean of its strands")
 
-    def _entropy(self, file: ScoreFile, entropy: pa.ChunkedArray) -> None:
-        self.count_if(file, _num_not_finite(entropy), "whose entropy is not finite")
-        values = entropy.to_numpy()
-        outside = (values < -_ENTROPY_ROUNDING) | (values > _LARGEST_ENTROPY + _ENTROPY_ROUNDING)
-        self.count_if(file, int((outside & np.isfinite(values)).sum()), "whose entropy is not between 0 and ln 4")
+    def _entropy(self, file: ScoreFile, entropy: np.ndarray) -> None:
+        outside = (entropy < -_ENTROPY_ROUNDING) | (entropy > _LARGEST_ENTROPY + _ENTROPY_ROUNDING)
+        self.count_if(file, int((outside & np.isfinite(entropy)).sum()), "whose entropy is not between 0 and ln 4")
 
     def _placed(self, file: ScoreFile, pos: np.ndarray, last: int | None) -> int | None:
         """Check the order of positions, and that none was seen before; returns the last of them."""
         if not len(pos):
             return last
-        if bool((pos[1:] < pos[:-1]).any()) or (last is not None and pos[0] < last):
-            self.fault(file.path, "not sorted by pos")
+        self.check_order(file, pos, last)
         self.count_if(file, int((pos < 1).sum()), "whose pos is below 1")
         if file.chrom != self._chrom:
             self._chrom, self._seen = file.chrom, SeenPositions()
@@ -150,7 +148,3 @@ class SeenPositions:
         if seen is None or not (both := seen & new).any():
             return np.empty(0, np.int64)
         return np.flatnonzero(np.unpackbits(both)) + block * _BLOCK
-
-
-def _num_not_finite(values: pa.ChunkedArray) -> int:
-    return len(values) - values.null_count - (pc.sum(pc.is_finite(values)).as_py() or 0)
