@@ -54,7 +54,7 @@ class AlleleSource:
         watch = AssemblyWatch(tallies, [])
         for alleles in _alleles(self._reader):
             table = alleles.table
-            chrom, ref, alt = (_one_chunk(table[name]) for name in ("chrom", "ref", "alt"))
+            chrom, ref, alt = (table[name].combine_chunks() for name in ("chrom", "ref", "alt"))
             matched = self._table.match(chrom, ref, alt, table["pos"].to_numpy())
             self._count(matched, alleles.num_malformed)
             tallies.add(matched, chrom)
@@ -146,8 +146,3 @@ def _in_words(contig: str, matched: Matched, row: int) -> str:
     """An allele whose REF differs, as messages show it."""
     ref, alt, base = (chr(letters[row]) for letters in (matched.ref, matched.alt, matched.hits.base))
     return f"{contig}:{matched.pos[row]}-{ref}-{alt}, the reference has {base!r}"
-
-
-def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
-    combined = column.combine_chunks()
-    return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined

@@ -19,7 +19,16 @@ import pyarrow.parquet as pq
 
 from raygen.number_of import number_of
 from raygen.tables.layout import RunFolder, ScoreFile, rows_of_runs
-from raygen.tables.position_table import BASES, FLAGS, delta_columns, has_both_strands, positions_schema
+from raygen.tables.position_table import (
+    ALTS,
+    BASES,
+    DELTAS,
+    FLAGS,
+    codes_of,
+    delta_columns,
+    has_both_strands,
+    positions_schema,
+)
 from raygen.tables.table_check import NUM_SHOWN, TableCheck
 
 _ROUNDING = 2.0**-23
@@ -33,7 +42,7 @@ class PositionCheck(TableCheck):
     """The verification of a position table."""
 
     unit = "single-base change"
-    units_a_row = len(BASES) - 1
+    units_a_row = ALTS
     most_rows = 1 << 18
 
     def __init__(self, folder: RunFolder) -> None:
@@ -60,7 +69,7 @@ class PositionCheck(TableCheck):
 
     def check_rows(self, file: ScoreFile, rows: pa.Table, last: int | None) -> int | None:
         """Check the rows of a file that follow position ``last``; returns the last position in them."""
-        code = pc.fill_null(pc.index_in(rows["ref"], value_set=pa.array(BASES)), -1).to_numpy()
+        code = codes_of(rows["ref"])
         self.count_if(file, int((code < 0).sum()) - rows["ref"].null_count, f"whose ref is not {', '.join(BASES)}")
         for name in delta_columns(has_both_strands(rows.schema)):
             base = name.split("_")[1]
@@ -80,7 +89,7 @@ class PositionCheck(TableCheck):
         """Check that each delta is the mean of its strands, as closely as float32 can say it."""
         for base in BASES:
             mean, forward, reverse = (
-                rows[f"delta_{base}{suffix}"].to_numpy().astype(np.float64) for suffix in ("", "_fwd", "_rev")
+                rows[f"delta_{base}{suffix}"].to_numpy().astype(np.float64) for suffix in DELTAS.values()
             )
             with np.errstate(invalid="ignore"):  # infinite values are a fault of their own
                 apart = np.abs((forward + reverse) / 2 - mean)
