@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from raygen.finished.position_lookup import Matched, PositionTable
 from raygen.tables.schemas import Reason
 from raygen.variants.alleles import AlleleReader
 from raygen.variants.assembly import AssemblyWatch
-from raygen.variants.check import NameTally, RefTally
+from raygen.variants.check import NameTally, RefTally, Tallies
 from raygen.variants.inputs import open_readers
 from raygen.variants.normalise import REFERENCE_ALTS
 from raygen.variants.single_base import REASONS, WHY
@@ -107,15 +107,10 @@ class _Bases:
 
 
 @dataclass
-class _Tallies:
-    """REF alleles that were compared with the table's bases, as ``AlleleChecker`` counts them."""
+class _Tallies(Tallies):
+    """REF alleles that were compared with the table's bases."""
 
     reference: _Bases
-    ref_tallies: dict[str, RefTally] = field(default_factory=dict)
-    file_tally: RefTally = field(default_factory=RefTally)
-    batch_contigs: set[str] = field(default_factory=set)
-    name_tallies: dict[str, NameTally] = field(default_factory=dict)
-    seen_contigs: dict[str, str | None] = field(default_factory=dict)
 
     def add(self, matched: Matched, chrom: pa.Array) -> None:
         """Count the alleles of a block, whose contigs are called ``chrom`` in the file."""
@@ -133,13 +128,7 @@ class _Tallies:
             first = _in_words(table.contigs[number], matched, other[0]) if len(other) else ""
             checked = len(other) + np.count_nonzero(matched.hits.held & of_contig)
             compared = RefTally(int(checked), len(other), int(swapped), first)
-            self.batch_contigs.add(table.contigs[number])
-            self.file_tally.add(compared)
-            self.ref_tallies.setdefault(table.contigs[number], RefTally()).add(compared)
-
-    def start_file(self) -> None:
-        """Count anew."""
-        self.name_tallies, self.ref_tallies, self.file_tally = {}, {}, RefTally()
+            self.count_refs(table.contigs[number], compared)
 
 
 def _in_words(contig: str, matched: Matched, row: int) -> str:
