@@ -25,12 +25,13 @@ from raygen.finished.export_tables import HEADER_END, write_table, write_tsv
 from raygen.finished.export_tracks import BEDGRAPH_SUFFIXES, MEAN, TRACKS, track_paths, write_track
 from raygen.finished.export_vcf import annotate_vcf, write_sites
 from raygen.finished.info_fields import DEFAULT_FIELDS, DEFAULT_PREFIX, InfoField, info_fields
-from raygen.finished.position_scores import PositionIndex, PositionScores, is_position_table
-from raygen.finished.run_facts import RunFacts, reference_lengths, refuse_pairs, run_facts
+from raygen.finished.position_scores import PositionScores
+from raygen.finished.run_facts import RunFacts, TableByPlace, reference_lengths, refuse_pairs, run_facts
 from raygen.finished.score_lookup import AlleleMatcher, reference_for
 from raygen.number_of import number_of
-from raygen.tables.folder_kinds import refuse_no_folder
+from raygen.tables.folder_kinds import holds_positions, refuse_no_folder
 from raygen.tables.place import refuse_unwritable
+from raygen.tables.position_rows import PositionRows
 from raygen.tables.score_index import ScoreIndex
 from raygen.tables.table_files import TABLE_SUFFIXES
 from raygen.variants.contig_names import contig_order
@@ -128,7 +129,7 @@ def export_scores(
 class _Writing:
     """What every kind of file is written from; each method writes one kind."""
 
-    index: ScoreIndex
+    index: TableByPlace
     facts: RunFacts
     parts: Sequence[Part]
     lengths: Mapping[str, int]
@@ -165,7 +166,6 @@ class _Writing:
 
     def tracks(self, paths: Mapping[str, str]) -> Exported:
         """A bigWig or bedGraph for each track; the table is read once for each."""
-        assert isinstance(self.index, PositionIndex), "tracks are of position tables"
         lengths, remarks = self.lengths, list(self.remarks)
         if not lengths and self.to.endswith(BIGWIG_SUFFIXES):
             lengths = {chrom: last_position(self.index, chrom) for chrom in self.index.contigs if chrom}
@@ -232,11 +232,12 @@ def _refuse_what_has_no_place(
         bigwig_library()
 
 
-def _opened(out: str, to: str, kind: str) -> ScoreIndex:
+def _opened(out: str, to: str, kind: str) -> TableByPlace:
     """The scores of a folder, those of a position table as the kind of file wants them."""
     refuse_no_folder(out)
-    if is_position_table(out):
-        return PositionIndex(out) if kind == "track" else PositionScores(out)
+    if holds_positions(out):
+        rows = PositionRows(out)
+        return rows if kind == "track" else PositionScores(rows)
     if kind == "track":
         raise SettingsError(
             f"--to {to}: a track has one number a base, and {out} holds scores of variants. It is made of a table of `raygen tabulate`."
@@ -245,7 +246,7 @@ def _opened(out: str, to: str, kind: str) -> ScoreIndex:
 
 
 def _annotated(
-    index: ScoreIndex,
+    index: TableByPlace,
     to: str,
     vcf: str,
     reference: str | None,
@@ -266,7 +267,7 @@ def _annotated(
     return Exported(to, index_path, num_written, counts.num_alleles, counts.num_scored, counts.missing, remarks)
 
 
-def _columns(index: ScoreIndex, fields: Sequence[str] | None) -> list[str]:
+def _columns(index: TableByPlace, fields: Sequence[str] | None) -> list[str]:
     """The columns of a table: all, or those asked for."""
     columns = list(dict.fromkeys(["variant_id", *fields])) if fields else index.schema.names
     if unknown := [name for name in columns if name not in index.schema.names]:
@@ -275,13 +276,13 @@ def _columns(index: ScoreIndex, fields: Sequence[str] | None) -> list[str]:
     return columns
 
 
-def _default_fields(index: ScoreIndex) -> list[str]:
+def _default_fields(index: TableByPlace) -> list[str]:
     """Those of ``DEFAULT_FIELDS`` that the scores have: a position table has no classes."""
     return [name for name in DEFAULT_FIELDS if name in index.schema.names]
 
 
 def _contig_order(
-    index: ScoreIndex, facts: RunFacts, reference: str | None
+    index: TableByPlace, facts: RunFacts, reference: str | None
 ) -> tuple[list[str], Mapping[str, int], list[str]]:
     """Contigs with scores in the reference's order, its lengths in bases, and a remark where the order is another one."""
     scored = [chrom for chrom in index.contigs if chrom is not None]

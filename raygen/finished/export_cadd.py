@@ -19,10 +19,9 @@ import pysam
 
 from raygen.finished.export_parts import Part
 from raygen.finished.export_vcf import TBI_LIMIT
-from raygen.finished.run_facts import RunFacts
+from raygen.finished.run_facts import RunFacts, TableByPlace
 from raygen.finished.text_lines import shortest, text_lines
 from raygen.tables.place import put_in_place
-from raygen.tables.score_index import ScoreIndex
 from raygen.variants.human_assemblies import human_assembly
 from raygen.variants.vcf_stream import quiet_htslib
 
@@ -33,7 +32,7 @@ _NO_BACKGROUND = "PHRED is . because no background is known"
 
 
 def write_cadd(
-    index: ScoreIndex,
+    index: TableByPlace,
     parts: Sequence[Part],
     lengths: Mapping[str, int],
     to: str,

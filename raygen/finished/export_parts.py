@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from raygen.errors import InputError
-from raygen.tables.score_index import LAST_POS, ScoreIndex
+from raygen.finished.run_facts import TableByPlace
+from raygen.tables.score_index import LAST_POS
 from raygen.variants.contig_names import resolve_contig
 from raygen.variants.human_assemblies import human_assembly
 from raygen.variants.region import split_region
@@ -27,7 +28,7 @@ class Part:
     start: int = 1
     end: int = LAST_POS
 
-    def tables(self, index: ScoreIndex, columns: Sequence[str]) -> Iterator[pa.Table]:
+    def tables(self, index: TableByPlace, columns: Sequence[str]) -> Iterator[pa.Table]:
         """The part's rows, sorted, a window at a time; of windows without rows there is no table."""
         for first, last in index.windows(self.chrom, start=self.start, end=self.end):
             rows = index.rows_between(self.chrom, first, last, columns)
@@ -36,7 +37,7 @@ class Part:
 
 
 def chosen_parts(
-    index: ScoreIndex,
+    index: TableByPlace,
     order: Sequence[str],
     lengths: Mapping[str, int],
     contigs: Sequence[str] = (),
@@ -65,7 +66,7 @@ def chosen_parts(
     return _merged(sorted(parts, key=lambda part: (order.index(part.chrom or ""), part.start)))
 
 
-def last_position(index: ScoreIndex, chrom: str) -> int:
+def last_position(index: TableByPlace, chrom: str) -> int:
     """The last position (1-based) of a contig that has a row."""
     *_, (first, last) = index.windows(chrom)
     return int(index.rows_between(chrom, first, last, ["pos"])["pos"][-1].as_py())
@@ -74,7 +75,7 @@ def last_position(index: ScoreIndex, chrom: str) -> int:
 class _Names:
     """What contigs are called by a user and by the scores."""
 
-    def __init__(self, index: ScoreIndex, scored: Sequence[str], lengths: Mapping[str, int]) -> None:
+    def __init__(self, index: TableByPlace, scored: Sequence[str], lengths: Mapping[str, int]) -> None:
         self._path, self._scored = index.path, scored
         self._known = lengths or dict.fromkeys(scored, 0)
         self._is_human = human_assembly(lengths) is not None

@@ -22,9 +22,8 @@ import pysam
 from raygen.finished.export_parts import Part
 from raygen.finished.export_vcf import TBI_LIMIT
 from raygen.finished.info_fields import DeclaredTypes, InfoField, as_text, header_lines
-from raygen.finished.run_facts import RunFacts
+from raygen.finished.run_facts import RunFacts, TableByPlace
 from raygen.tables.place import put_in_place
-from raygen.tables.score_index import ScoreIndex
 from raygen.tables.table_files import open_table
 
 HEADER_END = ".hdr"
@@ -32,7 +31,7 @@ Progress = Callable[[int], None]
 
 
 def write_table(
-    index: ScoreIndex, parts: Sequence[Part], to: str, columns: Sequence[str], on_progress: Progress
+    index: TableByPlace, parts: Sequence[Part], to: str, columns: Sequence[str], on_progress: Progress
 ) -> int:
     """Write scores to ``to`` as Parquet, CSV or TSV, by the name's end; returns the number of rows."""
     schema = pa.schema([index.schema.field(name) for name in columns])
@@ -44,7 +43,7 @@ def write_table(
 
 
 def write_tsv(
-    index: ScoreIndex,
+    index: TableByPlace,
     parts: Sequence[Part],
     to: str,
     fields: Sequence[InfoField],
@@ -137,7 +136,7 @@ def _joined(texts: pa.StringArray, offsets: np.ndarray) -> pa.StringArray:
     return pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), texts), ",")
 
 
-def _in_order(index: ScoreIndex, parts: Sequence[Part], columns: Sequence[str]) -> Iterator[pa.Table]:
+def _in_order(index: TableByPlace, parts: Sequence[Part], columns: Sequence[str]) -> Iterator[pa.Table]:
     """All rows of the parts, in their order, a window of positions at a time."""
     for part in parts:
         yield from part.tables(index, columns)

@@ -19,11 +19,10 @@ import pysam
 from raygen.finished.bigwig import BIGWIG_SUFFIXES, Stretch, write_bigwig
 from raygen.finished.export_parts import Part
 from raygen.finished.export_vcf import TBI_LIMIT
-from raygen.finished.position_scores import PositionIndex
-from raygen.finished.run_facts import RunFacts
+from raygen.finished.run_facts import RunFacts, TableByPlace
 from raygen.finished.text_lines import shortest, text_lines
 from raygen.tables.place import put_in_place
-from raygen.tables.position_table import BASES
+from raygen.tables.position_table import BASES, deltas_of
 from raygen.variants.vcf_stream import quiet_htslib
 
 BEDGRAPH_SUFFIXES = tuple(f"{name}{end}" for end in (".gz", "") for name in (".bedgraph", ".bedGraph", ".bg"))
@@ -41,7 +40,7 @@ def track_paths(to: str, track: str) -> dict[str, str]:
 
 
 def write_track(
-    index: PositionIndex,
+    index: TableByPlace,
     parts: Sequence[Part],
     lengths: Mapping[str, int],
     to: str,
@@ -68,7 +67,7 @@ def write_track(
 
 
 def _write_bedgraph(
-    index: PositionIndex, parts: Sequence[Part], to: str, track: str, facts: RunFacts, on_progress: Progress
+    index: TableByPlace, parts: Sequence[Part], to: str, track: str, facts: RunFacts, on_progress: Progress
 ) -> tuple[int, str | None]:
     is_packed, num_bases, last = to.endswith(".gz"), 0, 0
     with quiet_htslib(), put_in_place(to, beside=(".tbi", ".csi")) as partial:
@@ -91,12 +90,12 @@ def _meaning(track: str) -> str:
     return f"{'mean delta_llr of the three changes' if track == MEAN else f'delta_llr of the change to {track}'}, nats"
 
 
-def _stretches(index: PositionIndex, parts: Sequence[Part], track: str) -> Iterator[Stretch]:
+def _stretches(index: TableByPlace, parts: Sequence[Part], track: str) -> Iterator[Stretch]:
     """The values of the parts, a window at a time; a base without any has no place in it."""
-    columns = [f"delta_{base}" for base in (BASES if track == MEAN else (track,))]
+    bases = BASES if track == MEAN else (track,)
     for part in parts:
-        for rows in part.tables(index, ["pos", *columns]):
-            deltas = np.stack([rows[name].to_numpy() for name in columns], axis=1)
+        for rows in part.tables(index, ["pos", *(f"delta_{base}" for base in bases)]):
+            deltas = deltas_of(rows, bases=bases)
             has_value = ~np.isnan(deltas).all(axis=1)
             value = np.asarray(np.nanmean(deltas[has_value], axis=1, dtype=np.float64), np.float32)
             if len(value):

@@ -27,12 +27,11 @@ from raygen.disk_errors import disk_errors, full_disk
 from raygen.errors import InputError, SettingsError
 from raygen.finished.export_parts import Part
 from raygen.finished.info_fields import MISSING, DeclaredTypes, InfoField, as_text, header_lines
-from raygen.finished.run_facts import RunFacts
+from raygen.finished.run_facts import RunFacts, TableByPlace
 from raygen.finished.score_lookup import AlleleMatcher, MatchedBatch
 from raygen.finished.text_lines import text_lines
 from raygen.finished.vcf_lines import VcfLines
 from raygen.tables.place import put_in_place
-from raygen.tables.score_index import ScoreIndex
 from raygen.variants.contig_names import resolve_contig
 from raygen.variants.human_assemblies import human_assembly
 from raygen.variants.vcf_stream import quiet_htslib
@@ -130,7 +129,7 @@ def annotate_vcf(
 
 
 def write_sites(
-    index: ScoreIndex,
+    index: TableByPlace,
     parts: Sequence[Part],
     lengths: Mapping[str, int],
     to: str,

@@ -25,7 +25,7 @@ from raygen.finished.run_facts import RunFacts, run_facts
 from raygen.finished.single_changes import SingleChanges, joint_windows, single_changes
 from raygen.number_of import number_of
 from raygen.tables.place import put_in_place, refuse_unwritable
-from raygen.tables.position_table import BASES
+from raygen.tables.position_table import ALTS, BASES
 from raygen.tables.table_files import TableFile, open_table, print_table, refuse_other_kinds
 
 WINDOW_ROWS = 1 << 17
@@ -183,7 +183,7 @@ def _compare(
             changed = tally.add(contig, *sides, wants_all=file is not None)
             if file is not None and changed is not None:
                 file.write(changed)
-            num_compared += 3 * max(len(side.pos) for side in sides)
+            num_compared += ALTS * max(len(side.pos) for side in sides)
             on_progress(num_compared)
 
 

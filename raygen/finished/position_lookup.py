@@ -19,9 +19,16 @@ import numpy as np
 import pyarrow as pa
 
 from raygen.errors import InputError, SettingsError
-from raygen.tables.columns import string_lists
 from raygen.tables.position_rows import PositionRows
-from raygen.tables.position_table import BASES, TOO_MANY_N, delta_columns, flags_of
+from raygen.tables.position_table import (
+    BASES,
+    FLAGS_OF_SCORES,
+    changes_schema,
+    delta_columns,
+    delta_names,
+    deltas_of,
+    flag_lists,
+)
 from raygen.tables.schemas import NOT_SCORED, Reason
 from raygen.variants.alleles import first_bytes
 from raygen.variants.contig_names import resolve_contig
@@ -33,7 +40,6 @@ if TYPE_CHECKING:
 
 _ROWS_AT_ONCE = 1 << 18
 """Alleles for which rows of the table are in memory: some 10 MB."""
-_STRANDS = ("fwd", "rev")
 _LETTERS = np.frombuffer("".join(BASES).encode(), np.uint8)
 _CODE = np.full(256, -1, np.int8)
 _CODE[_LETTERS] = np.arange(len(BASES))
@@ -121,15 +127,8 @@ class PositionTable:
         self.reference_digest = self.rows.identity.reference_digest
         self.contigs = self.rows.contigs
         self.has_both_strands = self.rows.has_both_strands
-        strands = [f"delta_{strand}" for strand in _STRANDS if self.has_both_strands]
-        self.schema = pa.schema(
-            [
-                *((name, pa.int64() if name == "pos" else pa.string()) for name in ("chrom", "pos", "ref", "alt")),
-                *((name, pa.float32()) for name in ["delta_llr", *strands, "entropy"]),
-                ("flags", pa.list_(pa.string())),
-                ("missing", pa.string()),
-            ]
-        )
+        columns = [column for column in changes_schema(self.has_both_strands) if column.name != "variant_id"]
+        self.schema = pa.schema([*columns, ("missing", pa.string())])
         self._columns = ["pos", "ref", *delta_columns(self.has_both_strands), "entropy", "flags"]
         self._contig_by_name: dict[str | None, int] = {}
 
@@ -153,7 +152,7 @@ class PositionTable:
         """
         alleles = _alleles(variants)
         pos = alleles["pos"].fill_null(0).to_numpy()
-        chrom, ref, alt = (_one_chunk(alleles[name]) for name in ("chrom", "ref", "alt"))
+        chrom, ref, alt = (alleles[name].combine_chunks() for name in ("chrom", "ref", "alt"))
         matched = self.match(chrom, ref, alt, pos)
         why = np.where(alleles["pos"].is_null(), WHY[Reason.MALFORMED_RECORD], matched.why)
         reasons = pa.DictionaryArray.from_arrays(pa.array(why.astype(np.int8) - 1, mask=why == 0), pa.array(REASONS))
@@ -203,23 +202,6 @@ class PositionTable:
                 hits.put(rows, self._hits_in(table, pos[rows], UPPER[ref[rows]], _CODE[UPPER[alt[rows]]]))
         return hits
 
-    def changes_between(
-        self, chrom: str, start: int, end: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, PositionHits]:
-        """All N single-base changes from ``start`` to ``end`` (1-based, both included) of one of the table's contigs.
-
-        Returns:
-            (N,) positions, REF and ALT in ASCII, and the numbers, sorted by position and ALT.
-        """
-        table = self.rows.rows_between(chrom, start, end, self._columns)
-        if not len(table):
-            none = np.zeros(0, np.uint8)
-            return none.astype(np.int64), none, none, PositionHits.nothing(0, self.has_both_strands)
-        base = first_bytes(_one_chunk(table["ref"]))[0]
-        row, alt_code = np.nonzero(_CODE[base][:, None] != np.arange(len(BASES)))
-        pos, ref, alt = table["pos"].to_numpy()[row], base[row], _LETTERS[alt_code]
-        return pos, ref, alt, self._hits_in(table, pos, ref, alt_code)
-
     def contig_of(self, name: str | None) -> str | None:
         """The table's contig that a file's name means; None where it has none."""
         number = self._contig_number(name)
@@ -229,14 +211,16 @@ class PositionTable:
         """What R rows of the table say of N changes at ascending positions."""
         table_pos = table["pos"].to_numpy()
         place = np.minimum(np.searchsorted(table_pos, pos), len(table_pos) - 1)
-        base = np.where(table_pos[place] == pos, first_bytes(_one_chunk(table["ref"]))[0][place], 0).astype(np.uint8)
+        table_base, _ = first_bytes(table["ref"].combine_chunks())
+        base = np.where(table_pos[place] == pos, table_base[place], 0).astype(np.uint8)
         is_change = (base == ref) & (base != 0) & (alt_code >= 0)
-        delta = _deltas(table, "", place, alt_code, is_change)
+        delta = np.where(is_change, deltas_of(table)[place, alt_code], np.float32(np.nan))
         is_held = ~np.isnan(delta)
-        forward, reverse = (
-            _deltas(table, f"_{strand}", place, alt_code, is_held) if self.has_both_strands else None
-            for strand in _STRANDS
-        )
+        strands = [
+            np.where(is_held, deltas_of(table, name)[place, alt_code], np.float32(np.nan))
+            for name in delta_names(self.has_both_strands)[1:]
+        ]
+        forward, reverse = strands or (None, None)
         entropy = np.where(is_held, table["entropy"].to_numpy()[place], np.float32(np.nan))
         flags = np.where(is_held, table["flags"].to_numpy()[place], 0).astype(np.uint16)
         return PositionHits(is_held, base, delta, forward, reverse, entropy, flags)
@@ -277,20 +261,7 @@ def number_columns(hits: PositionHits) -> list[pa.Array]:
     """``delta_llr``, ``delta_fwd`` and ``delta_rev`` where there are any, ``entropy`` and ``flags``; null where nothing is held."""
     numbers = [hits.delta, hits.delta_fwd, hits.delta_rev, hits.entropy]
     columns = [pa.array(values, mask=~hits.held) for values in numbers if values is not None]
-    return [*columns, flag_lists(hits.flags, hits.held)]
-
-
-def flag_lists(bitmap: np.ndarray, is_held: np.ndarray) -> pa.ListArray:
-    """The names of flags, without the one that scores do not have; null where nothing is held."""
-    distinct, which = np.unique(bitmap, return_inverse=True)
-    masks = {flag: mask for flag, mask in flags_of(distinct).items() if flag != TOO_MANY_N}
-    return string_lists(masks, len(distinct)).take(pa.array(which, mask=~is_held))
-
-
-def _deltas(table: pa.Table, suffix: str, place: np.ndarray, alt_code: np.ndarray, is_change: np.ndarray) -> np.ndarray:
-    """(N,) float32: the deltas of changes to bases, at rows of the table; NaN where there is none."""
-    deltas_R4 = np.stack([table[f"delta_{base}{suffix}"].to_numpy() for base in BASES], axis=1)
-    return np.where(is_change, deltas_R4[place, alt_code], np.float32(np.nan))
+    return [*columns, flag_lists(hits.flags, FLAGS_OF_SCORES, ~hits.held)]
 
 
 def _by_contig(contig: np.ndarray, rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
@@ -338,8 +309,3 @@ def _as_allele_column(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     raise InputError(
         f"The variants' {name} is {column.type}, and not each value is {'a whole number' if name == 'pos' else 'text'}."
     )
-
-
-def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
-    combined = column.combine_chunks()
-    return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined

@@ -8,34 +8,31 @@ A VCF is read and looked up a block ahead of what is written.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 
-from raygen.finished.position_lookup import Matched, PositionHits, PositionTable, number_columns
+from raygen.finished.position_lookup import Matched, PositionTable, number_columns
+from raygen.finished.position_scores import PositionScores
 from raygen.finished.query import Asked, PlaceQuery, Query, Variant, not_the_reference
 from raygen.finished.run_facts import run_facts
-from raygen.tables.layout import RunFolder
-from raygen.tables.position_table import PositionFolder
+from raygen.tables.folder_kinds import holds_positions
+from raygen.tables.position_table import FLAGS_OF_SCORES
 from raygen.tables.schemas import NOT_SCORED, Reason, variant_ids
-from raygen.tables.score_index import WINDOW_ROWS
 from raygen.variants.single_base import NOT_SNV, REASONS
 
 IN_WORDS = {NOT_SNV: "the table holds single-base changes only"}
 """Reasons that remarks say in a sentence."""
-WINDOW_BASES = WINDOW_ROWS // 3
-"""Bases of a region whose changes are in memory at a time."""
 
 _Item = TypeVar("_Item")
 
 
 def open_query(out: str, asked: Asked) -> PlaceQuery:
     """A query of what lies in the folder ``out``: of a position table, or of scores."""
-    is_table = RunFolder(out).is_folder(PositionFolder.rows)
-    return PositionQuery(out, asked) if is_table else Query(out, asked)
+    return PositionQuery(out, asked) if holds_positions(out) else Query(out, asked)
 
 
 class PositionQuery(PlaceQuery):
@@ -43,15 +40,13 @@ class PositionQuery(PlaceQuery):
 
     def _open(self) -> None:
         self._positions = PositionTable(self.out)
-        self.table = self._positions.rows
+        self.table = self._changes = PositionScores(self._positions.rows, FLAGS_OF_SCORES)
         self.facts = run_facts(self.table)
 
     @property
     def schema(self) -> pa.Schema:
         """Columns of the tables."""
-        of_lookup = [field for field in self._positions.schema if field.name != "missing"]
-        of_run = [pa.field(name, pa.string()) for name in ("model", "fingerprint")]
-        return pa.schema([pa.field("variant_id", pa.string()), *of_lookup, *of_run])
+        return pa.schema([*self._changes.schema, *((name, pa.string()) for name in ("model", "fingerprint"))])
 
     def _of_variants(self) -> pa.Table:
         variants = list(dict.fromkeys(self._parsed(text) for text in self.asked.variants))
@@ -75,9 +70,9 @@ class PositionQuery(PlaceQuery):
         self.remarks += [f"warning: {warning}" for warning in source.warnings]
 
     def _rows_in(self, chrom: str, start: int, end: int) -> Iterator[pa.Table]:
-        for first, last in self._positions.rows.windows(chrom, WINDOW_BASES, start, end):
-            pos, ref, alt, hits = self._positions.changes_between(chrom, first, last)
-            yield self._rows(pa.repeat(pa.scalar(chrom), len(pos)), pos, ref, alt, hits)
+        for first, last in self._changes.windows(chrom, start=start, end=end):
+            rows = self._changes.rows_between(chrom, first, last, self._changes.schema.names)
+            yield self._with_run(rows.columns)
 
     def _rows_of(self, matched: Matched) -> pa.Table:
         """The rows of the alleles that the table has a number for."""
@@ -85,15 +80,14 @@ class PositionQuery(PlaceQuery):
         if len(rows) < len(matched.why):
             matched = matched.taken(rows)
         chrom = pa.array(self._positions.contigs, pa.string()).take(pa.array(matched.contig))
-        return self._rows(chrom, matched.pos, matched.ref, matched.alt, matched.hits)
+        ref, alt = _letters(matched.ref), _letters(matched.alt)
+        places = {"chrom": chrom, "pos": pa.array(matched.pos), "ref": ref, "alt": alt}
+        return self._with_run([variant_ids(pa.table(places)), *places.values(), *number_columns(matched.hits)])
 
-    def _rows(
-        self, chrom: pa.StringArray, pos: np.ndarray, ref: np.ndarray, alt: np.ndarray, hits: PositionHits
-    ) -> pa.Table:
-        named = {"chrom": chrom, "pos": pa.array(pos), "ref": _letters(ref), "alt": _letters(alt)}
-        of_run = [pa.repeat(pa.scalar(text), len(pos)) for text in (self.facts.model, self.facts.fingerprint)]
-        columns = [variant_ids(pa.table(named)), *named.values(), *number_columns(hits), *of_run]
-        return pa.table(columns, schema=self.schema)
+    def _with_run(self, columns: Sequence[pa.Array | pa.ChunkedArray]) -> pa.Table:
+        """Rows with the model and the fingerprint of the run, which all of them share."""
+        of_run = [pa.repeat(pa.scalar(text), len(columns[0])) for text in (self.facts.model, self.facts.fingerprint)]
+        return pa.table([*columns, *of_run], schema=self.schema)
 
     def _why_not(self, variant: Variant, reason: str) -> str:
         """Why a variant has no number, as the end of a remark."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from raygen.finished.position_lookup import Matched, PositionTable
 from raygen.tables.schemas import Reason
 from raygen.variants.alleles import AlleleReader
 from raygen.variants.assembly import AssemblyWatch
-from raygen.variants.check import NameTally, RefTally
+from raygen.variants.check import NameTally, RefTally, Tallies
 from raygen.variants.inputs import open_readers
 from raygen.variants.normalise import REFERENCE_ALTS
 from raygen.variants.single_base import REASONS, WHY
@@ -54,7 +54,7 @@ class AlleleSource:
         watch = AssemblyWatch(tallies, [])
         for alleles in _alleles(self._reader):
             table = alleles.table
-            chrom, ref, alt = (_one_chunk(table[name]) for name in ("chrom", "ref", "alt"))
+            chrom, ref, alt = (table[name].combine_chunks() for name in ("chrom", "ref", "alt"))
             matched = self._table.match(chrom, ref, alt, table["pos"].to_numpy())
             self._count(matched, alleles.num_malformed)
             tallies.add(matched, chrom)
@@ -107,15 +107,10 @@ class _Bases:
 
 
 @dataclass
-class _Tallies:
-    """REF alleles that were compared with the table's bases, as ``AlleleChecker`` counts them."""
+class _Tallies(Tallies):
+    """REF alleles that were compared with the table's bases."""
 
     reference: _Bases
-    ref_tallies: dict[str, RefTally] = field(default_factory=dict)
-    file_tally: RefTally = field(default_factory=RefTally)
-    batch_contigs: set[str] = field(default_factory=set)
-    name_tallies: dict[str, NameTally] = field(default_factory=dict)
-    seen_contigs: dict[str, str | None] = field(default_factory=dict)
 
     def add(self, matched: Matched, chrom: pa.Array) -> None:
         """Count the alleles of a block, whose contigs are called ``chrom`` in the file."""
@@ -133,21 +128,10 @@ class _Tallies:
             first = _in_words(table.contigs[number], matched, other[0]) if len(other) else ""
             checked = len(other) + np.count_nonzero(matched.hits.held & of_contig)
             compared = RefTally(int(checked), len(other), int(swapped), first)
-            self.batch_contigs.add(table.contigs[number])
-            self.file_tally.add(compared)
-            self.ref_tallies.setdefault(table.contigs[number], RefTally()).add(compared)
-
-    def start_file(self) -> None:
-        """Count anew."""
-        self.name_tallies, self.ref_tallies, self.file_tally = {}, {}, RefTally()
+            self.count_refs(table.contigs[number], compared)
 
 
 def _in_words(contig: str, matched: Matched, row: int) -> str:
     """An allele whose REF differs, as messages show it."""
     ref, alt, base = (chr(letters[row]) for letters in (matched.ref, matched.alt, matched.hits.base))
     return f"{contig}:{matched.pos[row]}-{ref}-{alt}, the reference has {base!r}"
-
-
-def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
-    combined = column.combine_chunks()
-    return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined

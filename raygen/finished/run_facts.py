@@ -6,22 +6,23 @@ manifest says is read from the scores themselves or stays empty.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import pyarrow as pa
 
 from raygen.errors import InputError, RaygenError
 from raygen.sequence.reference import open_reference
 from raygen.tables.identity import Identity
 from raygen.tables.layout import RunFolder
-from raygen.tables.score_index import ScoreIndex
+from raygen.tables.score_index import LAST_POS, WINDOW_ROWS
 
 
 class TableByPlace(Protocol):
-    """A run's table that is read by place: scores or positions."""
+    """A run's table that is read by place: scores, positions, or positions as scores."""
 
     @property
     def path(self) -> str:
@@ -38,6 +39,21 @@ class TableByPlace(Protocol):
     @property
     def contigs(self) -> Sequence[str | None]:
         """Contigs that have rows; None stands for pairs."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns of the rows."""
+
+    def windows(
+        self, chrom: str | None, rows: int = WINDOW_ROWS, start: int = 1, end: int = LAST_POS
+    ) -> Iterator[tuple[int, int]]:
+        """(first, last) positions that cover all rows from ``start`` to ``end``, each with about ``rows`` rows or fewer."""
+
+    def rows_between(self, chrom: str | None, start: int, end: int, columns: Sequence[str]) -> pa.Table:
+        """Rows from ``start`` to ``end`` (1-based, both included), sorted by position."""
+
+    def rows_at(self, chrom: str, positions: Sequence[int] | np.ndarray, columns: Sequence[str]) -> pa.Table:
+        """Rows at any of ``positions`` (1-based, in any order), sorted by them."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +155,7 @@ def _of_input(manifest: dict[str, Any], name: str) -> float:
 
 def _first(index: TableByPlace, column: str) -> str:
     """The value of a column in one row of scores, for a column in which all rows of a fingerprint are the same; empty where there is none."""
-    if not isinstance(index, ScoreIndex) or column not in index.schema.names:
+    if column not in index.schema.names:
         return ""
     for chrom in index.contigs:
         first, last = next(index.windows(chrom, rows=1))

@@ -18,7 +18,6 @@ from raygen.errors import InputError
 from raygen.finished.run_facts import RunFacts, TableByPlace
 from raygen.sequence.reference import Reference, open_reference
 from raygen.tables.schemas import NOT_SCORED, Reason
-from raygen.tables.score_index import ScoreIndex
 from raygen.variants.alleles import AlleleBatch, AlleleReader
 from raygen.variants.assembly import AssemblyWatch
 from raygen.variants.check import AlleleChecker, CheckedBatch
@@ -55,7 +54,7 @@ class AlleleMatcher:
     """
 
     def __init__(
-        self, index: ScoreIndex, path: str, reference: Reference, facts: RunFacts, columns: Sequence[str]
+        self, index: TableByPlace, path: str, reference: Reference, facts: RunFacts, columns: Sequence[str]
     ) -> None:
         readers = open_readers([path])
         if len(readers) > 1 or Path(path).is_dir():

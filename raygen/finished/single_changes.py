@@ -7,22 +7,18 @@ Shapes:  P bases
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from raygen.finished.run_facts import TableByPlace, refuse_pairs
 from raygen.tables.folder_kinds import holds_positions
 from raygen.tables.position_rows import PositionRows
-from raygen.tables.position_table import BASES
+from raygen.tables.position_table import BASES, codes_of, delta_columns, deltas_of
 from raygen.tables.score_index import LAST_POS, ScoreIndex
-
-_DELTAS = [f"delta_{base}" for base in BASES]
 
 
 @dataclass(frozen=True)
@@ -91,9 +87,9 @@ class _OfPositions:
         yield from ((first, after - 1) for first, after in pairwise(edges))
 
     def between(self, chrom: str, start: int, end: int) -> Changes:
-        rows = self._rows.rows_between(chrom, start, end, ["pos", "ref", *_DELTAS])
-        delta = np.stack([rows[name].to_numpy().astype(np.float64) for name in _DELTAS])
-        return Changes(rows["pos"].to_numpy(), _codes(rows["ref"]), delta)
+        rows = self._rows.rows_between(chrom, start, end, ["pos", "ref", *delta_columns(both_strands=False)])
+        delta = deltas_of(rows).T.astype(np.float64, order="C")
+        return Changes(rows["pos"].to_numpy(), codes_of(rows["ref"]), delta)
 
 
 class _OfScores:
@@ -110,16 +106,10 @@ class _OfScores:
 
     def between(self, chrom: str, start: int, end: int) -> Changes:
         rows = self._index.rows_between(chrom, start, end, ["pos", "ref", "alt", "delta_llr"])
-        ref, alt = _codes(rows["ref"]), _codes(rows["alt"])
+        ref, alt = codes_of(rows["ref"]), codes_of(rows["alt"])
         is_change = (ref >= 0) & (alt >= 0)
         self.num_others += int((~is_change).sum())
         pos, first, row = np.unique(rows["pos"].to_numpy()[is_change], return_index=True, return_inverse=True)
         delta = np.full((len(BASES), len(pos)), np.nan)
         delta[alt[is_change], row] = rows["delta_llr"].to_numpy()[is_change]
         return Changes(pos, ref[is_change][first], delta)
-
-
-def _codes(letters: pa.ChunkedArray) -> np.ndarray:
-    """Which of BASES each text is, below 0 for none."""
-    codes: Sequence[int] = pc.fill_null(pc.index_in(letters, value_set=pa.array(BASES)), -1).to_numpy()
-    return np.asarray(codes)

@@ -23,11 +23,8 @@ from raygen.pipeline.stages import ShardSummary
 from raygen.scoring.plan import strands_read
 from raygen.scoring.positions import plan_bases
 from raygen.sequence.reference import reference_name, staged_reference
-from raygen.tables.position_table import BASES, flags_bitmap, flags_of, positions_schema
+from raygen.tables.position_table import ALTS, BASES, flags_bitmap, flags_of, positions_schema
 from raygen.tables.schemas import REJECTS, Reason
-
-ALTS = len(BASES) - 1
-"""Single-base changes of a base."""
 
 
 def plan_positions(shard: pa.Table, job: Job) -> pa.Table:

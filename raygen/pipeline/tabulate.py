@@ -19,7 +19,6 @@ from raygen.pipeline.cluster import session
 from raygen.pipeline.job import ActorScorer, Job
 from raygen.pipeline.pieces import FIRST_PIECE
 from raygen.pipeline.position_shards import letter_counts, merged_intervals, plan_position_shards
-from raygen.pipeline.position_stages import ALTS
 from raygen.pipeline.resolve import describe_model, resolve
 from raygen.pipeline.run import RunResult, Say, ShardRun, files_by_contig
 from raygen.remote import stage
@@ -27,7 +26,7 @@ from raygen.sequence.reference import Reference, reference_name
 from raygen.sequence.window_choices import usual_length
 from raygen.settings import Settings, WindowSettings
 from raygen.tables.layout import RunFolder, ScoreFile
-from raygen.tables.position_table import KIND, PositionFolder
+from raygen.tables.position_table import ALTS, KIND, PositionFolder
 from raygen.variants.bed import read_bed
 from raygen.variants.contig_names import resolve_contig
 from raygen.variants.human_assemblies import human_assembly

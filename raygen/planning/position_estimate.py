@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from raygen.model.on_paper import model_on_paper
 from raygen.pipeline.chosen_window import choose_window
 from raygen.pipeline.position_shards import merged_intervals, tile_length
-from raygen.pipeline.position_stages import ALTS
 from raygen.pipeline.tabulate import Parts, refuse_other_settings, regions_of, with_positions_window
 from raygen.planning.estimate import Estimate, WindowTokens, dtype_on_paper, size_on_paper
 from raygen.planning.hours import Price, cost_on_devices
@@ -22,6 +21,7 @@ from raygen.scoring.prefix_plan import cheapest_stops
 from raygen.sequence.reference import staged_reference
 from raygen.sequence.windows import Window
 from raygen.settings import Settings
+from raygen.tables.position_table import ALTS
 
 _STRETCH = 4096  # bases over which stops are tried
 

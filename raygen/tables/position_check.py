@@ -19,7 +19,16 @@ import pyarrow.parquet as pq
 
 from raygen.number_of import number_of
 from raygen.tables.layout import RunFolder, ScoreFile, rows_of_runs
-from raygen.tables.position_table import BASES, FLAGS, delta_columns, has_both_strands, positions_schema
+from raygen.tables.position_table import (
+    ALTS,
+    BASES,
+    DELTAS,
+    FLAGS,
+    codes_of,
+    delta_columns,
+    has_both_strands,
+    positions_schema,
+)
 from raygen.tables.table_check import NUM_SHOWN, TableCheck
 
 _ROUNDING = 2.0**-23
@@ -33,7 +42,7 @@ class PositionCheck(TableCheck):
     """The verification of a position table."""
 
     unit = "single-base change"
-    units_a_row = len(BASES) - 1
+    units_a_row = ALTS
     most_rows = 1 << 18
 
     def __init__(self, folder: RunFolder) -> None:
@@ -60,17 +69,18 @@ class PositionCheck(TableCheck):
 
     def check_rows(self, file: ScoreFile, rows: pa.Table, last: int | None) -> int | None:
         """Check the rows of a file that follow position ``last``; returns the last position in them."""
-        code = pc.fill_null(pc.index_in(rows["ref"], value_set=pa.array(BASES)), -1).to_numpy()
+        code = codes_of(rows["ref"])
         self.count_if(file, int((code < 0).sum()) - rows["ref"].null_count, f"whose ref is not {', '.join(BASES)}")
         for name in delta_columns(has_both_strands(rows.schema)):
             base = name.split("_")[1]
             is_null = pc.is_null(rows[name]).to_numpy()
             misplaced = int((is_null != (code == BASES.index(base))).sum())
             self.count_if(file, misplaced, f"where {name} is not null exactly for the reference's {base}")
-            self.count_if(file, _num_not_finite(rows[name]), f"whose {name} is not finite")
+            self.check_finite(file, rows, name)
         if has_both_strands(rows.schema):
             self._means(file, rows)
-        self._entropy(file, rows["entropy"])
+        self.check_finite(file, rows, "entropy")
+        self._entropy(file, rows["entropy"].to_numpy())
         unknown = int((rows["flags"].to_numpy() >> len(FLAGS) != 0).sum())
         self.count_if(file, unknown, f"with flags that there are not (beyond bit {len(FLAGS) - 1})")
         return self._placed(file, rows["pos"].drop_null().to_numpy(), last)
@@ -79,25 +89,22 @@ class PositionCheck(TableCheck):
         """Check that each delta is the mean of its strands, as closely as float32 can say it."""
         for base in BASES:
             mean, forward, reverse = (
-                rows[f"delta_{base}{suffix}"].to_numpy().astype(np.float64) for suffix in ("", "_fwd", "_rev")
+                rows[f"delta_{base}{suffix}"].to_numpy().astype(np.float64) for suffix in DELTAS.values()
             )
             with np.errstate(invalid="ignore"):  # infinite values are a fault of their own
                 apart = np.abs((forward + reverse) / 2 - mean)
                 is_apart = apart > _ROUNDING * (np.abs(forward) + np.abs(reverse)) + np.finfo(np.float32).tiny
             self.count_if(file, int(is_apart.sum()), f"whose delta_{base} is not the mean of its strands")
 
-    def _entropy(self, file: ScoreFile, entropy: pa.ChunkedArray) -> None:
-        self.count_if(file, _num_not_finite(entropy), "whose entropy is not finite")
-        values = entropy.to_numpy()
-        outside = (values < -_ENTROPY_ROUNDING) | (values > _LARGEST_ENTROPY + _ENTROPY_ROUNDING)
-        self.count_if(file, int((outside & np.isfinite(values)).sum()), "whose entropy is not between 0 and ln 4")
+    def _entropy(self, file: ScoreFile, entropy: np.ndarray) -> None:
+        outside = (entropy < -_ENTROPY_ROUNDING) | (entropy > _LARGEST_ENTROPY + _ENTROPY_ROUNDING)
+        self.count_if(file, int((outside & np.isfinite(entropy)).sum()), "whose entropy is not between 0 and ln 4")
 
     def _placed(self, file: ScoreFile, pos: np.ndarray, last: int | None) -> int | None:
         """Check the order of positions, and that none was seen before; returns the last of them."""
         if not len(pos):
             return last
-        if bool((pos[1:] < pos[:-1]).any()) or (last is not None and pos[0] < last):
-            self.fault(file.path, "not sorted by pos")
+        self.check_order(file, pos, last)
         self.count_if(file, int((pos < 1).sum()), "whose pos is below 1")
         if file.chrom != self._chrom:
             self._chrom, self._seen = file.chrom, SeenPositions()
@@ -150,7 +157,3 @@ class SeenPositions:
         if seen is None or not (both := seen & new).any():
             return np.empty(0, np.int64)
         return np.flatnonzero(np.unpackbits(both)) + block * _BLOCK
-
-
-def _num_not_finite(values: pa.ChunkedArray) -> int:
-    return len(values) - values.null_count - (pc.sum(pc.is_finite(values)).as_py() or 0)

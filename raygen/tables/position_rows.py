@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from raygen.errors import InputError
+from raygen.errors import InputError, first_line
 from raygen.tables.damage import naming_damage
 from raygen.tables.folder_kinds import refuse_no_folder
 from raygen.tables.identity import Identity, identity_of
@@ -92,13 +92,13 @@ class PositionRows:
             ]
         return self._rows(chrom, pieces, columns)
 
-    def rows_between(self, chrom: str, start: int, end: int, columns: Sequence[str]) -> pa.Table:
-        """Rows from ``start`` to ``end`` (1-based, both included), sorted by position."""
+    def rows_between(self, chrom: str | None, start: int, end: int, columns: Sequence[str]) -> pa.Table:
+        """Rows from ``start`` to ``end`` (1-based, both included), sorted by position; none without a contig."""
         files = self._files(chrom, start, end)
         return self._rows(chrom, [(file.path, _Stretch(start, end)) for file in files], columns)
 
     def windows(
-        self, chrom: str, rows: int = WINDOW_ROWS, start: int = 1, end: int = LAST_POS
+        self, chrom: str | None, rows: int = WINDOW_ROWS, start: int = 1, end: int = LAST_POS
     ) -> Iterator[tuple[int, int]]:
         """(first, last) positions that cover all rows from ``start`` to ``end`` and do not overlap, each with about ``rows`` rows or fewer."""
         files = self._files(chrom, start, end)
@@ -120,38 +120,38 @@ class PositionRows:
         if window:
             yield window[:2]
 
-    def _files(self, chrom: str, start: int, end: int) -> list[_File]:
+    def _files(self, chrom: str | None, start: int, end: int) -> list[_File]:
         """The files that can hold rows from ``start`` to ``end``, in the order of their positions."""
-        series_of_contig = self._series.get(chrom, {}).values()
+        series_of_contig = self._series.get(chrom or "", {}).values()
         return sorted(
             (file for series in series_of_contig for file in series.between(start, end)), key=lambda file: file.first
         )
 
-    def _rows(self, chrom: str, pieces: Sequence[tuple[str, _Wanted]], columns: Sequence[str]) -> pa.Table:
+    def _rows(self, chrom: str | None, pieces: Sequence[tuple[str, _Wanted]], columns: Sequence[str]) -> pa.Table:
         names = [name for name in dict.fromkeys(["pos", *columns]) if name != "chrom"]
-        parts = self._each(lambda piece: self._read(*piece, names), pieces)
         schema = pa.schema([self.schema.field(name) for name in names])
+        parts = self._each(lambda piece: self._read(*piece, schema), pieces)
         rows = pa.concat_tables([schema.empty_table(), *(part for of_piece in parts for part in of_piece)])
         pos = rows["pos"].to_numpy()
         if not bool((pos[1:] > pos[:-1]).all()):  # regions that were added later lie between others
             rows = rows.sort_by("pos")
         if "chrom" in columns:
-            rows = rows.append_column("chrom", pa.repeat(pa.scalar(chrom), len(rows)))
+            rows = rows.append_column("chrom", pa.repeat(pa.scalar(chrom, pa.string()), len(rows)))
         return rows.select(list(columns))
 
-    def _read(self, path: str, wanted: _Wanted, columns: Sequence[str]) -> list[pa.Table]:
+    def _read(self, path: str, wanted: _Wanted, schema: pa.Schema) -> list[pa.Table]:
         """The wanted rows of a file, row group by row group: one of them is in memory at a time."""
         tables = []
-        with naming_damage(path), self._opened(path) as file:
+        with self._opened(path) as file:
             for number, (first, last, _) in enumerate(_groups_of(file.metadata)):
                 if wanted.may_be_in(first, last):
-                    rows = file.read_row_group(number, columns, use_threads=False)
-                    tables.append(_plain(wanted.taken_from(rows)))
+                    rows = wanted.taken_from(file.read_row_group(number, schema.names, use_threads=False))
+                    tables.append(_as_declared(path, rows, schema))
         return tables
 
     def _groups(self, path: str) -> list[tuple[int, int, int]]:
         """(first position, last position, rows) of each row group of a file."""
-        with naming_damage(path), self._opened(path) as file:
+        with self._opened(path) as file:
             return list(_groups_of(file.metadata))
 
     def _first_pos(self, path: str) -> int:
@@ -160,13 +160,18 @@ class PositionRows:
 
     @contextmanager
     def _opened(self, path: str) -> Iterator[pq.ParquetFile]:
-        with (
-            self._open(path) as source,
-            pq.ParquetFile(
-                source, page_checksum_verification=True, read_dictionary=["ref"], pre_buffer=not self._is_local
-            ) as file,
-        ):
-            yield file
+        """A file to be read from; InputError, too, where that fails after it was opened."""
+        try:
+            with (
+                naming_damage(path),
+                self._open(path) as source,
+                pq.ParquetFile(
+                    source, page_checksum_verification=True, read_dictionary=["ref"], pre_buffer=not self._is_local
+                ) as file,
+            ):
+                yield file
+        except (OSError, pa.ArrowException) as error:
+            raise InputError(f"{path} cannot be read: {first_line(error)}.") from error
 
     def _open(self, path: str) -> Any:
         return self.folder.filesystem.open_input_file(path)
@@ -286,19 +291,34 @@ def _groups_of(metadata: pq.FileMetaData) -> Iterator[tuple[int, int, int]]:
         yield (first, last, group.num_rows) if group.num_rows else (1, 0, 0)
 
 
-def _plain(rows: pa.Table) -> pa.Table:
-    """Rows with REF as text: dictionaries of row groups differ."""
-    place = rows.schema.get_field_index("ref")
-    if place < 0:
-        return rows
-    return rows.set_column(place, rows.schema.field(place).with_type(pa.string()), rows["ref"].cast(pa.string()))
+def _as_declared(path: str, rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Rows of a file with the schema of the table, and so REF as text: dictionaries of row groups differ.
+
+    Raises:
+        InputError: the file lacks a column or has one of another type.
+    """
+    columns = {
+        name: column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
+        for name, column in zip(rows.column_names, rows.columns, strict=True)
+    }
+    for column in schema:
+        arrow_type = columns[column.name].type if column.name in columns else None
+        if arrow_type != column.type:
+            raise InputError(
+                f"{path} cannot be read as one table with the files before it: {column.name} is {arrow_type or 'not'} there and "
+                f"{column.type} before. `raygen verify` lists every such file."
+            )
+    return pa.table(list(columns.values()), schema=schema)
 
 
 def _no_positions(folder: RunFolder) -> InputError:
+    """The error that says that a folder has no rows of a position table."""
     if folder.is_folder(RunFolder.rows):
         return InputError(
             f"{folder.path} holds scores of variants and is no position table: `raygen query` and raygen.read_scores read them."
         )
+    is_empty = folder.is_folder(folder.rows)
     return InputError(
-        f"{folder.path} is no position table: there are no files {folder.path}/{folder.rows}/chrom=.../part-*.parquet."
+        f"{folder.path} {'holds no positions yet' if is_empty else 'is no position table'}: "
+        f"there are no files {folder.path}/{folder.rows}/chrom=.../part-*.parquet."
     )

@@ -9,38 +9,53 @@ no row.
 
 A genome has 3e9 bases, so numbers are float32 and bytes count. Sign and exponent of neighbouring numbers are alike and the rest is noise:
 the four bytes of a number are stored apart (BYTE_STREAM_SPLIT). Positions follow each other, so their differences are stored.
+
+In: rows as they are read. Out: what their columns say, as arrays.
+
+Shapes:  R rows of the table
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from raygen.tables.columns import string_lists
 from raygen.tables.folder_kinds import POSITIONS_FOLDER, holds_positions
 from raygen.tables.layout import RunFolder
 
 BASES = ("A", "C", "G", "T")
+ALTS = len(BASES) - 1
+"""Single-base changes of a base."""
+DELTAS = {"delta_llr": "", "delta_fwd": "_fwd", "delta_rev": "_rev"}
+"""Columns of SCORES and the end of the names that they have here, one for each base: ``delta_fwd`` is ``delta_A_fwd`` to ``delta_T_fwd``."""
 TOO_MANY_N = "too_many_n"
 """Flag of a position table alone: a score whose window has so many N is abstained on."""
 FLAGS = ("short_window", "shifted_window", "n_in_window", TOO_MANY_N, "off_label_domain", "unvalidated_model")
 """The flags of a row, the first in the lowest bit; but for ``TOO_MANY_N`` those of SCORES, by the same names."""
 KIND = "positions"
 """``kind`` in the manifest of a run over every base."""
+FLAGS_OF_SCORES = tuple(flag for flag in FLAGS if flag != TOO_MANY_N)
+"""Flags of a row that a score can have, too."""
 ROW_GROUP_ROWS = 1 << 14
 """Of a lookup of one position as much is read: some 240 KB, 2 ms; with 2^16 rows 4 ms, for 0.3% fewer bytes."""
 ZSTD_LEVEL = 3
 """Measured on 2^20 random rows: 14.5 bytes a base at 3, 14.6 at 1, 14.4 at 9, which takes twice as long; 16.3 where the bytes of a
 number are not apart."""
 
-_STRANDS = ("fwd", "rev")
-
 
 def delta_columns(both_strands: bool) -> list[str]:
     """The names of the columns of deltas: of the row's own, and where both strands were read of each, too."""
-    names = [f"delta_{base}" for base in BASES]
-    return names + [f"{name}_{strand}" for strand in _STRANDS if both_strands for name in names]
+    return [f"delta_{base}{DELTAS[name]}" for name in delta_names(both_strands) for base in BASES]
+
+
+def delta_names(both_strands: bool) -> list[str]:
+    """Those of ``DELTAS`` that a table of one strand or of both has."""
+    return list(DELTAS) if both_strands else ["delta_llr"]
 
 
 def positions_schema(both_strands: bool) -> pa.Schema:
@@ -55,6 +70,20 @@ def positions_schema(both_strands: bool) -> pa.Schema:
             *(pa.field(name, pa.float32()) for name in delta_columns(both_strands)),
             pa.field("entropy", pa.float32()),
             pa.field("flags", pa.uint16(), nullable=False),
+        ]
+    )
+
+
+def changes_schema(both_strands: bool) -> pa.Schema:
+    """The columns of a table's single-base changes, a row each: those of SCORES that it has an answer for, and ``entropy``."""
+    return pa.schema(
+        [
+            *(
+                (name, pa.int64() if name == "pos" else pa.string())
+                for name in ("variant_id", "chrom", "pos", "ref", "alt")
+            ),
+            *((name, pa.float32()) for name in (*delta_names(both_strands), "entropy")),
+            ("flags", pa.list_(pa.string())),
         ]
     )
 
@@ -80,6 +109,24 @@ def flags_bitmap(masks: dict[str, np.ndarray], num_rows: int) -> np.ndarray:
 def flags_of(bitmap: np.ndarray) -> dict[str, np.ndarray]:
     """(R,) Booleans by flag from (R,) numbers."""
     return {name: (bitmap >> bit) & 1 != 0 for bit, name in enumerate(FLAGS)}
+
+
+def flag_lists(bitmap: np.ndarray, names: Sequence[str] = FLAGS, is_null: np.ndarray | None = None) -> pa.ListArray:
+    """Those of ``names`` that each of (R,) numbers stands for; null where (R,) ``is_null`` is true."""
+    distinct = pa.array(bitmap, mask=is_null).dictionary_encode()
+    masks = flags_of(distinct.dictionary.to_numpy())
+    return string_lists({name: masks[name] for name in names}, len(distinct.dictionary)).take(distinct.indices)
+
+
+def deltas_of(rows: pa.Table, name: str = "delta_llr", bases: Sequence[str] = BASES) -> np.ndarray:
+    """(R, B) float32 in nats: the deltas of the changes to each of B ``bases``; NaN where there is none. ``name``: one of ``DELTAS``."""
+    return np.stack([rows[f"delta_{base}{DELTAS[name]}"].to_numpy() for base in bases], axis=1)
+
+
+def codes_of(letters: pa.ChunkedArray) -> np.ndarray:
+    """(R,) which of BASES each text is, below 0 for none of them."""
+    codes: np.ndarray = pc.fill_null(pc.index_in(letters, value_set=pa.array(BASES)), -1).to_numpy()
+    return codes
 
 
 class PositionFolder(RunFolder):

@@ -41,8 +41,7 @@ class ScoreCheck(TableCheck):
         for run, number in counted(rows["run_id"]):
             self.rows_of[run] += number
         for name in _NUMBERS:
-            bad = len(rows) - (pc.sum(pc.is_finite(rows[name])).as_py() or 0) - rows[name].null_count
-            self.count_if(file, bad, f"whose {name} is not finite")
+            self.check_finite(file, rows, name)
         is_prescored = pa.array(has_item(rows["flags"], PRESCORED))
         for name in ("ll_wt", "ll_mut"):
             bad = pc.sum(pc.xor(pc.is_null(rows[name]), is_prescored)).as_py() or 0
@@ -63,10 +62,7 @@ class ScoreCheck(TableCheck):
         if wrong := rows.filter(pc.invert(name_matches)):
             first = wrong["variant_id"][0].as_py()
             self.count_if(file, len(wrong), f"not named by contig, pos, ref and alt (first: {first})")
-        pos = rows["pos"].drop_null().to_numpy()
-        if len(pos) and (bool((pos[1:] < pos[:-1]).any()) or (last is not None and pos[0] < last)):
-            self.fault(file.path, "not sorted by pos")
-        return int(pos[-1]) if len(pos) else last
+        return self.check_order(file, rows["pos"].drop_null().to_numpy(), last)
 
     def check_contig(self, chrom: str | None, paths: Sequence[str]) -> None:
         """Check that no variant is in a contig twice, whichever files it lies in."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +31,7 @@ WINDOW_ROWS = 1 << 17
 """Rows that are held at a time where nothing else is said: some tens of megabytes with all columns."""
 LAST_POS = 2**62
 """A position behind those of every contig (1-based)."""
+_SORT_KEYS = ("pos", "ref", "alt", "variant_id")
 _NUMBERED = re.compile(r"(.+/part-[0-9a-f]{12})-[0-9]{6}\.parquet")
 """A shard as ``pipeline.shards`` names it: the hash of its input, and its number there. Of other names no order is taken for granted."""
 _FOOTERS_A_SEARCH = 24  # of bisecting a million files; beyond as many it is cheaper to read them all
@@ -56,23 +57,17 @@ class _RowGroup(NamedTuple):
 class ScoreIndex:
     """The scores of one folder by place.
 
-    Attributes:
-        kind: how the folder is read, and ``sort_keys``, what orders its rows: those of a table of another kind are others.
-
     Raises:
         InputError: there is no such folder, there are no scores in it, or a file of it cannot be read.
     """
 
-    kind: ClassVar[type[RunFolder]] = RunFolder
-    sort_keys: ClassVar[Sequence[str]] = ("pos", "ref", "alt", "variant_id")
-
     def __init__(self, path: str) -> None:
         refuse_no_folder(path)
         self.path = path
-        self.folder = self.kind(path)
+        self.folder = RunFolder(path)
         dataset = self.folder.scores_dataset()
         if not isinstance(dataset, ds.FileSystemDataset):
-            raise self.no_rows()
+            raise no_scores(path)
         identity = self.folder.identity()
         assert identity is not None, "a folder with score files has an identity"
         self.identity: Identity = identity
@@ -87,10 +82,6 @@ class ScoreIndex:
             input_name = numbered[1] if numbered else fragment.path
             series_of_contig = self._series.setdefault(chrom, {})
             series_of_contig.setdefault(input_name, _Series(dataset.schema, chrom is not None)).files.append(fragment)
-
-    def no_rows(self) -> InputError:
-        """The error that says that the folder has no rows."""
-        return no_scores(self.path)
 
     @property
     def contigs(self) -> list[str | None]:
@@ -157,10 +148,10 @@ class ScoreIndex:
             return pa.schema([self._dataset.schema.field(name) for name in columns]).empty_table()
         fragments = [group.fragment() for group in groups]
         part = ds.FileSystemDataset(fragments, self._dataset.schema, self._dataset.format, self._dataset.filesystem)
-        needed = [*columns, *(name for name in self.sort_keys if name not in columns)]
+        needed = [*columns, *(name for name in _SORT_KEYS if name not in columns)]
         try:
             rows = part.to_table(columns=needed, filter=inside)
-            return rows.sort_by([(name, "ascending") for name in self.sort_keys]).select(list(columns))
+            return rows.sort_by([(name, "ascending") for name in _SORT_KEYS]).select(list(columns))
         except (pa.ArrowException, OSError) as error:
             raise _unreadable(self.path, error) from error
 

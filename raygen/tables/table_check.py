@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import ClassVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -113,6 +114,19 @@ class TableCheck(ABC):
         """List a fault of so many rows of a file where there are any."""
         if number:
             self.fault(file.path, f"{number_of(number, 'row')} {words}")
+
+    def check_finite(self, file: ScoreFile, rows: pa.Table, name: str) -> None:
+        """List a fault where numbers of a column are neither finite nor null."""
+        num_finite = pc.sum(pc.is_finite(rows[name])).as_py() or 0
+        self.count_if(file, len(rows) - rows[name].null_count - num_finite, f"whose {name} is not finite")
+
+    def check_order(self, file: ScoreFile, pos: np.ndarray, last: int | None) -> int | None:
+        """List a fault where positions do not ascend from ``last`` on, the last in the rows before; returns the last of all."""
+        if not len(pos):
+            return last
+        if bool((pos[1:] < pos[:-1]).any()) or (last is not None and pos[0] < last):
+            self.fault(file.path, "not sorted by pos")
+        return int(pos[-1])
 
     def _file(self, file: ScoreFile) -> bool:
         """Check one file of the table; returns whether it could be read."""

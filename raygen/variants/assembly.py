@@ -17,12 +17,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from raygen.errors import InputError
 from raygen.tables.schemas import Reason
 from raygen.variants.alleles import AlleleReader
-from raygen.variants.check import NameTally, RefTally
+from raygen.variants.check import RefTally, Tallies
 
 EARLY_LOOK = 100_000  # REF alleles checked before the first decision: a wrong genome-wide file stops within seconds
 LEAST_MISMATCHES = 3  # fewer say nothing
@@ -36,35 +35,6 @@ _WORTH_A_WARNING = 0.01
 _SWAPPED = 0.75  # on another assembly ALT is what the reference has in about 1 of 3 mismatches
 _MOST_NAMED = 3
 _WHOLE_FILE = ""  # beside names of contigs
-
-
-class NamedContigs(Protocol):
-    """A reference, or what stands for it."""
-
-    @property
-    def path(self) -> str:
-        """Where it lies; messages call it by the file's name."""
-
-    @property
-    def lengths(self) -> Mapping[str, int]:
-        """Its contigs with their lengths."""
-
-
-class Tallies(Protocol):
-    """What was compared so far: an ``AlleleChecker`` (see there), or what counts as one."""
-
-    file_tally: RefTally
-    ref_tallies: dict[str, RefTally]
-    batch_contigs: set[str]
-    name_tallies: dict[str, NameTally]
-    seen_contigs: dict[str, str | None]
-
-    @property
-    def reference(self) -> NamedContigs:
-        """What REF alleles are compared with."""
-
-    def start_file(self) -> None:
-        """Count anew: what comes is of another file."""
 
 
 class AssemblyWatch:

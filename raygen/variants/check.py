@@ -9,9 +9,9 @@ the definition would find nothing wrong and change nothing but letter case; they
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -85,12 +85,23 @@ class NameTally:
     last_pos: int = 0
 
 
-@dataclass
-class AlleleChecker:
-    """Checks batches of one reference and keeps the tallies that tell a wrong assembly."""
+class NamedContigs(Protocol):
+    """A reference, or what stands for it."""
 
-    reference: Reference
-    max_allele_length: int
+    @property
+    def path(self) -> str:
+        """Where it lies; messages call it by the file's name."""
+
+    @property
+    def lengths(self) -> Mapping[str, int]:
+        """Its contigs with their lengths."""
+
+
+@dataclass(kw_only=True)
+class Tallies:
+    """What was compared with a reference so far, by which a wrong assembly is known."""
+
+    reference: NamedContigs
     ref_tallies: dict[str, RefTally] = field(default_factory=dict)
     """Of the file under way, by the reference's name of the contig; see ``start_file``."""
     file_tally: RefTally = field(default_factory=RefTally)
@@ -101,6 +112,24 @@ class AlleleChecker:
     """By the name that the file under way writes; see ``start_file``."""
     seen_contigs: dict[str, str | None] = field(default_factory=dict)
     """Names met so far, as the inputs write them, with the reference's name; None where it has none."""
+
+    def start_file(self) -> None:
+        """Count anew: what comes is of another file."""
+        self.name_tallies, self.ref_tallies, self.file_tally = {}, {}, RefTally()
+
+    def count_refs(self, contig: str, compared: RefTally) -> None:
+        """Add what was compared on a contig."""
+        self.batch_contigs.add(contig)
+        self.file_tally.add(compared)
+        self.ref_tallies.setdefault(contig, RefTally()).add(compared)
+
+
+@dataclass
+class AlleleChecker(Tallies):
+    """Checks batches of one reference and keeps the tallies of what was compared."""
+
+    reference: Reference
+    max_allele_length: int
 
     def __post_init__(self) -> None:
         self.contig_index = {name: index for index, name in enumerate(self.reference.lengths)}
@@ -118,7 +147,7 @@ class AlleleChecker:
         is_plain = self._plain_snvs(table, contig, pos)
         plain = np.flatnonzero(is_plain)
         for index, count in zip(*np.unique(contig[plain], return_counts=True), strict=True):
-            self._count_refs(self._names[index], RefTally(checked=int(count)))
+            self.count_refs(self._names[index], RefTally(checked=int(count)))
 
         is_block = _blocks(table)
         others = np.flatnonzero(~is_plain & ~is_block)
@@ -132,15 +161,6 @@ class AlleleChecker:
             refused=refused,
             blocks=np.flatnonzero(is_block),
         )
-
-    def start_file(self) -> None:
-        """Count anew: what comes is of another file."""
-        self.name_tallies, self.ref_tallies, self.file_tally = {}, {}, RefTally()
-
-    def _count_refs(self, contig: str, compared: RefTally) -> None:
-        self.batch_contigs.add(contig)
-        self.file_tally.add(compared)
-        self.ref_tallies.setdefault(contig, RefTally()).add(compared)
 
     def _contigs(self, table: pa.Table, pos: np.ndarray) -> np.ndarray:
         """(N,) int32: each row's contig in the reference, -1 for none and for malformed rows. The others' names are tallied."""
@@ -248,13 +268,13 @@ class AlleleChecker:
         is_sign = _ACGT.fullmatch(reference_bases)  # a masked base differs from every REF, on the right assembly, too
         if agrees(ref, reference_bases):
             if is_sign:
-                self._count_refs(name, RefTally(checked=1))
+                self.count_refs(name, RefTally(checked=1))
             return
         is_swapped = reference_bases == allele["alt"].upper()
         if is_sign:
             written = f"{allele['chrom']}:{pos}-{_shown(ref)}-{_shown(alt)}"
             first_mismatch = f"{written}, the reference has {_shown(reference_bases)!r}"
-            self._count_refs(name, RefTally(1, 1, int(is_swapped), first_mismatch))
+            self.count_refs(name, RefTally(1, 1, int(is_swapped), first_mismatch))
         raise _Refused(
             Reason.REF_MISMATCH,
             f"the {kind} says {_shown(ref)!r}, {self._reference_name} has {_shown(reference_bases)!r} at {name}:{pos}"

@@ -17,10 +17,11 @@ from raygen.finished import bigwig, export_cadd, export_tracks
 from raygen.finished.export import export_scores
 from raygen.finished.export_cadd import names_of_cadd, write_cadd
 from raygen.finished.export_parts import Part
-from raygen.finished.position_scores import PositionIndex, PositionScores
+from raygen.finished.position_scores import PositionScores
 from raygen.finished.run_facts import run_facts
 from raygen.sequence.reference import open_reference
 from raygen.tables.identity import Identity
+from raygen.tables.position_rows import PositionRows
 from tests.builders import fasta, random_bases, vcf
 from tests.finished_runs import finished_run
 from tests.position_tables import write_positions
@@ -63,7 +64,7 @@ def read_bigwig():
 
 def as_stored(table, chrom, columns, length):
     """Columns of the table at each base of a contig, NaN where there is none."""
-    rows = PositionIndex(table).rows_between(chrom, 1, length, ["pos", *columns])
+    rows = PositionRows(table).rows_between(chrom, 1, length, ["pos", *columns])
     values = np.full((length, len(columns)), np.nan, np.float32)
     values[rows["pos"].to_numpy() - 1] = np.stack([rows[name].to_numpy() for name in columns], axis=1)
     return values
@@ -229,7 +230,7 @@ def test_the_layout_of_cadd(tmp_path, table):
 
 
 def test_the_layout_of_cadd_takes_a_background_and_names_a_human_assembly(tmp_path, table):
-    index = PositionScores(table)
+    index = PositionScores(PositionRows(table))
     to = str(tmp_path / "x.cadd.tsv.gz")
     write_cadd(index, [Part("chr10", 1, 1)], {"chr22": 50818468}, to, run_facts(index), phred=lambda delta: -10 * delta)
     about, meaning, _, *lines = lines_of_cadd(to)
@@ -404,6 +405,12 @@ def test_a_table_without_rows_says_so(tmp_path):
     (tmp_path / "table/positions").mkdir(parents=True)
     with pytest.raises(InputError, match="holds no positions yet"):
         export_scores(str(tmp_path / "table"), str(tmp_path / "x.bg"))
+
+
+def test_a_folder_of_scores_without_any_beside_the_positions_does_not_matter(tmp_path, table):
+    (tmp_path / "of/table/scores").mkdir()
+    assert export_scores(table, str(tmp_path / "x.bg")).num_rows == 27
+    assert export_scores(table, str(tmp_path / "x.csv")).num_rows == 81
 
 
 def test_what_was_there_is_replaced_with_its_index(tmp_path, table):

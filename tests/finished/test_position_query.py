@@ -12,12 +12,14 @@ from rich.console import Console
 
 from raygen.errors import InputError, SettingsError
 from raygen.finished.position_query import PositionQuery, open_query
+from raygen.finished.position_scores import PositionScores
 from raygen.finished.query import Asked
 from raygen.finished.query_output import show, write_file, write_json, write_tsv
 from raygen.sequence.reference import open_reference
 from raygen.tables.identity import Identity
 from raygen.tables.position_table import PositionFolder
 from raygen.tables.schemas import REJECTS
+from raygen.tables.score_index import LAST_POS
 from tests.builders import fasta, random_bases, snvs, vcf
 from tests.finished_runs import finished_run
 from tests.position_tables import write_positions
@@ -168,7 +170,7 @@ def test_a_region_is_the_same_in_one_part_and_in_many(tmp_path, monkeypatch):
             first % 500 or last - first < 500
         )
         folder.commit_shard(name, "1", rows.slice(first, last - first), REJECTS.empty_table(), identity)
-    monkeypatch.setattr("raygen.finished.position_query.WINDOW_BASES", 100)
+    monkeypatch.setattr(PositionScores.windows, "__defaults__", (300, 1, LAST_POS))
     region = "1:650-2,600"
     parts = list(open_query(str(tmp_path / "parts"), Asked(regions=[region])).tables())
     assert len(parts) > 3

@@ -119,6 +119,34 @@ def test_windows_cover_the_rows_and_nothing_else(out):
     assert list(rows.windows("9")) == []
 
 
+@pytest.mark.parametrize(("change", "words"), [
+    (lambda rows: rows.drop_columns("entropy"), "entropy is not there and float before"),
+    (lambda rows: rows.set_column(3, "delta_C", rows["delta_C"].cast(pa.float64())), "delta_C is double there and float before"),
+])  # fmt: skip
+def test_a_file_with_other_columns_than_the_first_is_refused(out, change, words):
+    path = Path(out) / "positions/chrom=1/part-0123456789ab-00000-0000000500.parquet"
+    rows = pq.ParquetFile(path).read()
+    pq.write_table(change(rows).replace_schema_metadata(rows.schema.metadata), path)
+    with pytest.raises(InputError, match=f"0000000500.parquet cannot be read as one table .*: {words}"):
+        PositionRows(out).rows_between("1", 1, 1000, ["delta_C", "entropy"])
+    assert len(PositionRows(out).rows_between("1", 1, 1000, ["delta_A"])) == 1000
+
+
+def test_a_file_that_went_away_is_named(out):
+    rows = PositionRows(out)
+    (Path(out) / "positions/chrom=1/part-0123456789ab-00000-0000000500.parquet").unlink()
+    with pytest.raises(InputError, match=r"0000000500\.parquet cannot be read: .*Failed to open"):
+        rows.rows_at("1", [512], ["pos"])
+
+
+def test_a_table_without_files_is_told_from_a_folder_of_something_else(tmp_path):
+    with pytest.raises(InputError, match="is no position table: there are no files"):
+        PositionRows(str(tmp_path))
+    (tmp_path / "positions").mkdir()
+    with pytest.raises(InputError, match="holds no positions yet: there are no files"):
+        PositionRows(str(tmp_path))
+
+
 def test_a_file_of_another_program_is_refused(out, tmp_path):
     path = tmp_path / "foreign/positions/chrom=1/part-x.parquet"
     path.parent.mkdir(parents=True)

@@ -10,9 +10,14 @@ from raygen.sequence import windows
 from raygen.tables.position_table import (
     BASES,
     FLAGS,
+    FLAGS_OF_SCORES,
     ROW_GROUP_ROWS,
     TOO_MANY_N,
     PositionFolder,
+    changes_schema,
+    codes_of,
+    deltas_of,
+    flag_lists,
     flags_bitmap,
     flags_of,
     has_both_strands,
@@ -29,7 +34,7 @@ def file_of(folder: str, chrom: str) -> pq.ParquetFile:
 
 def test_the_flags_are_those_of_scores_but_for_one():
     of_scores = (windows.SHORT_WINDOW, windows.SHIFTED_WINDOW, windows.N_IN_WINDOW, OFF_LABEL_DOMAIN, UNVALIDATED)
-    assert tuple(flag for flag in FLAGS if flag != TOO_MANY_N) == of_scores
+    assert of_scores == FLAGS_OF_SCORES and {*FLAGS} - {*FLAGS_OF_SCORES} == {TOO_MANY_N}
 
 
 def test_the_first_flag_is_in_the_lowest_bit():
@@ -43,6 +48,16 @@ def test_flags_come_out_of_a_bitmap_as_they_went_in():
     again = flags_of(flags_bitmap(masks, 7))
     assert list(again) == list(FLAGS)
     assert all((again[flag] == masks[flag]).all() for flag in FLAGS)
+
+
+def test_flags_are_lists_of_the_names_that_are_wanted():
+    bitmap = np.array([1 | 4, 0, 4 | 8, 32, 8], np.uint16)
+    lists = [["short_window", "n_in_window"], [], ["n_in_window", TOO_MANY_N], ["unvalidated_model"], [TOO_MANY_N]]
+    assert flag_lists(bitmap).to_pylist() == lists
+    is_null = np.array([False, True, False, False, False])
+    of_scores = [lists[0], None, ["n_in_window"], lists[3], []]
+    assert flag_lists(bitmap, FLAGS_OF_SCORES, is_null).to_pylist() == of_scores
+    assert flag_lists(bitmap[:0]).type == pa.list_(pa.string())
 
 
 def test_a_flag_that_no_position_table_has_is_refused():
@@ -73,6 +88,27 @@ def test_a_table_reads_back_as_it_was_written(tmp_path, both):
     assert rows["flags"].to_pylist() == [0] * 40 + [8] + [0] * 4
     for base in BASES:
         assert rows[f"delta_{base}"].is_null().to_pylist() == [ref == base for ref in rows["ref"].to_pylist()]
+
+
+def test_deltas_and_bases_come_out_of_rows_as_arrays(tmp_path):
+    out = write_positions(tmp_path / "out", {"1": "CTG"}, both=True, deltas={"1-1-C-T": -2.5})
+    rows = PositionFolder(out).read_score_file(PositionFolder(out).score_files()[0])
+    deltas = deltas_of(rows)
+    assert deltas.shape == (3, 4) and deltas.dtype == np.float32
+    assert np.isnan(deltas).tolist() == [[base == letter for base in BASES] for letter in "CTG"]
+    assert (deltas[0, 3], deltas_of(rows, "delta_fwd")[0, 3], deltas_of(rows, "delta_rev", "T")[0, 0]) == (
+        -2.5,
+        -1.5,
+        -3.5,
+    )
+    assert codes_of(rows["ref"]).tolist() == [1, 3, 2]
+    assert codes_of(pa.chunked_array([["A", "N", None, "AC"]])).tolist() == [0, -1, -1, -1]
+
+
+def test_a_change_has_the_columns_of_scores_and_entropy():
+    places = ["variant_id", "chrom", "pos", "ref", "alt"]
+    assert changes_schema(False).names == [*places, "delta_llr", "entropy", "flags"]
+    assert changes_schema(True).names == [*places, "delta_llr", "delta_fwd", "delta_rev", "entropy", "flags"]
 
 
 def test_a_value_is_put_where_its_variant_is_named(tmp_path):
