@@ -85,7 +85,9 @@ def run(folder: Path, args: argparse.Namespace) -> dict[str, object]:
     settings = {"seconds_per_row": args.sleep, "diary": str(folder / "diary")}
     cpu_before = cpu_seconds()
     began, rows, seconds = time.perf_counter(), 0, dict.fromkeys(STAGES, 0.0)
-    for batch in build(shards, job, actors, DryScorer, settings).iter_batches(batch_size=None, batch_format="pyarrow"):
+    for batch in build(shards, job, actors, scorer=DryScorer, scorer_settings=settings).iter_batches(
+        batch_size=None, batch_format="pyarrow"
+    ):
         for summary in ShardSummary.from_table(batch):
             rows += summary.scored
             for stage, spent in summary.stage_seconds.items():

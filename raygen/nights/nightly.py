@@ -341,6 +341,7 @@ def _counted(plan: _Plan, run: RunResult | None) -> Counts:
     if run:
         counts.scored = run.counts.scored
         counts.already_scored += run.counts.already_scored
+        counts.prescored = run.counts.prescored
         counts.abstained = run.counts.abstained
         counts.classes, counts.flags = dict(run.counts.classes), dict(run.counts.flags)
         add_counts(counts.rejected, run.counts.rejected)

@@ -113,7 +113,8 @@ class ScoreShard:
 
     def _measure(self, num_rows: int, seconds: float) -> None:
         """Pieces grow at once and shrink slowly: a small one after a bad row says little about speed."""
-        self._usual_rows = max(int(num_rows / max(seconds, 1e-6) * self._job.keep_every), self._usual_rows // 2, 1)
+        rows_in_time = int(num_rows / max(seconds, 1e-6) * self._job.keep_every)
+        self._usual_rows = max(rows_in_time, self._usual_rows // 2, self._job.least_piece)
 
     def _score_or_split(self, rows: pa.Table, pieces: ShardPieces, attempt: str) -> pa.Table:
         """Score rows; where that raises, score their halves."""

@@ -31,7 +31,7 @@ class Job:
         threads: of each actor on a CPU.
         keep_every: seconds of work after which a piece of a shard is kept.
         identity: fingerprint and reference that every score of the folder shares.
-        first_piece: rows of an actor's first piece, before it knows how fast it is.
+        first_piece: rows of an actor's first piece, before it knows how fast it is; ``least_piece``: of any, but where memory ends.
         earlier_files: score files of earlier inputs by contig; what is in them is not scored again.
         make_scorer, open_folder: what an actor scores with and how a stage reaches the output; tests make them fail.
     """
@@ -65,11 +65,20 @@ class Job:
     make_scorer: Callable[[Job], ActorScorer]
     open_folder: Callable[[str], RunFolder] = RunFolder
     first_piece: int = FIRST_PIECE
+    least_piece: int = 1
 
     def as_plain(self) -> dict[str, Any]:
         """The job as a manifest says it."""
         described = asdict(self)
-        for name in ("earlier_files", "make_scorer", "open_folder", "calibration", "first_piece", "num_uncounted"):
+        for name in (
+            "earlier_files",
+            "make_scorer",
+            "open_folder",
+            "calibration",
+            "first_piece",
+            "least_piece",
+            "num_uncounted",
+        ):
             del described[name]
         described["cuts"] = cuts_as_json(self.cuts)
         return described

@@ -47,7 +47,7 @@ def refuse_other_table(job: Job, table: PositionTable, how_it_differs: str) -> N
         raise SettingsError(f"{where} is of another reference than {job.reference}.")
     if job.extra_columns:
         raise SettingsError(
-            f"{where} does not hold {', '.join(job.extra_columns)}. Leave out output.extra_columns or scoring.prescored."
+            f"{where}: {', '.join(job.extra_columns)} cannot be taken from it. Leave out output.extra_columns or scoring.prescored."
         )
 
 

@@ -307,6 +307,8 @@ def _remarks(settings: Settings, job: Job, model: ModelFacts) -> tuple[str, ...]
         f"fingerprint {job.identity.fingerprint}"
     )
     remarks = [what_runs, *model.remarks]
+    if job.window and job.window.right == 1:
+        remarks.append(ONE_BASE_READ)
     if job.prescored:
         remarks.append(f"single-base changes that {shown(job.prescored)} holds are taken from there")
     if job.calibration:
@@ -330,6 +332,12 @@ def _off_label_warning(settings: Settings, model: ModelFacts) -> str:
         f"its scores may mean nothing here, and every row has the flag {OFF_LABEL_DOMAIN}."
     )
 
+
+ONE_BASE_READ = (
+    "With window.right 1 only the first base of a variant is read, which is all of a single-base change: score insertions, deletions and "
+    "changes of several bases with a longer window, into a folder of their own."
+)
+"""What to say of a window that ends with the variant's first base."""
 
 PARTS = "another model, precision, window, strand or input.circular"
 """What to say where no manifest tells more."""

@@ -83,7 +83,12 @@ def run_tabulate(
             identity = replace(job.identity, cuts="")
             a_stride = max((job.window.stride or 0) if job.window else 0, FIRST_PIECE)  # less costs as much
             return replace(
-                job, identity=identity, make_scorer=make_scorer, open_folder=open_folder, first_piece=a_stride
+                job,
+                identity=identity,
+                make_scorer=make_scorer,
+                open_folder=open_folder,
+                first_piece=a_stride,
+                least_piece=a_stride,
             )
 
         resolved = resolve(settings, folder, connect, adapt)
@@ -166,13 +171,13 @@ def regions_of(parts: Parts, reference: Reference) -> tuple[list[Region], list[s
     return regions, bed.remarks
 
 
-def refuse_other_settings(settings: Settings) -> None:
-    """Refuse what a position table cannot hold.
+def refuse_other_settings(settings: Settings, is_plan: bool = False) -> None:
+    """Refuse what a position table cannot hold; a plan needs no output.
 
     Raises:
         SettingsError: an input of variants, classes, extra columns, or a table of another format are asked for, or no reference is named.
     """
-    if not settings.input.reference or not settings.output.path:
+    if not settings.input.reference or not (settings.output.path or is_plan):
         raise SettingsError(
             "raygen tabulate needs a reference and a folder for its table: --reference FASTA --out FOLDER."
         )
@@ -182,6 +187,7 @@ def refuse_other_settings(settings: Settings) -> None:
         "landing.folder": settings.landing.folder,
         "classes.calibration": settings.classes.calibration,
         "output.extra_columns": settings.output.extra_columns,
+        "scoring.prescored": settings.scoring.prescored,
         "output.table_format": settings.output.table_format if settings.output.table_format != "parquet" else None,
     }
     if named := [name for name, value in refused.items() if value]:
@@ -203,13 +209,14 @@ def with_positions_window(settings: Settings, context_length: int | None = None)
     if context_length is None:
         context_length = describe_model(settings).context_length
     right = window.right or 1
-    if "anchor" in window.model_fields_set and window.anchor == "variant":
-        left, stride = window.left, None
+    is_own = "anchor" in window.model_fields_set and window.anchor == "variant"
+    if is_own:
+        left, stride = window.left, window.stride
     else:
         room = usual_length(context_length) - right
         stride = window.stride or max(min(room - window.left, window.left) if window.left else room // 2, 1)
         left = window.left if window.left is not None else max(min(room - stride, stride), 0)
-    values = {"left": left, "right": right, "anchor": "grid" if stride else "variant", "stride": stride}
+    values = {"left": left, "right": right, "anchor": "variant" if is_own else "grid", "stride": stride}
     return settings.model_copy(update={"window": WindowSettings(**{**window.model_dump(), **values})})
 
 

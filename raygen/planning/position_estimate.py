@@ -38,7 +38,7 @@ def estimate_positions(settings: Settings, parts: Parts, price: Price | None = N
     Raises:
         SettingsError, InputError: as ``run_tabulate`` before it scores.
     """
-    refuse_other_settings(settings)
+    refuse_other_settings(settings, is_plan=True)
     reference = staged_reference(str(settings.input.reference))
     named = settings.model
     model = model_on_paper(stage(named.name), named.revision, named.device, named.allow_unvalidated)

@@ -8,6 +8,7 @@ says nothing and is counted.
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from raygen.variants.human_assemblies import human_assembly
 from raygen.variants.region import Region
 
 _NO_REGION = ("#", "track", "browser")
+_NUMBER = re.compile(r"[0-9]{1,15}")  # no contig is longer
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,10 @@ def _ends(fields: list[str], where: str) -> tuple[int, int]:
         raise InputError(
             f"{where} is no BED: it has {number_of(len(fields), 'column')}, a region has chrom, start and end."
         )
-    if not all(text.isascii() and text.isdigit() for text in fields[1:3]):
-        raise InputError(f"{where} is no BED: start and end are {fields[1]!r} and {fields[2]!r}, not whole numbers.")
+    if not all(_NUMBER.fullmatch(text) for text in fields[1:3]):
+        raise InputError(
+            f"{where} is no BED: start and end are {fields[1][:20]!r} and {fields[2][:20]!r}, not whole numbers."
+        )
     start, end = int(fields[1]), int(fields[2])
     if end < start:
         raise InputError(f"{where}: it ends at {end:,}, before it starts ({start:,}).")
@@ -95,7 +99,7 @@ def _lines(path: str) -> Iterator[tuple[int, list[str]]]:
         with Path(path).open("rb") as file:
             is_gzip = file.peek(2)[:2] == b"\x1f\x8b"
             for number, line in enumerate(gzip.GzipFile(fileobj=file) if is_gzip else file, 1):
-                text = line.decode(errors="replace").rstrip("\r\n")
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8", errors="replace").rstrip("\r\n")
                 if text.strip() and not text.startswith(_NO_REGION):
                     yield number, text.split("\t") if "\t" in text else text.split()
     except FileNotFoundError as error:

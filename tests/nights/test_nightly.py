@@ -259,7 +259,7 @@ def test_a_night_of_single_base_changes_is_looked_up_in_a_position_table(place, 
     with monkeypatch.context() as without_actors:
         without_actors.setattr("raygen.pipeline.run.plan_actors", lambda *_, **__: pytest.fail("an actor is started"))
         (first,) = night(**prescored)
-    assert counts(first) == (20, 20, 0, 0) and first.run.counts.prescored == 20
+    assert counts(first) == (20, 20, 0, 0) and first.run.counts.prescored == first.counts.prescored == 20
     land(place, "b.vcf", range(15, 26), [f"1 30 . {BASES[29]} {BASES[29]}TT"])
     (second,) = night(**prescored)
     assert counts(second) == (12, 6, 0, 6) and second.run.counts.prescored == 5

@@ -156,7 +156,7 @@ def test_one_strand(made, tmp_path) -> None:
             r"has the fingerprint \w{16}; this run's is \w{16}: window\.left is 40 there and 41 here",
         ),
         ({"window.strand": "forward"}, r"window\.strand is both there and forward here"),
-        ({"output.extra_columns": ["jsd"]}, r"does not hold jsd"),
+        ({"output.extra_columns": ["jsd"]}, r"jsd cannot be taken from it"),
     ],
 )
 def test_a_table_of_other_numbers_is_refused(made, tmp_path, more, sentence: str) -> None:

@@ -201,6 +201,13 @@ def test_longer_windows_go_through_the_branches(reference, tmp_path) -> None:
     assert "delta_A_fwd" not in table.column_names and result.run.counts.scored == 600
 
 
+def test_pieces_are_no_shorter_than_a_stride(reference, tabulated_once, tmp_path) -> None:
+    """A shorter one reads as many bases before it again: with pieces of no time at all a run must not cost much more."""
+    result = tabulate(tmp_path / "out", reference, **{"scoring.keep_every": 1e-6})
+    assert result.run.tokens < 3 * tabulated_once[2].run.tokens
+    assert result.run.counts.scored == 3 * NUM_BASES
+
+
 def test_another_fingerprint_is_refused(tabulated_once, tmp_path) -> None:
     out, path, _ = tabulated_once
     shutil.copytree(out, tmp_path / "out")
@@ -216,6 +223,7 @@ def test_another_fingerprint_is_refused(tabulated_once, tmp_path) -> None:
     [
         ({"input.variants": ["x.vcf"]}, WHOLE, r"leave out input\.variants"),
         ({"output.extra_columns": ["jsd"]}, WHOLE, r"leave out output\.extra_columns"),
+        ({"scoring.prescored": "table"}, WHOLE, r"leave out scoring\.prescored"),
         ({"output.table_format": "iceberg"}, WHOLE, r"leave out output\.table_format"),
         ({"input.reference": None}, WHOLE, "needs a reference and a folder"),
         ({}, Parts(contigs=["2"]), r"--contig 2: .* has no such contig"),
@@ -240,3 +248,6 @@ def test_the_window_of_a_position_table(reference, tmp_path) -> None:
     assert window(**{"window.stride": 512}) == (512, 1, "grid", 512)
     assert window(**{"window.stride": 3000}) == (1095, 1, "grid", 3000)
     assert window(**{"window.anchor": "variant", "window.left": 64}) == (64, 1, "variant", None)
+    assert (
+        window(**{"window.anchor": "variant", "window.stride": 5})[3] == 5
+    )  # which a window of its own refuses, as in any run

@@ -31,6 +31,10 @@ def test_regions_are_one_based_and_under_the_references_names(tmp_path, referenc
     assert read.remarks == []
 
 
+def test_a_byte_order_mark_is_no_part_of_a_contig(tmp_path, reference) -> None:
+    assert read_bed(bed(tmp_path, "\ufeff1\t0\t10\n"), reference).regions == [Region("1", 1, 10)]
+
+
 def test_compressed(tmp_path, reference) -> None:
     (tmp_path / "regions.bed.gz").write_bytes(gzip.compress(b"1\t5\t6\n"))
     assert read_bed(str(tmp_path / "regions.bed.gz"), reference).regions == [Region("1", 6, 6)]
@@ -59,6 +63,7 @@ def test_what_is_passed_over_is_counted(tmp_path, reference) -> None:
         ("1\t1e3\t5\n", r"line 1 is no BED: start and end are '1e3' and '5'"),
         ("1\t-1\t5\n", r"line 1 is no BED: start and end are '-1' and '5'"),
         ("1\t5\n", r"line 1 is no BED: it has 2 columns"),
+        ("1\t5\t" + "9" * 5000 + "\n", r"start and end are '5' and '9{20}', not whole numbers"),
         ("1\t5\t5\n", r"no line of it is a region with bases"),
         ("", r"no line of it is a region with bases"),
     ],
