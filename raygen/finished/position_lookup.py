@@ -22,7 +22,6 @@ from raygen.errors import InputError, SettingsError
 from raygen.tables.position_rows import PositionRows
 from raygen.tables.position_table import (
     BASES,
-    FLAGS_OF_SCORES,
     changes_schema,
     delta_columns,
     delta_names,
@@ -261,7 +260,7 @@ def number_columns(hits: PositionHits) -> list[pa.Array]:
     """``delta_llr``, ``delta_fwd`` and ``delta_rev`` where there are any, ``entropy`` and ``flags``; null where nothing is held."""
     numbers = [hits.delta, hits.delta_fwd, hits.delta_rev, hits.entropy]
     columns = [pa.array(values, mask=~hits.held) for values in numbers if values is not None]
-    return [*columns, flag_lists(hits.flags, FLAGS_OF_SCORES, ~hits.held)]
+    return [*columns, flag_lists(hits.flags, is_null=~hits.held)]
 
 
 def _by_contig(contig: np.ndarray, rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:

@@ -20,7 +20,6 @@ from raygen.finished.position_scores import PositionScores
 from raygen.finished.query import Asked, PlaceQuery, Query, Variant, not_the_reference
 from raygen.finished.run_facts import run_facts
 from raygen.tables.folder_kinds import holds_positions
-from raygen.tables.position_table import FLAGS_OF_SCORES
 from raygen.tables.schemas import NOT_SCORED, Reason, variant_ids
 from raygen.variants.single_base import NOT_SNV, REASONS
 
@@ -40,7 +39,7 @@ class PositionQuery(PlaceQuery):
 
     def _open(self) -> None:
         self._positions = PositionTable(self.out)
-        self.table = self._changes = PositionScores(self._positions.rows, FLAGS_OF_SCORES)
+        self.table = self._changes = PositionScores(self._positions.rows)
         self.facts = run_facts(self.table)
 
     @property

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from raygen.tables.position_rows import PositionRows
-from raygen.tables.position_table import ALTS, BASES, DELTAS, FLAGS, changes_schema, deltas_of, flag_lists
+from raygen.tables.position_table import ALTS, BASES, DELTAS, changes_schema, deltas_of, flag_lists
 from raygen.tables.schemas import variant_ids
 from raygen.tables.score_index import LAST_POS, WINDOW_ROWS
 
@@ -26,8 +26,8 @@ class PositionScores:
         schema: columns of SCORES that the table has an answer for, and ``entropy``.
     """
 
-    def __init__(self, rows: PositionRows, flags: Sequence[str] = FLAGS) -> None:
-        self._rows, self._flags = rows, flags
+    def __init__(self, rows: PositionRows) -> None:
+        self._rows = rows
         self.path, self.folder, self.identity, self.contigs = rows.path, rows.folder, rows.identity, rows.contigs
         self.schema = changes_schema(rows.has_both_strands)
 
@@ -56,7 +56,7 @@ class PositionScores:
             elif name == "entropy":
                 changes = changes.append_column(name, bases[name].take(pa.array(row)))
             elif name == "flags":
-                changes = changes.append_column(name, flag_lists(bases[name].to_numpy()[row], self._flags))
+                changes = changes.append_column(name, flag_lists(bases[name].to_numpy()[row]))
             elif name == "variant_id":
                 changes = changes.append_column(name, variant_ids(changes))
         return changes.select(list(columns))

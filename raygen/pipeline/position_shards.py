@@ -9,6 +9,7 @@ are in the table already are left out when the shard is read.
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -121,8 +122,9 @@ def _tiles(num_bases: int, length: int, window: Window) -> list[tuple[int, int]]
 
 
 def _within(intervals: Sequence[tuple[int, int]], start: int, end: int) -> tuple[tuple[int, int], ...]:
-    inside = [(max(first, start), min(last, end)) for first, last in intervals]
-    return tuple((first, last) for first, last in inside if first < last)
+    begin = bisect_right(intervals, start, key=lambda interval: interval[1])
+    stop = bisect_left(intervals, end, lo=begin, key=lambda interval: interval[0])
+    return tuple((max(first, start), min(last, end)) for first, last in intervals[begin:stop])
 
 
 def letter_counts(reference: Reference, merged: Mapping[str, Sequence[tuple[int, int]]]) -> dict[str, int]:

@@ -39,8 +39,6 @@ FLAGS = ("short_window", "shifted_window", "n_in_window", TOO_MANY_N, "off_label
 """The flags of a row, the first in the lowest bit; but for ``TOO_MANY_N`` those of SCORES, by the same names."""
 KIND = "positions"
 """``kind`` in the manifest of a run over every base."""
-FLAGS_OF_SCORES = tuple(flag for flag in FLAGS if flag != TOO_MANY_N)
-"""Flags of a row that a score can have, too."""
 ROW_GROUP_ROWS = 1 << 14
 """Of a lookup of one position as much is read: some 240 KB, 2 ms; with 2^16 rows 4 ms, for 0.3% fewer bytes."""
 ZSTD_LEVEL = 3
@@ -111,11 +109,11 @@ def flags_of(bitmap: np.ndarray) -> dict[str, np.ndarray]:
     return {name: (bitmap >> bit) & 1 != 0 for bit, name in enumerate(FLAGS)}
 
 
-def flag_lists(bitmap: np.ndarray, names: Sequence[str] = FLAGS, is_null: np.ndarray | None = None) -> pa.ListArray:
-    """Those of ``names`` that each of (R,) numbers stands for; null where (R,) ``is_null`` is true."""
+def flag_lists(bitmap: np.ndarray, is_null: np.ndarray | None = None) -> pa.ListArray:
+    """The flags that each of (R,) numbers stands for; null where (R,) ``is_null`` is true."""
     distinct = pa.array(bitmap, mask=is_null).dictionary_encode()
     masks = flags_of(distinct.dictionary.to_numpy())
-    return string_lists({name: masks[name] for name in names}, len(distinct.dictionary)).take(distinct.indices)
+    return string_lists(masks, len(distinct.dictionary)).take(distinct.indices)
 
 
 def deltas_of(rows: pa.Table, name: str = "delta_llr", bases: Sequence[str] = BASES) -> np.ndarray:

@@ -177,7 +177,9 @@ def _align(
     none = lambda bases: np.full(len(bases), -1)  # noqa: E731
     in_wt = [before, replaced, only_ref, none(only_alt), after_wt[:shared], rest_wt, none(rest_mut)]
     in_mut = [before, replaced, none(only_ref), only_alt, after_mut[:shared], none(rest_wt), rest_mut]
-    return np.concatenate(in_wt).astype(np.int64), np.concatenate(in_mut).astype(np.int64)
+    wt, mut = np.concatenate(in_wt).astype(np.int64), np.concatenate(in_mut).astype(np.int64)
+    is_read = (wt < num_wt) & (mut < num_mut)  # a window may end within the alleles
+    return wt[is_read], mut[is_read]
 
 
 def _shared_start(allele: np.ndarray, other: np.ndarray) -> int:

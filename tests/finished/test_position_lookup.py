@@ -110,9 +110,15 @@ def test_an_allele_of_several_bases_that_changes_one_is_looked_up_there(table):
     ]
 
 
-def test_flags_are_those_of_scores(table):
+def test_flags_are_those_of_the_table(table):
     rows = table.lookup(variants("1-3-G-T", "1-7-A-T", "1-1-A-C", "1-2-C-G", "1-5-A-C"))
-    assert rows["flags"].to_pylist() == [["short_window", "n_in_window"], [], ["n_in_window"], [], None]
+    assert rows["flags"].to_pylist() == [
+        ["short_window", "n_in_window"],
+        ["too_many_n"],
+        ["n_in_window", "too_many_n"],
+        [],
+        None,
+    ]
 
 
 def test_columns_are_the_same_for_any_input(table):

@@ -40,8 +40,14 @@ def scored(model, variant, window, circular=()):
 
 @pytest.mark.parametrize(
     ("window", "circular"),
-    [(Window(64, 48), ()), (Window(40, 48, "grid", 32), ()), (Window(40, 48, "grid", 32), ("1",))],
-    ids=["its own window", "on a grid", "on a grid of a circle"],
+    [
+        (Window(64, 48), ()),
+        (Window(40, 48, "grid", 32), ()),
+        (Window(40, 48, "grid", 32), ("1",)),
+        (Window(40, 1, "grid", 32), ()),
+        (Window(40, 2, "grid", 32), ()),
+    ],
+    ids=["its own window", "on a grid", "on a grid of a circle", "to the first base", "to the second base"],
 )
 @pytest.mark.parametrize("text", VARIANTS.values(), ids=VARIANTS)
 def test_the_differences_add_up_to_the_score(model, text, window, circular):
