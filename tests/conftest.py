@@ -30,16 +30,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 _OWN_KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true"}
 
 
-BEGIN_FIRST = tuple(
-    f"tests/{file}.py"
-    for file in (
-        "test_documents",
-        "test_examples",
-        "cli/test_cli",
-        "planning/test_estimate",
-        "pipeline/test_object_storage",
-    )
-)
+BEGIN_FIRST = ("tests/test_documents.py", "tests/test_examples.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
