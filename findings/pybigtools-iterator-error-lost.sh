@@ -2,7 +2,7 @@
 # pybigtools writes a bigWig from an iterator of entries. When the iterator raises (the source of the numbers could not be read on, say),
 # write() of pybigtools prints the traceback and returns as if all were well: nothing is raised in the caller, whose own exception it was, the
 # exit code is 0, and what is left under the name that was asked for cannot be opened as a bigWig.
-# So a pipeline that trusts its return value publishes half a file. raygen counts the entries that were taken and keeps the exception itself.
+# So a pipeline that trusts the return value publishes half a file; who writes has to count the entries that were taken.
 # Seen with pybigtools 0.3.0 on Python 3.11. Exits 0 while this is so.
 set -euo pipefail
 folder=$(mktemp -d)

@@ -5,7 +5,6 @@ It takes ``ScoreShard``'s place in ``build``, sleeps as long as a GPU would comp
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from raygen.pipeline.job import Job
+from raygen.pipeline.stages import at_no_cost
 from raygen.scoring.plan import strands_read
 from raygen.scoring.scored_rows import PairLikelihoods, add_likelihoods
-from raygen.tables.columns import constant
 from raygen.tables.position_table import BASES, delta_columns
 
 
@@ -45,20 +44,7 @@ class DryScorer:
         if self._diary:
             with open(self._diary, "a") as diary:  # noqa: PTH123 - opened for each line, so that a killed actor loses none
                 diary.write(f"{began}\t{ended}\n")
-        names = (
-            "tokens",
-            "tokens_before",
-            "rescored",
-            "halvings",
-            "splits",
-            "batches",
-            "restarts",
-            "gpu_memory",
-            "host_memory",
-        )
-        counts = dict.fromkeys(names, 0)
-        cost = json.dumps({**counts, "score_seconds": ended - began})
-        return scored.append_column("cost", constant(cost, len(planned)))
+        return at_no_cost(scored, seconds=ended - began)
 
 
 @dataclass(frozen=True)

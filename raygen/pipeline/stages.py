@@ -154,21 +154,24 @@ def commit_without_model(planned: pa.Table, job: Job) -> pa.Table:
     """Commit a shard that has no row for a model; of another one say nothing, so that it is left to the actors."""
     if not pc.all(is_left_out(planned)).as_py():
         return pa.table({"summary": pa.array([], pa.string())})
-    cost = json.dumps({**dict.fromkeys(_COSTS, 0), "score_seconds": 0.0})
-    return commit_shard(planned.append_column("cost", constant(cost, len(planned))), job)
+    return commit_shard(at_no_cost(planned), job)
 
 
-_COSTS = (
-    "tokens",
-    "tokens_before",
-    "rescored",
-    "halvings",
-    "splits",
-    "batches",
-    "restarts",
-    "gpu_memory",
-    "host_memory",
-)
+def at_no_cost(scored: pa.Table, seconds: float = 0.0) -> pa.Table:
+    """Rows of a shard with the column ``cost`` of an actor's, where no model ran for them; ``seconds``: that they took all the same."""
+    names = (
+        "tokens",
+        "tokens_before",
+        "rescored",
+        "halvings",
+        "splits",
+        "batches",
+        "restarts",
+        "gpu_memory",
+        "host_memory",
+    )
+    cost = json.dumps({**dict.fromkeys(names, 0), "score_seconds": seconds})
+    return scored.append_column("cost", constant(cost, len(scored)))
 
 
 def _tokens_by_two_passes(rows: pa.Table, strand: str) -> int:
