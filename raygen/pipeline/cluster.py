@@ -10,6 +10,7 @@ is no obstacle.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import secrets
@@ -28,6 +29,8 @@ from raygen.settings import fault_of_ray_address
 
 WAIT_FOR_GPU = 1800
 """Seconds for the first GPU and the least number of actors: a cloud takes minutes to start a machine and pull an image."""
+SECONDS_TO_START = 3.0
+"""Seconds of a CPU until an actor of a small model scores: a process, torch, the weights."""
 TRIED_RAY = ("2.59", "2.60")
 """Minor versions of Ray that all tests but the slow ones were run with: 2.59 with the oldest of everything, 2.60 with the newest. The
 pipeline relies on defaults of Ray Data that change between them."""
@@ -66,6 +69,7 @@ def plan_actors(
     model_bytes: int,
     total_memory: float,
     can_grow: bool = False,
+    work_seconds: float = math.inf,
 ) -> ActorPlan:
     """Divide a cluster among actors; pure.
 
@@ -73,7 +77,8 @@ def plan_actors(
     leaves none for the tasks that feed it, and Ray waits for ever. On CPUs one actor a core with one thread each, as long
     as their models fit in half of the memory: threads of one model that wait for each other are slow on a busy machine
     (one model on two cores with other work on them: 35,000 tokens/s with one thread, 12,000 with two). One CPU is always
-    left to the tasks. Never more actors than shards.
+    left to the tasks. Never more actors than shards, and on CPUs with ``auto`` no actor more that would start for longer than it
+    works.
 
     Args:
         actors: the setting ``cluster.actors``: ``auto``, a number, or a range (min, max).
@@ -81,6 +86,7 @@ def plan_actors(
         total_memory: bytes, of the cluster.
         can_grow: GPUs may come that are not there yet, as on a cluster that scales itself. Then a range ``actors``
             holds as it is: Ray asks for the GPUs, starts with ``min``, and takes more actors as they come.
+        work_seconds: of one CPU for what is left to score, roughly.
     """
     on_gpu = device == "cuda"
     growing = can_grow and isinstance(actors, tuple)
@@ -97,6 +103,9 @@ def plan_actors(
     low = min(low, high)
     if on_gpu:
         return ActorPlan(low, high, 0, gpus_per_actor, 1)
+    if actors == "auto" and work_seconds < high * SECONDS_TO_START:
+        few = max(math.ceil(work_seconds / SECONDS_TO_START), 1)
+        return ActorPlan(few, few, max((total_cpus - 1) // few, 0), 0, max(total_cpus // high, 1))
     return ActorPlan(low, high, max((total_cpus - 1) // high, 0), 0, max(total_cpus // high, 1))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 
+_CPU_FLOPS, _CPU_TOKENS = 1e11, 35_000
+"""Floating-point operations and tokens a second of one core: large models are bound by the first, the demo's by the second."""
 SHARDS_A_WAVE = 8192
 """134 million rows: at the end of a wave actors wait for the last shards and are made again, minutes in days of work."""
 
@@ -169,7 +172,16 @@ class ShardRun:
             self._model.num_parameters * 4,
             total.memory,
             can_grow=remote_address(cluster.address) is not None,
+            work_seconds=self._work_seconds(),
         )
+
+    def _work_seconds(self) -> float:
+        """Seconds of one CPU for what is left, roughly; endless where nothing says how long the sequences are."""
+        if self._job.window is None:
+            return math.inf
+        tokens = sum(shard.num_rows for shard in self.shards) * self._job.window.length
+        strands = 2 if self._job.strand == "both" else 1
+        return tokens * strands * max(2 * self._model.num_parameters / _CPU_FLOPS, 1 / _CPU_TOKENS)
 
     def _stream(self, progress: RunProgress, summaries: Generator[ShardSummary, None, None]) -> None:
         from ray.exceptions import RayError

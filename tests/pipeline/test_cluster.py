@@ -10,8 +10,10 @@ from raygen.settings import load_settings
 GB = 2**30
 
 
-def plan(wanted="auto", device="cpu", cpus=8, gpus=0.0, shards=100, model=GB, memory=64 * GB, gpus_per_actor=1.0):
-    return plan_actors(wanted, gpus_per_actor, device, cpus, gpus, shards, model, memory)
+def plan(
+    wanted="auto", device="cpu", cpus=8, gpus=0.0, shards=100, model=GB, memory=64 * GB, gpus_per_actor=1.0, **more
+):
+    return plan_actors(wanted, gpus_per_actor, device, cpus, gpus, shards, model, memory, **more)
 
 
 def test_on_cpus_there_is_an_actor_a_core_with_one_thread():
@@ -42,6 +44,14 @@ def test_gpus_are_divided_and_take_no_cpus():
 
 def test_there_are_never_more_actors_than_shards():
     assert plan((4, 8), shards=2) == ActorPlan(2, 2, 3, 0, 4)
+
+
+def test_little_work_gets_no_actor_that_starts_for_longer_than_it_works():
+    assert plan(work_seconds=2) == ActorPlan(1, 1, 7, 0, 1)
+    assert plan(work_seconds=7) == ActorPlan(3, 3, 2, 0, 1)
+    assert plan(work_seconds=24) == plan() == ActorPlan(8, 8, 0, 0, 1)
+    assert plan(4, work_seconds=2).max_size == 4, "a number that is asked for holds"
+    assert plan(device="cuda", gpus=8, work_seconds=2).max_size == 8
 
 
 def test_no_gpu_where_one_is_wanted_says_so():
