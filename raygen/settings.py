@@ -183,8 +183,17 @@ class ClassSettings(_Room):
     preset: Literal["glm-clinical"] = Field("glm-clinical", description="the names of the classes")
     cuts: tuple[float, float, float, float] = Field(
         (-7.0, -3.0, -1.0, 1.0),
-        description="where the classes meet: four ascending numbers, in nats",
+        description="where the classes meet: four ascending numbers, in nats, with classes.on=phred in PHRED",
         json_schema_extra={"must_be": _FOUR_CUTS},
+    )
+    on: Literal["delta_llr", "phred", "delta_context"] = Field(
+        "delta_llr",
+        description="what the cuts are of: delta_llr or delta_context, nats; phred, whose cuts are PHRED; the last two need a background",
+    )
+    background: PathText | None = Field(
+        None,
+        validate_default=True,
+        description="file of `raygen background` for this fingerprint; adds percentile, phred and the like, what a score is ranked at",
     )
     calibration: PathText | None = Field(
         None, description="file of `raygen calibrate` for this fingerprint; gives the cuts, a probability and evidence"
@@ -197,11 +206,29 @@ class ClassSettings(_Room):
             raise ValueError(f"must be {_FOUR_CUTS}")
         return cuts
 
+    @field_validator("on")
+    @classmethod
+    def _with_cuts(cls, on: str, info: ValidationInfo) -> str:
+        if on == "phred" and min(info.data.get("cuts", (0.0,))) < 0:
+            raise ValueError(
+                "PHRED is never below 0; give classes.cuts in PHRED, the lowest first, e.g. [0, 10, 20, 30]"
+            )
+        return on
+
+    @field_validator("background")
+    @classmethod
+    def _needed(cls, background: str | None, info: ValidationInfo) -> str | None:
+        if background is None and (on := info.data.get("on", "delta_llr")) != "delta_llr":
+            raise ValueError(f"classes.on is {on}, which needs a background")
+        return background
+
     @field_validator("calibration")
     @classmethod
     def _instead_of_cuts(cls, calibration: str | None, info: ValidationInfo) -> str | None:
         if calibration and info.data.get("cuts", cls.model_fields["cuts"].default) != cls.model_fields["cuts"].default:
             raise ValueError("a calibration brings its own cut points; leave classes.cuts out")
+        if calibration and info.data.get("on", "delta_llr") != "delta_llr":
+            raise ValueError("a calibration cuts delta_llr; leave classes.on out")
         return calibration
 
 
@@ -367,6 +394,7 @@ def refuse_missing_files(settings: Settings) -> None:
     # on object storage an empty folder is none
     paths_of_setting["landing.folder"] = [] if is_remote(landing) else [landing]
     paths_of_setting["classes.calibration"] = [settings.classes.calibration or ""]
+    paths_of_setting["classes.background"] = [settings.classes.background or ""]
     paths = [(setting, path) for setting, some in paths_of_setting.items() for path in some or [] if path]
     absent = [f"{setting} {shown(path)}" for setting, path in paths if not exists(path)]
     if absent:

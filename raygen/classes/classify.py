@@ -31,10 +31,10 @@ def class_index(delta: np.ndarray, cuts: Sequence[float] = GLM_CLINICAL_CUTS) ->
     return np.searchsorted(lower, delta, side="right") + (delta > upper)
 
 
-def cuts_as_text(cuts: Sequence[float], calibration: str | None = None) -> str:
-    """Cut points, and the digest of the calibration they come from, as a folder of scores names them."""
+def cuts_as_text(cuts: Sequence[float], calibration: str | None = None, on: str | None = None) -> str:
+    """Cut points, and the digest of the calibration they come from or what they cut, as a folder of scores names them."""
     words = [f"{cut:g}" if float(f"{cut:g}") == cut else repr(float(cut)) for cut in cuts]
-    return ", ".join(words) + (f"; calibration {calibration}" if calibration else "")
+    return ", ".join(words) + (f"; calibration {calibration}" if calibration else "") + (f"; {on}" if on else "")
 
 
 def cuts_as_json(cuts: Sequence[float]) -> list[float | str]:
@@ -52,16 +52,25 @@ def cuts_from_text(text: str) -> tuple[float, ...]:
     return tuple(float(word) for word in text.partition(";")[0].split(","))
 
 
-def classify(scored: pa.Table, cuts: Sequence[float] = GLM_CLINICAL_CUTS) -> pa.Table:
+def classify(
+    scored: pa.Table, cuts: Sequence[float] = GLM_CLINICAL_CUTS, expected: np.ndarray | None = None
+) -> pa.Table:
     """Append ``classification`` and ``abstained`` to R scored rows.
 
     A row is abstained on where the evidence disagrees with itself (its two strands fall in classes more than one step
-    apart) or is thin (too many N in the window, or a window in which WT and MUT are the same). Its class is still given.
+    apart) or is thin (too many N in the window, a window in which WT and MUT are the same, or no context that is known
+    where contexts count). Its class is still given.
+
+    Args:
+        expected: (R,) nats that are taken from each delta before it is cut; NaN where they are not known, and none are taken.
     """
-    delta = scored["delta_llr"].to_numpy()
+    taken = np.zeros(len(scored)) if expected is None else np.nan_to_num(expected)
+    delta = scored["delta_llr"].to_numpy() - taken
     classes = pa.array(CLASSES).take(pa.array(class_index(np.nan_to_num(delta), cuts)))
-    same = has_item(scored["flags"], "same_sequence")
-    abstained = scored["too_many_n"].to_numpy() | same | _strands_disagree(scored, cuts)
+    is_thin = scored["too_many_n"].to_numpy() | has_item(scored["flags"], "same_sequence")
+    if expected is not None:
+        is_thin |= np.isnan(expected)
+    abstained = is_thin | strands_disagree(scored, cuts, taken)
     return scored.append_column("classification", classes).append_column("abstained", pa.array(abstained))
 
 
@@ -101,7 +110,11 @@ def _failed_rows(bad: pa.Table) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=REJECTS)
 
 
-def _strands_disagree(scored: pa.Table, cuts: Sequence[float]) -> np.ndarray:
-    has_both = pc.and_(pc.is_valid(scored["delta_fwd"]), pc.is_valid(scored["delta_rev"])).to_numpy()
-    forward, reverse = (np.nan_to_num(scored[name].to_numpy()) for name in ("delta_fwd", "delta_rev"))
+def strands_disagree(scored: pa.Table, cuts: Sequence[float], taken: np.ndarray | float = 0.0) -> np.ndarray:
+    """(R,) whether the two strands of a row fall in classes more than one step apart; ``taken``: nats that are taken from each first."""
+    forward, reverse = (
+        scored[name].cast(pa.float64()).fill_null(math.nan).to_numpy() for name in ("delta_fwd", "delta_rev")
+    )
+    has_both = ~np.isnan(forward) & ~np.isnan(reverse)
+    forward, reverse = (np.nan_to_num(delta) - taken for delta in (forward, reverse))
     return has_both & (np.abs(class_index(forward, cuts) - class_index(reverse, cuts)) > 1)

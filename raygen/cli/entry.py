@@ -18,7 +18,20 @@ from typing import Annotated, NoReturn
 import typer
 from rich.markup import escape
 
-from raygen.cli import evaluation, finished, guide, machine, nights, pages, planning, scoring, tables, tabulate, trials  # noqa: F401  (each adds its commands to the app)
+from raygen.cli import (  # noqa: F401  (each adds its commands to the app)
+    background,
+    evaluation,
+    finished,
+    guide,
+    machine,
+    nights,
+    pages,
+    planning,
+    scoring,
+    tables,
+    tabulate,
+    trials,
+)
 from raygen.cli.options import app, screen, stderr
 from raygen.disk_errors import full_disk
 from raygen.errors import (
@@ -50,6 +63,7 @@ ORDER = [
     "diff",
     "evaluate",
     "calibrate",
+    "background",
     "reclassify",
     "card",
     "nightly",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from raygen.cli.options import Debug, by_commas, command, say, screen, stderr
+from raygen.cli.options import Debug, ReferenceOption, by_commas, command, say, screen, stderr
 from raygen.errors import SettingsError
 from raygen.number_of import number_of
 from raygen.settings import ClassSettings
@@ -219,12 +219,29 @@ def reclassify(
     calibration: Annotated[
         str | None, typer.Option(metavar="FILE", help="File of raygen calibrate, for this fingerprint.")
     ] = None,
+    background: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="File of raygen background: adds percentile, phred and the like. The classes stay unless cuts are given.",
+        ),
+    ] = None,
+    on: Annotated[
+        Literal["delta_llr", "phred", "delta_context"],
+        typer.Option(help="What --cuts are of; phred: in PHRED, e.g. 0,10,20,30."),
+    ] = "delta_llr",
+    reference: ReferenceOption = None,
     debug: Debug = False,
 ) -> None:
-    """Give finished scores other classes, without a model."""
-    if (cuts is None) == (calibration is None):
-        raise SettingsError("Give either --cuts or --calibration.")
+    """Give finished scores other classes, or ranks against a background, without a model."""
+    if (cuts and calibration) or not (cuts or calibration or background):
+        raise SettingsError("Give --cuts or --calibration, or --background, or a background with one of the others.")
+    if on != "delta_llr" and not (cuts and background):
+        raise SettingsError(f"--on {on} needs --background and --cuts.")
     points = _cut_points(cuts) if cuts is not None else None
+    if on == "phred" and points and points[0] < 0:
+        raise SettingsError(f"--cuts {cuts}: PHRED is never below 0. Give the lowest first, e.g. 0,10,20,30.")
+    from raygen.classes.background_file import read_background
     from raygen.classes.calibration import load_calibration
     from raygen.finished.reclassify import print_reclassified
     from raygen.finished.reclassify import reclassify as run_reclassify
@@ -238,6 +255,10 @@ def reclassify(
             loaded,
             calibration or "",
             on_progress=lambda count: status.update(f"reclassifying: {count:,} rows"),
+            background=read_background(background) if background else None,
+            background_name=background or "",
+            on=on,
+            reference=reference,
         )
     print_reclassified(reclassified, screen)
 

@@ -1,8 +1,8 @@
-"""Other classes for finished scores, without a model: new cut points, or a calibration, into a new folder.
+"""Other classes and ranks for finished scores, without a model: new cut points, a calibration or a background, into a new folder.
 
 Shard by shard: one is in memory at a time, whatever the size of the run, and a killed command goes on where it stopped. Scores,
-fingerprint and run ids stay as they are; ``classification`` and ``abstained`` are made anew, a calibration's columns are put last (and
-those of an earlier one taken away). Rejects are copied.
+fingerprint and run ids stay as they are; ``classification`` and ``abstained`` are made anew, a background's and a calibration's columns are put
+last. Those of an earlier calibration are taken away, those of an earlier background where there is a new one. Rejects are copied.
 """
 
 from __future__ import annotations
@@ -19,12 +19,17 @@ import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Table
 
+from raygen.classes.background import BACKGROUND_COLUMNS, DELTA_CONTEXT, Background
 from raygen.classes.calibration import CALIBRATED_COLUMNS, Calibration, summary
-from raygen.classes.classify import CLASSES, class_index, classify, cuts_as_json, cuts_as_text, cuts_from_text
+from raygen.classes.class_rule import ClassRule, On, class_rule, is_on_context
+from raygen.classes.classify import CLASSES, cuts_as_json, cuts_from_text, strands_disagree
 from raygen.errors import SettingsError
 from raygen.number_of import number_of
+from raygen.remote import exists
+from raygen.sequence.reference import Reference, staged_reference
 from raygen.tables.accounts import RECLASSIFIED
 from raygen.tables.carried_types import is_as_wide
+from raygen.tables.columns import has_item
 from raygen.tables.fingerprints import no_scores
 from raygen.tables.folder_kinds import refuse_no_folder
 from raygen.tables.identity import Identity
@@ -67,15 +72,22 @@ def reclassify(
     calibration: Calibration | None = None,
     where: str = "the calibration",
     on_progress: Callable[[int], None] | None = None,
+    background: Background | None = None,
+    background_name: str = "the background",
+    on: On = "delta_llr",
+    reference: str | None = None,
 ) -> Reclassified:
     """Write the scores of ``folder`` into ``out`` with other classes.
 
     Args:
-        cuts: four ascending cut points, in nats; None where a calibration gives them.
+        cuts: four ascending cut points, in the unit of ``on``; None where a calibration gives them, or where they stay as they are.
         calibration: gives the cut points and its columns; ``where`` is its name in errors.
+        background: ranks the scores; ``background_name`` as ``where``.
+        on: what the cut points are of.
+        reference: the FASTA of the scores, for contexts, where the run's manifest does not say where it is.
 
     Raises:
-        SettingsError: the calibration is of another fingerprint, or ``out`` holds other scores.
+        SettingsError: the calibration or the background is of another fingerprint, or ``out`` holds other scores.
         InputError: ``folder`` holds no scores, there is no such folder, or ``out`` cannot take its wider types.
     """
     refuse_no_folder(folder)
@@ -83,53 +95,113 @@ def reclassify(
     old_identity = source.identity()
     if old_identity is None:
         raise no_scores(folder)
+    original = source.read_manifest() or {}  # before anything is written
+    fasta = _reference(reference, original, old_identity)
     if calibration:
         calibration.refuse_other(old_identity.fingerprint, where)
-        cuts = calibration.cuts
-    assert cuts is not None
-    original = source.read_manifest() or {}  # before anything is written
+    if background:
+        _refuse_other_background(background, old_identity, fasta, folder, background_name)
+    if cuts is None and calibration is None:
+        if on != "delta_llr" or is_on_context(old_identity.cuts) or "; calibration" in old_identity.cuts:
+            raise SettingsError(
+                f"The classes of {folder} are cut on {old_identity.cuts}; say with --cuts or --calibration what they are to be."
+            )
+        cuts = cuts_from_text(old_identity.cuts)
+    rule = class_rule(cuts, on, background, calibration)
+    _refuse_clashes(rule, old_identity, folder)
     if f"{target.path}/".startswith(f"{source.path}/"):
         raise SettingsError(f"{out} is the folder of the scores themselves. Give another folder for --out.")
-    identity = replace(old_identity, cuts=cuts_as_text(cuts, calibration.digest if calibration else None))
+    identity = replace(
+        old_identity, cuts=rule.cuts_text, background=background.digest if background else old_identity.background
+    )
     target.prepare()
     started = datetime.now(UTC)
     with target.locked():
         _check_target(source, target, identity)
-        result = _rewrite(
-            source, target, identity, old_identity, cuts, calibration, on_progress or (lambda count: None)
-        )
-        result.manifest = _write_manifest(
-            source, target, original, result, old_identity, identity, cuts, calibration, started
-        )
+        result = _rewrite(source, target, identity, old_identity, rule, fasta, on_progress or (lambda count: None))
+        result.manifest = _write_manifest(source, target, original, result, old_identity, identity, rule, started)
     return result
 
 
 def reclassify_rows(
-    scores: pa.Table, old_cuts: Sequence[float], cuts: Sequence[float], calibration: Calibration | None = None
+    scores: pa.Table, old: Identity, rule: ClassRule, bases: Callable[[str], np.ndarray] | None = None
 ) -> pa.Table:
-    """Rows of SCORES with other classes; columns that follow stay, those of a calibration come last.
+    """Rows of SCORES with other classes; columns that follow stay, those of a background and a calibration come last.
 
-    Cut points are in nats.
+    What a row was abstained on for beside its strands and its context (too many N in the window) is not in the table by itself: where
+    these do not explain it, or the window holds an N, it stays.
 
-    What a row was abstained on for beside its strands (too many N in the window, WT and MUT the same) is not in the table by
-    itself: where the strands do not explain it, or the window holds an N, it stays.
+    Args:
+        old: what the rows share now.
+        bases: gives the bases of a contig, for contexts.
     """
-    forward, reverse = (scores[name].fill_null(math.nan).to_numpy() for name in ("delta_fwd", "delta_rev"))
-    has_both = ~np.isnan(forward) & ~np.isnan(reverse)
-    apart = np.abs(class_index(np.nan_to_num(forward), old_cuts) - class_index(np.nan_to_num(reverse), old_cuts)) > 1
-    holds_n = np.array(["n_in_window" in flags for flags in scores["flags"].to_pylist()], dtype=bool)
-    stays = scores["abstained"].to_numpy(zero_copy_only=False) & (~(has_both & apart) | holds_n)
-    bare = scores.drop_columns([name for name in (*_MADE, *CALIBRATED_COLUMNS) if name in scores.column_names])
-    classified = classify(bare.append_column("too_many_n", pa.array(stays, pa.bool_())), cuts).drop_columns(
-        ["too_many_n"]
+    stays = scores["abstained"].to_numpy(zero_copy_only=False) & (
+        ~_is_explained(scores, old.cuts) | has_item(scores["flags"], "n_in_window")
     )
-    order = [name for name in scores.column_names if name not in CALIBRATED_COLUMNS]
+    gone = [name for name in scores.column_names if name in (*_MADE, *_columns_of_rule(old, rule))]
+    bare = scores.drop_columns(gone).append_column("too_many_n", pa.array(stays, pa.bool_()))
+    column = rule.background.facts.group_column if rule.background else None
+    classified = rule.append_columns(bare, scores[column] if column else None, bases)
+    order = [*(name for name in scores.column_names if name not in gone or name in _MADE), *rule.columns]
     fields = [SCORES.field(name) if name in SCORES.names else classified.schema.field(name) for name in order]
-    classified = classified.select(order).cast(pa.schema(fields))  # appending forgets that a column has no nulls
-    return calibration.append_columns(classified) if calibration else classified
+    return classified.select(order).cast(pa.schema(fields))  # appending forgets that a column has no nulls
+
+
+def _is_explained(scores: pa.Table, cuts: str) -> np.ndarray:
+    """(R,) whether the strands, or a context that is not known, are why a row was abstained on under the rule of ``cuts``."""
+    if not is_on_context(cuts):
+        return strands_disagree(scores, cuts_from_text(cuts))
+    taken = scores["delta_llr"].to_numpy() - scores[DELTA_CONTEXT].fill_null(math.nan).to_numpy()
+    return np.isnan(taken) | strands_disagree(scores, cuts_from_text(cuts), np.nan_to_num(taken))
 
 
 _MADE = ("classification", "abstained")
+
+
+def _columns_of_rule(old: Identity, rule: ClassRule) -> tuple[str, ...]:
+    """The columns of rows that an earlier rule added and that do not stay."""
+    of_calibration = CALIBRATED_COLUMNS if "; calibration" in old.cuts else ()
+    return (*of_calibration, *(BACKGROUND_COLUMNS if old.background and rule.background else ()))
+
+
+def _reference(path: str | None, manifest: Mapping[str, Any], identity: Identity) -> Reference | None:
+    """The FASTA of the scores; None where it is not at hand.
+
+    Raises:
+        SettingsError: ``path`` is another one.
+    """
+    found = path or (manifest.get("resolved") or {}).get("reference")
+    if not found or (not path and not exists(found)):
+        return None
+    reference = staged_reference(found)
+    if reference.digest == identity.reference_digest:
+        return reference
+    if path:
+        raise SettingsError(f"{path} is not the FASTA that was scored on: its sequences differ.")
+    return None
+
+
+def _refuse_other_background(
+    background: Background, identity: Identity, reference: Reference | None, folder: str, where: str
+) -> None:
+    lengths = reference.lengths if reference else {}
+    background.refuse_other(identity.fingerprint, identity.reference_digest, lengths, where)
+    if background.contexts and reference is None and identity.reference_digest:
+        raise SettingsError(
+            f"{where} knows contexts, and the FASTA of {folder} is not where its run found it. Give --reference."
+        )
+
+
+def _refuse_clashes(rule: ClassRule, identity: Identity, folder: str) -> None:
+    """SettingsError where a column that came with the variants has a name that the rule adds, or the rule needs one that did not."""
+    carried = identity.source_columns.split(", ") if identity.source_columns else []
+    if clashing := [name for name in carried if name in rule.columns]:
+        raise SettingsError(
+            f"{folder} has columns of its input called {', '.join(clashing)}, which would be added. Rename them there."
+        )
+    column = rule.background.facts.group_column if rule.background else None
+    if column and column not in carried:
+        raise SettingsError(f"The background ranks variants by their {column}, a column that {folder} does not have.")
 
 
 _NAMES_OF_FIELDS = {
@@ -139,6 +211,7 @@ _NAMES_OF_FIELDS = {
     "source_columns": "source columns",
     "column_types": "types of the source columns",
     "extra_columns": "extra columns",
+    "background": "background",
 }
 
 
@@ -167,8 +240,8 @@ def _rewrite(
     target: RunFolder,
     identity: Identity,
     old: Identity,
-    cuts: Sequence[float],
-    calibration: Calibration | None,
+    rule: ClassRule,
+    reference: Reference | None,
     on_progress: Callable[[int], None],
 ) -> Reclassified:
     result = Reclassified(target.path, "", dict.fromkeys(CLASSES, 0), {})
@@ -183,7 +256,7 @@ def _rewrite(
             result.rejects[reason] = result.rejects.get(reason, 0) + 1
     for file in source.score_files():
         scores = source.read_score_file(file)
-        rows = reclassify_rows(scores, cuts_from_text(old.cuts), cuts, calibration)
+        rows = reclassify_rows(scores, old, rule, reference.bases if reference else None)
         shards = source.shards_by_run(file)
         shard_names = {file.shard, *(name for of_run in shards.values() for name in of_run)}
         new = _not_among(rows, target, paths.get(file.chrom, [])) if shard_names & committed else rows
@@ -225,8 +298,7 @@ def _write_manifest(
     result: Reclassified,
     old: Identity,
     identity: Identity,
-    cuts: Sequence[float],
-    calibration: Calibration | None,
+    rule: ClassRule,
     started: datetime,
 ) -> str:
     """Write the manifest of the run the scores are of, with what was done to them since; returns its path."""
@@ -246,8 +318,9 @@ def _write_manifest(
             "written": datetime.now(UTC).isoformat(timespec="seconds"),
             "fingerprint": identity.fingerprint,
             "from": {"folder": source.path, "run_id": original.get("run_id"), "identity": asdict(old)},
-            "resolved": {**original.get("resolved", {}), "cuts": cuts_as_json(cuts)},
-            "calibration": summary(calibration.model_dump_json()) if calibration else None,
+            "resolved": {**original.get("resolved", {}), "cuts": cuts_as_json(rule.cuts), "classes_on": rule.on},
+            "calibration": summary(rule.calibration.model_dump_json()) if rule.calibration else None,
+            "background": rule.background.summary if rule.background else original.get("background"),
             "counts": {
                 "alleles_in": result.rows + result.rejected,
                 "scored": result.rows,

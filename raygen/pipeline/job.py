@@ -16,6 +16,15 @@ from raygen.tables.layout import RunFolder
 
 
 @dataclass(frozen=True)
+class RankedAgainst:
+    """A background file: its ``path``, where the workers find it, the ``digest`` of its content, and what a manifest says of it."""
+
+    path: str
+    digest: str
+    summary: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Job:
     """One run, resolved: no setting is left on ``auto`` that a score depends on.
 
@@ -26,6 +35,8 @@ class Job:
         off_label: the declared domain is none that the model was trained on, so every row gets a flag.
         calibration: the text of a calibration file, whose cut points ``cuts`` then are; None for none.
         allow_unvalidated: the model may be one that needs FP8 for its published numbers.
+        background: what the scores are ranked against; None for nothing.
+        classes_on: what the classes are cut on, in words; None for ``delta_llr``.
         prescored: a position table whose numbers are taken; None for none.
         num_uncounted: bases at the start of a window that no prediction exists for.
         threads: of each actor on a CPU.
@@ -44,6 +55,8 @@ class Job:
     strand: str
     cuts: tuple[float, ...]
     calibration: str | None
+    background: RankedAgainst | None
+    classes_on: str | None
     source_columns: tuple[str, ...]
     extra_columns: tuple[str, ...]
     model: str
@@ -81,6 +94,7 @@ class Job:
         ):
             del described[name]
         described["cuts"] = cuts_as_json(self.cuts)
+        described["background"] = self.background.digest if self.background else None
         return described
 
 

@@ -154,6 +154,7 @@ class RunRecord:
                 "model": asdict(self._model),
                 "input": self.input,
                 "calibration": calibration_summary(job.calibration) if job.calibration else None,
+                "background": job.background.summary if job.background else None,
                 "settings": self._settings.model_dump(mode="json"),
                 "resolved": job.as_plain(),
                 "actors": asdict(self.actors) if self.actors else None,

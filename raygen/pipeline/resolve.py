@@ -14,8 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from raygen.classes.calibration import CALIBRATED_COLUMNS, Calibration, load_calibration
-from raygen.classes.classify import cuts_as_text
+from raygen.classes.background import BACKGROUND_COLUMNS
+from raygen.classes.background_file import read_background
+from raygen.classes.calibration import CALIBRATED_COLUMNS, load_calibration
+from raygen.classes.class_rule import ClassRule, class_rule
 from raygen.errors import SettingsError, StoppedError
 from raygen.finished.position_lookup import open_table
 from raygen.home import expanded
@@ -25,7 +27,7 @@ from raygen.model.facts import ModelFacts
 from raygen.pipeline.actor_scorer import ResidentScorer
 from raygen.pipeline.chosen_window import choose_window
 from raygen.pipeline.cluster import WAIT_FOR_GPU, in_our_words, is_connected, remote_address, resources, untried_ray
-from raygen.pipeline.job import Job
+from raygen.pipeline.job import Job, RankedAgainst
 from raygen.pipeline.prescored import refuse_other_table
 from raygen.remote import is_remote, shown, stage, with_endpoint
 from raygen.scoring.effects import EXTRA_COLUMNS, names_on_strands
@@ -162,7 +164,7 @@ def job_of(settings: Settings, model: ModelFacts, window: Window | None, referen
     circular = tuple(settings.input.circular)
     batch_tokens, state_memory = settings.scoring.max_batch_tokens, settings.scoring.state_memory
     run_fingerprint = _fingerprint(settings, model, window)
-    calibration = _calibration(settings, run_fingerprint)
+    rule = _class_rule(settings, run_fingerprint, reference)
     extra_columns = _extra_columns(settings, len(strands_read(strand)))
     return Job(
         run_id=new_run_id(),
@@ -171,8 +173,10 @@ def job_of(settings: Settings, model: ModelFacts, window: Window | None, referen
         circular=circular,
         window=window,
         strand=strand,
-        cuts=calibration.cuts if calibration else settings.classes.cuts,
-        calibration=calibration.model_dump_json() if calibration else None,
+        cuts=rule.cuts,
+        calibration=rule.calibration.model_dump_json() if rule.calibration else None,
+        background=_ranked_against(settings.classes.background, rule),
+        classes_on=rule.on,
         source_columns=tuple(settings.input.carried_columns),
         extra_columns=extra_columns,
         model=shown(settings.model.name),
@@ -192,33 +196,50 @@ def job_of(settings: Settings, model: ModelFacts, window: Window | None, referen
         identity=Identity(
             fingerprint=run_fingerprint,
             reference_digest=reference.digest if reference else "",
-            cuts=cuts_as_text(
-                calibration.cuts if calibration else settings.classes.cuts, calibration.digest if calibration else None
-            ),
+            cuts=rule.cuts_text,
             source_columns=", ".join(settings.input.carried_columns),
             extra_columns=", ".join(extra_columns),
+            background=rule.background.digest if rule.background else "",
         ),
         earlier_files={},
         make_scorer=ResidentScorer,
     )
 
 
-def _calibration(settings: Settings, own_fingerprint: str) -> Calibration | None:
-    """The calibration that the settings name, held to the run's fingerprint.
+def _class_rule(settings: Settings, own_fingerprint: str, reference: Reference | None) -> ClassRule:
+    """What the settings make classes by, held to the run's fingerprint and reference.
 
     Raises:
-        InputError, SettingsError: it cannot be read; it is of other scores, or its columns have names of the input's.
+        InputError, SettingsError: a file cannot be read; it is of other scores, or its columns have names of the input's.
     """
-    path = settings.classes.calibration
-    if path is None:
+    chosen = settings.classes
+    calibration = background = None
+    if chosen.calibration:
+        calibration = load_calibration(chosen.calibration)
+        calibration.refuse_other(own_fingerprint, chosen.calibration)
+    if chosen.background:
+        background = read_background(stage(chosen.background))
+        digest, lengths = (reference.digest, reference.lengths) if reference else ("", {})
+        background.refuse_other(own_fingerprint, digest, lengths, chosen.background)
+        column = background.facts.group_column
+        if column and column not in settings.input.carried_columns:
+            raise SettingsError(
+                f"{chosen.background} ranks variants by their {column}: carry that column along, input.source_columns={column}."
+            )
+    rule = class_rule(chosen.cuts, chosen.on, background, calibration)
+    for kind, columns in (("calibration", CALIBRATED_COLUMNS), ("background", BACKGROUND_COLUMNS)):
+        clashing = [name for name in settings.input.carried_columns if name in columns and name in rule.columns]
+        if clashing:
+            raise SettingsError(
+                f"input.source_columns: {', '.join(clashing)} is what the {kind} adds. Rename the column."
+            )
+    return rule
+
+
+def _ranked_against(path: str | None, rule: ClassRule) -> RankedAgainst | None:
+    if path is None or rule.background is None:
         return None
-    calibration = load_calibration(path)
-    calibration.refuse_other(own_fingerprint, path)
-    if clashing := [name for name in settings.input.carried_columns if name in CALIBRATED_COLUMNS]:
-        raise SettingsError(
-            f"input.source_columns: {', '.join(clashing)} is what the calibration adds. Rename the column."
-        )
-    return calibration
+    return RankedAgainst(_for_other_machines(path), rule.background.digest, rule.background.summary)
 
 
 def _extra_columns(settings: Settings, num_strands: int) -> tuple[str, ...]:
@@ -313,6 +334,9 @@ def _remarks(settings: Settings, job: Job, model: ModelFacts) -> tuple[str, ...]
         remarks.append(f"single-base changes that {shown(job.prescored)} holds are taken from there")
     if job.calibration:
         remarks.append(f"classes by the calibration {settings.classes.calibration}, with probability and evidence")
+    if job.background:
+        on = f"; classes on {job.classes_on}" if job.classes_on else ""
+        remarks.append(f"ranked against the background {settings.classes.background}{on}")
     if model.name == DEMO and settings.input.domain is not None:  # else it is a warning
         remarks.append(
             "The demo's model is small and knows animal mitochondria only: it is for trying the software, not for patients."

@@ -13,21 +13,26 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raygen.classes.calibration import CALIBRATED_COLUMNS, parse_calibration
-from raygen.classes.classify import CLASSES, classify, split_rows
-from raygen.errors import SettingsError
+from raygen.classes.background import Background
+from raygen.classes.background_file import read_background
+from raygen.classes.calibration import parse_calibration
+from raygen.classes.class_rule import ClassRule
+from raygen.classes.classify import CLASSES, split_rows
+from raygen.errors import SettingsError, StoppedError
 from raygen.model.cards import OFF_LABEL_DOMAIN
 from raygen.pipeline.job import Job
 from raygen.pipeline.metrics import seconds_of, with_seconds
 from raygen.pipeline.pieces import forget
 from raygen.pipeline.prescored import filled_in, is_left_out, with_held
 from raygen.pipeline.shards import CARRIED
+from raygen.remote import shown, stage
 from raygen.scoring.plan import plan_windows, strands_read
 from raygen.scoring.scored_rows import with_flag
 from raygen.sequence.reference import staged_reference
@@ -121,10 +126,12 @@ def commit_shard(scored: pa.Table, job: Job) -> pa.Table:
     new, num_prescored = filled_in(scored.filter(pc.invert(already)), job)
     if job.off_label:
         new = with_flag(new, OFF_LABEL_DOMAIN, np.ones(len(new), bool))
-    new = _classified(new, job)
+    rule = _rule(job)
+    new = rule.append_columns(
+        new, _group_column(new, job, rule), staged_reference(job.reference).bases if job.reference else None
+    )
     extra = _carried(job) if job.window else {PAIR_DIGEST: PAIR_DIGEST}
-    extra |= {name: name for name in job.extra_columns}
-    extra |= {name: name for name in CALIBRATED_COLUMNS} if job.calibration else {}
+    extra |= {name: name for name in (*job.extra_columns, *rule.columns)}
     scores, rejects = split_rows(new, job.model, job.identity.fingerprint, job.run_id, extra)
     assert shard is not None, "rows lost the name of their shard on the way"
     assert len(scores) + len(rejects) + num_already == len(scored), "rows of a shard are neither scored nor rejected"
@@ -188,12 +195,30 @@ def _carried(job: Job) -> dict[str, str]:
     return {name: name if name == HAPLOTYPE_MEMBERS else f"{CARRIED}{name}" for name in job.source_columns}
 
 
-def _classified(rows: pa.Table, job: Job) -> pa.Table:
-    """Rows with their classes and, where a calibration is used, with its columns."""
-    rows = classify(rows, job.cuts)
-    return (
-        rows if job.calibration is None else parse_calibration(job.calibration, "the calibration").append_columns(rows)
-    )
+def _rule(job: Job) -> ClassRule:
+    """What the rows of a run get their classes by."""
+    calibration = parse_calibration(job.calibration, "the calibration") if job.calibration else None
+    background = _background(job.background.path, job.background.digest) if job.background else None
+    return ClassRule(job.cuts, job.classes_on, background, calibration)
+
+
+@lru_cache(maxsize=1)
+def _background(path: str, digest: str) -> Background:
+    """The background at ``path``, read once a process.
+
+    Raises:
+        StoppedError: it is not the one that the run began with.
+    """
+    background = read_background(stage(path))
+    if background.digest != digest:
+        raise StoppedError(f"The background {shown(path)} changed while the run went on.")
+    return background
+
+
+def _group_column(rows: pa.Table, job: Job, rule: ClassRule) -> pa.ChunkedArray | None:
+    """The column by which the background ranks variants besides, by the name it has on the way."""
+    name = rule.background.facts.group_column if rule.background else None
+    return rows[_carried(job)[name]] if name else None
 
 
 def _earlier(job: Job, chrom: str | None, extra: Sequence[str] = (), near: tuple[int, int] | None = None) -> pa.Table:

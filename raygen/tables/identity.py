@@ -19,7 +19,8 @@ class Identity:
     """What all scores of a folder share. Scores with another identity are refused there.
 
     ``cuts`` are the cut points of the classes, ``source_columns`` the columns carried along, ``column_types`` these
-    with their types, and ``extra_columns`` what the model said beside the scores, all as text.
+    with their types, ``extra_columns`` what the model said beside the scores, and ``background`` the digest of what the scores
+    are ranked against, all as text.
     """
 
     fingerprint: str
@@ -28,6 +29,7 @@ class Identity:
     source_columns: str = ""
     column_types: str = ""
     extra_columns: str = ""
+    background: str = ""
 
 
 def refuse_other_types(path: str, schema: pa.Schema, of_table: pa.Schema) -> None:

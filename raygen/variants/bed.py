@@ -1,4 +1,4 @@
-"""Regions of a reference from a BED file: three columns, 0-based and half-open, plain, gzip or bgzip.
+"""Regions of a reference from a BED file: three columns or more, 0-based and half-open, plain, gzip or bgzip.
 
 In: a file and the reference that it is of. Out: regions under the reference's own names, and sentences about what was passed over. Track and
 browser lines and comments are no regions. A region that does not lie in the reference is another assembly's and refused; one without bases
@@ -27,9 +27,10 @@ _NUMBER = re.compile(r"[0-9]{1,15}")  # no contig is longer
 
 @dataclass(frozen=True)
 class BedRegions:
-    """The regions of a file in its order, and what there is to say of it."""
+    """The regions of a file in its order, and what there is to say of it. ``names``: the fourth column of each, None without one."""
 
     regions: list[Region]
+    names: list[str | None]
     remarks: list[str]
 
 
@@ -42,6 +43,7 @@ def read_bed(path: str, reference: Reference) -> BedRegions:
     """
     is_human = human_assembly(reference.lengths) is not None
     regions: list[Region] = []
+    names: list[str | None] = []
     num_empty = 0
     for number, fields in _lines(path):
         where = f"{path}, line {number:,}"
@@ -58,9 +60,10 @@ def read_bed(path: str, reference: Reference) -> BedRegions:
             num_empty += 1
         else:
             regions.append(Region(chrom, start + 1, end))
+            names.append(fields[3].strip() or None if len(fields) > 3 else None)
     if not regions:
         raise InputError(f"{path}: no line of it is a region with bases.")
-    return BedRegions(regions, _remarks(path, regions, num_empty))
+    return BedRegions(regions, names, _remarks(path, regions, num_empty))
 
 
 def _remarks(path: str, regions: list[Region], num_empty: int) -> list[str]:

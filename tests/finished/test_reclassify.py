@@ -4,7 +4,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from raygen.classes.classify import classify, split_rows
+from raygen.classes.class_rule import ClassRule
+from raygen.classes.classify import classify, cuts_as_text, split_rows
 from raygen.errors import InputError, SettingsError
 from raygen.finished.reclassify import reclassify, reclassify_rows
 from raygen.tables.compact import compact
@@ -16,6 +17,10 @@ from tests.evaluation.test_calibrate import perfect, useless
 
 OLD = (-7.0, -3.0, -1.0, 1.0)
 FINGERPRINT = "f" * 16
+
+
+def identity_with(cuts):
+    return Identity(FINGERPRINT, "ref", cuts_as_text(cuts), "gene")
 
 
 def finished_run(folder, shards=2):
@@ -53,15 +58,16 @@ def test_other_cut_points_change_classes_and_nothing_else(tmp_path):
     manifest = json.loads((tmp_path / "new").glob("runs/*/manifest.json").__next__().read_text())
     assert manifest["from"]["run_id"] == "run-1"
     assert (manifest["counts"]["scored"], manifest["counts"]["num_rejected"]) == (12, 1)
-    assert manifest["resolved"] == {"strand": "both", "cuts": [-5.0, -3.0, -1.0, 3.0]}
+    assert manifest["resolved"] == {"strand": "both", "cuts": [-5.0, -3.0, -1.0, 3.0], "classes_on": None}
 
 
 def test_strands_are_looked_at_anew(tmp_path):
     scores = read_scores(str(finished_run(tmp_path / "out", shards=1)))
     assert scores["abstained"].to_pylist() == [False] * 5 + [True]
-    wide = reclassify_rows(scores, OLD, (-20.0, -10.0, 5.0, 9.0))
+    wide_cuts = (-20.0, -10.0, 5.0, 9.0)
+    wide = reclassify_rows(scores, identity_with(OLD), ClassRule(wide_cuts))
     assert wide["abstained"].to_pylist() == [False] * 6
-    fine = reclassify_rows(wide, (-20.0, -10.0, 5.0, 9.0), OLD)
+    fine = reclassify_rows(wide, identity_with(wide_cuts), ClassRule(OLD))
     assert fine.equals(scores)
 
 
@@ -72,7 +78,8 @@ def test_what_was_abstained_on_for_thin_evidence_stays(tmp_path):
         {"too_many_n": True, "flags": ["n_in_window"], "delta_rev": 8.0},
     ]
     scores, _ = split_rows(classify(scored(rows), OLD), "demo", FINGERPRINT, "run")
-    assert reclassify_rows(scores, OLD, (-90.0, -80.0, -70.0, 90.0))["abstained"].to_pylist() == [True] * 3
+    anew = reclassify_rows(scores, identity_with(OLD), ClassRule((-90.0, -80.0, -70.0, 90.0)))
+    assert anew["abstained"].to_pylist() == [True] * 3
 
 
 def test_a_calibration_adds_its_columns_last_and_another_one_replaces_them(tmp_path):
