@@ -186,14 +186,13 @@ class ClassSettings(_Room):
         description="where the classes meet: four ascending numbers, in nats, with classes.on=phred in PHRED",
         json_schema_extra={"must_be": _FOUR_CUTS},
     )
+    background: PathText | None = Field(
+        None,
+        description="file of `raygen background` for this fingerprint; adds percentile, phred and the like, what a score is ranked at",
+    )
     on: Literal["delta_llr", "phred", "delta_context"] = Field(
         "delta_llr",
         description="what the cuts are of: delta_llr or delta_context, nats; phred, whose cuts are PHRED; the last two need a background",
-    )
-    background: PathText | None = Field(
-        None,
-        validate_default=True,
-        description="file of `raygen background` for this fingerprint; adds percentile, phred and the like, what a score is ranked at",
     )
     calibration: PathText | None = Field(
         None, description="file of `raygen calibrate` for this fingerprint; gives the cuts, a probability and evidence"
@@ -208,19 +207,14 @@ class ClassSettings(_Room):
 
     @field_validator("on")
     @classmethod
-    def _with_cuts(cls, on: str, info: ValidationInfo) -> str:
+    def _fits(cls, on: str, info: ValidationInfo) -> str:
         if on == "phred" and min(info.data.get("cuts", (0.0,))) < 0:
             raise ValueError(
                 "PHRED is never below 0; give classes.cuts in PHRED, the lowest first, e.g. [0, 10, 20, 30]"
             )
+        if on != "delta_llr" and info.data.get("background") is None:
+            raise ValueError("this needs classes.background, a file of `raygen background`")
         return on
-
-    @field_validator("background")
-    @classmethod
-    def _needed(cls, background: str | None, info: ValidationInfo) -> str | None:
-        if background is None and (on := info.data.get("on", "delta_llr")) != "delta_llr":
-            raise ValueError(f"classes.on is {on}, which needs a background")
-        return background
 
     @field_validator("calibration")
     @classmethod

@@ -17,6 +17,7 @@ Shapes: R rows
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -113,7 +114,8 @@ class Background:
         """
         lowest, *others = cuts
         supporting, strong, strongest = (self._begin_below(cut) for cut in others)
-        return strongest, strong, supporting, float(np.nextafter(self._begin_below(lowest), -np.inf))
+        last = self._begin_below(lowest)
+        return strongest, strong, supporting, last if math.isinf(last) else math.nextafter(last, -math.inf)
 
     def expected(self, rows: pa.Table, bases: Callable[[str], np.ndarray]) -> np.ndarray:
         """(R,) nats that the context alone makes likely of rows of one contig; NaN where it is no single-base change of a known context.

@@ -293,6 +293,11 @@ def check_identity(folder: RunFolder, job: Job, model: ModelFacts, files: Sequen
             f"{folder.path} holds classes with the cut points {stored.cuts}; this run's are {job.identity.cuts}. "
             "Give another output folder."
         )
+    if stored.background != job.identity.background:
+        raise SettingsError(
+            f"{folder.path} holds scores that are ranked against the background {stored.background or '(none)'}; this run's is "
+            f"{job.identity.background or '(none)'}. Give another output folder, or rank finished scores by `raygen reclassify`."
+        )
     if stored.extra_columns != job.identity.extra_columns:
         raise SettingsError(
             f"{folder.path} holds scores with output.extra_columns {stored.extra_columns or '(none)'}; this run's are "
