@@ -32,6 +32,7 @@ from raygen.classes.score_counts import ScoreCounts, ends_of
 from raygen.classes.variant_groups import variant_groups
 from raygen.errors import SettingsError
 from raygen.tables.columns import Column
+from raygen.variants.alleles import first_bytes
 from raygen.variants.region_kinds import RegionKinds
 
 RANK_COLUMNS = ("percentile", "phred", "percentile_in_group", "background_group")
@@ -210,10 +211,9 @@ def snv_contexts(rows: pa.Table, bases: Callable[[str], np.ndarray], circular: S
     chrom = rows["chrom"][0].as_py() if len(rows) else None
     if chrom is None:
         return codes
-    ref, alt = (np.array(rows[name].to_pylist()) for name in ("ref", "alt"))
-    snvs = np.flatnonzero((np.char.str_len(ref) == 1) & (np.char.str_len(alt) == 1))
-    letters = np.array([ord(letter) for letter in alt[snvs]], np.uint8)
-    codes[snvs] = context_codes(bases(chrom), rows["pos"].to_numpy()[snvs], letters, chrom in circular)
+    (_, ref_length), (letters, alt_length) = (first_bytes(rows[name].combine_chunks()) for name in ("ref", "alt"))
+    snvs = np.flatnonzero((ref_length == 1) & (alt_length == 1))
+    codes[snvs] = context_codes(bases(chrom), rows["pos"].to_numpy()[snvs], letters[snvs], chrom in circular)
     return codes
 
 

@@ -58,7 +58,7 @@ def test_a_run_against_a_background_is_what_reclassifying_gives(plain, tmp_path,
     assert manifest["background"]["num_scores"] == result.counts.scored - 1, "one row has WT and MUT the same"
     again = ranked(plain, tmp_path / "out", tmp_path / "b.zip", **given)
     assert again.counts.scored == 0
-    with pytest.raises(SettingsError, match="ranked against the background|classes with the cut points"):
+    with pytest.raises(SettingsError, match=r"ranked against the background|classes with the cut points"):
         score(tmp_path / "out", plain / "variants.vcf", plain / "reference.fa")
 
 
