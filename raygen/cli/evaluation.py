@@ -114,11 +114,18 @@ def evaluate(
         str | None, typer.Option("--json", metavar="FILE", help="File for the numbers as JSON.")
     ] = None,
     page: Annotated[str | None, typer.Option(metavar="FILE", help="HTML file for a page with the curves.")] = None,
+    audit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Parquet file that `seqleak audit` reads, which looks for leaks; needs a reference."
+        ),
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Measure scores against labels: areas with intervals, beside position and consequence alone, and by group."""
-    refuse_unwritable(json_file, page)
+    refuse_unwritable(json_file, page, audit)
     from raygen.classes.statistics import Bootstrap
+    from raygen.evaluation.audit_table import audit_command, refuse_without_reference, write_audit_table
     from raygen.evaluation.evaluate import as_json
     from raygen.evaluation.evaluate import evaluate as run_evaluation
     from raygen.evaluation.evaluation_text import print_evaluation
@@ -142,6 +149,7 @@ def evaluate(
     )
     if cut is not None and not math.isfinite(cut):
         raise SettingsError(f"--cut {cut:g} is no score.")
+    audit_reference = refuse_without_reference(request) if audit else None
     evaluation = run_evaluation(request, Bootstrap(bootstrap, seed), cut, cluster)
     print_evaluation(evaluation, screen)
     if json_file:
@@ -150,6 +158,9 @@ def evaluate(
     if page:
         write_text(page, as_page(evaluation))
         say(f"page: {page}")
+    if audit and audit_reference:
+        write_audit_table(evaluation, audit_reference, audit)
+        say(f"audit it: {audit_command(audit)}")
 
 
 @command("raygen calibrate --scores scores --labels clinvar.vcf.gz --label-field CLNSIG --out calibration.json")

@@ -14,19 +14,31 @@ import numpy as np
 from raygen.evaluation.clusters import FEW, Places
 
 
-def nearest_label(places: Places, positive: np.ndarray) -> np.ndarray:
+def nearest_label(places: Places, positive: np.ndarray, learnt: np.ndarray | None = None) -> np.ndarray:
     """The share of positives at the nearest other site of the contig.
 
-    Two sites that are as far count one half each. The only site of a contig gets the share of all rows, which says nothing.
+    Two sites that are as far count one half each. A row without another site on its contig gets the share of all, which says nothing.
+
+    Args:
+        learnt: (R,) Boolean, the rows whose labels may be learnt from; None: all.
     """
-    share = np.bincount(places.site, weights=positive) / np.bincount(places.site)
+    weights = np.ones(len(positive)) if learnt is None else learnt.astype(float)
+    rows = np.bincount(places.site, weights)
+    share = np.bincount(places.site, weights * positive) / np.maximum(rows, 1)
     first_row = np.unique(places.site, return_index=True)[1]
-    contig, position = places.contig[first_row], places.position[first_row]
-    gaps = np.where(contig[1:] == contig[:-1], np.diff(position).astype(float), np.inf)
-    before, after = np.append(np.inf, gaps), np.append(gaps, np.inf)
-    left, right = np.roll(share, 1), np.roll(share, -1)
-    nearest = np.where(before < after, left, np.where(after < before, right, (left + right) / 2))
-    nearest[np.isinf(before) & np.isinf(after)] = positive.mean()
+    contig, position = places.contig[first_row], places.position[first_row].astype(float)
+    number, last = np.arange(len(rows)), len(rows) - 1
+    before = np.maximum.accumulate(np.where(rows > 0, number, -1))
+    after = np.minimum.accumulate(np.where(rows > 0, number, last + 1)[::-1])[::-1]
+    left, right = np.append(-1, before[:-1]), np.append(after[1:], last + 1)
+    is_left = (left >= 0) & (contig[left] == contig)
+    is_right = (right <= last) & (contig[np.minimum(right, last)] == contig)
+    right = np.minimum(right, last)
+    to_left = np.where(is_left, position - position[left], np.inf)
+    to_right = np.where(is_right, position[right] - position, np.inf)
+    middle = (share[left] + share[right]) / 2
+    nearest = np.where(to_left < to_right, share[left], np.where(to_right < to_left, share[right], middle))
+    nearest[~is_left & ~is_right] = np.average(positive, weights=weights)
     return nearest[places.site]
 
 

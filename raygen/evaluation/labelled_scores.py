@@ -360,6 +360,11 @@ def _shared_way(scores: TableSource, labels: TableSource) -> KnownBy:
     )
 
 
+def reference_of(request: LabelRequest) -> Reference | None:
+    """The reference that rows are joined by, where there is one: the request's, else the run's own if it is still there."""
+    return _reference(request, TableSource(request.scores))
+
+
 def _reference(request: LabelRequest, scores: TableSource) -> Reference | None:
     """The reference that the request names, else the one the run was made with where it is still there and unchanged."""
     if request.reference:

@@ -27,6 +27,14 @@ def test_two_sites_that_are_as_far_count_one_half_each():
     assert risk.tolist() == [0, 0.5, 0]
 
 
+def test_only_labels_that_may_be_learnt_are():
+    """The site at 30 may not be learnt from, so that at 20 the nearest is 10, and at 40 too."""
+    risk = nearest_label(
+        places([0] * 4, [10, 20, 30, 40]), np.array([True, False, False, True]), np.array([True, False, False, False])
+    )
+    assert risk.tolist() == [1, 1, 1, 1]
+
+
 def test_an_allele_never_learns_from_its_own_site():
     """Labels by site, in turn: neighbours are wrong about every row, while the alleles beside each would be right."""
     position = np.repeat(np.arange(1, 21), 3)
