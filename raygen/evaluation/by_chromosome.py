@@ -18,8 +18,8 @@ from raygen.evaluation.discrimination import Discrimination, discriminate
 from raygen.variants.contig_names import contig_order
 
 WHY_NOT_POOLED = (
-    "pooled, a variant is also compared with those of other chromosomes, whose share of positives and level of scores are "
-    "others; the mean is of what lies within a chromosome"
+    "pooled, a variant is also compared with those of other chromosomes, where shares of positives and levels of scores differ; "
+    "the mean is of pairs within a chromosome"
 )
 
 

@@ -278,5 +278,6 @@ def _why_not_larger(passed_over: Sequence[Clusters], at_least: int) -> str:
         else f"{clusters.in_words} (labels spread as over {clusters.spread:.1f})"
         for clusters in passed_over
     ]
+    words = " and ".join(part for part in (", ".join(numbers[:-1]), numbers[-1]) if part)
     is_one = len(passed_over) == 1 and passed_over[0].num_clusters == 1
-    return f"{' and '.join(numbers)} {'is' if is_one else 'are'} too few, {at_least:,} are needed"
+    return f"{words} {'is' if is_one else 'are'} too few, {at_least:,} are needed"

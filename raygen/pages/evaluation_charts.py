@@ -81,16 +81,16 @@ def areas_figure(
     title: str,
     areas: Mapping[str, Discrimination | PairedArea],
     reference_area: float | None,
-    is_worse: Callable[[Any], bool] = lambda area: False,
+    is_worse: Callable[[Any], bool] | None = None,
     reference_name: str = "overall",
 ) -> StillFigure | None:
     """AUROCs with their intervals, one a line, beside one area; None where none has both.
 
     Args:
-        is_worse: which of them to mark.
+        is_worse: which of them to mark; None where that is no question.
     """
     rows = [
-        (value, *area.auroc_interval, area.auroc, is_worse(area))
+        (value, *area.auroc_interval, area.auroc, bool(is_worse and is_worse(area)))
         for value, area in areas.items()
         if area.auroc is not None and area.auroc_interval
     ]
@@ -120,10 +120,9 @@ def areas_figure(
         color="var(--muted)", strokeDash=[4, 3], aria=False
     )
     worse = sum(row[-1] for row in rows)
-    words = (
-        f"{title}: {len(rows):,} with intervals; the dashed line is {reference_name}, "
-        f"{overall:.3f}. {f'{worse:,}' if worse else 'None'} {'are' if worse > 1 else 'is'} marked as below it."
-    )
+    words = f"{title}: {len(rows):,} with intervals; the dashed line is {reference_name}, {overall:.3f}."
+    if is_worse:
+        words += f" {f'{worse:,}' if worse else 'None'} {'are' if worse > 1 else 'is'} below it."
     marked = [("dot series-2", "below overall")] * bool(worse)
     legend = [("dot series-1", "area"), *marked, ("dash", reference_name)]
     svg = still_svg(alt.layer(reference.encode(x="overall:Q"), intervals, middles), _ROW_HEIGHT * len(rows))

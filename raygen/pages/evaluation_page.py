@@ -129,7 +129,7 @@ def _chromosomes(evaluation: Evaluation) -> dict[str, Any] | None:
     ):
         rows.append((name, "", "", *(_with_interval(number, None) for number in numbers)))
     return {
-        "figure": areas_figure("AUROC by chromosome", chromosomes.areas, overall.auroc),
+        "figure": areas_figure("AUROC by chromosome", chromosomes.areas, overall.auroc, evaluation.is_worse),
         "heads": [("chromosome", "name"), *((head, "n") for head in heads)],
         "rows": rows[:_MOST_ROWS] if len(rows) <= _MOST_ROWS else [*rows[: _MOST_ROWS - 2], *rows[-2:]],
         "note": f"{WHY_NOT_POOLED[0].upper()}{WHY_NOT_POOLED[1:]}.",
