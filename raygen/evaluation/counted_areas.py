@@ -48,10 +48,15 @@ class CountedScore:
 
     def drawn(self, times: np.ndarray) -> np.ndarray:
         """(2, b) areas where each cluster counts as often as (C, b) say; NaN where a class is absent."""
+        return self.drawn_with_numbers(times)[0]
+
+    def drawn_with_numbers(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(2, b) areas as ``drawn`` has them, and (2, b) how many positives and negatives they are of."""
         counts = np.ascontiguousarray((self._counts @ times).T, dtype=np.float64)
         positives, negatives = counts[:, : self._num_bins], counts[:, self._num_bins :]
         with np.errstate(invalid="ignore"):
-            return np.clip(areas_of_counts(positives, negatives) + self._shift[:, None], 0, 1)
+            areas = np.clip(areas_of_counts(positives, negatives) + self._shift[:, None], 0, 1)
+        return areas, np.stack([positives.sum(axis=1), negatives.sum(axis=1)])
 
 
 def drawn_areas(scores: Sequence[CountedScore], num_clusters: int, bootstrap: Bootstrap) -> np.ndarray:

@@ -160,10 +160,11 @@ def _chromosome_table(chromosomes: ByChromosome, overall: Discrimination) -> Tab
         table.add_row(f"  {len(chromosomes.areas) - _MOST_CHROMOSOMES:,} more, see --json")
     if chromosomes.num_left_out:
         table.add_row(f"  {number_of(chromosomes.num_left_out, 'other')} lack a label")
-    mean = (chromosomes.mean_auroc, chromosomes.mean_auprc, chromosomes.mean_base_rate)
-    pooled = (overall.auroc, overall.auprc, overall.prevalence)
-    for name, (auroc, auprc, base_rate) in (("weighted mean", mean), ("pooled", pooled)):
-        table.add_row(name, "", "", three_places(auroc), "", three_places(auprc), three_places(base_rate))
+    mean = (chromosomes.mean_auroc, chromosomes.mean_auroc_interval, chromosomes.mean_auprc, chromosomes.mean_base_rate)
+    pooled = (overall.auroc, overall.auroc_interval, overall.auprc, overall.prevalence)
+    for name, (auroc, interval, auprc, base_rate) in (("weighted mean", mean), ("pooled", pooled)):
+        cells = (three_places(auroc), _interval(interval), three_places(auprc), three_places(base_rate))
+        table.add_row(name, "", "", *cells)
     return table
 
 

@@ -110,6 +110,7 @@ def _chromosomes(evaluation: Evaluation) -> dict[str, Any] | None:
     chromosomes = evaluation.by_chromosome
     if chromosomes is None:
         return None
+    overall = evaluation.overall
     heads = ("positive", "negative", "AUROC", "AUPRC", "base rate")
     rows: list[tuple[str, ...]] = [
         (
@@ -122,12 +123,21 @@ def _chromosomes(evaluation: Evaluation) -> dict[str, Any] | None:
         )
         for name, area in chromosomes.areas.items()
     ]
-    overall = evaluation.overall
-    for name, numbers in (
-        ("weighted mean", (chromosomes.mean_auroc, chromosomes.mean_auprc, chromosomes.mean_base_rate)),
-        ("pooled", (overall.auroc, overall.auprc, overall.prevalence)),
+    for name, auroc, auprc, base_rate in (
+        (
+            "weighted mean",
+            _with_interval(chromosomes.mean_auroc, chromosomes.mean_auroc_interval),
+            _with_interval(chromosomes.mean_auprc, chromosomes.mean_auprc_interval),
+            chromosomes.mean_base_rate,
+        ),
+        (
+            "pooled",
+            _with_interval(overall.auroc, overall.auroc_interval),
+            _with_interval(overall.auprc, overall.auprc_interval),
+            overall.prevalence,
+        ),
     ):
-        rows.append((name, "", "", *(_with_interval(number, None) for number in numbers)))
+        rows.append((name, "", "", auroc, auprc, f"{base_rate:.3f}"))
     return {
         "figure": areas_figure("AUROC by chromosome", chromosomes.areas, overall.auroc, evaluation.is_worse),
         "heads": [("chromosome", "name"), *((head, "n") for head in heads)],

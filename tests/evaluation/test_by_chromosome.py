@@ -40,6 +40,28 @@ def test_a_shift_between_chromosomes_moves_the_pooled_number_and_not_the_mean(tm
     assert average_precision_score(positive, risk) < 0.9
 
 
+@pytest.mark.parametrize("level", ["site", "chromosome"])
+def test_the_interval_of_the_mean_is_that_of_clusters_put_one_after_the_other(tmp_path, level):
+    """Plain: sites or whole chromosomes are drawn, each chromosome measured by scikit-learn, those drawn twice counted twice."""
+    generator = np.random.default_rng(2)
+    positive = generator.random(600) < 0.3
+    chrom = generator.integers(1, 13, 600)
+    risk = positive + generator.normal(size=600) + chrom
+    labelled = labelled_table(tmp_path, positive, chrom=chrom.astype(str), delta_llr=-risk)
+    measured = areas_by_chromosome(risk, positive, choose_clusters(labelled, level), Bootstrap(2000))
+    means = []
+    for _ in range(600):
+        if level == "site":
+            sample = generator.integers(0, 600, 600)
+            parts = [sample[chrom[sample] == name] for name in range(1, 13)]
+        else:
+            parts = [np.flatnonzero(chrom == name) for name in generator.integers(1, 13, 12)]
+        areas = [roc_auc_score(positive[rows], risk[rows]) for rows in parts]
+        means.append(np.average(areas, weights=[positive[rows].sum() * (~positive[rows]).sum() for rows in parts]))
+    assert measured.mean_auroc_interval == pytest.approx(np.quantile(means, [0.025, 0.975]), abs=0.015)
+    assert measured.mean_auprc_interval[0] < measured.mean_auprc < measured.mean_auprc_interval[1]
+
+
 def test_one_chromosome_has_no_mean(tmp_path):
     positive = np.arange(40) % 2 == 0
     assert by_chromosome(tmp_path, positive * 1.0, positive, ["1"] * 40) is None

@@ -83,7 +83,9 @@ def test_the_numbers_are_those_of_the_json(tmp_path):
     assert chromosomes["pooled_auroc"] == numbers["overall"]["auroc"]
     assert numbers["leaks"]["num_repeated_sites"] == 1200
     mean = next(line for line in printed(evaluation) if line.startswith("weighted mean"))
-    assert mean.split()[2:] == [f"{chromosomes[name]:.3f}" for name in ("mean_auroc", "mean_auprc", "mean_base_rate")]
+    low, high = chromosomes["mean_auroc_interval"]
+    auroc, *others = (f"{chromosomes[name]:.3f}" for name in ("mean_auroc", "mean_auprc", "mean_base_rate"))
+    assert mean.split()[2:] == [auroc, f"{low:.3f}-{high:.3f}", *others]
 
 
 def test_a_column_that_gives_the_label_away_is_a_warning_everywhere(tmp_path):
