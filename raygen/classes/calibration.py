@@ -31,6 +31,7 @@ from raygen.classes.evidence import STRENGTHS, posterior
 from raygen.errors import InputError, SettingsError
 
 KIND = "raygen calibration"
+_LATER_FIELDS = ("grouping", "tuned_on")
 CALIBRATED_COLUMNS = ("probability", "evidence")
 """The columns that a calibration adds behind those of SCORES."""
 
@@ -126,6 +127,21 @@ class Quality(_Part):
     seed: int
 
 
+class Grouping(_Part):
+    """What the folds did not part and the bounds were drawn by, and how many of the labelled rows are independent.
+
+    ``num_sites`` is null where the rows had no coordinates; ``why_not_larger`` says in words why larger clusters were not taken, and
+    ``why_fewer_folds`` why there are fewer folds than were asked for.
+    """
+
+    level: str
+    num_clusters: int
+    num_rows: int
+    num_sites: int | None
+    why_not_larger: str | None
+    why_fewer_folds: str | None
+
+
 class Calibration(_Part):
     """What a score of one fingerprint means: probability, strength of evidence and the cut points of the classes."""
 
@@ -148,11 +164,30 @@ class Calibration(_Part):
     quality: Quality
     reliability: tuple[ReliabilityBin, ...]
     local_evidence: tuple[EvidencePoint, ...]
+    grouping: Grouping | None = Field(None, description="null in files of raygen before 0.2, whose folds parted sites")
+    tuned_on: str | None = Field(None, description="what these same labels also chose, such as the model or the window")
 
     @property
     def digest(self) -> str:
-        """Digest of the calibration: the first 16 hexadecimal digits of the SHA-256 of its JSON."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+        """Digest of the calibration: the first 16 hexadecimal digits of the SHA-256 of its JSON.
+
+        Fields that came later are left out where they are null, so that an older file keeps its digest.
+        """
+        return hashlib.sha256(self.model_dump_json(exclude=self._unset_later_fields).encode()).hexdigest()[:16]
+
+    @property
+    def _unset_later_fields(self) -> set[str]:
+        return {name for name in _LATER_FIELDS if getattr(self, name) is None}
+
+    @property
+    def tuning_warning(self) -> str | None:
+        """A sentence where the labels were also used to choose; None where nobody said so."""
+        if self.tuned_on is None:
+            return None
+        return (
+            f"these labels also chose {self.tuned_on}: the quality and the bounds of this calibration flatter it; calibrate on labels "
+            "that chose nothing"
+        )
 
     @property
     def cuts(self) -> tuple[float, float, float, float]:
@@ -243,4 +278,5 @@ def summary(text: str) -> dict[str, Any]:
     """What a manifest keeps of a calibration's JSON: all but the tables and the curve."""
     calibration = parse_calibration(text, "the calibration")
     tables = {"curve", "reliability", "local_evidence"}
-    return {"digest": calibration.digest, "method": calibration.curve.method, **calibration.model_dump(exclude=tables)}
+    kept = calibration.model_dump(exclude=tables | calibration._unset_later_fields)
+    return {"digest": calibration.digest, "method": calibration.curve.method, **kept}

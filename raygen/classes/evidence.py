@@ -9,9 +9,10 @@ where Pejaver et al. give 1,124.
 Likelihood ratios are local, as in Pejaver et al., "Calibration of computational tools for missense variant pathogenicity
 classification and ClinGen recommendations for PP3/BP4 criteria", AJHG 2022, 109:2163-2177: around each score the smallest symmetric
 window that holds ``min_window`` labelled variants, in it the share of all positives over the share of all negatives. A strength is reached
-where the one-sided 95% bootstrap bound passes, at this score and at all that are more extreme. Two things differ from the paper: its
-second condition on a window (3% of gnomAD's rare variants) is left out, since a set of unlabelled variants is not asked for; and half a
-variant is added to each count, since a window without negatives would claim an infinite ratio.
+where the one-sided 95% bootstrap bound passes, at this score and at all that are more extreme. Three things differ from the paper: its
+second condition on a window (3% of gnomAD's rare variants) is left out, since a set of unlabelled variants is not asked for; half a
+variant is added to each count, since a window without negatives would claim an infinite ratio; and the bootstrap draws clusters, not
+variants, since alleles of a site would make the bounds too narrow.
 
 Shapes: R labelled rows, G centres of windows, B replicates. ``risk``: larger means pathogenic.
 """
@@ -22,14 +23,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raygen.classes.statistics import resampled_counts
+from raygen.classes.statistics import Bootstrap, times_drawn
 
 STRENGTHS = ("supporting", "moderate", "strong", "very_strong")
 _EXPONENTS = (1 / 8, 1 / 4, 1 / 2, 1.0)
 _LIKELY_PATHOGENIC_ODDS = 9.0  # 0.90 / 0.10
 _MOST_CENTRES = 400
 _ONE_SIDED = 0.95
-_CHUNK = 200
 
 
 @dataclass(frozen=True)
@@ -49,22 +49,27 @@ def odds_of_pathogenicity(prior: float) -> dict[str, float]:
 
 
 def local_evidence(
-    risk: np.ndarray, positive: np.ndarray, min_window: int, replicates: int, seed: int
+    risk: np.ndarray, positive: np.ndarray, cluster_of_row: np.ndarray, min_window: int, bootstrap: Bootstrap
 ) -> LocalEvidence:
-    """Local likelihood ratios (Pejaver et al. 2022) of (R,) risks with (R,) Boolean labels; R at least ``min_window``."""
+    """Local likelihood ratios (Pejaver et al. 2022) of (R,) risks with (R,) Boolean labels; R at least ``min_window``.
+
+    Args:
+        cluster_of_row: (R,) whole numbers from 0 on, none left out; rows of one are drawn together.
+    """
     order = np.argsort(risk, kind="stable")
-    risk, positive = risk[order], positive[order]
+    risk, positive, cluster_of_row = risk[order], positive[order], cluster_of_row[order]
     centres = np.unique(np.quantile(risk, np.linspace(0, 1, _MOST_CENTRES), method="nearest"))
     low, high = _windows(risk, centres, min_window)
     edges = np.unique(np.concatenate([[0], low, high, [len(risk)]]))
     places = np.searchsorted(edges, low), np.searchsorted(edges, high)
     counts = [np.add.reduceat(kind.astype(np.int64), edges[:-1]) for kind in (positive, ~positive)]
     ratio = _ratios(counts[0][None], counts[1][None], places)[0]
-    generator = np.random.default_rng(seed)
     drawn = []
-    for start in range(0, replicates, _CHUNK):
-        size = min(_CHUNK, replicates - start)
-        positives, negatives = (resampled_counts(count, size, generator) for count in counts)
+    for times in times_drawn(int(cluster_of_row.max()) + 1, bootstrap, len(risk)):
+        of_rows = times[cluster_of_row]
+        positives, negatives = (
+            np.add.reduceat(of_rows * kind[:, None], edges[:-1], axis=0).T for kind in (positive, ~positive)
+        )
         drawn.append(_ratios(positives, negatives, places))
     lower, upper = np.quantile(np.concatenate(drawn), [1 - _ONE_SIDED, _ONE_SIDED], axis=0)
     return LocalEvidence(centres, ratio, np.minimum(lower, ratio), np.maximum(upper, ratio))

@@ -57,6 +57,16 @@ Reference = Annotated[
         help="FASTA by which indels are left-aligned; default: the run's own, if still there.",
     ),
 ]
+Cluster = Annotated[
+    Literal["auto", "chromosome", "gene", "window", "site"],
+    typer.Option(
+        "--cluster",
+        help="What is drawn again for intervals, and not parted by folds; auto: the largest that the rows carry.",
+    ),
+]
+GeneColumn = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Column with genes; default: gene, GENEINFO, SYMBOL and the like.")
+]
 Replicates = Annotated[
     int, typer.Option("--bootstrap", metavar="N", min=0, help="How many bootstrap replicates the intervals are from.")
 ]
@@ -78,6 +88,19 @@ def evaluate(
     by: By = None,
     af_column: AfColumn = None,
     reference: Reference = None,
+    cluster: Cluster = "auto",
+    gene_column: GeneColumn = None,
+    consequence_column: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Column with consequences; default: consequence, MC and the like."),
+    ] = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Another score to compare with, of which higher is positive; NAME:lower where lower is. May be repeated.",
+        ),
+    ] = None,
     cut: Annotated[
         float | None,
         typer.Option(
@@ -91,13 +114,21 @@ def evaluate(
         str | None, typer.Option("--json", metavar="FILE", help="File for the numbers as JSON.")
     ] = None,
     page: Annotated[str | None, typer.Option(metavar="FILE", help="HTML file for a page with the curves.")] = None,
+    audit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Parquet file that `seqleak audit` reads, which looks for leaks; needs a reference."
+        ),
+    ] = None,
     debug: Debug = False,
 ) -> None:
-    """Measure scores against labels: AUROC and AUPRC with intervals, overall and by group, and risk against coverage."""
-    refuse_unwritable(json_file, page)
+    """Measure scores against labels: areas with intervals, beside position and consequence alone, and by group."""
+    refuse_unwritable(json_file, page, audit)
     from raygen.classes.statistics import Bootstrap
-    from raygen.evaluation.evaluate import as_json, print_evaluation
+    from raygen.evaluation.audit_table import audit_command, refuse_without_reference, write_audit_table
+    from raygen.evaluation.evaluate import as_json
     from raygen.evaluation.evaluate import evaluate as run_evaluation
+    from raygen.evaluation.evaluation_text import print_evaluation
     from raygen.evaluation.labelled_scores import LabelRequest
     from raygen.pages.evaluation_page import as_page
 
@@ -112,10 +143,14 @@ def evaluate(
         by=by or [],
         af_column=af_column,
         reference=reference,
+        gene_column=gene_column,
+        consequence_column=consequence_column,
+        beside=beside or [],
     )
     if cut is not None and not math.isfinite(cut):
         raise SettingsError(f"--cut {cut:g} is no score.")
-    evaluation = run_evaluation(request, Bootstrap(bootstrap, seed), cut)
+    audit_reference = refuse_without_reference(request) if audit else None
+    evaluation = run_evaluation(request, Bootstrap(bootstrap, seed), cut, cluster)
     print_evaluation(evaluation, screen)
     if json_file:
         write_json(json_file, as_json(evaluation))
@@ -123,6 +158,9 @@ def evaluate(
     if page:
         write_text(page, as_page(evaluation))
         say(f"page: {page}")
+    if audit and audit_reference:
+        write_audit_table(evaluation, audit_reference, audit)
+        say(f"audit it: {audit_command(audit)}")
 
 
 @command("raygen calibrate --scores scores --labels clinvar.vcf.gz --label-field CLNSIG --out calibration.json")
@@ -137,6 +175,15 @@ def calibrate(
     higher_is_positive: Higher = False,
     score_column: ScoreColumn = None,
     reference: Reference = None,
+    cluster: Cluster = "auto",
+    gene_column: GeneColumn = None,
+    tuned_on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="What these labels also chose (the model, the window): kept, and said wherever this is shown.",
+        ),
+    ] = None,
     method: Annotated[
         Literal["isotonic", "logistic"],
         typer.Option(help="How scores become probabilities; logistic: two numbers, for few labels."),
@@ -165,8 +212,9 @@ def calibrate(
     refuse_unwritable(out)
     if not 0 < prior < 0.9:
         raise SettingsError(f"--prior {prior:g}: a probability above 0 and below 0.9, such as 0.0441 or 0.1.")
-    from raygen.evaluation.calibration_fit import FitPlan, fit_calibration, print_calibration
-    from raygen.evaluation.evaluate import print_join
+    from raygen.evaluation.calibration_fit import FitPlan, fit_calibration
+    from raygen.evaluation.calibration_text import print_calibration
+    from raygen.evaluation.evaluation_text import print_join
     from raygen.evaluation.labelled_scores import LabelRequest, gather
 
     request = LabelRequest(
@@ -178,10 +226,12 @@ def calibrate(
         higher_is_positive=higher_is_positive,
         score_column=score_column,
         reference=reference,
+        gene_column=gene_column,
     )
     labelled = gather(request)
     print_join(labelled, screen)
-    calibration = fit_calibration(labelled, request, FitPlan(method, prior, folds, seed, min_window, bootstrap))
+    plan = FitPlan(method, prior, folds, seed, min_window, bootstrap, cluster, tuned_on)
+    calibration = fit_calibration(labelled, request, plan)
     print_calibration(calibration, screen)
     write_json(out, calibration.model_dump(mode="json"))
     say(f"calibration {calibration.digest}: {out}")

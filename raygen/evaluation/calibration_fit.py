@@ -1,42 +1,43 @@
 """From labelled scores to a calibration: a fitted curve, how well it holds for variants it has not seen, strengths of evidence.
 
 The curve is isotonic (no shape but that more extreme means more likely) or logistic (two numbers, for few variants). Its quality and the
-reliability table come from folds that were left out of the fit; the curve itself is then fitted to all.
+reliability table come from folds that were left out of the fit; the curve itself is then fitted to all. Folds part no cluster, and the
+bounds of the evidence are from clusters drawn again (see ``clusters``): the alleles of a site share their label and nearly their score, and
+a fold that holds one of them is no test of a fit that saw the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
-from sklearn.model_selection import StratifiedKFold
 
 from raygen.classes.calibration import (
     Calibration,
     Curve,
     EvidencePoint,
+    Grouping,
     LabelSet,
     Quality,
     ReliabilityBin,
     Strengths,
 )
 from raygen.classes.evidence import (
-    STRENGTHS,
     LocalEvidence,
     benign_thresholds,
     local_evidence,
     odds_of_pathogenicity,
     pathogenic_thresholds,
 )
+from raygen.classes.statistics import Bootstrap
 from raygen.errors import InputError
+from raygen.evaluation.clusters import FEW, ChosenLevel, ClusterChoice, Clusters, choose_clusters, count_of
+from raygen.evaluation.grouped_folds import grouped_folds
 from raygen.evaluation.labelled_scores import LabelledScores, LabelRequest
 from raygen.version import __version__
 
@@ -51,9 +52,12 @@ class FitPlan:
     Attributes:
         prior: probability of being pathogenic before the score; 0.0441 is that of Pejaver et al. 2022 for rare missense
             variants in disease genes, 0.1 that of Tavtigian et al. 2018.
-        folds, seed: of the folds that are left out of the fit for the quality and the reliability table.
+        folds, seed: of the folds that are left out of the fit for the quality and the reliability table; fewer where there are not as
+            many clusters of either label.
         min_window: labelled variants around a score that its local likelihood ratio is made of.
         replicates: bootstrap replicates behind the bounds of the ratios.
+        cluster: level of what folds do not part, and of what is drawn again.
+        tuned_on: what these labels also chose, in a user's words; None for nothing.
     """
 
     method: Literal["isotonic", "logistic"] = "isotonic"
@@ -62,20 +66,29 @@ class FitPlan:
     seed: int = 0
     min_window: int = 100
     replicates: int = 1000
+    cluster: ChosenLevel = "auto"
+    tuned_on: str | None = None
 
 
 def fit_calibration(labelled: LabelledScores, request: LabelRequest, plan: FitPlan) -> Calibration:
     """Fit a calibration to labelled scores; ``request`` says where they came from.
 
     Raises:
-        InputError: too few labelled variants for the folds or for a window.
+        InputError: too few labelled variants for the folds or for a window, or one value for all.
+        SettingsError: the rows do not carry the level of clusters.
     """
     _refuse_too_few(labelled, plan)
+    choice = choose_clusters(labelled, plan.cluster, max(FEW, plan.folds))
+    num_folds = _num_folds(choice.chosen, plan.folds)
     scores, positive = labelled.frame["score"].to_numpy(), labelled.frame["positive"].to_numpy()
-    risk = labelled.risk.to_numpy()
-    unseen = _predicted_unseen(scores, positive, labelled.higher_is_positive, plan)
+    risk, cluster_of_row = labelled.risk.to_numpy(), choice.chosen.of_row
+    unseen = np.empty(len(scores))
+    for train, test in grouped_folds(positive, choice.chosen, num_folds, plan.seed):
+        unseen[test] = _fit(scores[train], positive[train], labelled.higher_is_positive, plan.method).shares_of(
+            scores[test]
+        )
     odds = odds_of_pathogenicity(plan.prior)
-    local = local_evidence(risk, positive, plan.min_window, plan.replicates, plan.seed)
+    local = local_evidence(risk, positive, cluster_of_row, plan.min_window, Bootstrap(plan.replicates, plan.seed))
     sign = 1.0 if labelled.higher_is_positive else -1.0
     return Calibration(
         raygen=__version__,
@@ -95,11 +108,13 @@ def fit_calibration(labelled: LabelledScores, request: LabelRequest, plan: FitPl
             brier=float(brier_score_loss(positive, unseen)),
             brier_of_share=float(positive.mean() * (1 - positive.mean())),
             log_loss=float(log_loss(positive, unseen)),
-            folds=plan.folds,
+            folds=num_folds,
             seed=plan.seed,
         ),
         reliability=_reliability(unseen, positive),
         local_evidence=_points(local, sign),
+        grouping=_grouping(choice, plan.folds),
+        tuned_on=plan.tuned_on,
     )
 
 
@@ -114,6 +129,36 @@ def _refuse_too_few(labelled: LabelledScores, plan: FitPlan) -> None:
             f"{numbers}: local likelihood ratios need at least {2 * plan.min_window:,}, twice --min-window. Take more labels; "
             "a smaller window makes the strengths of evidence less certain."
         )
+    if labelled.one_value:
+        raise InputError(f"{labelled.one_value[:-1]}, and there is nothing to calibrate.")
+
+
+def _num_folds(clusters: Clusters, requested: int) -> int:
+    """As many folds as requested, or as there are clusters of the rarer label.
+
+    Raises:
+        InputError: the rarer label is in one cluster only, so that no fold could be left out.
+    """
+    if clusters.fewest < 2:
+        which = "positive" if clusters.num_with_positive < 2 else "negative"
+        raise InputError(
+            f"All {which} variants are in one {clusters.level} ({clusters.in_words} in all), which no fold may part: the fit could not be "
+            "tested on variants it has not seen. Take labels from more places, or a smaller --cluster."
+        )
+    return min(requested, clusters.fewest)
+
+
+def _grouping(choice: ClusterChoice, num_folds_requested: int) -> Grouping:
+    holders = count_of(choice.chosen.fewest, choice.chosen.level)
+    fewer = f"{num_folds_requested} were asked for, and {holders} hold the rarer label"
+    return Grouping(
+        level=choice.chosen.level,
+        num_clusters=choice.chosen.num_clusters,
+        num_rows=len(choice.chosen.of_row),
+        num_sites=None if choice.places is None else choice.places.num_sites,
+        why_not_larger=choice.reason or None,
+        why_fewer_folds=fewer if choice.chosen.fewest < num_folds_requested else None,
+    )
 
 
 def _fit(scores: np.ndarray, positive: np.ndarray, higher_is_positive: bool, method: str) -> Curve:
@@ -128,14 +173,6 @@ def _fit(scores: np.ndarray, positive: np.ndarray, higher_is_positive: bool, met
     slope = float(logistic.coef_[0, 0]) / spread
     intercept = float(logistic.intercept_[0]) - slope * centre
     return Curve(method="logistic", intercept=intercept, slope=slope, least=least)
-
-
-def _predicted_unseen(scores: np.ndarray, positive: np.ndarray, higher: bool, plan: FitPlan) -> np.ndarray:
-    """(R,) predicted shares of positives, each by a curve that was fitted without the row's fold."""
-    predicted = np.empty(len(scores))
-    for train, test in StratifiedKFold(plan.folds, shuffle=True, random_state=plan.seed).split(scores, positive):
-        predicted[test] = _fit(scores[train], positive[train], higher, plan.method).shares_of(scores[test])
-    return predicted
 
 
 def _reliability(predicted: np.ndarray, positive: np.ndarray) -> tuple[ReliabilityBin, ...]:
@@ -175,63 +212,3 @@ def _label_set(labelled: LabelledScores, request: LabelRequest) -> LabelSet:
         num_negative=labelled.num_negative,
         left_out=labelled.labels.left_out,
     )
-
-
-def print_calibration(calibration: Calibration, console: Console) -> None:
-    """Print a calibration: quality of the fit, reliability, strengths of evidence, and what it can be used for."""
-    quality = calibration.quality
-    _say(
-        console,
-        f"{calibration.curve.method} fit: Brier score {quality.brier:.4f} on {quality.folds} held-out folds (always saying the share "
-        f"of positives: {quality.brier_of_share:.4f}); AUROC of the score itself {quality.auroc:.3f}, on all labelled variants",
-    )
-    console.print(_reliability_table(calibration.reliability))
-    console.print(_strength_table(calibration))
-    for line in _what_follows(calibration):
-        _say(console, line)
-
-
-def _reliability_table(bins: Sequence[ReliabilityBin]) -> Table:
-    table = Table("predicted", "observed", "variants", box=None, pad_edge=False)
-    for column in table.columns:
-        column.justify = "right"
-    for reliability_bin in bins:
-        table.add_row(
-            f"{reliability_bin.predicted:.3f}", f"{reliability_bin.observed:.3f}", f"{reliability_bin.num_variants:,}"
-        )
-    return table
-
-
-def _strength_table(calibration: Calibration) -> Table:
-    table = Table("evidence", "likelihood ratio", "PP3 (pathogenic)", "BP4 (benign)", box=None, pad_edge=False)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    outwards = ("≥", "≤") if calibration.higher_is_positive else ("≤", "≥")
-    for name in STRENGTHS:
-        limits = (calibration.pathogenic.of(name), calibration.benign.of(name))
-        cells = [
-            "not reached" if limit is None else f"{sign} {limit:.3g}"
-            for sign, limit in zip(outwards, limits, strict=True)
-        ]
-        table.add_row(name.replace("_", " "), f"{calibration.odds[name]:,.2f}", *cells)
-    return table
-
-
-def _what_follows(calibration: Calibration) -> list[str]:
-    """Sentences on what the calibration can and cannot be used for."""
-    lines = [f"at a prior of {calibration.prior:g}; a probability or a strength holds for that prior alone"]
-    if calibration.pathogenic.supporting is None and calibration.benign.supporting is None:
-        lines.append("warning: no score is evidence of any strength on these labels: every variant would be vus.")
-    elif calibration.pathogenic.supporting is None:
-        lines.append("warning: no score is evidence for pathogenicity on these labels.")
-    if calibration.quality.auroc < 0.5:
-        lines.append("warning: the score points the other way on these labels (AUROC below 0.5).")
-    if calibration.fingerprint is None:
-        lines.append(
-            "note: these scores carry no fingerprint, so the calibration is to look at: score and reclassify refuse it."
-        )
-    return lines
-
-
-def _say(console: Console, line: str) -> None:
-    console.print(line, soft_wrap=True, markup=False)

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from raygen.classes.classify import CLASSES
 from raygen.classes.statistics import Bootstrap
+from raygen.evaluation.clusters import clusters_of
 from raygen.evaluation.discrimination import Discrimination, discriminate
 
 SHORT_NAMES = ("P", "LP", "VUS", "B", "GOF")
@@ -38,7 +39,10 @@ def consequence_table(scores: pa.Table, column: str = "consequence") -> Table:
 def tell_apart(
     scores: pa.Table, damaging: str = "stop_gained", harmless: str = "synonymous_variant", column: str = "consequence"
 ) -> Discrimination:
-    """How well a lower delta tells damaging variants (positive) from harmless ones, with a bootstrap interval."""
+    """How well a lower delta tells damaging variants (positive) from harmless ones, with an interval from sites drawn again."""
     kinds = np.asarray(scores[column].to_pylist(), dtype=object)
     chosen = (kinds == damaging) | (kinds == harmless)
-    return discriminate(-scores["delta_llr"].to_numpy()[chosen], kinds[chosen] == damaging, Bootstrap())
+    positive, pos = kinds[chosen] == damaging, scores["pos"].to_numpy()[chosen]
+    contig = scores["chrom"].combine_chunks().dictionary_encode().indices.to_numpy()[chosen]
+    clusters = clusters_of("site", contig * (int(pos.max(initial=0)) + 1) + pos, positive)
+    return discriminate(-scores["delta_llr"].to_numpy()[chosen], positive, clusters, Bootstrap())

@@ -1,7 +1,8 @@
-"""A score against labels: overall, by group, and with the least certain variants left out.
+"""A score against labels: overall, beside what it must pass, by chromosome and group, and with the least certain variants left out.
 
 Overall numbers hide the mix of what they are made of: a score that only tells stop codons from synonymous changes has a high
-overall area. So areas are given by any column, and a group is marked where its whole interval lies below the overall area.
+overall area. So areas are given by any column, and a group is marked where its whole interval lies below the overall area. Intervals are from
+clusters drawn again (see ``clusters``), never from rows as if they were independent.
 """
 
 from __future__ import annotations
@@ -11,33 +12,51 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from rich.console import Console
-from rich.table import Table
 
 from raygen.classes.statistics import Bootstrap
 from raygen.errors import InputError
+from raygen.evaluation.beside import Beside, compare_beside
+from raygen.evaluation.by_chromosome import WHY_NOT_POOLED, ByChromosome, areas_by_chromosome
+from raygen.evaluation.clusters import ChosenLevel, ClusterChoice, choose_clusters
 from raygen.evaluation.discrimination import Discrimination, discriminate
 from raygen.evaluation.labelled_scores import LabelledScores, LabelRequest, gather
 from raygen.evaluation.labels import in_order
+from raygen.evaluation.leaks import Leaks, look_for_leaks
 from raygen.evaluation.risk_coverage import RiskCoverage, risk_coverage
-from raygen.number_of import three_places
 from raygen.version import __version__
-
-_MOST_ROWS = 40
-_WIDEST = 20
-_WIDTHS = (7, 5, 5, 5, 12, 5, 16)  # never cut short; names of groups are, on a narrow screen
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A score measured against labels: overall, and in ``by`` the areas of each value of each column to group by."""
+    """A score measured against labels.
+
+    Attributes:
+        choice: what is drawn again for the intervals.
+        by: areas of each value of each column to group by.
+        by_chromosome: None where fewer than two chromosomes hold both labels.
+    """
 
     labelled: LabelledScores
     request: LabelRequest
     bootstrap: Bootstrap
+    choice: ClusterChoice
     overall: Discrimination
+    beside: Beside
+    by_chromosome: ByChromosome | None
     by: dict[str, dict[str, Discrimination]]
     risk_coverage: RiskCoverage
+    leaks: Leaks
+
+    @property
+    def warnings(self) -> list[str]:
+        """What makes the numbers doubtful, in sentences."""
+        sentences = [
+            *self.labelled.warnings,
+            self.labelled.one_value,
+            *self.leaks.warnings,
+            self.points_the_other_way(),
+        ]
+        return [sentence for sentence in sentences if sentence]
 
     def is_worse(self, group: Discrimination) -> bool:
         """Whether a group's whole interval lies below the overall area."""
@@ -60,15 +79,21 @@ class Evaluation:
         return groups if len(groups) <= most else sorted(groups, key=lambda group: not self.is_worse(group[1]))[:most]
 
 
-def evaluate(request: LabelRequest, bootstrap: Bootstrap | None = None, cut: float | None = None) -> Evaluation:
+def evaluate(
+    request: LabelRequest,
+    bootstrap: Bootstrap | None = None,
+    cut: float | None = None,
+    cluster: ChosenLevel = "auto",
+) -> Evaluation:
     """Join scores and labels, and measure how well the score tells the labels apart.
 
     Args:
         bootstrap: how the intervals are made.
         cut: where calls are made for the risk-coverage curve, in the score's unit; None: what tells these labels apart best.
+        cluster: level of what is drawn again.
 
     Raises:
-        SettingsError, InputError: see ``gather``; InputError where all labelled variants are of one class.
+        SettingsError, InputError: see ``gather`` and ``choose_clusters``; InputError where all labelled variants are of one class.
     """
     bootstrap = bootstrap or Bootstrap()
     labelled = gather(request)
@@ -78,19 +103,25 @@ def evaluate(request: LabelRequest, bootstrap: Bootstrap | None = None, cut: flo
             f"All {len(labelled.frame):,} labelled variants with a score are "
             f"{'positive' if lacking == 'negative' else 'negative'}: without {lacking} ones there is nothing to tell apart."
         )
+    choice = choose_clusters(labelled, cluster)
     risk, positive = labelled.risk.to_numpy(), labelled.frame["positive"].to_numpy()
+    listed = [*request.groups, *([labelled.extra.consequence] if labelled.extra.consequence else [])]
     return Evaluation(
         labelled=labelled,
         request=request,
         bootstrap=bootstrap,
-        overall=discriminate(risk, positive, bootstrap),
-        by={name: _by_value(labelled.frame[name], risk, positive, bootstrap) for name in request.groups},
+        choice=choice,
+        overall=discriminate(risk, positive, choice.chosen, bootstrap),
+        beside=compare_beside(labelled, choice, bootstrap),
+        by_chromosome=areas_by_chromosome(risk, positive, choice, bootstrap),
+        by={name: _by_value(labelled.frame[name], risk, positive, choice, bootstrap) for name in request.groups},
         risk_coverage=risk_coverage(labelled.frame, labelled.higher_is_positive, cut),
+        leaks=look_for_leaks(labelled, list(dict.fromkeys(listed)), choice),
     )
 
 
 def _by_value(
-    column: pl.Series, risk: np.ndarray, positive: np.ndarray, bootstrap: Bootstrap
+    column: pl.Series, risk: np.ndarray, positive: np.ndarray, choice: ClusterChoice, bootstrap: Bootstrap
 ) -> dict[str, Discrimination]:
     counts = column.value_counts().sort(["count", column.name], descending=[True, False])
     order = np.argsort(column.cast(pl.Categorical).to_physical().to_numpy(), kind="stable")
@@ -99,7 +130,8 @@ def _by_value(
     starts = np.flatnonzero(np.append(True, values[1:] != values[:-1]))
     for start, end in zip(starts, [*starts[1:], len(values)], strict=True):
         rows = order[start:end]
-        by_value[str(values[start])] = discriminate(risk[rows], positive[rows], bootstrap)
+        clusters = choice.within(rows, positive)
+        by_value[str(values[start])] = discriminate(risk[rows], positive[rows], clusters, bootstrap)
     return {value: by_value[value] for value in in_order(column.name, counts[column.name].to_list())}
 
 
@@ -121,7 +153,12 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
         "fingerprint": labelled.fingerprint,
         "counts": labelled.counts,
         "bootstrap": asdict(evaluation.bootstrap),
+        "clusters": _clusters_as_json(evaluation.choice),
+        "leaks": asdict(evaluation.leaks),
+        "warnings": evaluation.warnings,
         "overall": asdict(evaluation.overall),
+        "beside": asdict(evaluation.beside),
+        "by_chromosome": _chromosomes_as_json(evaluation),
         "by": {
             column: {
                 value: {**asdict(group), "worse_than_overall": evaluation.is_worse(group)}
@@ -133,90 +170,21 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def print_evaluation(evaluation: Evaluation, console: Console) -> None:
-    """Print an evaluation: what was joined, the areas overall and by group, and what abstaining does."""
-    print_join(evaluation.labelled, console)
-    console.print(_area_table(evaluation))
-    _say(console, f"AUPRC of a useless score is the share of positives, {evaluation.overall.prevalence:.3f} overall.")
-    if turned := evaluation.points_the_other_way():
-        _say(console, f"warning: {turned}")
-    for line in describe_risk(evaluation.risk_coverage):
-        _say(console, line)
+def _clusters_as_json(choice: ClusterChoice) -> dict[str, Any]:
+    chosen = choice.chosen
+    return {
+        "level": chosen.level,
+        "num_clusters": chosen.num_clusters,
+        "num_with_positive": chosen.num_with_positive,
+        "num_with_negative": chosen.num_with_negative,
+        "why_not_larger": choice.reason or None,
+    }
 
 
-def _area_table(evaluation: Evaluation) -> Table:
-    table = Table(
-        "group", "pos.", "neg.", "AUROC", "95% interval", "AUPRC", "", box=None, pad_edge=False, collapse_padding=True
-    )
-    for number, column in enumerate(table.columns):
-        column.justify = "left" if number in (0, 6) else "right"
-        column.no_wrap = True
-        column.min_width = _WIDTHS[number]
-    table.add_row("overall", *_cells(evaluation.overall), evaluation.overall.note or "")
-    for name, groups in evaluation.by.items():
-        table.add_row(f"by {name}")
-        for value, group in evaluation.shown(name, _MOST_ROWS):
-            note = group.note or ("below overall" if evaluation.is_worse(group) else "")
-            table.add_row(f"  {_shortened(value)}", *_cells(group), note)
-        if len(groups) > _MOST_ROWS:
-            table.add_row(f"  {len(groups) - _MOST_ROWS:,} more, see --json")
-    return table
-
-
-def print_join(labelled: LabelledScores, console: Console) -> None:
-    """Print how scores and labels were joined: numbers of rows, which labels count as what, and what was left out."""
-    _say(console, ", ".join(f"{name}: {count:,}" for name, count in labelled.counts.items()))
-    labels = labelled.labels
-    for meaning, values, number in (
-        ("positive", labels.positive, labelled.num_positive),
-        ("negative", labels.negative, labelled.num_negative),
-    ):
-        _say(console, f"{meaning} ({number:,} with a score): {', '.join(values)}")
-    if labels.left_out:
-        some = [f"{value} ({count:,})" for value, count in list(labels.left_out.items())[:_MOST_ROWS]]
-        _say(console, f"left out ({sum(labels.left_out.values()):,}): {', '.join(some)}")
-    turned = "higher" if labelled.higher_is_positive else "lower"
-    of = f" of model {labelled.model}, fingerprint {labelled.fingerprint}" if labelled.fingerprint else ""
-    _say(console, f"score: {labelled.score_column}{of}; {turned} means positive")
-    for remark in labelled.remarks:
-        _say(console, f"note: {remark}")
-    for warning in labelled.warnings:
-        _say(console, f"warning: {warning}")
-
-
-def describe_risk(curve: RiskCoverage) -> list[str]:
-    """A risk-coverage curve in sentences, one a line."""
-    whose = "the cut given" if curve.cut_given else "the best cut for these labels"
-    lines = [f"risk and coverage, called at {curve.cut:.3g} ({whose}): {curve.error:.1%} wrong of all"]
-    for points, which in ((curve.by_margin, "farthest from the cut"), (curve.by_strands, "whose strands agree best")):
-        if points:
-            half = min(points, key=lambda point: abs(point.coverage - 0.5))
-            lines.append(f"  {half.error:.1%} wrong of the {half.coverage:.0%} {which}")
-    if curve.abstained and curve.abstained.num_abstained:
-        remainder = (
-            "none is left" if curve.abstained.error is None else f"{curve.abstained.error:.1%} wrong of the rest"
-        )
-        lines.append(f"  abstained on {curve.abstained.num_abstained:,}: {remainder} ({curve.abstained.coverage:.0%})")
-    return lines
-
-
-def _cells(group: Discrimination) -> list[str]:
-    return [
-        f"{group.num_positive:,}",
-        f"{group.num_negative:,}",
-        three_places(group.auroc),
-        _interval(group.auroc_interval),
-        three_places(group.auprc),
-    ]
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= _WIDEST else f"{name[: _WIDEST - 1]}…"
-
-
-def _interval(low_high: tuple[float, float] | None) -> str:
-    return "" if low_high is None else f"{low_high[0]:.3f}-{low_high[1]:.3f}"
-
-
-def _say(console: Console, line: str) -> None:
-    console.print(line, soft_wrap=True, markup=False)
+def _chromosomes_as_json(evaluation: Evaluation) -> dict[str, Any] | None:
+    chromosomes = evaluation.by_chromosome
+    if chromosomes is None:
+        return None
+    areas = {name: {**asdict(area), "base_rate": area.prevalence} for name, area in chromosomes.areas.items()}
+    pooled = {"pooled_auroc": evaluation.overall.auroc, "pooled_auprc": evaluation.overall.auprc}
+    return {**asdict(chromosomes), "areas": areas, **pooled, "why_not_pooled": WHY_NOT_POOLED}

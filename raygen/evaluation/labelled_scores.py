@@ -1,7 +1,8 @@
 """Scores with labels: two tables joined by variant, or one that holds both, with every row accounted for.
 
-Out: a frame with ``score`` (float64, as in the table), ``positive`` (Boolean), the columns to group by as text, and where the
-table is a run's the columns that tell how far the strands agree. What was left out, and why, is in ``counts``.
+Out: a frame with ``key``, ``score`` (float64, as in the table), ``positive`` (Boolean), the columns to group by as text, gene and
+consequence where there are such columns, other tools' scores as ``beside NAME``, and where the table is a run's the windows and the
+columns that tell how far the strands agree. What was left out, and why, is in ``counts``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from raygen.errors import InputError, SettingsError
+from raygen.evaluation.extra_columns import ExtraColumns, find_extra_columns
 from raygen.evaluation.keyed_table import KeyedTable, KnownBy, TableSource, refuse_missing_columns
 from raygen.evaluation.labels import (
     AF_BIN,
@@ -28,7 +30,7 @@ from raygen.sequence.reference import Reference, open_reference
 from raygen.tables.layout import RunFolder
 
 DEFAULT_SCORE = "delta_llr"
-_OF_A_RUN = ("abstained", "delta_fwd", "delta_rev")
+_OF_A_RUN = ("abstained", "delta_fwd", "delta_rev", "window_start", "window_end")
 _ONE_VALUE = ("fingerprint", "model")
 _LABEL = "label value"
 
@@ -38,7 +40,8 @@ class LabelRequest:
     """Which scores and labels to join, and how to group them; the names are those of the options.
 
     ``label`` is the name of the INFO field or column. ``by`` are columns of either table; ``variant_type`` and ``af_bin``
-    (frequencies of ``af_column``) can be derived.
+    (frequencies of ``af_column``) can be derived. ``gene_column`` and ``consequence_column`` are looked for by usual names where None;
+    ``beside`` are other scores, ``NAME`` or ``NAME:lower``.
     """
 
     scores: str
@@ -51,6 +54,9 @@ class LabelRequest:
     by: Sequence[str] = ()
     af_column: str | None = None
     reference: str | None = None
+    gene_column: str | None = None
+    consequence_column: str | None = None
+    beside: Sequence[str] = ()
 
     @property
     def groups(self) -> list[str]:
@@ -66,6 +72,7 @@ class LabelledScores:
         frame: ``score``, ``positive`` and the columns to group by; see the head of this file.
         counts: numbers of rows of each table and of what became of them, by what they are in words.
         fingerprint, model: those of the scores where all rows share one, else None.
+        extra: the columns beside score and label.
         remarks, warnings: sentences that a user should read.
     """
 
@@ -76,6 +83,7 @@ class LabelledScores:
     model: str | None
     labels: Labels
     counts: dict[str, int]
+    extra: ExtraColumns = field(default_factory=ExtraColumns)
     remarks: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -88,6 +96,14 @@ class LabelledScores:
     def num_negative(self) -> int:
         """Rows with a negative label."""
         return len(self.frame) - self.num_positive
+
+    @property
+    def one_value(self) -> str | None:
+        """A sentence where all scores are the same, else None."""
+        scores = self.frame["score"].to_numpy()
+        if scores.min() != scores.max():
+            return None
+        return f"{self.score_column} is {scores[0]:g} in all {len(self.frame):,} rows: it tells nothing apart."
 
     @property
     def risk(self) -> pl.Series:
@@ -112,9 +128,17 @@ def gather(request: LabelRequest) -> LabelledScores:
     return _from_two_tables(request, scores, TableSource(request.labels), score_column)
 
 
+def _extra(request: LabelRequest, *tables: TableSource) -> ExtraColumns:
+    extra = find_extra_columns(tables, request.label, request.gene_column, request.consequence_column, request.beside)
+    if any(other.column == (request.score_column or DEFAULT_SCORE) for other in extra.others):
+        raise SettingsError("--beside names the score itself; name another column.")
+    return extra
+
+
 def _from_one_table(request: LabelRequest, scores: TableSource, score_column: str) -> LabelledScores:
     known_by = scores.known_by[0]
-    group_columns = _columns_of(scores, request)
+    extra = _extra(request, scores)
+    group_columns = _columns_of(scores, request, extra)
     refuse_missing_columns(scores, group_columns, "--by")
     columns = _without_repeats([score_column, request.label, *group_columns, *_run_columns(scores)])
     table = scores.read(columns, known_by, _reference(request, scores))
@@ -123,7 +147,7 @@ def _from_one_table(request: LabelRequest, scores: TableSource, score_column: st
     labels = assign_labels(frame[request.label], request.positive, request.negative)
     frame = frame.with_columns(labels.is_positive.alias("positive"))
     counts = {"rows": table.num_rows, **_unusable(table), "repeated rows": repeats}
-    return _finished(request, frame, score_column, labels, counts, table, None)
+    return _finished(request, frame, score_column, labels, counts, table, None, extra)
 
 
 def _from_two_tables(
@@ -132,8 +156,9 @@ def _from_two_tables(
     refuse_missing_columns(labels, [request.label], "--label-field" if not labels.is_run else "--label-column")
     known_by = _shared_way(scores, labels)
     reference = _reference(request, scores)
-    from_scores = [name for name in _columns_of(scores, request) if name in scores.columns]
-    from_labels = [name for name in _columns_of(labels, request) if name not in from_scores]
+    extra = _extra(request, scores, labels)
+    from_scores = [name for name in _columns_of(scores, request, extra) if name in scores.columns]
+    from_labels = [name for name in _columns_of(labels, request, extra) if name not in from_scores]
     refuse_missing_columns(labels, from_labels, "--by")
 
     read = read_labels(
@@ -151,7 +176,7 @@ def _from_two_tables(
         "without a score": len(read.frame) - len(joined),
         "repeated scores": repeats,
     }
-    return _finished(request, joined, score_column, read.labels, counts, score_table, read.table, reference)
+    return _finished(request, joined, score_column, read.labels, counts, score_table, read.table, extra, reference)
 
 
 @dataclass(frozen=True)
@@ -213,9 +238,13 @@ def _finished(
     counts: dict[str, int],
     scores: KeyedTable,
     label_table: KeyedTable | None,
+    extra: ExtraColumns,
     reference: Reference | None = None,
 ) -> LabelledScores:
     frame = frame.drop_nulls("positive")
+    frame = frame.with_columns(
+        as_numbers(frame[other.column], "--beside").alias(beside_column(other.column)) for other in extra.others
+    )
     frame = frame.with_columns(as_numbers(frame[score_column], "--score-column").alias("score"))
     is_number = frame["score"].is_finite().fill_null(False)
     counts["score is no number"] = len(frame) - int(is_number.sum())
@@ -248,9 +277,15 @@ def _finished(
         shared["model"],
         labels,
         counts,
+        extra,
         remarks,
         [*scores.warnings, *(_warnings(counts, label_table) if label_table else [])],
     )
+
+
+def beside_column(name: str) -> str:
+    """Name in the frame of another tool's score: its own could be that of a column of ours, such as ``score``."""
+    return f"beside {name}"
 
 
 def _refuse_without_rows(table: KeyedTable) -> None:
@@ -300,10 +335,10 @@ def _score_column(scores: TableSource, requested: str | None) -> str:
     return name
 
 
-def _columns_of(source: TableSource, request: LabelRequest) -> list[str]:
-    """Columns to group by that a table must give: those that it has, or that cannot be derived."""
+def _columns_of(source: TableSource, request: LabelRequest, extra: ExtraColumns) -> list[str]:
+    """Columns beside score and label that a table must give: those that it has, or that cannot be derived."""
     names = [name for name in request.groups if name in source.columns or name not in (VARIANT_TYPE, AF_BIN)]
-    return _without_repeats([*names, *([request.af_column] if request.af_column else [])])
+    return _without_repeats([*names, *([request.af_column] if request.af_column else []), *extra.names])
 
 
 def _run_columns(scores: TableSource) -> list[str]:
@@ -323,6 +358,11 @@ def _shared_way(scores: TableSource, labels: TableSource) -> KnownBy:
         f"{scores.path} is known by {scores.known_by[0]} and {labels.path} by {labels.known_by[0]}: they have nothing to be "
         "joined by. Give both chrom, pos, ref and alt, or both variant_id."
     )
+
+
+def reference_of(request: LabelRequest) -> Reference | None:
+    """The reference that rows are joined by, where there is one: the request's, else the run's own if it is still there."""
+    return _reference(request, TableSource(request.scores))
 
 
 def _reference(request: LabelRequest, scores: TableSource) -> Reference | None:

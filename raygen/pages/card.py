@@ -201,8 +201,19 @@ def _checked_on(evaluations: Sequence[Mapping[str, Any]], calibrations: Sequence
             f"{labels['num_negative']:,} negative; AUROC of the score itself {quality['auroc']:.3f}, on all of them; Brier score {quality['brier']:.4f} on "
             f"{quality['folds']} held-out folds (share of positives alone: {quality['brier_of_share']:.4f}); "
             f"strongest evidence at a prior of {calibration['prior']:g}: PP3 {_strongest(calibration['pathogenic'])}, "
-            f"BP4 {_strongest(calibration['benign'])}"
+            f"BP4 {_strongest(calibration['benign'])}{_independence(calibration)}"
         )
+
+
+def _independence(calibration: Mapping[str, Any]) -> str:
+    """What the folds did not part, how many sites the labels have, and what else they chose; nothing of older calibrations."""
+    words = ""
+    if grouping := calibration.get("grouping"):
+        sites = f", {grouping['num_sites']:,} sites" if grouping["num_sites"] is not None else ""
+        words = f"; folds and bounds by {grouping['level']} ({grouping['num_clusters']:,}{sites})"
+    if tuned_on := calibration.get("tuned_on"):
+        words += f". Warning: the same labels also chose {tuned_on}, which flatters all of this"
+    return words
 
 
 def _groups(groups: Mapping[str, Mapping[str, Any]]) -> str:

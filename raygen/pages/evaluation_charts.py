@@ -6,16 +6,19 @@ are compared with is dashed. The values of bars and intervals are shown under th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import altair as alt
 import numpy as np
 import polars as pl
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from raygen.evaluation.beside import Beside
 from raygen.evaluation.discrimination import Discrimination
 from raygen.evaluation.evaluate import Evaluation
+from raygen.evaluation.paired_areas import PairedArea
 from raygen.evaluation.risk_coverage import CoveragePoint, RiskCoverage
 from raygen.pages.chart_style import StillFigure, still_svg
 
@@ -63,10 +66,33 @@ def overall_figures(evaluation: Evaluation) -> list[StillFigure]:
 
 def groups_figure(evaluation: Evaluation, name: str, shown: Sequence[tuple[str, Discrimination]]) -> StillFigure | None:
     """The AUROC of each group with its interval, beside the overall one; None where no group has both."""
+    return areas_figure(f"AUROC by {name}", dict(shown), evaluation.overall.auroc, evaluation.is_worse)
+
+
+def beside_figure(beside: Beside) -> StillFigure | None:
+    """The AUROC of the score and of what stands beside it; None where there is nothing beside it, or no intervals."""
+    if len(beside.areas) < 2:
+        return None
+    score = next(iter(beside.areas.values()))
+    return areas_figure("AUROC on the same rows", beside.areas, score.auroc, reference_name="the score's")
+
+
+def areas_figure(
+    title: str,
+    areas: Mapping[str, Discrimination | PairedArea],
+    reference_area: float | None,
+    is_worse: Callable[[Any], bool] | None = None,
+    reference_name: str = "overall",
+) -> StillFigure | None:
+    """AUROCs with their intervals, one a line, beside one area; None where none has both.
+
+    Args:
+        is_worse: which of them to mark; None where that is no question.
+    """
     rows = [
-        (value, *group.auroc_interval, group.auroc, evaluation.is_worse(group))
-        for value, group in shown
-        if group.auroc is not None and group.auroc_interval
+        (value, *area.auroc_interval, area.auroc, bool(is_worse and is_worse(area)))
+        for value, area in areas.items()
+        if area.auroc is not None and area.auroc_interval
     ]
     if not rows:
         return None
@@ -89,18 +115,18 @@ def groups_figure(evaluation: Evaluation, name: str, shown: Sequence[tuple[str, 
     )
     intervals = base.mark_bar(height=2).encode(x=across, x2="high:Q")
     middles = base.mark_circle(size=56, opacity=1).encode(x="auroc:Q")
-    overall = evaluation.overall.auroc or 0.5
+    overall = reference_area or 0.5
     reference = alt.Chart(pl.DataFrame({"overall": [overall]})).mark_rule(
         color="var(--muted)", strokeDash=[4, 3], aria=False
     )
     worse = sum(row[-1] for row in rows)
-    words = (
-        f"AUROC of {len(rows):,} group{'s' * (len(rows) != 1)} by {name} with intervals; the dashed line is the overall one, "
-        f"{overall:.3f}. {f'{worse:,}' if worse else 'None'} {'are' if worse > 1 else 'is'} below it."
-    )
-    legend = [("dot series-1", "group"), *[("dot series-2", "below overall")] * bool(worse), ("dash", "overall")]
+    words = f"{title}: {len(rows):,} with intervals; the dashed line is {reference_name}, {overall:.3f}."
+    if is_worse:
+        words += f" {f'{worse:,}' if worse else 'None'} {'are' if worse > 1 else 'is'} below it."
+    marked = [("dot series-2", "below overall")] * bool(worse)
+    legend = [("dot series-1", "area"), *marked, ("dash", reference_name)]
     svg = still_svg(alt.layer(reference.encode(x="overall:Q"), intervals, middles), _ROW_HEIGHT * len(rows))
-    return StillFigure(f"AUROC by {name}", svg, words, legend)
+    return StillFigure(title, svg, words, legend)
 
 
 def _roc(evaluation: Evaluation) -> StillFigure:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from raygen.evaluation.discrimination import Discrimination
-from raygen.evaluation.evaluate import Evaluation, describe_risk
-from raygen.pages.evaluation_charts import groups_figure, overall_figures
+from raygen.evaluation.by_chromosome import WHY_NOT_POOLED
+from raygen.evaluation.discrimination import Discrimination, Interval
+from raygen.evaluation.evaluate import Evaluation
+from raygen.evaluation.evaluation_text import describe_beside, describe_clusters, describe_risk, note_of, signed
+from raygen.pages.evaluation_charts import areas_figure, beside_figure, groups_figure, overall_figures
 from raygen.pages.page import Page, render
 from raygen.version import __version__
 
@@ -20,22 +22,29 @@ def as_page(evaluation: Evaluation) -> str:
         _groups(evaluation, number, name, values)
         for number, (name, values) in enumerate(evaluation.by.items(), start=1)
     ]
-    sections = [("curves", "Curves"), *((group["id"], group["title"]) for group in groups)]
-    sections += [("risk", "Risk and coverage"), ("left-out", "What was left out"), ("run", "What was evaluated")]
-    warnings = [*evaluation.labelled.warnings, evaluation.points_the_other_way()]
+    chromosomes = _chromosomes(evaluation)
+    sections = [("curves", "Curves"), ("beside", "Beside it"), *[("chromosomes", "By chromosome")] * bool(chromosomes)]
+    sections += [
+        *((group["id"], group["title"]) for group in groups),
+        ("risk", "Risk and coverage"),
+        ("left-out", "What was left out"),
+        ("run", "What was evaluated"),
+    ]
     page = Page(
         command="evaluate",
         title="Evaluation of scores",
         heading="How well the scores tell the labels apart",
         under=_areas(evaluation),
         sections=sections,
-        notices=[warning[0].upper() + warning[1:] for warning in warnings if warning],
+        notices=[warning[0].upper() + warning[1:] for warning in evaluation.warnings],
     )
     left_out = evaluation.labelled.labels.left_out
     return render(
         "evaluation.html.j2",
         page,
         figures=overall_figures(evaluation),
+        beside=_beside(evaluation),
+        chromosomes=chromosomes,
         groups=groups,
         risk=[f"{line.strip().capitalize()}." for line in describe_risk(evaluation.risk_coverage)],
         left_out=[(value, f"{count:,}") for value, count in left_out.items()],
@@ -66,8 +75,76 @@ def _facts(evaluation: Evaluation) -> dict[str, str]:
     }
     facts |= {name: f"{count:,}" for name, count in labelled.counts.items()}
     boot = evaluation.bootstrap
+    facts |= {"sites": sites} if (sites := evaluation.leaks.in_words) else {}
     facts["intervals"] = f"{boot.confidence:.0%}, {boot.replicates:,} bootstrap replicates, seed {boot.seed}"
+    facts["drawn again"] = evaluation.choice.chosen.in_words
+    facts |= {"why no larger ones": evaluation.choice.reason} if evaluation.choice.reason else {}
     return facts | {"written by": f"raygen {__version__}"}
+
+
+def _beside(evaluation: Evaluation) -> dict[str, Any]:
+    """The score beside what it must pass: a chart, a table, and what cannot be compared."""
+    beside = evaluation.beside
+    heads = ("AUROC", "less the score's", "AUPRC", "less the score's")
+    rows = [
+        (
+            name,
+            _with_interval(area.auroc, area.auroc_interval),
+            signed(area.difference, area.difference_interval) if number else "",
+            _with_interval(area.auprc, area.auprc_interval),
+            signed(area.auprc_difference, area.auprc_difference_interval) if number else "",
+        )
+        for number, (name, area) in enumerate(beside.areas.items())
+    ]
+    return {
+        "figure": beside_figure(beside),
+        "heads": [("on the same rows", "name"), *((head, "n") for head in heads)],
+        "rows": rows,
+        "notes": [line.removeprefix("note: ").capitalize() for line in describe_beside(beside)],
+        "clusters": [f"{line[0].upper()}{line[1:]}." for line in describe_clusters(evaluation)],
+    }
+
+
+def _chromosomes(evaluation: Evaluation) -> dict[str, Any] | None:
+    """A section of areas by chromosome with their mean; None where fewer than two hold both labels."""
+    chromosomes = evaluation.by_chromosome
+    if chromosomes is None:
+        return None
+    overall = evaluation.overall
+    heads = ("positive", "negative", "AUROC", "AUPRC", "base rate")
+    rows: list[tuple[str, ...]] = [
+        (
+            name,
+            f"{area.num_positive:,}",
+            f"{area.num_negative:,}",
+            _with_interval(area.auroc, area.auroc_interval),
+            _with_interval(area.auprc, area.auprc_interval),
+            f"{area.prevalence:.3f}",
+        )
+        for name, area in chromosomes.areas.items()
+    ]
+    for name, auroc, auprc, base_rate in (
+        (
+            "weighted mean",
+            _with_interval(chromosomes.mean_auroc, chromosomes.mean_auroc_interval),
+            _with_interval(chromosomes.mean_auprc, chromosomes.mean_auprc_interval),
+            chromosomes.mean_base_rate,
+        ),
+        (
+            "pooled",
+            _with_interval(overall.auroc, overall.auroc_interval),
+            _with_interval(overall.auprc, overall.auprc_interval),
+            overall.prevalence,
+        ),
+    ):
+        rows.append((name, "", "", auroc, auprc, f"{base_rate:.3f}"))
+    return {
+        "figure": areas_figure("AUROC by chromosome", chromosomes.areas, overall.auroc, evaluation.is_worse),
+        "heads": [("chromosome", "name"), *((head, "n") for head in heads)],
+        "rows": rows[:_MOST_ROWS] if len(rows) <= _MOST_ROWS else [*rows[: _MOST_ROWS - 2], *rows[-2:]],
+        "note": f"{WHY_NOT_POOLED[0].upper()}{WHY_NOT_POOLED[1:]}.",
+        "num_more": f"{len(rows) - _MOST_ROWS:,}" if len(rows) > _MOST_ROWS else "",
+    }
 
 
 def _groups(evaluation: Evaluation, number: int, name: str, groups: dict[str, Discrimination]) -> dict[str, Any]:
@@ -91,13 +168,13 @@ def _group_rows(evaluation: Evaluation, shown: Sequence[tuple[str, Discriminatio
             f"{group.num_negative:,}",
             _with_interval(group.auroc, group.auroc_interval),
             _with_interval(group.auprc, group.auprc_interval),
-            group.note or ("below overall" if evaluation.is_worse(group) else ""),
+            note_of(evaluation, group),
         )
         for value, group in shown
     ]
 
 
-def _with_interval(value: float | None, low_high: tuple[float, float] | None) -> str:
+def _with_interval(value: float | None, low_high: Interval | None) -> str:
     if value is None:
         return "-"
     return f"{value:.3f}" + (f" ({low_high[0]:.3f} to {low_high[1]:.3f})" if low_high else "")

@@ -196,7 +196,9 @@ def _origin(manifest: Mapping[str, Any]) -> str:
     calibration = manifest.get("calibration")
     if not calibration:
         return f"{prefix}by cut points of the settings, not learnt from labels"
-    return f"{prefix}by a calibration at a prior of {calibration['prior']:g}, digest {calibration['digest']}"
+    tuned_on = calibration.get("tuned_on")
+    warning = f" (its labels also chose {tuned_on}: it is flattered)" if tuned_on else ""
+    return f"{prefix}by a calibration at a prior of {calibration['prior']:g}, digest {calibration['digest']}{warning}"
 
 
 def _cut(cut: float) -> str:

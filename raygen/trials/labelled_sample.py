@@ -16,14 +16,13 @@ import polars as pl
 import pyarrow as pa
 
 from raygen.errors import InputError
+from raygen.evaluation.extra_columns import GENE_COLUMNS, usual_column
 from raygen.evaluation.keyed_table import TableSource, refuse_missing_columns
 from raygen.evaluation.labelled_scores import LabelledVariants, read_labels
 from raygen.sequence.reference import Reference
 from raygen.tables.schemas import VARIANTS
 from raygen.trials.stretches import stretches
 
-GENE_COLUMNS = ("gene", "geneinfo", "gene_name", "gene_symbol", "symbol", "gene_id")
-"""Names of INFO fields and columns that hold a variant's gene, the better one first; upper or lower case."""
 _PLACE = VARIANTS.names[:4]
 
 
@@ -77,7 +76,7 @@ def sample_labelled(folder: Path, labels: LabelsFile, reference: Reference, size
     refuse_missing_columns(source, [labels.label], "--label-column" if source.is_run else "--label-field")
     if "variant" not in source.known_by:
         raise InputError(f"{labels.path} has no chrom, pos, ref and alt, so its labels cannot be joined to variants.")
-    gene_column = _gene_column(source)
+    gene_column = usual_column(source.columns, GENE_COLUMNS)
     columns = [gene_column] if gene_column else []
     read = read_labels(
         source, labels.label, columns, "variant", reference, positive=labels.positive, negative=labels.negative
@@ -108,11 +107,6 @@ def refuse_one_class(positive: np.ndarray, variants: str, remedy: str = "") -> N
     has, lacks = ("positive", "negative") if positive.any() else ("negative", "positive")
     sentence = f"All {len(positive):,} {variants} are {has}: without {lacks} ones there is nothing to tell apart."
     raise InputError(f"{sentence} {remedy}".strip())
-
-
-def _gene_column(source: TableSource) -> str | None:
-    by_name = {name.lower(): name for name in reversed(source.columns)}
-    return next((by_name[name] for name in GENE_COLUMNS if name in by_name), None)
 
 
 def _joined(folder: Path, read: LabelledVariants, gene_column: str | None) -> pl.DataFrame:

@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from raygen.classes.statistics import Bootstrap
-from raygen.evaluation.discrimination import FEW
-from raygen.evaluation.paired_areas import Interval, PairedArea, clusters_of_fewer_class, paired_areas
+from raygen.evaluation.clusters import FEW
+from raygen.evaluation.discrimination import Interval
+from raygen.evaluation.paired_areas import PairedArea, clusters_of_fewer_class, paired_areas
 from raygen.number_of import number_of
 from raygen.trials.compare_windows import WindowComparison
 from raygen.trials.labelled_sample import LabelledSample, refuse_one_class
@@ -163,7 +164,10 @@ def _marked(
     cheapest = min(candidates, key=lambda number: comparisons[number].tokens_per_variant, default=None)
     return [
         LabelledWindow(
-            **asdict(area),
+            auroc=area.auroc,
+            auroc_interval=area.auroc_interval,
+            difference=area.difference,
+            difference_interval=area.difference_interval,
             seconds_per_variant=comparison.seconds / num_variants,
             not_worse=not_worse[number],
             cheapest=number == cheapest,

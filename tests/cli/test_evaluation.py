@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from raygen.tables.layout import read_scores
+from tests.builders import fasta
 from tests.cli.test_cli import raygen  # noqa: F401  (a fixture)
 from tests.finished.test_reclassify import FINGERPRINT, finished_run
 
@@ -43,9 +44,36 @@ def test_evaluate_prints_areas_and_writes_numbers_and_a_page(raygen, tmp_path, t
     assert {path.name for path in tmp_path.iterdir()} == {"scores.parquet", "e.json", "e.html"}
 
 
+def test_evaluate_compares_with_other_scores_and_writes_a_table_to_audit(raygen, tmp_path, table):  # noqa: F811
+    frame = pl.read_parquet(table)
+    frame.with_columns(other=-pl.col("delta_llr"), symbol=pl.col("pos").cast(pl.String)).write_parquet(table)
+    reference = fasta(tmp_path, {"1": "A" * 700})
+    options = ["--beside", "other", "--beside", "pos:lower", "--cluster", "gene", "--gene-column", "symbol"]
+    audit = tmp_path / "audit.parquet"
+    given = ["--scores", table, "--label-column", "CLNSIG", "--consequence-column", "gene", "--bootstrap", 50, *options]
+    code, out, err = raygen("evaluate", *given, "--audit", audit, "--reference", reference)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert "intervals: 600 genes drawn again" in lines
+    assert next(line for line in lines if line.startswith("other ")).split()[2:5] == ["+0.000", "(+0.000,", "+0.000)"]
+    for start in ("pos ", "position alone ", "consequence alone "):
+        assert any(line.startswith(start) for line in lines), start
+    assert "seqleak audit --data" in out.replace("\n", " ")
+    assert pl.read_parquet(audit)["sequence"].str.len_bytes().unique().to_list() == [201]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
+        (["--scores", "TABLE", "--label-column", "CLNSIG", "--audit", "a.parquet"], 2, "--audit needs the bases"),
+        (["--scores", "TABLE", "--label-column", "CLNSIG", "--audit", "no/such.parquet"], 2, "cannot be written"),
+        (
+            ["--scores", "TABLE", "--label-column", "CLNSIG", "--cluster", "window"],
+            2,
+            "--cluster window: the scores have",
+        ),
+        (["--scores", "TABLE", "--label-column", "CLNSIG", "--gene-column", "no"], 2, "--gene-column: "),
+        (["--scores", "TABLE", "--label-column", "CLNSIG", "--beside", "no"], 2, "--beside: "),
         (["--scores", "no.tsv", "--label-column", "x"], 3, "No such file or folder: no.tsv"),
         (["--scores", "TABLE"], 2, "Name the labels once"),
         (["--scores", "TABLE", "--label-column", "CLNSIG", "--label-field", "CLNSIG"], 2, "Name the labels once"),
@@ -67,9 +95,12 @@ def test_evaluate_refuses_in_words(raygen, table, arguments, code, words):  # no
 def test_calibrate_then_reclassify_then_card(raygen, tmp_path, table):  # noqa: F811
     calibration, run = tmp_path / "c.json", finished_run(tmp_path / "out")
     given = ["--scores", table, "--label-column", "CLNSIG", "--out", calibration, "--bootstrap", 200]
+    given += ["--tuned-on", "the window"]
     code, out, err = raygen("calibrate", *given)
     assert (code, err) == (0, "")
     assert "PP3 (pathogenic)" in out
+    assert "600 rows at 600 sites; folds part none of 600 sites" in out
+    assert "warning: these labels also chose the window" in out
     code, out, err = raygen("reclassify", run, "--calibration", calibration, "--out", tmp_path / "new")
     assert (code, err) == (0, "")
     assert "rows changed class" in out
@@ -83,6 +114,8 @@ def test_calibrate_then_reclassify_then_card(raygen, tmp_path, table):  # noqa: 
         "calibration ",
         "AUROC 0.9",
         "on all of them; Brier score",
+        "folds and bounds by site (600, 600 sites)",
+        "Warning: the same labels also chose the window",
         "not recorded",
     ):
         assert words in out

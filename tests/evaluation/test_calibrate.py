@@ -11,8 +11,10 @@ from sklearn.metrics import roc_auc_score
 from raygen.classes.calibration import load_calibration
 from raygen.classes.classify import CLASSES, class_index
 from raygen.classes.evidence import local_evidence, odds_of_pathogenicity, posterior
+from raygen.classes.statistics import Bootstrap
 from raygen.errors import InputError, SettingsError
-from raygen.evaluation.calibration_fit import FitPlan, fit_calibration, print_calibration
+from raygen.evaluation.calibration_fit import FitPlan, fit_calibration
+from raygen.evaluation.calibration_text import print_calibration
 from raygen.evaluation.labelled_scores import LabelRequest, gather
 
 QUICK = FitPlan(replicates=200)
@@ -94,7 +96,7 @@ def test_a_local_ratio_worked_out_by_hand():
     """Twenty scores 0 to 19, the upper ten positive. Around 19 the smallest window of 4 is 16 to 19: four of ten positives, no
     negative; with half a variant added, (4.5 / 11) / (0.5 / 11) = 9. Around 0 the inverse. Around 9 (window 8 to 10, then 7 to
     11 for four): two of each, ratio (2.5 / 11) / (3.5 / 11)."""
-    local = local_evidence(np.arange(20.0), np.arange(20) >= 10, min_window=4, replicates=100, seed=0)
+    local = local_evidence(np.arange(20.0), np.arange(20) >= 10, np.arange(20), 4, Bootstrap(100))
     ratio = dict(zip(local.risk.tolist(), local.ratio.tolist(), strict=True))
     assert ratio[19.0] == pytest.approx(9)
     assert ratio[0.0] == pytest.approx(1 / 9)
@@ -104,7 +106,7 @@ def test_a_local_ratio_worked_out_by_hand():
 
 def test_ties_are_in_a_window_whole():
     risk = np.array([0.0] * 30 + [1.0] * 30)
-    local = local_evidence(risk, np.arange(60) % 2 == 0, min_window=10, replicates=100, seed=0)
+    local = local_evidence(risk, np.arange(60) % 2 == 0, np.arange(60), 10, Bootstrap(100))
     assert local.risk.tolist() == [0.0, 1.0]
     assert local.ratio == pytest.approx([1.0, 1.0])
 

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from raygen.classes.statistics import Bootstrap
 from raygen.errors import InputError, SettingsError
-from raygen.evaluation.evaluate import as_json, evaluate, print_evaluation
+from raygen.evaluation.evaluate import as_json, evaluate
+from raygen.evaluation.evaluation_text import print_evaluation
 from raygen.evaluation.labelled_scores import LabelRequest, gather
 from raygen.pages.evaluation_page import as_page
 from tests.builders import fasta, shared
@@ -58,7 +59,8 @@ def test_the_stored_scores_of_the_mitochondrion_give_the_stored_numbers():
     found = as_json(evaluate(asked))
     assert (found["overall"]["num_positive"], found["overall"]["num_negative"]) == (255, 1430)
     assert found["overall"]["auroc"] == pytest.approx(0.5299972576, abs=1e-6)
-    assert found["overall"]["auroc_interval"] == pytest.approx([0.4908, 0.5680], abs=2e-3)
+    assert found["overall"]["auroc_interval"] == pytest.approx([0.5045, 0.5525], abs=2e-3)
+    assert (found["clusters"]["level"], found["clusters"]["num_clusters"]) == ("gene", 36)
     assert found["overall"]["auprc"] == pytest.approx(0.1538382659, abs=1e-6)
     assert found["by"]["GENE"]["MT-TL1"]["auroc"] == pytest.approx(0.5966666667, abs=1e-6)
     assert found["risk_coverage"]["abstained"]["num_abstained"] == 720
@@ -275,10 +277,10 @@ def test_a_column_of_many_numbers_makes_no_groups(tmp_path):
 
 def test_the_page_is_whole_and_asks_for_nothing(tmp_path):
     page = as_page(evaluate(request(two_groups(tmp_path), by=["group"], negative=["FUNC"]), QUICK))
-    assert page.count("<svg") == 5
+    assert page.count("<svg") == 6  # four curves, what stands beside the score, and the groups
     assert "no negative" in page
     tables = re.findall(r'<div class="scroll[^>]*><table', page)
-    assert len(tables) == page.count("<table") == 2  # each is wider than a phone; the facts are a list, which is not
+    assert len(tables) == page.count("<table") == 3  # each is wider than a phone; the facts are a list, which is not
     assert read_page(page).holds_all_it_shows()
     assert "<script" not in page and "://" not in page.replace("http://www.w3.org/2000/svg", "")
     assert "nan" not in page.lower()

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from raygen.classes.statistics import Bootstrap
+from raygen.classes.statistics import Bootstrap, times_drawn
 from raygen.evaluation.paired_areas import clusters_of_fewer_class, paired_areas
 
 POSITIVE = np.array([True, True, False, False])
@@ -62,11 +62,22 @@ def test_a_sample_without_one_of_the_classes_is_left_out():
     assert areas[0].auroc_interval == (0.5, 0.5)
 
 
-def test_a_chunk_holds_no_more_than_its_cells(monkeypatch):
+def test_samples_do_not_depend_on_how_many_are_drawn_at_a_time(monkeypatch):
     risks, names = np.array([[4.0, 3, 2, 1], [1, 4, 2, 3]]), list("abcd")
     whole = paired_areas(risks, POSITIVE, names, Bootstrap(50))
-    monkeypatch.setattr("raygen.evaluation.paired_areas._CHUNK_CELLS", 5)
+    monkeypatch.setattr("raygen.classes.statistics._CHUNK_CELLS", 5)
+    assert [times.shape for times in times_drawn(4, Bootstrap(3))] == [(4, 1)] * 3
     assert paired_areas(risks, POSITIVE, names, Bootstrap(50)) == whole
+
+
+def test_precision_and_recall_are_those_of_scikit_learn_and_drawn_with_the_rest():
+    """By hand for the second score: the positive at 4 comes first, that at 1 third, so (1 + 2/3) / 2."""
+    risks = np.array([[4.0, 3, 2, 1], [4, 1, 2, 0]])
+    _, second = paired_areas(risks, POSITIVE, list("abcd"), Bootstrap(200))
+    assert second.auprc == pytest.approx((1 + 2 / 3) / 2)
+    assert second.auprc_difference == pytest.approx(second.auprc - 1)
+    low, high = second.auprc_difference_interval
+    assert low < 0 == high
 
 
 def test_the_class_in_fewer_clusters_is_counted():

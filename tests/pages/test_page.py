@@ -160,7 +160,7 @@ def test_charts_follow_the_reader_into_the_dark(pages):
     for name in ("muted", "series-1", "series-2", *(name.replace("_", "-") for name in CLASSES)):
         assert variables.count(f" --{name}: #") == 2, name
     drawings = [part.split("</svg>")[0] for part in pages["evaluate"].split("<svg")[1:]]
-    assert len(drawings) == 5
+    assert len(drawings) == 6
     assert all("var(--muted)" in drawing and "#" not in drawing for drawing in drawings)
 
 

@@ -236,3 +236,12 @@ def test_files_of_other_types_are_refused_by_name_and_never_misread(tmp_path, te
     folder.commit_shard("words", "2", words, REJECTS.empty_table(), identity)
     with pytest.raises(InputError, match=r"part-words.parquet cannot be read as one table"):
         write_report(folder.path)
+
+
+@pytest.mark.parametrize("tuned_on", [None, "the window"])
+def test_a_calibration_whose_labels_also_chose_is_flattered_and_it_says_so(tmp_path, tuned_on):
+    manifest = made_manifest(6, (), {})
+    manifest["calibration"] = {"prior": 0.1, "digest": "0" * 16} | ({"tuned_on": tuned_on} if tuned_on else {})
+    text = text_of(write_report(run_folder(tmp_path, SIX, manifest=manifest)))
+    assert "by a calibration at a prior of 0.1, digest 0000000000000000" in text
+    assert ("its labels also chose the window: it is flattered" in text) == bool(tuned_on)

@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from raygen.classes.statistics import Bootstrap
+from raygen.errors import SettingsError
+from raygen.evaluation.beside import CONSEQUENCE, POSITION, compare_beside
+from raygen.evaluation.clusters import choose_clusters
+from tests.evaluation.labelled_rows import labelled_table, noisy
+
+QUICK = Bootstrap(100)
+
+
+def compared(labelled, bootstrap=QUICK):
+    return compare_beside(labelled, choose_clusters(labelled), bootstrap)
+
+
+def noisy_table(folder, size=300, **columns):
+    risk, positive = noisy(size)
+    return labelled_table(folder, positive, delta_llr=-risk, **columns), risk, positive
+
+
+def test_position_consequence_and_another_score_stand_beside_the_score_on_the_same_rows(tmp_path):
+    risk, positive = noisy(300)
+    other = np.round(risk + np.random.default_rng(3).normal(size=300), 2)
+    consequence = np.where(positive ^ (np.arange(300) % 5 == 0), "stop_gained", "synonymous_variant")
+    labelled = labelled_table(
+        tmp_path, positive, delta_llr=-risk, CADD=other, consequence=consequence, request={"beside": ["CADD"]}
+    )
+    beside = compared(labelled)
+    assert list(beside.areas) == ["delta_llr", POSITION, CONSEQUENCE, "CADD"]
+    cadd = beside.areas["CADD"]
+    assert cadd.auroc == pytest.approx(roc_auc_score(positive, other))
+    assert cadd.auprc == pytest.approx(average_precision_score(positive, other))
+    assert cadd.difference == pytest.approx(roc_auc_score(positive, other) - roc_auc_score(positive, risk))
+    assert cadd.difference_interval[0] < cadd.difference < cadd.difference_interval[1]
+    assert beside.areas[CONSEQUENCE].auroc == pytest.approx(roc_auc_score(positive, consequence == "stop_gained"))
+    assert abs(beside.areas[POSITION].auroc - 0.5) < 0.1, "labels were drawn without regard to position"
+    assert (beside.drawn_by, beside.num_clusters, beside.remarks) == ("site", 300, [])
+
+
+def test_labels_in_stretches_are_told_by_position_alone(tmp_path):
+    positive = np.arange(400) // 20 % 2 == 0
+    labelled = labelled_table(tmp_path, positive, delta_llr=np.random.default_rng(0).normal(size=400))
+    position = compared(labelled).areas[POSITION]
+    assert position.auroc > 0.9
+    assert position.difference_interval[0] > 0.2
+
+
+def test_a_score_of_which_lower_is_positive_is_named_so(tmp_path):
+    labelled, *_ = noisy_table(tmp_path, other=-noisy(300)[0], request={"beside": ["other:lower"]})
+    other = compared(labelled).areas["other"]
+    assert (other.difference, other.difference_interval) == (0, (0, 0))
+
+
+def test_rows_without_a_number_are_counted_and_left_out_of_the_comparison_alone(tmp_path):
+    """NaN, null, infinity and text that stands for nothing in four rows of one and one more of the other."""
+    risk, positive = noisy(300)
+    first = [str(number) for number in risk]
+    first[:4] = ["nan", None, "inf", "."]
+    second = risk.copy()
+    second[[0, 9]] = np.nan
+    labelled = labelled_table(tmp_path, positive, delta_llr=-risk, A=first, B=second, request={"beside": ["A", "B"]})
+    beside = compared(labelled)
+    assert len(labelled.frame) == 300
+    assert beside.num_positive + beside.num_negative == 295
+    assert beside.remarks == [
+        "A is no number in 4 of 300 rows.",
+        "B is no number in 2 of 300 rows.",
+        "compared on the 295 of 300 rows where all of them have a number.",
+    ]
+    assert beside.areas["B"].difference == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (np.full(300, np.nan), "other has no number for either label: it is not compared."),
+        (np.where(noisy(300)[1], 1.0, np.nan), "other has no number for either label: it is not compared."),
+        (np.full(300, 7.0), "other is 7 in all rows compared: it tells nothing apart."),
+    ],
+)
+def test_a_score_that_cannot_be_compared_is_a_sentence(tmp_path, values, words):
+    labelled, *_ = noisy_table(tmp_path, other=values, request={"beside": ["other"]})
+    beside = compared(labelled)
+    assert words in beside.remarks
+    assert beside.num_positive + beside.num_negative == 300
+    assert beside.areas.get("other") is None or beside.areas["other"].auroc == 0.5
+
+
+def test_scores_that_never_have_numbers_together_are_not_compared(tmp_path):
+    odd = np.arange(300) % 2 == 1
+    labelled, *_ = noisy_table(
+        tmp_path, A=np.where(odd, 1.0, np.nan), B=np.where(odd, np.nan, 1.0), request={"beside": ["A", "B"]}
+    )
+    beside = compared(labelled)
+    assert list(beside.areas) == ["delta_llr", POSITION]
+    assert "no two labels are left where A and B all have numbers: they are not compared." in beside.remarks
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["nothing"], "--beside: .* has no column nothing"),
+        ([":lower"], "--beside :lower: name a column"),
+        (["delta_llr"], "--beside names the score itself"),
+        (["class"], "--beside class: 'B' is no number|--beside class: 'P' is no number"),
+    ],
+)
+def test_other_scores_that_are_not_there_are_refused(tmp_path, names, words):
+    with pytest.raises(SettingsError, match=words):
+        noisy_table(tmp_path, request={"beside": names})
+
+
+def test_a_column_called_score_is_not_taken_for_the_score(tmp_path):
+    labelled, _, positive = noisy_table(tmp_path, score=np.arange(300.0), request={"beside": ["score"]})
+    assert compared(labelled).areas["score"].auroc == pytest.approx(roc_auc_score(positive, np.arange(300)))
+
+
+def test_the_column_of_the_labels_is_no_consequence(tmp_path):
+    labelled = labelled_table(tmp_path, noisy(300)[1])
+    assert labelled.extra.consequence is None
+    import polars as pl
+
+    from raygen.evaluation.labelled_scores import LabelRequest, gather
+
+    pl.read_parquet(tmp_path / "rows.parquet").rename({"class": "Consequence"}).write_parquet(tmp_path / "r.parquet")
+    read = gather(LabelRequest(str(tmp_path / "r.parquet"), "Consequence", positive=["P"], negative=["B"]))
+    assert CONSEQUENCE not in compared(read).areas
