@@ -10,10 +10,12 @@ it ends the wait and nothing else. The thread that is left behind dies with Ray.
 
 from __future__ import annotations
 
+import gc
 import queue
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -115,6 +117,14 @@ class _Ended:
     error: BaseException | None
 
 
+def _let_go(error: BaseException) -> None:
+    """Let go of what the frames of an error hold: of a run that failed Ray Data's executor, and by it the actors with their GPUs, which
+    whoever runs again in the same process would wait for.
+    """
+    traceback.clear_frames(error.__traceback__)
+    gc.collect()
+
+
 def in_a_thread(items: Iterator[Item], while_waiting: Callable[[], None] = lambda: None) -> Iterator[Item]:
     """The items, made in a thread of their own; an error there is raised here.
 
@@ -129,6 +139,7 @@ def in_a_thread(items: Iterator[Item], while_waiting: Callable[[], None] = lambd
             for item in items:
                 item_queue.put(item)
         except BaseException as raised:  # noqa: BLE001 - handed to the main thread, which raises it
+            _let_go(raised)
             error = raised
         item_queue.put(_Ended(error))
 

@@ -161,7 +161,7 @@ def test_a_run_that_stops_goes_on_where_it_was(reference, tabulated_once, tmp_pa
     out = tmp_path / "out"
     with pytest.raises(StoppedError, match=r"on purpose.* of 2,700 single-base changes are scored and kept"):
         tabulate(out, reference, make_scorer=StopsInTheMiddle)
-    committed = len(positions(out)) if (out / "positions").exists() else 0
+    committed = PositionFolder(str(out)).scores_dataset().count_rows()
     assert committed < NUM_BASES
     result = tabulate(out, reference)
     counts = result.run.counts
