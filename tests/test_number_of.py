@@ -32,7 +32,7 @@ def test_a_number_that_is_not_there_is_a_dash():
 def test_the_summary_of_a_run_over_one_variant_speaks_of_one():
     counts = Counts(alleles_in=1, scored=1, abstained=1, classes={"benign": 1}, flags={"short_window": 1})
     run = SimpleNamespace(
-        counts=counts, output="out", manifest="m", tokens=1, scoring_seconds=0, seconds=0, warnings=()
+        counts=counts, output="out", manifest="m", tokens=1, looked_up=False, scoring_seconds=0, seconds=0, warnings=()
     )
     console = Console(file=io.StringIO(), width=200)
     print_summary(run, console)

@@ -21,27 +21,26 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from raygen.errors import RaygenError, SettingsError
-from raygen.model.evo1 import Evo1Config
-from raygen.model.random_checkpoint import demo_config, write_random_checkpoint
 from raygen.remote import stage
-from raygen.scoring.likelihood import ResidentModel, load_model
 from raygen.scoring.plan import plan_windows, token_pairs
-from raygen.scoring.scorer import VariantScorer
 from raygen.sequence.reference import Reference, open_reference
 from raygen.sequence.windows import Window
 from raygen.settings import load_settings, refuse_missing_files
 from raygen.tables.schemas import variant_ids
 from raygen.variants.ingest import ingest
+
+if TYPE_CHECKING:  # these import torch, which takes seconds: not before the arguments were looked at
+    from raygen.model.evo1 import Evo1Config
+    from raygen.scoring.likelihood import ResidentModel
 
 FORK_TOLERANCE = 1e-3  # nats, largest difference of a delta from pair's; float32 over windows of thousands of tokens
 REFERENCE_TOLERANCE = 0.05  # nats; the reference sums thousands of nats in float32 and takes their difference
@@ -62,6 +61,11 @@ def main() -> int:
 
 
 def bench(args: argparse.Namespace, inputs: list[str], fasta: str) -> dict[str, Any]:
+    import torch
+
+    from raygen.model.random_checkpoint import write_random_checkpoint
+    from raygen.scoring.likelihood import load_model
+
     torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -127,6 +131,9 @@ def the_public_reference() -> tuple[Callable[..., Any], type, Callable[..., Any]
 
 def config(args: argparse.Namespace) -> Evo1Config:
     """Width and depth as asked, one attention layer in eight; the rest as the demo's."""
+    from raygen.model.evo1 import Evo1Config
+    from raygen.model.random_checkpoint import demo_config
+
     attention = [layer for layer in range(args.layers) if layer % 8 == 4]
     settings = demo_config().keys()
     shape = {
@@ -176,6 +183,8 @@ def timed_scores(
     model: ResidentModel, variants: pa.Table, reference: Reference, method: str, window: Window
 ) -> tuple[np.ndarray, dict[str, float]]:
     """Deltas, and the tokens and seconds they took; windows are planned and cut within the time."""
+    from raygen.scoring.scorer import VariantScorer  # loaded with the model, and no part of the time
+
     tokens, began = model.num_tokens_computed, time.perf_counter()
     planned = plan_windows(variants, reference, window)
     scored = VariantScorer(model, reference, method=method).score(planned)
@@ -233,6 +242,8 @@ def cost(tokens: int, seconds: float) -> dict[str, float]:
 def report(
     args: argparse.Namespace, num_variants: int, measured: dict[str, Any], differences: dict[str, float]
 ) -> dict[str, Any]:
+    import torch
+
     agrees = all(
         value <= (REFERENCE_TOLERANCE if name == "reference" else FORK_TOLERANCE) for name, value in differences.items()
     )

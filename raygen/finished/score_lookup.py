@@ -13,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from raygen.errors import InputError
+from raygen.finished.position_scores import PositionScores
 from raygen.finished.run_facts import RunFacts, TableByPlace
 from raygen.sequence.reference import Reference, open_reference
 from raygen.tables.schemas import NOT_SCORED, Reason
@@ -22,6 +24,7 @@ from raygen.variants.alleles import AlleleBatch, AlleleReader
 from raygen.variants.assembly import AssemblyWatch
 from raygen.variants.check import AlleleChecker, CheckedBatch
 from raygen.variants.inputs import open_readers
+from raygen.variants.single_base import NOT_SNV
 from raygen.variants.vcf_stream import quiet_htslib
 
 _KEYS = ("pos", "ref", "alt")
@@ -85,6 +88,9 @@ class AlleleMatcher:
     def _matched(self, batch: AlleleBatch, checked: CheckedBatch) -> MatchedBatch:
         size = batch.table.num_rows
         missing: list[str | None] = [NOT_SCORED] * size
+        if isinstance(self._index, PositionScores):
+            for row in checked.rows[~_is_single_base(checked)].tolist():
+                missing[row] = NOT_SNV
         for row, reason, _ in checked.refused:
             missing[row] = reason.value
         for row in checked.blocks.tolist():
@@ -121,6 +127,13 @@ class AlleleMatcher:
         empty = schema.empty_table()
         table = pa.concat_tables([empty, *(part.select(self._columns).cast(schema) for part in parts)]).combine_chunks()
         return table.take(pa.array(row_of, mask=row_of < 0))
+
+
+def _is_single_base(checked: CheckedBatch) -> np.ndarray:
+    """Which of the checked alleles change one base."""
+    ref, alt = (pc.equal(pc.binary_length(alleles), 1) for alleles in (checked.ref, checked.alt))
+    is_single: np.ndarray = pc.and_(ref, alt).to_numpy(zero_copy_only=False)
+    return is_single
 
 
 def reference_for(index: TableByPlace, facts: RunFacts, user_path: str | None) -> Reference:

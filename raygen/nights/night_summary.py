@@ -6,7 +6,7 @@ from rich.console import Console
 
 from raygen.nights.nightly import NightResult
 from raygen.number_of import number_of
-from raygen.pipeline.summary import class_table, reason_table
+from raygen.pipeline.summary import class_table, print_looked_up, reason_table
 
 
 def print_night(night: NightResult, console: Console) -> None:
@@ -26,6 +26,8 @@ def print_night(night: NightResult, console: Console) -> None:
             f"{counts.num_rejected:,} rejected + {counts.already_scored:,} already scored",
             soft_wrap=True,
         )
+    if night.run:
+        print_looked_up(night.run, console)
     console.print(f"table: {night.table}, {number_of(night.num_rows, 'row')}", soft_wrap=True, markup=False)
     for name, page in night.pages.items():
         console.print(f"{name}: {page}", soft_wrap=True, markup=False)

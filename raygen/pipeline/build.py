@@ -25,7 +25,7 @@ from raygen.pipeline.job import Job
 from raygen.pipeline.position_stages import commit_positions, plan_positions
 from raygen.pipeline.shard_source import ShardSource
 from raygen.pipeline.shards import ShardToScore
-from raygen.pipeline.stages import commit_shard, commit_without_model, plan_shard
+from raygen.pipeline.stages import commit_shard, commit_without_model, plan_shard, plan_without_model
 
 _CPU_STAGE = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": 1}
 
@@ -83,7 +83,7 @@ def build_without_actors(shards: Sequence[ShardToScore], job: Job) -> ray.data.D
     """The shards of which no row needs a model, one row of summary each; the others give none and are not committed."""
     dataset = (
         ray.data.read_datasource(ShardSource(shards), override_num_blocks=len(shards))
-        .map_batches(plan_shard, fn_kwargs={"job": job}, **_CPU_STAGE)
+        .map_batches(plan_without_model, fn_kwargs={"job": job}, **_CPU_STAGE)
         .map_batches(commit_without_model, fn_kwargs={"job": job}, **_CPU_STAGE)
     )
     dataset.set_name("raygen_prescored")

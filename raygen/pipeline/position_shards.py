@@ -50,10 +50,13 @@ class PositionShard:
         """Single-base changes, which are what a run counts."""
         return 3 * self.num_bases
 
+    def first(self, bases: np.ndarray) -> np.ndarray:
+        """The places of the shard's bases, 0-based and ascending; ``bases`` are those of its contig."""
+        return np.concatenate([start + np.flatnonzero(IS_BASE[bases[start:end]]) for start, end in self.intervals])
+
     def read(self) -> pa.Table:
-        """The places of the shard's bases, 0-based, each with the shard's name."""
-        bases = staged_reference(self.path).bases(self.chrom)
-        first = np.concatenate([start + np.flatnonzero(IS_BASE[bases[start:end]]) for start, end in self.intervals])
+        """The places of the shard's bases, each with the shard's name."""
+        first = self.first(staged_reference(self.path).bases(self.chrom))
         return pa.table({"first": pa.array(first, pa.int64()), "shard": constant(self.name, len(first))}).append_column(
             "chrom", constant(self.chrom, len(first))
         )

@@ -1,7 +1,8 @@
 """Single-base changes that a position table holds need no model: they are looked up while their shard is planned.
 
 In: planned rows and the table that ``scoring.prescored`` names. Out: the same rows, those that the table holds with its numbers. They pass the
-actors by; a shard of nothing else is committed before any actor starts, so a run over nothing else loads no model.
+actors by; a shard of nothing else is committed before any actor starts, so a run over nothing else loads no model. Which shards these are
+is known for most from the alleles' lengths and the table's contigs: one with an insertion, say, is looked up when the actors run, and only then.
 
 A table holds float32 of what a run would compute, under the same fingerprint and reference, and no log-likelihoods of whole windows: ``ll_wt`` and
 ``ll_mut`` of such a row are null, and it has the flag ``prescored``.
@@ -60,15 +61,13 @@ def with_held(planned: pa.Table, job: Job) -> pa.Table:
     """Planned rows with what the job's table holds of them: ``held``, the deltas, and the order of the rows."""
     if job.prescored is None:
         return planned
-    num_rows = len(planned)
+    num_rows, may_be_held = len(planned), _may_be_held(planned, job)
     held, unvalidated = np.zeros(num_rows, bool), np.zeros(num_rows, bool)
     numbers = {name: np.full(num_rows, np.nan, np.float32) for name in _HELD_NUMBERS.values()}
     strands = strands_read(job.strand)
-    one_base = [pc.equal(pc.binary_length(planned[name]), 1).to_numpy() for name in ("ref", "alt")]
-    is_snv = one_base[0] & one_base[1] & ~planned["already_scored"].to_numpy()
     start = 0
     for chrom, run in contig_runs(planned):
-        rows = start + np.flatnonzero(is_snv[start : start + len(run)])
+        rows = start + np.flatnonzero(may_be_held[start : start + len(run)])
         start += len(run)
         if not len(rows):
             continue
@@ -87,6 +86,19 @@ def with_held(planned: pa.Table, job: Job) -> pa.Table:
     for name, values in numbers.items():
         planned = planned.append_column(name, pa.array(values, mask=np.isnan(values)))
     return planned
+
+
+def needs_model(planned: pa.Table, job: Job) -> bool:
+    """Whether a planned shard has rows that are not scored and that no table can hold, without a look into the job's table."""
+    return not (planned["already_scored"].to_numpy() | _may_be_held(planned, job)).all()
+
+
+def _may_be_held(planned: pa.Table, job: Job) -> np.ndarray:
+    """(rows,) bool: changes of one base on a contig of the job's table, but for those that are scored already."""
+    assert job.prescored is not None
+    one_base = [pc.equal(pc.binary_length(planned[name]), 1).to_numpy() for name in ("ref", "alt")]
+    is_on_contig = pc.is_in(planned["chrom"], value_set=pa.array(_table(job.prescored).contigs, pa.string()))
+    return one_base[0] & one_base[1] & is_on_contig.to_numpy() & ~planned["already_scored"].to_numpy()
 
 
 def _letters(alleles: pa.ChunkedArray) -> np.ndarray:

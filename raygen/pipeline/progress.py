@@ -10,10 +10,12 @@ it ends the wait and nothing else. The thread that is left behind dies with Ray.
 
 from __future__ import annotations
 
+import gc
 import queue
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -36,10 +38,20 @@ def time_left(seconds: float) -> str:
 
 
 class RunProgress:
-    """Counts variants and tokens as shards are committed."""
+    """Counts variants and tokens as shards are committed.
 
-    def __init__(self, num_variants: int, console: Console | None = None, in_pieces: Callable[[], Kept] = Kept) -> None:
-        self._total = num_variants
+    Args:
+        units: what is counted, in a word.
+    """
+
+    def __init__(
+        self,
+        num_variants: int,
+        console: Console | None = None,
+        in_pieces: Callable[[], Kept] = Kept,
+        units: str = "variants",
+    ) -> None:
+        self._total, self._units = num_variants, units
         self._look_into_pieces = in_pieces
         self._in_pieces = Kept()
         self._console = console or Console(file=sys.stderr, emoji=False)
@@ -87,12 +99,12 @@ class RunProgress:
         now = time.monotonic()
         seconds = max(now - self._began, 1e-9)
         rows, tokens = min(self._variants + self._in_pieces.rows, self._total), self._tokens + self._in_pieces.tokens
-        rates = f"{rate(rows / seconds)} variants/s  {rate(tokens / seconds)} tokens/s" if rows else "starting"
+        rates = f"{rate(rows / seconds)} {self._units}/s  {rate(tokens / seconds)} tokens/s" if rows else "starting"
         self._bar.update(self._task, completed=rows, rates=rates)
         if not self._console.is_terminal and not wants_json() and now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
             left = f", {time_left((self._total - rows) * seconds / rows)}" if 0 < rows < self._total else ""
-            self._console.print(f"{rows:,} of {self._total:,} variants, {rates}{left}")
+            self._console.print(f"{rows:,} of {self._total:,} {self._units}, {rates}{left}")
 
 
 Item = TypeVar("Item")
@@ -103,6 +115,14 @@ _PATIENCE = 0.2  # seconds; a signal is looked at this often while nothing comes
 @dataclass(frozen=True)
 class _Ended:
     error: BaseException | None
+
+
+def _let_go(error: BaseException) -> None:
+    """Let go of what the frames of an error hold: of a run that failed Ray Data's executor, and by it the actors with their GPUs, which
+    whoever runs again in the same process would wait for.
+    """
+    traceback.clear_frames(error.__traceback__)
+    gc.collect()
 
 
 def in_a_thread(items: Iterator[Item], while_waiting: Callable[[], None] = lambda: None) -> Iterator[Item]:
@@ -119,6 +139,7 @@ def in_a_thread(items: Iterator[Item], while_waiting: Callable[[], None] = lambd
             for item in items:
                 item_queue.put(item)
         except BaseException as raised:  # noqa: BLE001 - handed to the main thread, which raises it
+            _let_go(raised)
             error = raised
         item_queue.put(_Ended(error))
 

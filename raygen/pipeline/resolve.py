@@ -284,6 +284,10 @@ def check_identity(folder: RunFolder, job: Job, model: ModelFacts, files: Sequen
         )
     if stored.reference_digest != job.identity.reference_digest:
         reference = (earlier.get("resolved") or {}).get("reference")
+        if reference and reference == job.reference:
+            raise SettingsError(
+                f"{folder.path} holds scores on {reference} as it was before: its contigs or bases are others now. Give another output folder."
+            )
         raise SettingsError(
             f"{folder.path} holds scores on another reference{f', {reference}' if reference else ''}; this run's is "
             f"{job.reference or 'none: it scores pairs'}. Give another output folder."

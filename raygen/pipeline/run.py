@@ -50,6 +50,7 @@ class RunResult:
 
     Attributes:
         tokens: that models read, padding included.
+        looked_up: a position table was looked into first.
         seconds: of the whole run; ``scoring_seconds`` of them from the start of the actors on.
     """
 
@@ -58,6 +59,7 @@ class RunResult:
     manifest: str
     counts: Counts
     tokens: int
+    looked_up: bool
     scoring_seconds: float
     seconds: float
     warnings: tuple[str, ...]
@@ -106,9 +108,12 @@ class ShardRun:
     Attributes:
         shards: that are not committed yet.
         alleles_a_row: alleles that a row of a shard stands for, as the actors score it.
+        units: what progress counts, in a word, and ``kept_units`` what is said to be kept.
     """
 
     alleles_a_row = 1
+    units = "variants"
+    kept_units = "rows"
 
     def __init__(self, settings: Settings, folder: RunFolder, resolved: Resolved, say: Say) -> None:
         self._settings, self._folder, self._say = settings, folder, say
@@ -141,7 +146,7 @@ class ShardRun:
         self._record.totals.pace.start()
         num_left = sum(shard.num_rows for shard in self.shards)
         self._record.start_counting(num_left)
-        with RunProgress(num_left, in_pieces=self._kept_in_pieces) as progress:
+        with RunProgress(num_left, in_pieces=self._kept_in_pieces, units=self.units) as progress:
             if self._job.prescored:
                 self._record.write("running", self._job)
                 self._stream(progress, _without_actors(self.shards, self._job))
@@ -224,9 +229,7 @@ class ShardRun:
         num_scored = sum(shard.num_rows for shard in self.shards if shard.name in committed)
         pieces = self._kept_in_pieces(but_for=committed).rows
         in_pieces = f", and {pieces:,} of shards that are not whole yet" if pieces else ""
-        return (
-            f"{num_scored:,} of {sum(shard.num_rows for shard in self.shards):,} rows are scored and kept{in_pieces}."
-        )
+        return f"{num_scored:,} of {sum(shard.num_rows for shard in self.shards):,} {self.kept_units} are scored and kept{in_pieces}."
 
     def finish(self, seconds: float) -> RunResult:
         """Check conservation, write the manifest, say what came of it."""
@@ -248,6 +251,7 @@ class ShardRun:
             manifest=record.write("done", self._job),
             counts=totals.counts,
             tokens=totals.tokens,
+            looked_up=self._job.prescored is not None,
             scoring_seconds=record.seconds.get("score", 0.0),
             seconds=seconds,
             warnings=tuple(record.warnings),

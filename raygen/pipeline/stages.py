@@ -30,7 +30,7 @@ from raygen.model.cards import OFF_LABEL_DOMAIN
 from raygen.pipeline.job import Job
 from raygen.pipeline.metrics import seconds_of, with_seconds
 from raygen.pipeline.pieces import forget
-from raygen.pipeline.prescored import filled_in, is_left_out, with_held
+from raygen.pipeline.prescored import filled_in, is_left_out, needs_model, with_held
 from raygen.pipeline.shards import CARRIED
 from raygen.remote import shown, stage
 from raygen.scoring.plan import plan_windows, strands_read
@@ -85,6 +85,16 @@ class ShardSummary:
 def plan_shard(shard: pa.Table, job: Job) -> pa.Table:
     """Name the variants, mark those that an earlier input had scored already, and place the windows."""
     return with_seconds("prepare", lambda: with_held(_plan(shard, job), job))
+
+
+def plan_without_model(shard: pa.Table, job: Job) -> pa.Table:
+    """As ``plan_shard``, but for a shard that needs a model: there the table is not looked into."""
+
+    def plan() -> pa.Table:
+        planned = _plan(shard, job)
+        return planned if needs_model(planned, job) else with_held(planned, job)
+
+    return with_seconds("prepare", plan)
 
 
 def _plan(shard: pa.Table, job: Job) -> pa.Table:

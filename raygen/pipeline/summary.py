@@ -35,18 +35,26 @@ def print_summary(run: RunResult, console: Console) -> None:
         f" + {counts.already_scored:,} already scored",
         soft_wrap=True,
     )
-    if counts.prescored:
-        console.print(
-            f"{counts.prescored:,} of the scored are from the position table, without a model", soft_wrap=True
-        )
+    print_looked_up(run, console)
     if counts.scored and run.scoring_seconds:
+        models = ", starting the models included" if run.tokens else ""
+        tokens = f", {rate(run.tokens / run.scoring_seconds)} tokens/s" if run.tokens else ""
         console.print(
-            f"{run.seconds:,.1f} s in all; scoring {run.scoring_seconds:,.1f} s, starting the models included: "
-            f"{rate(counts.scored / run.scoring_seconds)} variants/s, {rate(run.tokens / run.scoring_seconds)} tokens/s",
+            f"{run.seconds:,.1f} s in all; scoring {run.scoring_seconds:,.1f} s{models}: "
+            f"{rate(counts.scored / run.scoring_seconds)} variants/s{tokens}",
             soft_wrap=True,
         )
     console.print(f"scores: {run.output}/scores", soft_wrap=True, markup=False)
     console.print(f"manifest: {run.manifest}", soft_wrap=True, markup=False)
+
+
+def print_looked_up(run: RunResult, console: Console) -> None:
+    """How many of the scored are from a position table, where one was looked into."""
+    if run.looked_up and run.counts.scored:
+        console.print(
+            f"{run.counts.prescored:,} of {run.counts.scored:,} scored are from the position table, without a model",
+            soft_wrap=True,
+        )
 
 
 def print_ingest(result: IngestResult, console: Console) -> None:

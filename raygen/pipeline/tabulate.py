@@ -114,6 +114,7 @@ class PositionRun(ShardRun):
     """
 
     alleles_a_row = ALTS
+    units = kept_units = "single-base changes"
 
     def plan(self, reference: Reference, parts: Parts, files: Sequence[ScoreFile]) -> None:
         """Cut what is to be scored into shards, and see which are among the committed ``files``."""

@@ -65,7 +65,7 @@ def _say_input(estimate: Estimate, console: Console) -> None:
     grid = f" on a grid of {window.stride:,}" if window.stride else ""
     about = "" if estimate.num_planned == estimate.num_variants else "about "
     console.print(
-        f"{about}{number_of(estimate.num_variants, 'variant')}, window {window.left:,}+{window.right:,} bases{grid}, "
+        f"{about}{number_of(estimate.num_variants, estimate.unit)}, window {window.left:,}+{window.right:,} bases{grid}, "
         f"strand {estimate.strand}",
         soft_wrap=True,
     )
@@ -74,11 +74,11 @@ def _say_input(estimate: Estimate, console: Console) -> None:
 
 
 def _token_table(estimate: Estimate) -> Table:
-    table = Table("method", "tokens", "a variant", box=None, pad_edge=False)
+    table = Table("method", "tokens", f"a {estimate.unit}", box=None, pad_edge=False)
     _right(table, 1, 2)
     for method, tokens in (("pair", estimate.pair_tokens), ("fork", estimate.fork_tokens)):
-        a_variant = tokens / max(estimate.num_variants, 1)
-        table.add_row(method, f"{tokens:,}", f"{a_variant:,.2f}" if 0 < a_variant < 10 else f"{a_variant:,.0f}")
+        of_each = tokens / max(estimate.num_variants, 1)
+        table.add_row(method, f"{tokens:,}", f"{of_each:,.2f}" if 0 < of_each < 10 else f"{of_each:,.0f}")
     return table
 
 

@@ -67,7 +67,8 @@ class Estimate:
     """What a run would cost.
 
     Attributes:
-        num_variants: that would be scored; ``num_planned`` of them were planned, and the tokens scaled.
+        num_variants: that would be scored; ``num_planned`` of them were planned, and the tokens scaled. ``unit``: what they are, where they
+            are others than variants.
         counted: where the number comes from, in words.
         tokens: under the settings' window.
         alternatives: other windows that would be cheaper; each gives other scores.
@@ -92,6 +93,7 @@ class Estimate:
     costs: tuple[DeviceCost, ...]
     warnings: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    unit: str = "variant"
 
     @property
     def window(self) -> Window:
@@ -152,7 +154,9 @@ def estimate(settings: Settings, price: Price | None = None) -> Estimate:
     budget = _BATCH_TOKENS[model.device] if batch_tokens == "auto" else batch_tokens
     size = size_on_paper(model, "float16")
     own_size = size and size_on_paper(model, dtype_on_paper(settings, model))
-    counter = _Counter(reference, strand, circular, has_bos, _limits(settings, model), budget, own_size or UNKNOWN_SIZE)
+    counter = _Counter(
+        reference, strand, circular, has_bos, limits_on_paper(settings, model), budget, own_size or UNKNOWN_SIZE
+    )
     tokens = counter.count(window, planned)
     few = replace(planned, pieces=planned.pieces[:: max(len(planned.pieces) // _PIECES_FOR_ALTERNATIVES, 1)])
     here = counter.count(window, few)
@@ -214,7 +218,8 @@ def dtype_on_paper(settings: Settings, model: ModelFacts) -> str:
     return "float32" if model.device == "cpu" else "float16"
 
 
-def _limits(settings: Settings, model: ModelFacts) -> ForkLimits:
+def limits_on_paper(settings: Settings, model: ModelFacts) -> ForkLimits:
+    """How the walks of a run would be shaped."""
     state_memory = settings.scoring.state_memory
     return limits_of(model.device, _STATE_MEMORY[model.device] if state_memory == "auto" else state_memory)
 

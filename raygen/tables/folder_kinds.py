@@ -42,7 +42,7 @@ def refuse_file_for_output(path: str | Path) -> None:
 
 
 def holds_positions(path: str) -> bool:
-    """Whether a position table lies at ``path``, which may be on object storage."""
+    """Whether a position table lies at ``path``, which may be on object storage: its folder of rows is there from its first manifest on."""
     return kind_of(join(path.rstrip("/") or path, POSITIONS_FOLDER)) == fs.FileType.Directory
 
 

@@ -17,13 +17,14 @@ Shapes:  R rows of the table
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raygen.disk_errors import disk_errors
 from raygen.tables.columns import string_lists
 from raygen.tables.folder_kinds import POSITIONS_FOLDER, holds_positions
 from raygen.tables.layout import RunFolder
@@ -132,6 +133,18 @@ class PositionFolder(RunFolder):
 
     rows: ClassVar[str] = POSITIONS_FOLDER
     columns: ClassVar[pa.Schema] = positions_schema(both_strands=False)
+
+    def write_manifest(self, run_id: str, manifest: Mapping[str, Any]) -> str:
+        """Write a run's manifest and return its path. Before the first one comes the folder of rows, by which a position table is known
+        (``folder_kinds``): a run that is killed early, or has no base to score, leaves a table without rows.
+        """
+        if not self.is_folder(self.rows):
+            with disk_errors(self.path):
+                if self._keeps_folders:
+                    self._fs.create_dir(f"{self._root}/{self.rows}")
+                else:  # a folder is there as long as a file is in it
+                    self._publish(f"{self._root}/{self.rows}/.table", b"")
+        return super().write_manifest(run_id, manifest)
 
     def written_as(self, schema: pa.Schema) -> dict[str, Any]:
         """Bytes of numbers apart, differences of positions, few and compressed row groups."""

@@ -319,7 +319,7 @@ def test_a_vcf_is_annotated_from_a_table(tmp_path, table):
     with pysam.VariantFile(str(tmp_path / "x.vcf.gz")) as file:
         infos = [dict(record.info) for record in file]
     assert [info.get("delta_llr") for info in infos] == [(-2.0, -1.0), None, None, (pytest.approx(0.6),)]
-    assert [info.get("missing") for info in infos] == [None, ("non_acgt_allele",), ("not_scored",), None]
+    assert [info.get("missing") for info in infos] == [None, ("non_acgt_allele",), ("not_snv",), None]
     assert (done.num_alleles, done.num_scored) == (5, 3)
 
 

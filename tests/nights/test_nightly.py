@@ -1,5 +1,6 @@
 """Nights on a local Ray, from landing files to tables; each test runs on both table formats."""
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -7,9 +8,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from raygen.errors import SettingsError, StoppedError
 from raygen.nights import nightly
+from raygen.nights.night_summary import print_night
 from raygen.nights.nightly import run_nights
 from raygen.pipeline.tabulate import run_tabulate
 from raygen.settings import load_settings
@@ -264,3 +267,6 @@ def test_a_night_of_single_base_changes_is_looked_up_in_a_position_table(place, 
     (second,) = night(**prescored)
     assert counts(second) == (12, 6, 0, 6) and second.run.counts.prescored == 5
     assert len(ids(place, table_format)) == 26
+    console = Console(file=io.StringIO(), width=200)
+    print_night(second, console)
+    assert "5 of 6 scored are from the position table, without a model\n" in console.file.getvalue()

@@ -18,13 +18,18 @@ import pyarrow as pa
 import torch
 
 from raygen.errors import StoppedError
-from raygen.pipeline.actor_scorer import ResidentScorer
+from raygen.pipeline.actor_scorer import ResidentPositionScorer, ResidentScorer
 from raygen.tables.layout import RunFolder
 
 
 def faulty_scorer(job, **faults) -> FaultyScorer:
     """A scorer as every run has, that fails in some places."""
     return FaultyScorer(ResidentScorer(job), **faults)
+
+
+def faulty_position_scorer(job, **faults) -> FaultyScorer:
+    """The same for a run over every base."""
+    return FaultyScorer(ResidentPositionScorer(job), **faults)
 
 
 class FaultyScorer:

@@ -1,6 +1,7 @@
 import signal
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -21,6 +22,22 @@ def test_an_error_of_the_thread_is_raised_here():
     assert next(made) == 1
     with pytest.raises(ValueError, match="from the thread"):
         next(made)
+
+
+def test_an_error_keeps_nothing_of_what_the_thread_worked_with():
+    """Such as actors, for which the next run in this process would wait."""
+    actors = []
+
+    def items():
+        actor = type("Actor", (), {})()
+        actor.itself = actor
+        actors.append(weakref.ref(actor))
+        yield 1
+        raise ValueError("from the thread")
+
+    with pytest.raises(ValueError, match="from the thread") as raised:
+        list(in_a_thread(items()))
+    assert actors[0]() is None and raised.value.__traceback__
 
 
 def test_a_signal_ends_the_wait_though_the_thread_is_busy():

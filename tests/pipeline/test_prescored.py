@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from rich.console import Console
 
 from raygen.errors import InputError, SettingsError
 from raygen.finished.position_lookup import open_table
 from raygen.pipeline.job import Job
 from raygen.pipeline.run import RunResult, run_score
+from raygen.pipeline.summary import print_summary
 from raygen.pipeline.tabulate import Parts, run_tabulate
 from raygen.settings import load_settings
 from raygen.tables.layout import read_scores
 from raygen.tables.verify import verify
 from tests.builders import fasta, random_bases, snvs, vcf
+from tests.object_storage import s3_server
 
 pytestmark = pytest.mark.ray
 
@@ -76,6 +80,12 @@ def some_variants(folder: Path, contigs: tuple[str, ...] = ("1", "2"), indels: b
     return vcf(folder, records, contigs=tuple(CONTIGS))
 
 
+def summary(result: RunResult) -> str:
+    console = Console(file=io.StringIO(), width=300)
+    print_summary(result, console)
+    return console.file.getvalue()
+
+
 def no_model(job: Job):
     raise AssertionError("a model is loaded")
 
@@ -114,8 +124,33 @@ def test_where_nothing_is_left_no_model_is_loaded(made, tmp_path) -> None:
     result = score(made, variants, tmp_path / "out", make_scorer=no_model)
     assert result.counts.scored == result.counts.prescored == result.counts.alleles_in > 50
     assert result.tokens == 0
+    lines, num_scored = summary(result), result.counts.scored
+    assert f"{num_scored:,} of {num_scored:,} scored are from the position table, without a model\n" in lines
+    assert "variants/s\n" in lines and "starting the models" not in lines
+    none = replace(result, counts=replace(result.counts, prescored=0))
+    assert f"0 of {num_scored:,} scored are from the position table" in summary(none)
+    assert "position table" not in summary(replace(none, looked_up=False))
     again = score(made, variants, tmp_path / "out", make_scorer=no_model)
     assert again.counts.already_scored == result.counts.scored and again.counts.scored == 0
+
+
+def test_a_shard_is_looked_up_once_whether_it_needs_the_model_or_not(tmp_path) -> None:
+    with s3_server() as server:
+        reference = fasta(tmp_path, CONTIGS)
+        far = settings(reference, server.uri("table"), **{"window.strand": "both"})
+        run_tabulate(far, Parts(["1"]), say=lambda line: None)
+        table = Made(reference, server.uri("table"))
+
+        def lookups(name: str, *others: str) -> int:
+            """How often something of the second of the table's files is fetched, as the variants lie there."""
+            before = len(server.requests)
+            records = [*snvs("1", CONTIGS["1"], range(170, 290, 10)), *others]
+            result = score(table, vcf(tmp_path, records, f"{name}.vcf", contigs=tuple(CONTIGS)), tmp_path / name)
+            assert (result.counts.prescored, result.counts.scored) == (12, 12 + len(others))
+            return sum("-0000000168.parquet" in path for method, path in server.requests[before:] if method == "GET")
+
+        insertion = f"1 295 . {CONTIGS['1'][294]} {CONTIGS['1'][294]}GATTACA"
+        assert lookups("alone") == lookups("beside-an-insertion", insertion) > 0
 
 
 def test_a_second_input_adds_what_is_new(made, tmp_path) -> None:

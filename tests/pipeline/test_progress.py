@@ -18,6 +18,15 @@ def test_less_than_a_minute_is_told_in_seconds(seconds, words):
     assert time_left(seconds) == words
 
 
+def test_what_is_counted_is_named(monkeypatch):
+    monkeypatch.setattr(module, "_SECONDS_BETWEEN_LINES", 0)
+    shown = io.StringIO()
+    with RunProgress(300, Console(file=shown, force_terminal=False, width=200), units="single-base changes") as bar:
+        bar.advance(30, 100)
+    assert shown.getvalue().startswith("30 of 300 single-base changes, ")
+    assert " single-base changes/s " in shown.getvalue() and "variant" not in shown.getvalue()
+
+
 def test_rows_of_other_shards_stay_counted_when_one_is_committed(monkeypatch):
     monkeypatch.setattr(module, "_SECONDS_BETWEEN_LINES", 0)
     monkeypatch.setattr(module, "_SECONDS_BETWEEN_LOOKS", 0)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 from functools import partial
 from pathlib import Path
 
@@ -11,20 +14,26 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
+import ray
 
-from raygen.errors import SettingsError, StoppedError
+from raygen.errors import InputError, SettingsError, StoppedError
+from raygen.finished.position_lookup import open_table
 from raygen.pipeline.actor_scorer import ResidentPositionScorer
 from raygen.pipeline.dry_scorer import DryPositionScorer
+from raygen.pipeline.pieces import Kept, kept_in_pieces
 from raygen.pipeline.tabulate import Parts, TabulateResult, in_words, run_tabulate, with_positions_window
 from raygen.scoring.likelihood import load_model
 from raygen.scoring.positions import IS_BASE, PositionScorer, plan_bases
-from raygen.sequence.reference import open_reference
+from raygen.sequence.reference import open_reference, staged_reference
 from raygen.sequence.windows import Window
 from raygen.settings import load_settings
+from raygen.tables.folder_kinds import holds_positions
 from raygen.tables.layout import RunFolder
 from raygen.tables.position_table import BASES, PositionFolder, positions_schema
+from raygen.tables.verify import verify
 from tests.builders import fasta, random_bases
-from tests.pipeline.faults import FaultyScorer
+from tests.pipeline.faults import faulty_position_scorer
+from tests.pipeline.position_driver import in_pieces
 
 pytestmark = pytest.mark.ray
 
@@ -104,6 +113,15 @@ def test_what_came_of_it_is_accounted_for_and_said(tabulated_once) -> None:
     assert "2,700 single-base changes in = 2,700 scored + 0 rejected + 0 already scored" in lines
 
 
+def test_a_contig_of_n_alone_makes_a_table_without_rows(reference, tmp_path) -> None:
+    out = tmp_path / "out"
+    result = tabulate(out, reference, Parts(contigs=["none"]))
+    assert (result.num_bases, result.letters) == (0, {"N": 60})
+    assert holds_positions(str(out)) and verify(str(out)).faults == []
+    with pytest.raises(InputError, match="holds no positions yet"):
+        open_table(str(out))
+
+
 def test_a_second_run_scores_nothing(tabulated_once, tmp_path) -> None:
     out, path, _ = tabulated_once
     shutil.copytree(out, tmp_path / "out")
@@ -141,9 +159,9 @@ class StopsInTheMiddle(ResidentPositionScorer):
 
 def test_a_run_that_stops_goes_on_where_it_was(reference, tabulated_once, tmp_path) -> None:
     out = tmp_path / "out"
-    with pytest.raises(StoppedError, match="stopped on purpose"):
+    with pytest.raises(StoppedError, match=r"on purpose.* of 2,700 single-base changes are scored and kept"):
         tabulate(out, reference, make_scorer=StopsInTheMiddle)
-    committed = len(positions(out)) if (out / "positions").exists() else 0
+    committed = PositionFolder(str(out)).scores_dataset().count_rows()
     assert committed < NUM_BASES
     result = tabulate(out, reference)
     counts = result.run.counts
@@ -151,17 +169,41 @@ def test_a_run_that_stops_goes_on_where_it_was(reference, tabulated_once, tmp_pa
     assert positions(out)["pos"].equals(positions(tabulated_once[0])["pos"])
 
 
-def dies_once(job, once: Path) -> FaultyScorer:
-    return FaultyScorer(ResidentPositionScorer(job), once=once)
-
-
 def test_a_process_that_is_killed_loses_nothing(reference, tabulated_once, tmp_path) -> None:
     (tmp_path / "once").mkdir()
-    result = tabulate(tmp_path / "out", reference, make_scorer=partial(dies_once, once=tmp_path / "once"))
+    result = tabulate(tmp_path / "out", reference, make_scorer=partial(faulty_position_scorer, once=tmp_path / "once"))
     assert (result.run.counts.scored, result.run.counts.num_rejected) == (3 * NUM_BASES, 0)
     table, whole = positions(tmp_path / "out"), positions(tabulated_once[0])
     assert table["pos"].equals(whole["pos"])
     np.testing.assert_allclose(table["delta_A"].to_numpy(), whole["delta_A"].to_numpy(), atol=1e-5)
+
+
+def test_what_a_killed_driver_had_kept_is_not_computed_again(tmp_path, reference, tabulated_once) -> None:
+    out, seen = tmp_path / "out", tmp_path / "seen"
+    command = [
+        sys.executable,
+        "-m",
+        "tests.pipeline.position_driver",
+        reference,
+        out,
+        ray.get_runtime_context().gcs_address,
+    ]
+    with subprocess.Popen(list(map(str, command)), cwd=Path(__file__).parents[2]) as driver:
+        while len(list(out.glob(".work/*/rows.*"))) < 2:
+            assert driver.poll() is None, "it ended before it was killed"
+            time.sleep(0.02)
+        driver.kill()
+    assert (verify(str(out)).num_rows, verify(str(out)).faults) == (0, [])
+    kept = sum(kept_in_pieces(PositionFolder(str(out))).values(), Kept())
+    result = run_tabulate(
+        in_pieces(str(reference), str(out)),
+        say=lambda line: None,
+        make_scorer=partial(faulty_position_scorer, seen=seen),
+    )
+    assert sum(map(int, seen.read_text().split())) <= NUM_BASES - kept.rows < NUM_BASES
+    assert (result.run.counts.scored, result.run.counts.num_rejected) == (3 * NUM_BASES, 0)
+    assert positions(out)["pos"].equals(positions(tabulated_once[0])["pos"])
+    assert not list(out.rglob(".work/*"))
 
 
 class FailsOnOneBase(DryPositionScorer):
@@ -216,6 +258,16 @@ def test_another_fingerprint_is_refused(tabulated_once, tmp_path) -> None:
     other = fasta(tmp_path, {**CONTIGS, "none": "N" * 61})
     with pytest.raises(SettingsError, match="scores on another reference"):
         tabulate(tmp_path / "out", other)
+
+
+def test_a_reference_that_was_changed_is_named_once(tmp_path) -> None:
+    path = fasta(tmp_path, {"1": "ACGT" * 20})
+    tabulate(tmp_path / "out", path, make_scorer=DryPositionScorer)
+    fasta(tmp_path, {"1": "ACGT" * 21})
+    for once_a_process in (staged_reference, open_reference):
+        once_a_process.cache_clear()
+    with pytest.raises(SettingsError, match=rf"holds scores on {path} as it was before: .* Give another output folder"):
+        tabulate(tmp_path / "out", path, make_scorer=DryPositionScorer)
 
 
 @pytest.mark.parametrize(

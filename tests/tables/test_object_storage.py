@@ -9,8 +9,10 @@ import pytest
 from pyarrow import fs
 
 from raygen.errors import SettingsError, StoppedError
+from raygen.tables.folder_kinds import holds_positions
 from raygen.tables.layout import RunFolder, read_scores
 from raygen.tables.locks import lock_prefix
+from raygen.tables.position_table import PositionFolder
 from tests.cli.test_cli import raygen  # noqa: F401  (a fixture)
 from tests.object_storage import BUCKET, s3_server
 from tests.tables.test_layout import IDENTITY, rejects, scores
@@ -72,6 +74,18 @@ def test_a_reader_that_knows_nothing_of_raygen_reads_the_scores(server, folder):
     folder.commit_shard("s", "22", scores("22", "v"), rejects(), IDENTITY)
     s3, root = fs.FileSystem.from_uri(folder.uri)
     assert ds.dataset(f"{root}/scores", filesystem=s3, partitioning="hive").count_rows() == 1
+
+
+def test_a_position_table_without_rows_is_one_from_its_first_manifest_on(server):
+    table = PositionFolder(server.uri("tables/positions"))
+    table.prepare()
+    assert not holds_positions(table.uri)
+    table.write_manifest("20261128T090000Z-9c9dac", {"kind": "positions"})
+    table.write_manifest("20261129T090000Z-9c9dac", {"kind": "positions"})
+    assert holds_positions(table.uri) and table.score_files() == []
+    assert len(server.keys(f"{key(table)}/positions")) == 1
+    with pytest.raises(SettingsError, match="holds a position table"):
+        RunFolder(table.uri).prepare()
 
 
 def test_a_bucket_that_is_not_there_says_so(server):
