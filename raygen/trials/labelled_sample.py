@@ -77,7 +77,7 @@ def sample_labelled(folder: Path, labels: LabelsFile, reference: Reference, size
     refuse_missing_columns(source, [labels.label], "--label-column" if source.is_run else "--label-field")
     if "variant" not in source.known_by:
         raise InputError(f"{labels.path} has no chrom, pos, ref and alt, so its labels cannot be joined to variants.")
-    gene_column = _gene_column(source)
+    gene_column = gene_column_of(source.columns)
     columns = [gene_column] if gene_column else []
     read = read_labels(
         source, labels.label, columns, "variant", reference, positive=labels.positive, negative=labels.negative
@@ -110,8 +110,9 @@ def refuse_one_class(positive: np.ndarray, variants: str, remedy: str = "") -> N
     raise InputError(f"{sentence} {remedy}".strip())
 
 
-def _gene_column(source: TableSource) -> str | None:
-    by_name = {name.lower(): name for name in reversed(source.columns)}
+def gene_column_of(columns: Sequence[str]) -> str | None:
+    """The column that holds a variant's gene, the best where there are several; None where there is none."""
+    by_name = {name.lower(): name for name in reversed(columns)}
     return next((by_name[name] for name in GENE_COLUMNS if name in by_name), None)
 
 
