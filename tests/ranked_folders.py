@@ -28,15 +28,22 @@ GENE = pa.field("gene", pa.string())
 
 def background_of(deltas: Sequence[float], neutral: Mapping[int, float] | None = None, **facts: Any) -> Background:
     """A background of SNVs with these deltas; ``neutral`` has deltas of changes to A by position, from which contexts are learnt."""
-    described = {"raygen": "0", "fingerprint": FINGERPRINT, "model": "bigram", "reference_digest": REFERENCE}
-    words = f"{len(neutral)} changes" if neutral else None
-    given = {"contig_lengths": {}, "neutral": words, "sources": (f"made: {len(deltas)} scores",), **facts}
+    described: dict[str, Any] = {
+        "raygen": "0",
+        "fingerprint": FINGERPRINT,
+        "model": "bigram",
+        "reference_digest": REFERENCE,
+        "contig_lengths": {},
+        "neutral": f"{len(neutral)} changes" if neutral else None,
+        "sources": (f"made: {len(deltas)} scores",),
+        **facts,
+    }
     sums = None
     if neutral:
         codes = context_codes(CONTIG, np.array(list(neutral)), np.full(len(neutral), ord("A"), np.uint8))
         sums = ContextSums.of(codes, np.array(list(neutral.values())))
     groups = {"SNV": ScoreCounts.of(np.array(deltas, np.float32))}
-    return Background(BackgroundFacts(**described, **given), groups, sums)
+    return Background(BackgroundFacts(**described), groups, sums)
 
 
 def ranked_folder(folder: Path, rows: Sequence[Mapping[str, Any]], rule: ClassRule, name: str = "ranked") -> str:
