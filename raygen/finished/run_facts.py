@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
+from raygen.classes.words import phred_cuts
 from raygen.errors import InputError, RaygenError
 from raygen.sequence.reference import open_reference
 from raygen.tables.identity import Identity
@@ -84,6 +85,11 @@ class RunFacts:
     raygen_version: str
     calibration: Mapping[str, Any] = field(default_factory=dict)
     background: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def cuts_as_set(self) -> str:
+        """The cut points as they were set: of those in PHRED without the nats that they are with their background."""
+        return self.cuts.partition("; ")[2] if phred_cuts(self.cuts) else self.cuts
 
     @property
     def ranked_against(self) -> str:
