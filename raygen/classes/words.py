@@ -7,9 +7,12 @@ Ito, "Color universal design", 2008), darker on a light page and lighter on a da
 from __future__ import annotations
 
 import math
+import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from raygen.classes.class_rule import is_on_context
 from raygen.classes.classify import CLASSES
 
 MINUS = "\N{MINUS SIGN}"
@@ -87,10 +90,17 @@ def all_class_words() -> tuple[ClassWords, ...]:
     return _WORDS
 
 
-def class_range(name: str, cuts: Sequence[float]) -> str:
-    """Which deltas fall in a class, e.g. ``-7 to below -3``; a calibration may leave some without any."""
+def class_range(name: str, cuts: Sequence[float], on: str | None = None) -> str:
+    """Which values fall in a class, e.g. ``-7 to below -3``; a calibration may leave some without any.
+
+    Args:
+        cuts: four ascending cut points, in nats.
+        on: what they cut in words, as a manifest has it (``ClassRule.on``): of cut points that were given in PHRED, the range is in PHRED.
+    """
+    if phred := phred_cuts(on):
+        return _phred_range(CLASSES.index(name), phred)
     index = CLASSES.index(name)
-    low, high = [-math.inf, *cuts, math.inf][index : index + 2]
+    low, high = [-math.inf, *map(_or_infinite, cuts), math.inf][index : index + 2]
     if low == high:
         return "not given"
     from_low, to_high = (f"{cut:g}".replace("-", MINUS) for cut in (low, high))
@@ -101,3 +111,44 @@ def class_range(name: str, cuts: Sequence[float]) -> str:
         return f"above {from_low}" if last else f"{from_low} and above"
     below = "" if index == len(CLASSES) - 2 else "below "
     return f"{from_low} to {below}{to_high}"
+
+
+def range_with_unit(name: str, cuts: Sequence[float], on: str | None = None) -> str:
+    """As ``class_range``, with what it is a range of: ``PHRED 20 and above``, ``-7 to below -3 nats``."""
+    text = class_range(name, cuts, on)
+    if text == "not given":
+        return text
+    if phred_cuts(on):
+        return f"PHRED {text}"
+    return f"delta_context {text} nats" if is_on_context(on) else f"{text} nats"
+
+
+def measure(on: str | None) -> str:
+    """What the classes are cut on, and its unit, as the head of a column of ranges."""
+    if phred_cuts(on):
+        return "PHRED"
+    return "delta_context, nats" if is_on_context(on) else "delta_llr, nats"
+
+
+def phred_cuts(on: str | None) -> tuple[float, ...] | None:
+    """Four ascending cut points in PHRED, from what the cut points of a table cut in words; None where it is not PHRED."""
+    match = _PHRED.search(on or "")
+    return tuple(float(word) for word in match[1].split(",")) if match else None
+
+
+_PHRED = re.compile(r"PHRED ([^;]*) of background ")
+
+
+def _phred_range(index: int, phred: Sequence[float]) -> str:
+    """The range of the class ``index``: the more harmful class is the one with the higher PHRED, which is never below 0."""
+    high, low = [math.inf, *reversed(phred), 0.0][index : index + 2]
+    if low >= high:
+        return "not given"
+    if math.isinf(high):
+        return f"{low:g} and above"
+    return f"below {high:g}" if index == len(CLASSES) - 1 else f"{low:g} to below {high:g}"
+
+
+def _or_infinite(cut: float) -> float:
+    """A cut in PHRED may lie beyond all deltas, on the last number that is finite."""
+    return math.copysign(math.inf, cut) if abs(cut) >= sys.float_info.max else cut

@@ -64,6 +64,14 @@ def export(
     prefix: Annotated[
         str, typer.Option(metavar="TEXT", help="What the names of the INFO fields begin with.")
     ] = "raygen_",
+    background: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Background (raygen background) that the changes of a position table are ranked against: percentile, phred and the like.",
+            show_default=False,
+        ),
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Write finished scores as an annotated VCF or BCF, an indexed TSV, Parquet or CSV, and a position table as tracks, too."""
@@ -81,6 +89,7 @@ def export(
             track=track,
             fields=chosen,
             prefix=prefix,
+            background=background,
             on_progress=lambda count: status.update(f"writing: {count:,} rows"),
         )
     print_export(exported, screen)

@@ -27,7 +27,7 @@ from rich.table import Column, Table
 from raygen.classes.classify import CLASSES
 from raygen.classes.rank_correlation import rank_correlation
 from raygen.errors import InputError, SettingsError
-from raygen.finished.diff_tally import CHANGES, Tally
+from raygen.finished.diff_tally import CHANGES, PHRED_STEP, SEVERE, PhredMoves, Tally
 from raygen.finished.run_facts import RunFacts, run_facts
 from raygen.tables.place import put_in_place, refuse_unwritable
 from raygen.tables.score_index import ScoreIndex
@@ -35,7 +35,9 @@ from raygen.tables.table_files import TableFile, open_table, print_table, refuse
 from raygen.variants.contig_names import contig_order, resolve_contig
 
 _PATHOGENIC, _BENIGN = ("pathogenic", "likely_pathogenic"), ("benign", "gain_of_function")
-_DIFFERING = ("model", "fingerprint", "window", "strand", "cuts", "raygen_version")
+_DIFFERING = ("model", "fingerprint", "window", "strand", "cuts_as_set", "ranked_against", "raygen_version")
+_TITLES = {"cuts_as_set": "cuts"}
+_ABSENT = {"ranked_against": "nothing"}
 OTHER_REFERENCE = "The two runs were made on different references, so the same coordinates may mean different variants."
 
 
@@ -51,6 +53,7 @@ class Diff:
         mean_change, mean_absolute_change: new minus old ``delta_llr`` over all variants in both runs, nats.
         spearman: Spearman's correlation of ``delta_llr`` over ``num_ranked`` variants; None where it is not defined.
         by_contig: for each contig the variants in both runs and those that changed class.
+        phred: how PHRED moved; None where one of the runs has none.
         largest: rows of CHANGES, those over most classes first, of these the largest in nats, else in genome order.
     """
 
@@ -70,6 +73,7 @@ class Diff:
     by_contig: dict[str, tuple[int, int]]
     largest: pa.Table
     same_reference: bool = True
+    phred: PhredMoves | None = None
 
     @property
     def num_both(self) -> int:
@@ -109,6 +113,11 @@ class Diff:
         )
         moved = f"{self.mean_change:+.3f} nats on average, {self.mean_absolute_change:.3f} without the sign"
         sentences.append(f"delta_llr moved by {moved}")
+        if self.phred:
+            sentences.append(
+                f"PHRED moved by {PHRED_STEP} or more: {self.phred.num_far:,}; came to {SEVERE} or above: {self.phred.num_risen:,}; "
+                f"fell below: {self.phred.num_fallen:,}"
+            )
         if self.newly_abstained or self.no_longer_abstained:
             sentences.append(f"newly abstained on: {self.newly_abstained:,}; no longer: {self.no_longer_abstained:,}")
         return sentences
@@ -124,6 +133,10 @@ class Diff:
             remarks.append(OTHER_REFERENCE)
         if self.old.cuts != self.new.cuts:
             remarks.append("The cut points of the classes differ, so classes change without a change of score.")
+        if self.phred and self.old.background["digest"] != self.new.background["digest"]:
+            remarks.append(
+                "The scores are ranked against different backgrounds, so percentile and PHRED change without a change of score."
+            )
         if not self.differing_facts():
             remarks.append("The runs share model, window, strand and cut points.")
         return remarks
@@ -203,8 +216,13 @@ def print_diff(diff: Diff, console: Console, most: int = 20) -> None:
 
 def differing_facts(old: RunFacts, new: RunFacts, names: Sequence[str]) -> list[tuple[str, str, str]]:
     """(name, old value, new value) of each of these facts about two runs that they do not share."""
-    facts = [(name.replace("_", " "), getattr(old, name), getattr(new, name)) for name in names]
-    return [(name, before or "unknown", after or "unknown") for name, before, after in facts if before != after]
+    facts = [(_TITLES.get(name, name.replace("_", " ")), getattr(old, name), getattr(new, name)) for name in names]
+    absent = [_ABSENT.get(name, "unknown") for name in names]
+    return [
+        (name, before or none, after or none)
+        for (name, before, after), none in zip(facts, absent, strict=True)
+        if before != after
+    ]
 
 
 def print_differing(facts: Sequence[tuple[str, str, str]], console: Console) -> None:
@@ -242,6 +260,7 @@ def _diff(tally: Tally, old: ScoreIndex, new: ScoreIndex) -> Diff:
         by_contig=tally.by_contig,
         largest=tally.largest.to_arrow().cast(CHANGES),
         same_reference=old.identity.reference_digest == new.identity.reference_digest,
+        phred=tally.phred,
     )
 
 
@@ -280,12 +299,15 @@ def joined_windows(old: ScoreIndex, new: ScoreIndex) -> Iterator[tuple[str, pl.D
     """Two folders of scores joined, a window of positions at a time: (contig by NEW's name, or ``pairs``; rows).
 
     The rows have ``variant_id`` (NEW's where it has one) and ``delta_llr``, ``classification`` and ``abstained`` with the
-    prefixes ``old_`` and ``new_``, null where that run has no such variant. They come in genome order; pairs by their ids.
+    prefixes ``old_`` and ``new_``, null where that run has no such variant; where both are ranked ``phred``, too. They come in genome order; pairs
+    by their ids.
     """
+    are_ranked = all(index.identity.background and "phred" in index.schema.names for index in (old, new))
+    values = [*_VALUES, *(["phred"] if are_ranked else [])]
     for contig, old_name, new_name in matched_contigs(old.contigs, new.contigs):
         for first, last in _windows(old, old_name, new, new_name):
-            sides = _side(old, old_name, first, last), _side(new, new_name, first, last)
-            yield contig or "pairs", _joined(*sides, by_name=contig is None)
+            sides = _side(old, old_name, first, last, values), _side(new, new_name, first, last, values)
+            yield contig or "pairs", _joined(*sides, values, by_name=contig is None)
 
 
 def matched_contigs(
@@ -315,18 +337,18 @@ def _windows(old: ScoreIndex, old_name: str | None, new: ScoreIndex, new_name: s
         yield from new.windows(new_name, WINDOW_ROWS, first, last)
 
 
-def _side(index: ScoreIndex, chrom: str | None, first: int, last: int) -> pl.DataFrame:
-    frame = pl.from_arrow(index.rows_between(chrom, first, last, ["variant_id", "pos", "ref", "alt", *_VALUES]))
+def _side(index: ScoreIndex, chrom: str | None, first: int, last: int, values: Sequence[str]) -> pl.DataFrame:
+    frame = pl.from_arrow(index.rows_between(chrom, first, last, ["variant_id", "pos", "ref", "alt", *values]))
     assert isinstance(frame, pl.DataFrame)
     return frame
 
 
-def _joined(old: pl.DataFrame, new: pl.DataFrame, *, by_name: bool) -> pl.DataFrame:
+def _joined(old: pl.DataFrame, new: pl.DataFrame, names: Sequence[str], *, by_name: bool) -> pl.DataFrame:
     """A full join of the rows of two runs; ``variant_id`` is NEW's where it has the row."""
     keys = ["variant_id"] if by_name else ["pos", "ref", "alt"]
     sides = []
     for prefix, side in (("old_", old), ("new_", new)):
-        values = [pl.col(name).alias(prefix + name) for name in _VALUES]
+        values = [pl.col(name).alias(prefix + name) for name in names]
         sides.append(side.select(*keys, pl.col("variant_id").alias(f"{prefix}variant_id"), *values))
     joined = sides[0].join(sides[1], on=keys, how="full", coalesce=True)
     return joined.with_columns(variant_id=pl.coalesce("new_variant_id", "old_variant_id")).sort(keys)

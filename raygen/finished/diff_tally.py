@@ -19,6 +19,8 @@ from raygen.classes.classify import CLASSES
 from raygen.disk_errors import disk_errors
 
 SPEARMAN_ROWS = 1_000_000
+PHRED_STEP, SEVERE = 5, 20
+"""PHRED by which a move is counted: a share three times as large or small; and that of the most harmful hundredth."""
 
 CHANGES = pa.schema(
     [
@@ -37,6 +39,21 @@ CHANGES = pa.schema(
 ``delta_llr`` in nats; the id is NEW's."""
 
 _SAMPLE = pa.schema([("old", pa.float64()), ("new", pa.float64()), ("hash", pa.uint64())])
+
+
+@dataclass
+class PhredMoves:
+    """Variants whose PHRED moved by ``PHRED_STEP`` or more, and those that came to ``SEVERE`` or above or fell below it."""
+
+    num_far: int = 0
+    num_risen: int = 0
+    num_fallen: int = 0
+
+    def add(self, old: pl.Series, new: pl.Series) -> None:
+        """Count the moves of (R,) PHRED."""
+        self.num_far += int(((new - old).abs() >= PHRED_STEP).sum())
+        self.num_risen += int(((old < SEVERE) & (new >= SEVERE)).sum())
+        self.num_fallen += int(((old >= SEVERE) & (new < SEVERE)).sum())
 
 
 @dataclass
@@ -59,6 +76,7 @@ class Tally:
     largest: pl.DataFrame = field(default_factory=lambda: _from_arrow(CHANGES.empty_table()))
     _sample: RankSample = field(default_factory=lambda: RankSample())
     _num_spilled: int = 0
+    phred: PhredMoves | None = None
 
     def add(self, contig: str, joined: pl.DataFrame) -> None:
         """Count one window of joined rows: columns ``old_*`` and ``new_*``, null where one run has no such variant."""
@@ -87,6 +105,9 @@ class Tally:
         self.no_longer_abstained += int((in_both["old_abstained"] & ~in_both["new_abstained"]).sum())
         self.sum_change += float(in_both["change"].sum())
         self.sum_absolute += float(in_both["change"].abs().sum())
+        if "old_phred" in in_both.columns:
+            self.phred = self.phred or PhredMoves()
+            self.phred.add(in_both["old_phred"], in_both["new_phred"])
 
     def sorted_changes(self) -> Iterator[pa.Table]:
         """All rows of CHANGES in the order of ``largest``; the changes of one size are in memory at a time."""

@@ -6,7 +6,7 @@
 .parquet .csv .tsv           all columns, or those asked for
 .bw .bigWig .bedgraph(.gz)   one number a base for a genome browser, of position tables alone
 
-Of a position table a single-base change is a score like any other.
+Of a position table a single-base change is a score like any other; with a background it is ranked as it is written.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from raygen.classes.background_file import read_background
 from raygen.errors import SettingsError
 from raygen.finished.bigwig import BIGWIG_SUFFIXES, bigwig_library
 from raygen.finished.export_cadd import CADD_SUFFIXES, write_cadd
@@ -26,9 +27,11 @@ from raygen.finished.export_tracks import BEDGRAPH_SUFFIXES, MEAN, TRACKS, track
 from raygen.finished.export_vcf import annotate_vcf, write_sites
 from raygen.finished.info_fields import DEFAULT_FIELDS, DEFAULT_PREFIX, InfoField, info_fields
 from raygen.finished.position_scores import PositionScores
+from raygen.finished.ranked_changes import RankedChanges
 from raygen.finished.run_facts import RunFacts, TableByPlace, reference_lengths, refuse_pairs, run_facts
 from raygen.finished.score_lookup import AlleleMatcher, reference_for
 from raygen.number_of import number_of
+from raygen.sequence.reference import Reference
 from raygen.tables.folder_kinds import holds_positions, refuse_no_folder
 from raygen.tables.place import refuse_unwritable
 from raygen.tables.position_rows import PositionRows
@@ -83,6 +86,7 @@ def export_scores(
     track: str | None = None,
     fields: Sequence[str] | None = None,
     prefix: str = DEFAULT_PREFIX,
+    background: str | None = None,
     on_progress: Callable[[int], None] = lambda num_rows: None,
 ) -> Exported:
     """Write the scores of the folder ``out`` to the file ``to``.
@@ -94,6 +98,7 @@ def export_scores(
         track: which of ``TRACKS`` a bigWig or bedGraph is, ``mean`` if nothing is said.
         fields: columns of the scores; for tables all, else ``DEFAULT_FIELDS``.
         prefix: what the names in INFO begin with.
+        background: file of ``raygen background`` that the changes of a position table are ranked against.
 
     Raises:
         SettingsError: what is asked for does not go together or cannot be written.
@@ -101,6 +106,8 @@ def export_scores(
     """
     kind = _kind(to)
     _refuse_what_has_no_place(kind, to, vcf, track, fields, [*contigs, *regions])
+    if background:
+        _refuse_ranks(kind, out, to)
     paths = track_paths(to, track or MEAN) if kind == "track" else {}
     refuse_unwritable(*(paths.values() or [to]))
     index = _opened(out, to, kind)
@@ -109,11 +116,17 @@ def export_scores(
     elif contigs or regions:
         refuse_pairs(index, "--contig or --region")
     facts = run_facts(index)
+    notes: list[str] = []
+    if background:
+        index, facts, notes = _ranked(index, facts, background, reference)
     columns = _columns(index, fields) if kind == "table" else []
-    info = info_fields(index.schema, fields or _default_fields(index), prefix, facts) if kind in ("vcf", "tsv") else []
+    chosen = fields or _default_fields(index, facts)
+    info = info_fields(index.schema, chosen, prefix, facts) if kind in ("vcf", "tsv") else []
     if vcf:
-        return _annotated(index, to, vcf, reference, info, prefix, facts, on_progress)
+        exported = _annotated(index, to, vcf, reference, info, prefix, facts, on_progress)
+        return replace(exported, remarks=[*exported.remarks, *notes])
     order, lengths, remarks = _contig_order(index, facts, reference)
+    remarks += [] if kind == "cadd" else notes
     parts = chosen_parts(index, order, lengths, contigs, regions)
     writing = _Writing(index, facts, parts, lengths, remarks, to, on_progress)
     if kind == "track":
@@ -245,6 +258,34 @@ def _opened(out: str, to: str, kind: str) -> TableByPlace:
     return ScoreIndex(out)
 
 
+def _refuse_ranks(kind: str, out: str, to: str) -> None:
+    """SettingsError where a background has nothing to rank in an export."""
+    if kind == "track":
+        raise SettingsError(f"--background adds ranks, for which there is no place in {to}.")
+    refuse_no_folder(out)
+    if not holds_positions(out):
+        raise SettingsError(
+            f"--background ranks the changes of a position table, and {out} holds scores of variants. "
+            f"`raygen reclassify {out} --background FILE --out NEW` ranks these; export NEW."
+        )
+
+
+def _ranked(
+    index: TableByPlace, facts: RunFacts, background: str, reference: str | None
+) -> tuple[TableByPlace, RunFacts, list[str]]:
+    """The changes of a position table with their ranks in a background, what made them, and what of its columns is not there."""
+    read = read_background(background)
+    fasta = reference_for(index, facts, reference) if reference else _reference_at_hand(index, facts)
+    lengths = fasta.lengths if fasta else {}
+    read.refuse_other(index.identity.fingerprint, index.identity.reference_digest, lengths, background)
+    ranked = RankedChanges(index, read, fasta.bases if fasta else None)
+    return ranked, replace(facts, background=read.summary), ranked.remarks
+
+
+def _reference_at_hand(index: TableByPlace, facts: RunFacts) -> Reference | None:
+    return reference_for(index, facts, None) if reference_lengths(index, facts) else None
+
+
 def _annotated(
     index: TableByPlace,
     to: str,
@@ -276,9 +317,10 @@ def _columns(index: TableByPlace, fields: Sequence[str] | None) -> list[str]:
     return columns
 
 
-def _default_fields(index: TableByPlace) -> list[str]:
-    """Those of ``DEFAULT_FIELDS`` that the scores have: a position table has no classes."""
-    return [name for name in DEFAULT_FIELDS if name in index.schema.names]
+def _default_fields(index: TableByPlace, facts: RunFacts) -> list[str]:
+    """Those of ``DEFAULT_FIELDS`` that the scores have, as a position table has no classes, and PHRED where they are ranked."""
+    names = [*DEFAULT_FIELDS, *(["phred"] if facts.background else [])]
+    return [name for name in names if name in index.schema.names]
 
 
 def _contig_order(

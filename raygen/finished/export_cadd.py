@@ -3,7 +3,7 @@
     ## raygen ...
     #Chrom  Pos  Ref  Alt  RawScore  PHRED
 
-In CADD more is worse, and of ``delta_llr`` less is: RawScore is ``-delta_llr``. PHRED ranks a score among those of a background; without one
+In CADD more is worse, and of ``delta_llr`` less is: RawScore is ``-delta_llr``. PHRED is the column ``phred``, a rank in a background; without one
 it is ``.``. VEP's plugin, bcftools and vcfanno's ``self`` hand that on as missing, Exomiser stops at it; a ``NaN`` would be Exomiser's most
 pathogenic score. (vcfanno 0.3.5 takes the mean of ``.`` for 0, and warns.) Contigs are named as CADD names them, without ``chr``. VEP's plugin
 refuses a file whose header does not name the assembly.
@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pysam
 
 from raygen.finished.export_parts import Part
@@ -26,8 +26,6 @@ from raygen.variants.human_assemblies import human_assembly
 from raygen.variants.vcf_stream import quiet_htslib
 
 CADD_SUFFIXES = (".cadd.tsv.gz",)
-Phred = Callable[[np.ndarray], np.ndarray]
-"""(R,) PHRED-scaled ranks of (R,) ``delta_llr``, given by a background."""
 _NO_BACKGROUND = "PHRED is . because no background is known"
 
 
@@ -37,7 +35,6 @@ def write_cadd(
     lengths: Mapping[str, int],
     to: str,
     facts: RunFacts,
-    phred: Phred | None = None,
     on_progress: Callable[[int], None] = lambda num_rows: None,
 ) -> tuple[int, str]:
     """Write scores to ``to``; returns the number of lines and the index's path.
@@ -47,12 +44,13 @@ def write_cadd(
     """
     num_lines = last_pos = 0
     names = names_of_cadd([part.chrom or "" for part in parts])
+    columns = ["pos", "ref", "alt", "delta_llr", *(["phred"] if facts.background else [])]
     with quiet_htslib(), put_in_place(to, beside=(".tbi", ".csi")) as partial:
         with pysam.BGZFile(str(partial), "wb") as file:
-            file.write(_header(facts, human_assembly(lengths), phred))
+            file.write(_header(facts, human_assembly(lengths)))
             for part in parts:
-                for rows in part.tables(index, ["pos", "ref", "alt", "delta_llr"]):
-                    file.write(_lines(rows, names[part.chrom or ""], phred))
+                for rows in part.tables(index, columns):
+                    file.write(_lines(rows, names[part.chrom or ""]))
                     num_lines, last_pos = num_lines + rows.num_rows, max(last_pos, rows["pos"][-1].as_py())
                     on_progress(num_lines)
         csi = last_pos >= TBI_LIMIT
@@ -70,15 +68,15 @@ def names_of_cadd(contigs: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def _header(facts: RunFacts, assembly: str | None, phred: Phred | None) -> bytes:
+def _header(facts: RunFacts, assembly: str | None) -> bytes:
     made_by = f"## raygen {facts.in_words}" + (f", assembly {assembly}" if assembly else "")
     columns = "#Chrom\tPos\tRef\tAlt\tRawScore\tPHRED"
     meaning = "## RawScore is -delta_llr in nats: the larger, the less likely the change makes the sequence"
-    return f"{made_by}\n{meaning}{'' if phred else f'; {_NO_BACKGROUND}'}\n{columns}\n".encode()
+    rank = f"PHRED is a rank in background {facts.ranked_against}" if facts.background else _NO_BACKGROUND
+    return f"{made_by}\n{meaning}; {rank}\n{columns}\n".encode()
 
 
-def _lines(rows: pa.Table, chrom: str, phred: Phred | None) -> bytes:
-    delta = rows["delta_llr"].to_numpy()
-    raw = shortest(pa.array(0 - delta))  # 0 is -0 in -delta
-    rank = shortest(pa.array(phred(delta))) if phred else "."
+def _lines(rows: pa.Table, chrom: str) -> bytes:
+    raw = shortest(pa.array(0 - rows["delta_llr"].to_numpy()))  # 0 is -0 in -delta
+    rank = pc.fill_null(shortest(rows["phred"]), ".") if "phred" in rows.column_names else "."
     return text_lines(chrom, rows["pos"].cast(pa.string()), rows["ref"], rows["alt"], raw, rank)

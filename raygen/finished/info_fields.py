@@ -14,6 +14,9 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raygen.classes.background import DELTA_CONTEXT
+from raygen.classes.class_rule import is_on_context
+from raygen.classes.words import phred_cuts
 from raygen.errors import SettingsError
 from raygen.finished.run_facts import RunFacts
 from raygen.tables.carried_types import carried_as
@@ -54,6 +57,14 @@ _CALIBRATED = {
     "evidence": "strength of evidence (PP3 or BP4) at a prior of {prior:g}, of calibration {digest} from {labels}",
 }
 """What the columns of a calibration mean; in scores without one, columns of these names come from the input."""
+_RANKED = {
+    "percentile": "share of background {background} whose delta_llr is as low or lower",
+    "phred": "-10 log10 of percentile: 20 is the most harmful hundredth of background {background}",
+    "percentile_in_group": "share of the scores of background_group in background {background} whose delta_llr is as low or lower",
+    "background_group": "group of background {background} that percentile_in_group ranks among",
+    "delta_context": "delta_llr less what the sequence context alone makes likely by background {background}, nats",
+}
+"""What the columns of a background mean; as above."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +128,13 @@ class DeclaredTypes:
 
 def header_lines(fields: Sequence[InfoField], prefix: str, facts: RunFacts) -> list[str]:
     """Header lines of an exported VCF about the scores: one for the run, one for each field, one for what is missing."""
-    run = {"Model": facts.model, "Window": facts.window, "Strand": facts.strand, "Cuts": facts.cuts}
+    run = {
+        "Model": facts.model,
+        "Window": facts.window,
+        "Strand": facts.strand,
+        "Cuts": facts.cuts,
+        "Background": facts.ranked_against,
+    }
     described = ",".join(f'{name}="{_quoted(value)}"' for name, value in run.items() if value)
     return [
         f'##raygen=<ID={prefix}{facts.fingerprint},Fingerprint="{facts.fingerprint}",{described},Version="{__version__}">',
@@ -185,6 +202,10 @@ def _meaning(column: str, facts: RunFacts) -> str:
     if calibration and column in _CALIBRATED:
         labels = f"{calibration['labels']['label']} of {calibration['labels']['source']}"
         return _CALIBRATED[column].format(prior=calibration["prior"], digest=calibration["digest"], labels=labels)
+    if facts.background and column in _RANKED:
+        return _RANKED[column].format(background=facts.ranked_against)
+    if column == "classification" and (phred_cuts(facts.cuts) or is_on_context(facts.cuts)):
+        return _MEANING[column].replace("delta_llr", "phred" if phred_cuts(facts.cuts) else DELTA_CONTEXT)
     return _MEANING.get(column, f"{column}, as the input had it")
 
 

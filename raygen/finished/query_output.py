@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from raygen.classes.background import BACKGROUND_COLUMNS
 from raygen.finished.query import PlaceQuery
 from raygen.tables.columns import flat_column
 from raygen.tables.schemas import SCORES
@@ -18,19 +19,24 @@ from raygen.tables.table_files import print_table
 
 _SHOWN = ("variant_id", "delta_llr", "classification", "abstained", "flags")
 _MOST_SHOWN = 50
+_FORMATS = {"phred": ".2f", "percentile": ".4g", "percentile_in_group": ".4g", "delta_context": ".3f"}
+"""Of a background's columns: a share of a millionth is one."""
 
 
 def show(query: PlaceQuery, console: Console, most: int = _MOST_SHOWN) -> int:
     """Print the main columns of a query's first rows as a table, then how many rows there are; returns their number."""
-    carried = [name for name in query.schema.names if name not in SCORES.names]
-    columns = [*(name for name in _SHOWN if name in query.schema.names), *carried]
+    columns = _columns_shown(query)
     table = Table(*map(escape, columns), box=None, pad_edge=False)
     table.columns[1].justify = "right"
     table.columns[0].overflow = "fold"
+    if query.facts.background:
+        for name in set(columns) & set(_FORMATS):
+            table.columns[columns.index(name)].justify = "right"
+    formats = _FORMATS if query.facts.background else {}
     num_rows = 0
     for rows in query.tables():
         for row in rows.select(columns).slice(0, max(most - num_rows, 0)).to_pylist():
-            table.add_row(*(escape(_cell(row[name])) for name in columns))
+            table.add_row(*(escape(_cell(row[name], formats.get(name))) for name in columns))
         num_rows += rows.num_rows
     if num_rows:
         print_table(table, console)
@@ -94,7 +100,24 @@ def _as_written(rows: pa.Table) -> pa.Table:
     return rows
 
 
-def _cell(value: object) -> str:
+def _columns_shown(query: PlaceQuery) -> list[str]:
+    """The main columns of SCORES, PHRED beside the score, then what was carried along, then the other ranks."""
+    names = query.schema.names
+    ranks = [name for name in BACKGROUND_COLUMNS if name in names] if query.facts.background else []
+    carried = [name for name in names if name not in SCORES.names and name not in ranks]
+    main = [name for name in _SHOWN if name in names]
+    return [
+        *main[:2],
+        *(name for name in ranks if name == "phred"),
+        *main[2:],
+        *carried,
+        *(name for name in ranks if name != "phred"),
+    ]
+
+
+def _cell(value: object, number_format: str | None = None) -> str:
+    if isinstance(value, float) and number_format:
+        return format(value, number_format)
     if value is None or value == []:
         return ""
     if isinstance(value, bool):

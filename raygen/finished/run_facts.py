@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
+from raygen.classes.words import phred_cuts
 from raygen.errors import InputError, RaygenError
 from raygen.sequence.reference import open_reference
 from raygen.tables.identity import Identity
@@ -66,6 +67,7 @@ class RunFacts:
         runs: ids of the runs with this fingerprint, the latest last.
         reference: where the last run found the FASTA; empty where that is not known.
         calibration: what the newest manifest keeps of the calibration of the classes; empty where there is none.
+        background: what it keeps of the background that the scores are ranked against, at the least its ``digest``; empty where there is none.
         max_allele_length: the most bases that any run into the folder took for an allele.
         max_mismatch_share: the largest share of REF alleles that any of them let differ from the reference.
     """
@@ -82,6 +84,20 @@ class RunFacts:
     max_mismatch_share: float
     raygen_version: str
     calibration: Mapping[str, Any] = field(default_factory=dict)
+    background: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def cuts_as_set(self) -> str:
+        """The cut points as they were set: of those in PHRED without the nats that they are with their background."""
+        return self.cuts.partition("; ")[2] if phred_cuts(self.cuts) else self.cuts
+
+    @property
+    def ranked_against(self) -> str:
+        """The background of the scores in words, e.g. ``31bc9fde991f2496 of 3,720 scores``; empty without one."""
+        if not self.background:
+            return ""
+        number = self.background.get("num_scores")
+        return str(self.background["digest"]) + (f" of {number:,} scores" if number else "")
 
     @property
     def in_words(self) -> str:
@@ -112,6 +128,7 @@ def run_facts(index: TableByPlace) -> RunFacts:
         max_mismatch_share=max([0.0, *(_of_input(manifest, "max_mismatch_share") for manifest in manifests)]),
         raygen_version=(newest.get("versions") or {}).get("raygen") or "",
         calibration=newest.get("calibration") or {},
+        background=_background(newest.get("background") or {}, index.identity.background),
     )
 
 
@@ -139,6 +156,13 @@ def refuse_pairs(index: TableByPlace, request: str) -> None:
     """InputError where the folder holds scores of pairs, which have no coordinates; ``request`` needs them."""
     if list(index.contigs) == [None]:
         raise InputError(f"{index.path} holds scores of pairs, which have no coordinates: {request} needs them.")
+
+
+def _background(recorded: Mapping[str, Any], digest: str) -> Mapping[str, Any]:
+    """What a manifest keeps of the background with this digest, or the digest alone; nothing where there is none."""
+    if recorded.get("digest") == digest:
+        return recorded
+    return {"digest": digest} if digest else {}
 
 
 def _window(window: dict[str, Any] | None) -> str:

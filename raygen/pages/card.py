@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,13 +22,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raygen.classes.background import DELTA_CONTEXT
 from raygen.classes.calibration import KIND as CALIBRATION_KIND
 from raygen.classes.calibration import load_calibration, summary
+from raygen.classes.class_rule import is_on_context
 from raygen.classes.classify import CLASSES, cuts_from_json
 from raygen.classes.evidence import STRENGTHS
+from raygen.classes.words import class_range, class_words, phred_cuts
 from raygen.errors import InputError, SettingsError
 from raygen.model.cards import ModelCard, find_card
-from raygen.pages.report_facts import ENDED
+from raygen.pages.report_facts import ENDED, background_words
 from raygen.tables.fingerprints import no_scores, tables_inside
 from raygen.tables.folder_kinds import refuse_no_folder, refuse_positions
 from raygen.tables.layout import RunFolder
@@ -134,11 +138,33 @@ def _made_by(manifest: Mapping[str, Any], card: ModelCard | None) -> Iterator[st
     yield f"fingerprint: `{manifest.get('fingerprint')}`; scores with another one are not comparable"
     versions = manifest.get("versions") or {}
     yield f"raygen {versions.get('raygen', 'unknown')}, torch {versions.get('torch', 'unknown')}"
-    cuts = ["none" if math.isinf(cut) else f"{cut:g}" for cut in cuts_from_json(resolved.get("cuts") or [])]
     origin = (
         "a calibration" if manifest.get("calibration") else "the preset or the settings, not from labelled variants"
     )
-    yield f"classes: cut points {', '.join(cuts) or 'unknown'} on delta_llr (nats), from {origin}"
+    yield f"classes: cut points {_cut_points(resolved)}, from {origin}"
+    if background := manifest.get("background"):
+        yield from _ranked_against(background)
+
+
+def _cut_points(resolved: Mapping[str, Any]) -> str:
+    """The cut points in the unit that they were given in; of cut points in PHRED, with those on ``delta_llr`` that part the same variants."""
+    on = resolved.get("classes_on")
+    nats = ", ".join(map(_cut, cuts_from_json(resolved.get("cuts") or []))) or "unknown"
+    if phred := phred_cuts(on):
+        harmful = f"{class_words(CLASSES[0]).title} is PHRED {class_range(CLASSES[0], (), on)}"
+        return f"{', '.join(f'{cut:g}' for cut in phred)} on phred ({harmful}), which are {nats} on delta_llr (nats)"
+    return f"{nats} on {DELTA_CONTEXT if is_on_context(on) else 'delta_llr'} (nats)"
+
+
+def _cut(cut: float) -> str:
+    return "none" if abs(cut) >= sys.float_info.max else f"{cut:g}"  # of PHRED beyond all deltas
+
+
+def _ranked_against(background: Mapping[str, Any]) -> Iterator[str]:
+    yield f"ranked against: {background_words(background)}; a percentile is too large by at most {background['rank_error']:.1e}"
+    groups = sorted(background["groups"].items(), key=lambda group: -group[1])
+    more = f" and {len(groups) - _MOST_GROUPS} more" if len(groups) > _MOST_GROUPS else ""
+    yield "groups of the background: " + "; ".join(f"{name} {count:,}" for name, count in groups[:_MOST_GROUPS]) + more
 
 
 def _window(window: Mapping[str, Any] | None) -> str:
@@ -266,6 +292,12 @@ def _limits(
         yield "not evaluated: whether the scores tell harmful variants from others is not known here"
     if not calibrations:
         yield "not calibrated: a score is no probability"
+    if background := manifest.get("background"):
+        yield (
+            f"percentile and PHRED are ranks against the background {background['digest']} only: no probabilities, and not to be compared with "
+            "ranks against another one, or with CADD's"
+        )
+        yield f"PHRED reaches {10 * math.log10(background['num_scores']):.1f}, as the background has {background['num_scores']:,} scores"
     yield "evidence and probabilities hold at their stated prior, and for variants like those that were labelled"
     yield "labels are often made with computed predictions among the evidence, which flatters every such score"
     yield "not checked: clinical use, structural variants, other assemblies, and every kind of variant that is not named above"

@@ -24,7 +24,7 @@ _DESCRIBED = (
     ("fingerprint", "fingerprint"),
     ("window", "window"),
     ("strand", "strand"),
-    ("cut points", "cuts"),
+    ("cut points", "cuts_as_set"),
     ("raygen", "raygen_version"),
 )
 _MAY_DIFFER = ("folder", "last run")
@@ -59,6 +59,9 @@ def as_page(diff: Diff) -> str:
 def _facts(diff: Diff) -> Iterator[dict[str, Any]]:
     """Facts about both runs: a name, the old value, the new one, and whether a reader should mind that they differ."""
     yield from facts_of_runs(diff.old, diff.new, _DESCRIBED)
+    ranked = [run.ranked_against or "nothing" for run in (diff.old, diff.new)]
+    if diff.old.background or diff.new.background:
+        yield {"name": "ranked against", "values": ranked, "differs": ranked[0] != ranked[1], "is_code": True}
     counts = {
         "variants": (diff.num_both + diff.num_only_old, diff.num_both + diff.num_only_new),
         "only there": (diff.num_only_old, diff.num_only_new),

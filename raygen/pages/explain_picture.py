@@ -41,7 +41,7 @@ def refuse_picture(path: str) -> None:
     refuse_unwritable(path)
 
 
-def write_picture(explanation: Explanation, cuts: Sequence[float], about: str, path: str) -> None:
+def write_picture(explanation: Explanation, cuts: Sequence[float] | None, about: str, path: str) -> None:
     """Draw an explanation into a file, SVG or PNG by its name's end; ``about`` is the line under the title.
 
     Raises:
@@ -56,7 +56,7 @@ def write_picture(explanation: Explanation, cuts: Sequence[float], about: str, p
             partial.write_text(vl_convert.vegalite_to_svg(spec, vl_version=VEGALITE), encoding="utf-8")
 
 
-def picture(explanation: Explanation, cuts: Sequence[float], about: str) -> dict[str, Any]:
+def picture(explanation: Explanation, cuts: Sequence[float] | None, about: str) -> dict[str, Any]:
     """The picture of an explanation as a Vega-Lite specification."""
     panels: list[Any] = []
     for strand in explanation.strands:
@@ -148,7 +148,7 @@ def _around(strand: StrandExplanation) -> alt.LayerChart | alt.FacetChart:
     return alt.layer(bars, *letters).properties(width=WIDTH, height=130, title=_panel_title(title))
 
 
-def _alleles(explanation: Explanation, cuts: Sequence[float]) -> alt.LayerChart | alt.FacetChart:
+def _alleles(explanation: Explanation, cuts: Sequence[float] | None) -> alt.LayerChart | alt.FacetChart:
     rows = explanation.alleles.to_pylist()
     frame = pl.DataFrame(
         {
@@ -157,7 +157,10 @@ def _alleles(explanation: Explanation, cuts: Sequence[float]) -> alt.LayerChart 
                 for row in rows
             ],
             "delta": [round(row["delta_llr"], 4) for row in rows],
-            "said": [f"{row['delta_llr']:+.2f}  {class_of(row['delta_llr'], cuts)}" for row in rows],
+            "said": [
+                f"{row['delta_llr']:+.2f}  {class_of(explanation, row['variant_id'], row['delta_llr'], cuts)}"
+                for row in rows
+            ],
         }
     )
     low, high = min(0.0, *frame["delta"].to_list()), max(0.0, *frame["delta"].to_list())

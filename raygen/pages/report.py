@@ -14,16 +14,35 @@ from typing import Any
 import polars as pl
 import pyarrow.dataset as ds
 
+from raygen.classes.background import BACKGROUND_COLUMNS
 from raygen.classes.classify import CLASSES, cuts_from_json
-from raygen.classes.words import CAVEAT, all_class_words, class_range, class_words
+from raygen.classes.words import (
+    CAVEAT,
+    MINUS,
+    all_class_words,
+    class_range,
+    class_words,
+    measure,
+    phred_cuts,
+    range_with_unit,
+)
 from raygen.errors import InputError
 from raygen.pages import report_charts as charts
 from raygen.pages.chart_style import Figure, vega_script
 from raygen.pages.page import Page, page_part, render
 from raygen.pages.palette import css_class
 from raygen.pages.position_report import position_page
+from raygen.pages.rank_tally import FEWEST_VARIANTS, MAX_GENES, PERCENTILE_BINS, SEVERE
 from raygen.pages.report_charts import along_contigs
-from raygen.pages.report_facts import cost, headline, is_reclassified, notices, what_was_run, window_words
+from raygen.pages.report_facts import (
+    background_words,
+    cost,
+    headline,
+    is_reclassified,
+    notices,
+    what_was_run,
+    window_words,
+)
 from raygen.pages.tally import MAX_INDELS, MAX_SUBSTITUTIONS, Tally, tally_scores
 from raygen.pages.variant_words import FLAG_WORDS, REASON_WORDS, allele, kind, number, variant_words
 from raygen.tables.fingerprints import no_scores, tables_inside
@@ -35,6 +54,7 @@ from raygen.variants.contig_names import contig_order
 
 REPORT = "report.html"
 _COLUMNS_SHOWN = ("gene", "consequence")
+_MOST_GENES = 30
 
 
 @dataclass(frozen=True)
@@ -57,8 +77,8 @@ def render_page(
         examples: for each reason of rejection one rejected allele in words.
         price_per_hour: price of an hour of all that the run held, in any currency.
     """
-    cuts = cuts_from_json(manifest["resolved"]["cuts"])
-    sections = _figure_sections(manifest, tally, cuts)
+    cuts, on = cuts_from_json(manifest["resolved"]["cuts"]), manifest["resolved"].get("classes_on")
+    sections = _figure_sections(manifest, tally, cuts, on)
     numbered, specs = _numbered(sections)
     return render(
         "report.html.j2",
@@ -66,16 +86,19 @@ def render_page(
         scripts=(vega_script(), page_part("report.js")),
         data=specs,
         tiles=headline(manifest, tally),
-        classes=_classes(tally, cuts) if tally.rows else [],
+        classes=_classes(tally, cuts, on) if tally.rows else [],
+        measure=measure(on),
         conservation=_conservation(manifest, tally),
+        background=_background(manifest, tally),
+        genes=_genes(tally),
         figure_sections=numbered,
         variants_note=_variants_note(tally),
-        **_table(tally, cuts),
+        **_table(tally, cuts, on),
         rejects=_accounts(manifest["counts"]["rejected"], REASON_WORDS, examples),
         flags=_accounts(tally.flags, FLAG_WORDS, {}, first="off_label_domain"),
         facts=what_was_run(manifest),
         cost=cost(manifest, price_per_hour),
-        meanings=_classes(tally, cuts),
+        meanings=_classes(tally, cuts, on),
         caveat=CAVEAT,
     )
 
@@ -85,6 +108,7 @@ def _frame(manifest: Mapping[str, Any], tally: Tally, sections: Sequence[_Figure
     window, strand = window_words(manifest["resolved"]["window"]), manifest["resolved"]["strand"]
     started = manifest["started"][:16].replace("T", " ")
     parts = [("summary", "Summary"), *((section.id, section.title) for section in sections)]
+    parts += [("genes", "Genes")] * bool(tally.ranks and tally.ranks.genes)
     parts += [("variants", "Most negative variants")] * bool(tally.rows) + [("accounts", "Rejects and flags")]
     parts += [("run", "What was run"), ("reading", "How to read this")]
     title = f"{tally.rows:,} variant{'s' * (tally.rows != 1)} scored by {manifest['model']['name']}"
@@ -100,13 +124,18 @@ def _frame(manifest: Mapping[str, Any], tally: Tally, sections: Sequence[_Figure
     )
 
 
-def _figure_sections(manifest: Mapping[str, Any], tally: Tally, cuts: Sequence[float]) -> list[_FigureSection]:
+def _figure_sections(
+    manifest: Mapping[str, Any], tally: Tally, cuts: Sequence[float], on: str | None
+) -> list[_FigureSection]:
     """The sections of charts that there are data for, in the order of the page."""
     sections: list[_FigureSection] = []
     if tally.rows:
         sections.append(
-            _FigureSection("distribution", "Distribution of delta_llr", "", [charts.distribution(tally, cuts)])
+            _FigureSection("distribution", "Distribution of delta_llr", "", [charts.distribution(tally, cuts, on)])
         )
+        if tally.ranks and len(tally.ranks.phred):
+            note = f"Ranks are against the {background_words(manifest['background'])}."
+            sections.append(_FigureSection("ranks", "Ranks", note, [charts.ranks(tally.ranks.phred)]))
         by_consequence = charts.by_consequence(tally)
         note = (
             "Where an annotator joined several consequences, the first one counts."
@@ -157,14 +186,16 @@ def _numbered(sections: Sequence[_FigureSection]) -> tuple[list[dict[str, Any]],
     return numbered, specs
 
 
-def _classes(tally: Tally, cuts: Sequence[float]) -> list[dict[str, Any]]:
+def _classes(tally: Tally, cuts: Sequence[float], on: str | None) -> list[dict[str, Any]]:
     rows = dict(tally.classes.group_by("classification").agg(pl.col("rows").sum()).iter_rows())
     return [
         {
             "name": words.name,
             "title": words.title,
             "css": css_class(words.name),
-            "range": class_range(words.name, cuts),
+            "range": class_range(words.name, cuts, on),
+            "nats": class_range(words.name, cuts) if phred_cuts(on) else "",
+            "range_and_unit": range_with_unit(words.name, cuts, on) if on else class_range(words.name, cuts),
             "rows": rows.get(words.name, 0),
             "count": f"{rows.get(words.name, 0):,}",
             "share": f"{rows.get(words.name, 0) / max(tally.rows, 1):.1%}",
@@ -193,6 +224,55 @@ def _conservation(manifest: Mapping[str, Any], tally: Tally) -> str:
     return text
 
 
+def _background(manifest: Mapping[str, Any], tally: Tally) -> str:
+    """What the ranks are of and what they are not, empty where there are none."""
+    if not tally.ranks:
+        return ""
+    text = (
+        "percentile is the share of the background whose delta_llr is as low or lower, phred -10 log10 of it: 20 is its most harmful "
+        "hundredth, 30 its most harmful thousandth. A rank is against this background only; it is no probability."
+    ).replace("-10", f"{MINUS}10")
+    if manifest["background"].get("neutral"):
+        text += " delta_context is delta_llr less what is to be expected of the change in its sequence context alone."
+    return text
+
+
+def _genes(tally: Tally) -> dict[str, Any] | None:
+    """The genes by the median percentile of their variants; None where none are known."""
+    counted = tally.ranks.genes if tally.ranks else None
+    if counted is None:
+        return None
+    remarks = [
+        f"Genes by the median percentile of their variants, the most harmful first: half of a gene's variants are at that share of the background or below it. The interval is "
+        f"that of the median, of 95% or more by binomial order statistics (Conover, Practical Nonparametric Statistics, 3.2), and medians "
+        f"are right to {0.5 / PERCENTILE_BINS:g}. Genes are comparable where their variants were chosen alike."
+    ]
+    if len(counted.genes) > _MOST_GENES:
+        remarks.append(f"The first {_MOST_GENES} of {len(counted.genes):,}.")
+    if counted.num_small:
+        remarks.append(f"{counted.num_small:,} with fewer than {FEWEST_VARIANTS} variants are left out.")
+    if counted.num_rows_beyond:
+        remarks.append(f"{counted.num_rows_beyond:,} variants of genes after the first {MAX_GENES:,} are not counted.")
+    rows = [
+        (
+            gene.gene,
+            f"{gene.num_variants:,}",
+            f"{gene.median:.3f}",
+            f"{gene.low:.3f} to {gene.high:.3f}",
+            f"{gene.num_severe:,}",
+        )
+        for gene in counted.genes[:_MOST_GENES]
+    ]
+    heads = [
+        ("gene", ""),
+        ("variants", "n"),
+        ("median percentile", "n"),
+        ("95% interval", "n"),
+        (f"PHRED ≥ {SEVERE}", "n"),
+    ]
+    return {"note": " ".join(remarks), "heads": heads, "rows": rows}
+
+
 def _variants_note(tally: Tally) -> str:
     if tally.rows == len(tally.worst):
         note = f"All {tally.rows:,} of them, most negative first."
@@ -204,14 +284,16 @@ def _variants_note(tally: Tally) -> str:
     return f"{note} A variant opens in words."
 
 
-def _table(tally: Tally, cuts: Sequence[float]) -> dict[str, Any]:
+def _table(tally: Tally, cuts: Sequence[float], on: str | None) -> dict[str, Any]:
     """Heads and rows of the table of the most negative variants."""
     if not tally.rows:
         return {"heads": [], "variants": [], "types": []}
     rows = tally.worst.to_dicts()
     shown = [name for name in _COLUMNS_SHOWN if name in tally.worst.columns]
     both_strands = tally.worst["delta_fwd"].is_not_null().any() and tally.worst["delta_rev"].is_not_null().any()
-    carried = [name for name in tally.worst.columns if name not in SCORES.names and name not in shown]
+    has_ranks = tally.ranks is not None
+    in_words = (*SCORES.names, *shown, *(BACKGROUND_COLUMNS if has_ranks else ()))
+    carried = [name for name in tally.worst.columns if name not in in_words]
     places = sorted(
         {(row["chrom"] or "", row["pos"] or 0, row["variant_id"]) for row in rows},
         key=lambda place: (contig_order(place[0]), place[1:]),
@@ -223,6 +305,7 @@ def _table(tally: Tally, cuts: Sequence[float]) -> dict[str, Any]:
         ("type", "no", "side"),
         *((name, "no", "side") for name in shown),
         ("delta_llr", "yes", "n"),
+        *([("phred", "yes", "n")] if has_ranks else []),
     ]
     heads += [("forward", "yes", "n side"), ("reverse", "yes", "n side")] * both_strands
     heads += [("class", "yes", ""), ("notes", "no", "side")]
@@ -238,8 +321,8 @@ def _table(tally: Tally, cuts: Sequence[float]) -> dict[str, Any]:
                 "place": place_of[row["chrom"] or "", row["pos"] or 0, row["variant_id"]],
                 "class_name": row["classification"],
                 "kind": kind(row),
-                "cells": _cells(row, shown, bool(both_strands), on_all),
-                "words": variant_words(row, cuts),
+                "cells": _cells(row, shown, bool(both_strands), on_all, has_ranks),
+                "words": variant_words(row, cuts, on, has_ranks=has_ranks),
                 "carried": [(name, row[name]) for name in carried if row[name] is not None],
             }
             for row in rows
@@ -249,7 +332,7 @@ def _table(tally: Tally, cuts: Sequence[float]) -> dict[str, Any]:
 
 
 def _cells(
-    row: Mapping[str, Any], shown: Sequence[str], both_strands: bool, on_all: Collection[str]
+    row: Mapping[str, Any], shown: Sequence[str], both_strands: bool, on_all: Collection[str], has_ranks: bool
 ) -> list[dict[str, Any]]:
     """The cells of a variant's row after the first; ``value`` is what the script sorts by where it is not the text.
 
@@ -262,6 +345,8 @@ def _cells(
         *(_cell("" if row[name] is None else str(row[name]), css="side") for name in shown),
     ]
     cells.append(_cell(number(row["delta_llr"]), row["delta_llr"], "n"))
+    if has_ranks:
+        cells.append(_cell("" if row["phred"] is None else number(row["phred"]), row["phred"], "n"))
     if both_strands:
         for name in ("delta_fwd", "delta_rev"):
             cells.append(
@@ -312,7 +397,9 @@ def write_report(out: str, run_id: str | None = None, price_per_hour: float | No
     if manifest.get("kind") == POSITIONS:
         return folder.write_run_file(manifest["run_id"], REPORT, position_page(out, manifest, price_per_hour).encode())
     folder.refuse_mixed_files()
-    tally = tally_scores(folder.scores_dataset(), cuts_from_json(manifest["resolved"]["cuts"]))
+    scores, resolved = folder.scores_dataset(), manifest["resolved"]
+    has_ranks = bool(manifest.get("background")) and "phred" in scores.schema.names
+    tally = tally_scores(scores, cuts_from_json(resolved["cuts"]), resolved.get("classes_on"), has_ranks=has_ranks)
     examples = _examples(folder.rejects_dataset(), set(manifest["counts"]["rejected"]) - COUNTED_ONLY)
     page = render_page(manifest, tally, examples, price_per_hour)
     return folder.write_run_file(manifest["run_id"], REPORT, page.encode())

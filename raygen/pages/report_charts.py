@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import altair as alt
 import polars as pl
 
+from raygen.classes.class_rule import is_on_context
 from raygen.classes.classify import CLASSES
 from raygen.number_of import rate
 from raygen.pages.chart_style import (
@@ -25,6 +26,7 @@ from raygen.pages.chart_style import (
     vega,
     zero_line,
 )
+from raygen.pages.rank_tally import PHRED_BIN
 from raygen.pages.tally import ALONG_BIN, BIN, COLUMNS, Tally
 from raygen.pages.variant_words import number
 from raygen.tables.manifest import Point
@@ -37,8 +39,12 @@ _CLOCK = ((3600, "hours"), (60, "minutes"), (1, "seconds"))
 DELTA = "delta_llr, nats"
 
 
-def distribution(tally: Tally, cuts: Sequence[float]) -> Figure:
-    """How many variants have which delta, coloured by class; the outermost bars hold what lies beyond them."""
+def distribution(tally: Tally, cuts: Sequence[float], on: str | None = None) -> Figure:
+    """How many variants have which delta, coloured by class; the outermost bars hold what lies beyond them.
+
+    Classes that are cut on ``delta_context`` meet at no one delta: no lines are drawn.
+    """
+    lines = [] if is_on_context(on) else list(cuts)
     deltas = tally.deltas
     low, middle, high = (quantile(deltas, share) for share in (0.002, 0.5, 0.998))
     step = _step(high - low)
@@ -60,7 +66,7 @@ def distribution(tally: Tally, cuts: Sequence[float]) -> Figure:
         )
     )
     rules = pl.DataFrame(
-        {"cut": [float(cut) for cut in cuts if first * step <= cut <= (last + 1) * step]}, {"cut": pl.Float64}
+        {"cut": [float(cut) for cut in lines if first * step <= cut <= (last + 1) * step]}, {"cut": pl.Float64}
     )
     histogram = (
         alt.Chart(bars)
@@ -82,9 +88,50 @@ def distribution(tally: Tally, cuts: Sequence[float]) -> Figure:
     cut_lines = alt.Chart(rules).mark_rule(strokeDash=[3, 3], color="var(--muted)", strokeWidth=1).encode(x="cut:Q")
     words = (
         f"Histogram of delta_llr of {tally.rows:,} variants. The median is {number(middle)} nats; 99.6% lie between "
-        f"{number(low)} and {number(high)}. The outermost bars hold what lies beyond. Dashed lines are the cut points of the classes."
+        f"{number(low)} and {number(high)}. The outermost bars hold what lies beyond. "
+        + (
+            "Dashed lines are the cut points of the classes."
+            if lines
+            else "The classes are cut on delta_context, so they overlap here."
+        )
     )
     return Figure("Distribution by class", vega(alt.layer(histogram, cut_lines), 260, words), words)
+
+
+def ranks(counts: pl.DataFrame) -> Figure:
+    """Which share of the variants has at least which PHRED, beside the share that the background has by its making.
+
+    Args:
+        counts: ``bin``, of ``PHRED_BIN``, and ``rows``.
+    """
+    total = int(counts["rows"].sum())
+    from_here = pl.col("rows").cum_sum(reverse=True) / total
+    steps = counts.sort("bin").select((pl.col("bin") * PHRED_BIN).alias("phred"), from_here.alias("share"))
+    highest = float(steps["phred"][-1]) + PHRED_BIN
+    steps = pl.concat([steps, pl.DataFrame({"phred": [highest], "share": [steps["share"][-1]]})])
+    line = pl.DataFrame({"phred": [0.0, highest], "share": [1.0, 10 ** (-highest / 10)]})
+    low = min(float(steps["share"].min()), float(line["share"][1]))  # type: ignore[arg-type]
+    axis_x = alt.X("phred:Q", title="PHRED", axis=alt.Axis(tickCount=9), scale=alt.Scale(nice=False, zero=True))
+    axis_y = alt.Y(
+        "share:Q",
+        title="share at this PHRED or above",
+        scale=alt.Scale(type="log", domain=[low, 1], nice=False),
+        axis=alt.Axis(format="~p", values=[10.0**-power for power in range(12)]),
+    )
+    tips = [tip("phred", "PHRED from", ",.2f"), tip("share", "share", ".3~p")]
+    observed = (
+        alt.Chart(steps)
+        .mark_line(interpolate="step-before", color="var(--accent)", strokeWidth=2)
+        .encode(x=axis_x, y=axis_y, tooltip=tips)
+    )
+    background = alt.Chart(line).mark_line(strokeDash=[3, 3], strokeWidth=1, color="var(--muted)")
+    severe = [(level, int(counts.filter(pl.col("bin") >= level / PHRED_BIN)["rows"].sum())) for level in (10, 20, 30)]
+    shares = ", ".join(f"{rows / total:.2%} at {level}" for level, rows in severe)
+    words = (
+        f"Share of {total:,} variants at each PHRED or above: {shares}; of the background it is 10%, 1% and 0.1%, the dashed line. "
+        "Above that line, harmful variants are more frequent here than there."
+    )
+    return Figure("Ranks", vega(alt.layer(background.encode(x=axis_x, y=axis_y), observed), 260, words), words)
 
 
 def by_consequence(tally: Tally) -> list[Figure]:

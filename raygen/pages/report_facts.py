@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 from raygen.classes.classify import cuts_from_json
+from raygen.classes.words import phred_cuts
 from raygen.number_of import gigabytes, rate
+from raygen.pages.rank_tally import SEVERE
 from raygen.pages.tally import Tally
 from raygen.pages.variant_words import number
 from raygen.tables.accounts import RECLASSIFIED, ROLLED_BACK
@@ -47,6 +50,15 @@ def headline(manifest: Mapping[str, Any], tally: Tally) -> list[Tile]:
         Tile(f"{counts['num_rejected']:,}", "alleles rejected", f"of {counts['alleles_in']:,} that went in"),
         Tile(f"{tally.abstained:,}", "abstained on", share(tally.abstained, tally.rows)),
     ]
+    if tally.ranks:
+        num_severe = tally.ranks.num_from(SEVERE)
+        tiles.append(
+            Tile(
+                f"{num_severe:,}",
+                f"at PHRED {SEVERE} or above",
+                f"{share(num_severe, tally.rows)}; of the background 1%",
+            )
+        )
     if is_reclassified(manifest):
         return tiles
     seconds, tokens = manifest["seconds"].get("score", 0.0), manifest["tokens"]
@@ -96,7 +108,8 @@ def what_was_run(manifest: Mapping[str, Any]) -> dict[str, str]:
         "strand": resolved["strand"],
         "method": resolved["method"],
         "classes": _origin(manifest),
-        "cut points": f"{', '.join(map(_cut, cuts_from_json(resolved['cuts'])))} nats",
+        "cut points": cut_points(manifest),
+        "ranked against": background_words(manifest["background"]) if manifest.get("background") else "",
         "fingerprint": manifest["fingerprint"],
         "input": _names(inputs),
         "declared domain": settings["input"]["domain"] or "none",
@@ -190,6 +203,23 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60:,} h {minutes % 60} min"
 
 
+def cut_points(manifest: Mapping[str, Any]) -> str:
+    """The cut points of a run's classes, in the unit they were given in and, where that is another, in nats."""
+    resolved = manifest["resolved"]
+    on = resolved.get("classes_on")
+    nats = f"{', '.join(map(_cut, cuts_from_json(resolved['cuts'])))} nats"
+    if phred := phred_cuts(on):
+        return f"PHRED {', '.join(f'{cut:g}' for cut in phred)}, which are {nats} of delta_llr"
+    return f"{nats} of delta_context" if on else nats
+
+
+def background_words(background: Mapping[str, Any]) -> str:
+    """What scores are ranked against, from what a manifest keeps of a background."""
+    sources = "; ".join(background["sources"])
+    text = f"background {background['digest']}, {background['num_scores']:,} scores ({sources})"
+    return f"{text}; contexts learnt from {background['neutral']}" if background.get("neutral") else text
+
+
 def _origin(manifest: Mapping[str, Any]) -> str:
     """Where the cut points of a run come from, in words."""
     prefix = f"given again to the scores of run {manifest['from']['run_id']}, " if is_reclassified(manifest) else ""
@@ -202,7 +232,7 @@ def _origin(manifest: Mapping[str, Any]) -> str:
 
 
 def _cut(cut: float) -> str:
-    if math.isinf(cut):
+    if math.isinf(cut) or abs(cut) >= sys.float_info.max:  # beyond all deltas
         return "none"
     return number(cut, 0) if cut == int(cut) else number(cut)
 

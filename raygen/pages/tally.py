@@ -16,7 +16,11 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from raygen.classes.background import DELTA_CONTEXT
+from raygen.classes.class_rule import is_on_context
 from raygen.classes.classify import class_index
+from raygen.evaluation.extra_columns import GENE_COLUMNS, usual_column
+from raygen.pages.rank_tally import RankCounting, Ranks
 
 BIN = 0.05
 """Width in nats of the bins of deltas: quantiles and histograms are exact to this."""
@@ -85,6 +89,7 @@ class Tally:
         strands: forward, reverse (bins of ALONG_BIN), rows; ``agreement`` how well the two agree.
         dots: chrom, pos, ref, alt, delta_llr, classification of every row, or None where there are too many.
         worst: the most negative rows with all their columns, most negative first.
+        ranks: what there is of the rows' ranks in a background; None where they have none.
     """
 
     rows: int
@@ -101,15 +106,25 @@ class Tally:
     agreement: StrandAgreement
     dots: pl.DataFrame | None
     worst: pl.DataFrame
+    ranks: Ranks | None = None
 
 
-def tally_scores(scores: ds.Dataset, cuts: Sequence[float]) -> Tally:
-    """Count a dataset of SCORES, of any size. ``cuts`` are the cut points of its classes, in nats."""
+def tally_scores(scores: ds.Dataset, cuts: Sequence[float], on: str | None = None, *, has_ranks: bool = False) -> Tally:
+    """Count a dataset of SCORES, of any size.
+
+    Args:
+        cuts: cut points of its classes, in nats.
+        on: what they cut in words, as the manifest has it.
+        has_ranks: whether the columns of ranks are a background's, and not the input's.
+    """
     has_consequence = "consequence" in scores.schema.names
     spans, other_contigs = _spans(scores)
-    counting = _Counting(spans, cuts, has_consequence)
-    columns = [*_READ, *(["consequence"] if has_consequence else [])]
-    for frame in _frames(scores, [*columns, *_file_column(scores)]):
+    gene = usual_column(scores.schema.names, GENE_COLUMNS) if has_ranks else None
+    ranks = RankCounting(gene) if has_ranks else None
+    counting = _Counting(spans, cuts, has_consequence, is_on_context(on), ranks)
+    columns = [*_READ, *(["consequence"] if has_consequence else []), *([DELTA_CONTEXT] if is_on_context(on) else [])]
+    columns += [*(["percentile", "phred"] if has_ranks else []), *([gene] if gene else [])]
+    for frame in _frames(scores, list(dict.fromkeys([*columns, *_file_column(scores)]))):
         counting.add(frame)
     return counting.tally(scores, other_contigs)
 
@@ -140,8 +155,16 @@ class _Groups:
 class _Counting:
     """The counts behind a ``Tally`` while frames of scores are added."""
 
-    def __init__(self, spans: dict[str, tuple[int, int]], cuts: Sequence[float], has_consequence: bool) -> None:
+    def __init__(
+        self,
+        spans: dict[str, tuple[int, int]],
+        cuts: Sequence[float],
+        has_consequence: bool,
+        is_on_context: bool,
+        ranks: RankCounting | None,
+    ) -> None:
         self._spans, self._cuts, self._has_consequence = spans, cuts, has_consequence
+        self._is_on_context, self._ranks = is_on_context, ranks
         self._span_frame = pl.DataFrame(
             [(chrom, first, width) for chrom, (first, width) in spans.items()],
             schema={"chrom": pl.String, "first": pl.Int64, "width": pl.Int64},
@@ -171,6 +194,8 @@ class _Counting:
         self._add_strands(frame.filter(pl.col("delta_fwd").is_not_null() & pl.col("delta_rev").is_not_null()))
         self._keep_dots(frame)
         self._keep_worst(frame)
+        if self._ranks:
+            self._ranks.add(frame)
 
     def _add_consequences(self, frame: pl.DataFrame) -> None:
         new = [
@@ -196,7 +221,8 @@ class _Counting:
             )
         )
         forward, reverse = both_strands["delta_fwd"].to_numpy(), both_strands["delta_rev"].to_numpy()
-        apart = np.abs(class_index(forward, self._cuts) - class_index(reverse, self._cuts))
+        taken = _expected(both_strands) if self._is_on_context else 0.0
+        apart = np.abs(class_index(forward - taken, self._cuts) - class_index(reverse - taken, self._cuts))
         self._agreement.rows += len(both_strands)
         self._agreement.same_class += int((apart == 0).sum())
         self._agreement.one_step_apart += int((apart == 1).sum())
@@ -234,6 +260,7 @@ class _Counting:
             agreement=self._agreement,
             dots=pl.concat(self._dots) if self._dots else None,
             worst=_whole_rows(scores, pl.concat(list(self._worst.values()))) if self._worst else pl.DataFrame(),
+            ranks=self._ranks.ranks() if self._ranks else None,
         )
 
 
@@ -317,6 +344,12 @@ def _binned(column: str, width: float) -> pl.Expr:
 
 def _is_indel() -> pl.Expr:
     return (pl.col("ref").str.len_bytes() != pl.col("alt").str.len_bytes()).fill_null(False)
+
+
+def _expected(frame: pl.DataFrame) -> np.ndarray:
+    """(R,) nats that the context makes likely, which are taken from both strands; 0 where it is not known."""
+    expected: np.ndarray = (frame["delta_llr"] - frame[DELTA_CONTEXT]).fill_null(0.0).to_numpy()
+    return expected
 
 
 def _first_consequence() -> pl.Expr:

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from raygen.classes.background import DELTA_CONTEXT
+from raygen.classes.class_rule import is_on_context
 from raygen.classes.classify import class_index
-from raygen.classes.words import INDEL_CAVEAT, MINUS, class_range, class_words
+from raygen.classes.words import INDEL_CAVEAT, MINUS, class_range, class_words, phred_cuts
 
 FLAG_WORDS = {
     "prescored": "The score is from a position table: no model was run for it.",
@@ -41,17 +43,23 @@ REASON_WORDS = {
 _SHOWN_BASES = 24
 
 
-def variant_words(row: Mapping[str, Any], cuts: Sequence[float]) -> list[str]:
-    """A row of SCORES as a few sentences: the change, the likelihoods, the class and what it means, and what to beware of."""
+def variant_words(
+    row: Mapping[str, Any], cuts: Sequence[float], on: str | None = None, *, has_ranks: bool = False
+) -> list[str]:
+    """A row of SCORES as a few sentences: the change, the likelihoods, the class and what it means, and what to beware of.
+
+    Args:
+        cuts: cut points of the classes, in nats.
+        on: what they cut in words, as the manifest has it.
+        has_ranks: whether the row has the columns of a background.
+    """
     words = class_words(row["classification"])
-    sentences = [
-        _change(row),
-        _likelihoods(row),
-        f"{number(row['delta_llr'])} is {class_range(row['classification'], cuts)} nats, which this run's cut points call "
-        f"{words.title}: {words.meaning}",
-    ]
+    sentences = [_change(row), _likelihoods(row)]
+    if has_ranks:
+        sentences.append(_ranks(row))
+    sentences.append(f"{_class_range(row, cuts, on)}, which this run's cut points call {words.title}: {words.meaning}")
     if row["delta_fwd"] is not None and row["delta_rev"] is not None:
-        sentences.append(_both_strands(row, cuts))
+        sentences.append(_both_strands(row, cuts, _expected(row) if is_on_context(on) else 0.0))
     sentences += [FLAG_WORDS.get(flag, f"Flag: {flag}.") for flag in row["flags"]]
     if row["ref"] is not None and len(row["ref"]) != len(row["alt"]):
         sentences.append(INDEL_CAVEAT)
@@ -126,8 +134,35 @@ def _times(delta: float) -> str:
     return f"about 10^{size / math.log(10):.0f} times {less} likely"
 
 
-def _both_strands(row: Mapping[str, Any], cuts: Sequence[float]) -> str:
-    forward, reverse = class_index(np.array([row["delta_fwd"], row["delta_rev"]]), cuts)
+def _ranks(row: Mapping[str, Any]) -> str:
+    """Where a row stands among its background."""
+    text = f"PHRED {number(row['phred'])}: a share of {row['percentile']:.3g} of the background is as harmful to the model or more"
+    if row["percentile_in_group"] is not None:
+        text += f", of its group ({row['background_group']}) {row['percentile_in_group']:.3g}"
+    if row.get(DELTA_CONTEXT) is not None:
+        text += f". Of delta_llr, {number(_expected(row))} nats are what the context alone makes likely: delta_context is {number(row[DELTA_CONTEXT])}"
+    return f"{text}."
+
+
+def _class_range(row: Mapping[str, Any], cuts: Sequence[float], on: str | None) -> str:
+    """What the class of a row was cut on, and in which range that is."""
+    where = class_range(row["classification"], cuts, on)
+    if phred_cuts(on):
+        return f"PHRED {number(row['phred'])} is {where}"
+    if not is_on_context(on):
+        return f"{number(row['delta_llr'])} is {where} nats"
+    if row[DELTA_CONTEXT] is None:
+        return f"No context is known here, and delta_llr, {number(row['delta_llr'])}, is {where} nats"
+    return f"delta_context, {number(row[DELTA_CONTEXT])}, is {where} nats"
+
+
+def _expected(row: Mapping[str, Any]) -> float:
+    """Nats that the context makes likely; 0 where it is not known."""
+    return 0.0 if row[DELTA_CONTEXT] is None else float(row["delta_llr"] - row[DELTA_CONTEXT])
+
+
+def _both_strands(row: Mapping[str, Any], cuts: Sequence[float], taken: float) -> str:
+    forward, reverse = class_index(np.array([row["delta_fwd"], row["delta_rev"]]) - taken, cuts)
     apart = abs(int(forward) - int(reverse))
     agree = "the same class on both" if not apart else f"{apart} class{'es' if apart > 1 else ''} apart"
     return f"Forward strand {number(row['delta_fwd'])}, reverse strand {number(row['delta_rev'])} nats: {agree}."

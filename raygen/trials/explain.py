@@ -11,8 +11,8 @@ Letters: T bases of the alignment, in the order in which they are read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -61,7 +61,12 @@ class StrandExplanation:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A variant looked into. ``alleles`` are all changes at its site, itself among them, with ``variant_id`` and ``delta_llr``."""
+    """A variant looked into.
+
+    Attributes:
+        alleles: all changes at its site, itself among them, with ``variant_id`` and ``delta_llr``.
+        expected: by ``variant_id`` the nats that the context alone makes likely, where classes are cut on what is left.
+    """
 
     variant_id: str
     chrom: str
@@ -71,6 +76,7 @@ class Explanation:
     site: int
     strands: tuple[StrandExplanation, ...]
     alleles: pa.Table
+    expected: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def delta(self) -> float:

@@ -7,18 +7,24 @@ where the run's own delta comes from; where it cannot be (another model, another
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import pyarrow as pa
+
+from raygen.classes.background import Background
+from raygen.classes.background_file import read_background
 from raygen.classes.calibration import load_calibration
+from raygen.classes.class_rule import ClassRule, class_rule, is_on_context
 from raygen.classes.classify import cuts_from_text
 from raygen.errors import InputError, SettingsError
 from raygen.model.cards import demo_warning
 from raygen.remote import shown, stage
 from raygen.scoring.fingerprint import fingerprint
 from raygen.scoring.likelihood import ResidentModel, load_model
-from raygen.sequence.reference import open_reference, refuse_unknown_contigs
+from raygen.sequence.reference import Reference, open_reference, refuse_unknown_contigs
 from raygen.sequence.window_choices import fit_window, window_in_words
 from raygen.settings import ModelSettings, Settings, load_settings
 from raygen.tables.folder_kinds import refuse_no_folder
@@ -55,10 +61,14 @@ class ExplainRequest:
 
 @dataclass(frozen=True)
 class ExplainedVariant:
-    """A variant looked into, the cut points of the classes, and a line on model, window, strand and fingerprint."""
+    """A variant looked into, the cut points of the classes, and a line on model, window, strand and fingerprint.
+
+    Attributes:
+        cuts: in nats; None where the classes are cut on contexts that are not at hand.
+    """
 
     explanation: Explanation
-    cuts: tuple[float, ...]
+    cuts: tuple[float, ...] | None
     about: str
 
 
@@ -96,8 +106,17 @@ def run_explanation(request: ExplainRequest, say: Callable[[str], None] = print)
     say(about)
     for warning in _warnings(request, settings, name, own_fingerprint, stored):
         say(f"warning: {warning}")
-    cuts = cuts_of(settings, own_fingerprint, None if request.sets_classes else request.like)
-    return ExplainedVariant(explain_variant(model, variant, reference, window, strand, circular), cuts, about)
+    rule = _rule_of(settings, own_fingerprint, reference, None if request.sets_classes else request.like)
+    if rule is None:
+        say(
+            f"warning: the classes of {request.like} are cut on delta_context, and its background is not at hand: none are shown. "
+            "Set classes.on, classes.background and classes.cuts to see them."
+        )
+    explanation = explain_variant(model, variant, reference, window, strand, circular)
+    if rule and rule.background and is_on_context(rule.on):
+        expected = _expected(explanation.alleles, rule.background, reference)
+        explanation = replace(explanation, expected=expected)
+    return ExplainedVariant(explanation, rule.cuts if rule else None, about)
 
 
 def settings_of(request: ExplainRequest) -> tuple[Settings, str | None]:
@@ -160,6 +179,30 @@ def _warnings(
             f"the scores of {request.like} have the fingerprint {stored}, so theirs may differ from what is shown here."
         )
     return [warning for warning in warnings if warning]
+
+
+def _rule_of(settings: Settings, own_fingerprint: str, reference: Reference, like: str | None) -> ClassRule | None:
+    """How deltas get their classes, see ``cuts_of``; None where that needs the background of ``like``, which is not known.
+
+    Raises:
+        InputError, SettingsError: a calibration or a background cannot be read, or is not of ``own_fingerprint``.
+    """
+    identity = RunFolder(like).identity() if like else None
+    if identity and is_on_context(identity.cuts):
+        return None
+    classes = settings.classes
+    if identity or classes.on == "delta_llr" or not classes.background:
+        return ClassRule(cuts_of(settings, own_fingerprint, like))
+    background = read_background(stage(classes.background))
+    background.refuse_other(own_fingerprint, reference.digest, reference.lengths, classes.background)
+    return class_rule(classes.cuts, classes.on, background)
+
+
+def _expected(alleles: pa.Table, background: Background, reference: Reference) -> dict[str, float]:
+    """Nats that their contexts alone make likely of the changes at a site, by ``variant_id``; those without a context are left out."""
+    nats = background.expected(alleles, reference.bases)
+    names = alleles["variant_id"].to_pylist()
+    return {name: float(value) for name, value in zip(names, nats, strict=True) if not math.isnan(value)}
 
 
 def cuts_of(settings: Settings, own_fingerprint: str, like: str | None) -> tuple[float, ...]:

@@ -29,8 +29,8 @@ _REACHES = (
 )
 
 
-def print_explanation(explanation: Explanation, cuts: Sequence[float], console: Console) -> None:
-    """Print a variant looked into: strand by strand, then every change at its site."""
+def print_explanation(explanation: Explanation, cuts: Sequence[float] | None, console: Console) -> None:
+    """Print a variant looked into: strand by strand, then every change at its site. Without ``cuts`` there are no classes."""
     console.print(headline(explanation, cuts), soft_wrap=True, markup=False)
     for strand in explanation.strands:
         console.print()
@@ -40,16 +40,23 @@ def print_explanation(explanation: Explanation, cuts: Sequence[float], console: 
     console.print(_allele_table(explanation, cuts))
 
 
-def headline(explanation: Explanation, cuts: Sequence[float]) -> str:
+def headline(explanation: Explanation, cuts: Sequence[float] | None) -> str:
     """The variant, its delta and its class."""
     by_strand = ", ".join(f"{strand.strand} {strand.delta:+.2f}" for strand in explanation.strands)
     strands = f" ({by_strand})" if len(explanation.strands) > 1 else ""
-    return f"{explanation.variant_id}  delta_llr {explanation.delta:+.2f} nats{strands}: {class_of(explanation.delta, cuts)}"
+    text = f"{explanation.variant_id}  delta_llr {explanation.delta:+.2f} nats{strands}"
+    if (expected := explanation.expected.get(explanation.variant_id)) is not None:
+        text += f", delta_context {explanation.delta - expected:+.2f}"
+    title = class_of(explanation, explanation.variant_id, explanation.delta, cuts)
+    return f"{text}: {title}" if title else text
 
 
-def class_of(delta: float, cuts: Sequence[float]) -> str:
-    """The title of the class that a delta (nats) belongs to."""
-    return class_words(CLASSES[int(class_index(np.array(delta), cuts))]).title
+def class_of(explanation: Explanation, variant_id: str, delta: float, cuts: Sequence[float] | None) -> str:
+    """The title of the class of a change at the site with this delta (nats); empty without cut points."""
+    if cuts is None:
+        return ""
+    left = delta - explanation.expected.get(variant_id, 0.0)
+    return class_words(CLASSES[int(class_index(np.array(left), cuts))]).title
 
 
 def by_reach(strand: StrandExplanation) -> list[tuple[str, float]]:
@@ -115,7 +122,7 @@ def _base_table(strand: StrandExplanation) -> Table:
     return table
 
 
-def _allele_table(explanation: Explanation, cuts: Sequence[float]) -> Table:
+def _allele_table(explanation: Explanation, cuts: Sequence[float] | None) -> Table:
     rows = explanation.alleles.to_pylist()
     limit = max((abs(row["delta_llr"]) for row in rows), default=1.0) or 1.0
     table = Table("allele", "delta_llr", "class", "", box=None, pad_edge=False)
@@ -123,7 +130,8 @@ def _allele_table(explanation: Explanation, cuts: Sequence[float]) -> Table:
     for row in rows:
         is_explained = row["variant_id"] == explanation.variant_id
         name = Text(row["variant_id"] + ("  <" if is_explained else ""), "bold" if is_explained else "")
-        table.add_row(name, f"{row['delta_llr']:+.2f}", class_of(row["delta_llr"], cuts), _bar(row["delta_llr"], limit))
+        title = class_of(explanation, row["variant_id"], row["delta_llr"], cuts)
+        table.add_row(name, f"{row['delta_llr']:+.2f}", title, _bar(row["delta_llr"], limit))
     return table
 
 

@@ -1,12 +1,15 @@
 """Comparing two runs, with answers worked out by hand."""
 
 import io
+from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
+from raygen.classes.class_rule import class_rule
 from raygen.classes.classify import CLASSES
 from raygen.errors import InputError, SettingsError
 from raygen.finished import diff as diff_module
@@ -15,6 +18,9 @@ from raygen.finished.diff import compare_scores, print_diff
 from raygen.pages.diff_page import write_diff_page
 from tests.finished_runs import finished_run
 from tests.pages.page_reader import read_page
+from tests.ranked_folders import background_of, ranked_folder
+from tests.run_folders import row as scored
+from tests.run_folders import run_folder
 
 OLD = {"1-5-A-C": -8.0, "1-5-A-G": -5.0, "1-9-T-C": 0.0, "2-3-G-A": 2.0, "3-1-A-C": -2.0, "1-90-A-C": 1.0}
 NEW = {
@@ -220,3 +226,34 @@ def test_different_references_are_said(tmp_path, folders):
 
     other = finished_run(tmp_path / "other", NEW, reference=fasta(tmp_path, {"1": "ACGT"}))
     assert "different references" in compare_scores(folders[0], other).remarks()[0]
+
+
+def test_runs_that_are_ranked_say_how_phred_moved_and_against_what(tmp_path):
+    rows = [scored("1", 10 + at, "A", "C", -100.0 + at) for at in range(20)]
+    near, far = background_of(np.arange(-100.0, 0.0)), background_of(np.arange(-1000.0, 0.0))
+    on_phred = class_rule((0, 3, 10, 20), "phred", near)
+    old = ranked_folder(tmp_path, rows, on_phred, "old")
+    new = ranked_folder(tmp_path, rows, class_rule((-7, -3, -1, 1), "delta_llr", far), "new")
+    diff = compare_scores(old, new)
+    assert "PHRED moved by 5 or more: 20; came to 20 or above: 0; fell below: 1" in diff.numbers()
+    remark = (
+        "The scores are ranked against different backgrounds, so percentile and PHRED change without a change of score."
+    )
+    assert remark in diff.remarks() and remark not in compare_scores(old, old).remarks()
+    assert {name: values for name, *values in diff.differing_facts()} == {
+        "cuts": [f"PHRED 0, 3, 10, 20 of background {near.digest}", "-7, -3, -1, 1"],
+        "ranked against": [f"{near.digest} of 100 scores", f"{far.digest} of 1,000 scores"],
+    }
+    page = Path(write_diff_page(diff, str(tmp_path / "d.html"))).read_text()
+    assert far.digest in page and "ranked against" in page
+
+
+def test_a_run_that_is_ranked_and_one_that_is_not_are_compared_by_scores_alone(tmp_path, folders):
+    rows = [scored("1", 10 + at, "A", "C", -100.0 + at) for at in range(20)]
+    old = run_folder(tmp_path / "bare", rows)
+    rule = class_rule((-7, -3, -1, 1), "delta_llr", background_of(np.arange(-100.0, 0.0)))
+    diff = compare_scores(old, ranked_folder(tmp_path, rows, rule))
+    assert diff.phred is None and not any("PHRED" in line for line in diff.numbers())
+    assert ("ranked against", "nothing", f"{rule.background.digest} of 100 scores") in diff.differing_facts()
+    page = Path(write_diff_page(compare_scores(*folders), str(tmp_path / "d.html"))).read_text()
+    assert "ranked against" not in page

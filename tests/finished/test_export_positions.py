@@ -18,6 +18,7 @@ from raygen.finished.export import export_scores
 from raygen.finished.export_cadd import names_of_cadd, write_cadd
 from raygen.finished.export_parts import Part
 from raygen.finished.position_scores import PositionScores
+from raygen.finished.ranked_changes import RankedChanges
 from raygen.finished.run_facts import run_facts
 from raygen.sequence.reference import open_reference
 from raygen.tables.identity import Identity
@@ -25,6 +26,7 @@ from raygen.tables.position_rows import PositionRows
 from tests.builders import fasta, random_bases, vcf
 from tests.finished_runs import finished_run
 from tests.position_tables import write_positions
+from tests.ranked_folders import background_of
 
 CONTIGS = {"chr10": "ACGTNNACGT", "chr2": "acgtACGTACGT", "chrM": "GATTACA"}
 """In the order of the reference, in which chr10 is before chr2 as by name, and chrM last."""
@@ -230,12 +232,15 @@ def test_the_layout_of_cadd(tmp_path, table):
 
 
 def test_the_layout_of_cadd_takes_a_background_and_names_a_human_assembly(tmp_path, table):
-    index = PositionScores(PositionRows(table))
+    background = background_of([-6, -2, -1, *range(7)])
+    index = RankedChanges(PositionScores(PositionRows(table)), background, None)
     to = str(tmp_path / "x.cadd.tsv.gz")
-    write_cadd(index, [Part("chr10", 1, 1)], {"chr22": 50818468}, to, run_facts(index), phred=lambda delta: -10 * delta)
+    write_cadd(index, [Part("chr10", 1, 1)], {"chr22": 50818468}, to, run_facts(index))
     about, meaning, _, *lines = lines_of_cadd(to)
-    assert about.endswith(", assembly GRCh38") and "PHRED" not in meaning
-    assert [line.split("\t")[5] for line in lines] == ["10", "20", "60"]
+    assert about.endswith(", assembly GRCh38") and meaning.endswith(
+        f"PHRED is a rank in background {background.digest}"
+    )
+    assert [line.split("\t")[5] for line in lines] == ["5.2287874", "6.9897", "10"]
 
 
 def test_scores_of_variants_have_the_layout_of_cadd_too(tmp_path):

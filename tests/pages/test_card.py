@@ -1,8 +1,12 @@
 """The page about a run's scores: what it counts."""
 
+import numpy as np
+
+from raygen.classes.class_rule import class_rule
 from raygen.pages.card import make_card
 from raygen.tables.accounts import ROLLED_BACK
 from raygen.tables.layout import RunFolder
+from tests.ranked_folders import background_of, ranked_folder
 from tests.run_folders import RUN, made_manifest, row, run_folder
 
 REJECT = {"chrom": "1", "pos": 7, "id": None, "ref": "N", "alt": "A", "source": "v.vcf:3", "detail": "an N"}
@@ -34,3 +38,21 @@ def test_a_card_of_a_run_that_did_not_end_well_says_so_first(tmp_path):
         rows = [row("1", 5, "A", "C", -9.0)]
         head = "\n".join(make_card(run_folder(tmp_path / status, rows, manifest={"status": status})).splitlines()[:4])
         assert (words in head) if words else "**" not in head
+
+
+def test_a_card_says_what_classes_were_cut_on_and_against_what_scores_are_ranked(tmp_path):
+    rows = [row("1", 19, "G", "A", -100.0), row("1", 27, "G", "A", -1.0)]
+    neutral = dict.fromkeys(range(11, 400, 8), -5.5)
+    background = background_of(np.arange(-100.0, 0.0), neutral)
+    for on, cuts, words in (
+        ("phred", (0, 3, 10, 20), "0, 3, 10, 20 on phred (pathogenic is PHRED 20 and above), which are -99"),
+        ("delta_context", (-7, -3, -1, 1), "-7, -3, -1, 1 on delta_context (nats), from the preset"),
+        ("delta_llr", (-7, -3, -1, 1), "-7, -3, -1, 1 on delta_llr (nats), from the preset"),
+    ):
+        card = make_card(ranked_folder(tmp_path, rows, class_rule(cuts, on, background), on))
+        assert f"- classes: cut points {words}" in card
+        assert f"- ranked against: background {background.digest}, 100 scores (made: 100 scores); contexts" in card
+        assert "- groups of the background: SNV 100" in card
+        assert f"ranks against the background {background.digest} only" in card
+        assert "PHRED reaches 20.0, as the background has 100 scores" in card
+    assert "rank" not in make_card(run_folder(tmp_path, rows)).replace("ranking", "")
