@@ -424,7 +424,7 @@ def _read_yaml(config: str) -> dict[str, Any]:
     if not path.is_file():
         raise SettingsError(f"No such settings file: {config}.")
     try:
-        tree = yaml.safe_load(path.read_text())
+        tree = _with_written_keys(yaml.safe_load(path.read_text()))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{config} is not YAML: {' '.join(str(error).split())}.") from error
     if tree is None:
@@ -432,6 +432,13 @@ def _read_yaml(config: str) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise SettingsError(f"{config} must hold sections such as `input:` and `model:`, not a {type(tree).__name__}.")
     return tree
+
+
+def _with_written_keys(tree: Any) -> Any:
+    """The tree with the key ``on``, which YAML 1.1 reads as the truth value that it is as a value."""
+    if not isinstance(tree, dict):
+        return tree
+    return {"on" if key is True else key: _with_written_keys(value) for key, value in tree.items()}
 
 
 def _put_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> list[str]:

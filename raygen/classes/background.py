@@ -29,10 +29,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from raygen.classes.contexts import NO_CONTEXT, ContextSums, context_codes
 from raygen.classes.score_counts import ScoreCounts, ends_of
-from raygen.classes.variant_groups import variant_groups
+from raygen.classes.variant_groups import rows_by_group, variant_groups
 from raygen.errors import SettingsError
 from raygen.tables.columns import Column
 from raygen.variants.alleles import first_bytes
+from raygen.variants.contig_names import resolve_contig
 from raygen.variants.region_kinds import RegionKinds
 
 RANK_COLUMNS = ("percentile", "phred", "percentile_in_group", "background_group")
@@ -57,6 +58,7 @@ class BackgroundFacts(BaseModel):
     group_column: str | None = Field(None, description="column by which variants are grouped besides")
     neutral: str | None = Field(None, description="in words: which changes the contexts were learnt from")
     sources: tuple[str, ...] = Field(description="in words: tables and runs, and how many scores of each")
+    runs: tuple[str, ...] = Field((), description="ids of the runs whose scores were counted")
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,10 @@ class Background:
 
     @cached_property
     def digest(self) -> str:
-        """Digest of the content: the first 16 hexadecimal digits of its SHA-256."""
-        hashed = hashlib.sha256(self.facts.model_dump_json().encode())
+        """Digest of what it says of scores: the first 16 hexadecimal digits of its SHA-256. Where its numbers come from is not in it."""
+        facts = self.facts
+        described = (facts.version, facts.fingerprint, sorted(facts.circular), facts.group_column, facts.neutral)
+        hashed = hashlib.sha256(repr(described).encode())
         for name, counts in sorted(self.groups.items()):
             hashed.update(name.encode() + b"\0" + counts.steps.tobytes() + counts.counts.tobytes())
         if self.contexts:
@@ -96,8 +100,9 @@ class Background:
         """What a manifest says of it: where it comes from and the number of scores of each group."""
         numbers = {"num_scores": self.every.num_scores, "rank_error": self.every.rank_error}
         groups = {name: counts.num_scores for name, counts in self.groups.items()}
+        learnt = {"num_neutral": self.contexts.num_changes} if self.contexts else {}
         described = self.facts.model_dump(mode="json", exclude={"kind", "version", "contig_lengths"})
-        return {"digest": self.digest, **described, **numbers, "groups": groups}
+        return {"digest": self.digest, **described, **numbers, **learnt, "groups": groups}
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -143,9 +148,9 @@ class Background:
         share = self.every.shares(deltas)
         names, group = variant_groups(rows, group_column, self.kinds)
         in_group = np.full(len(rows), np.nan)
-        for number, name in enumerate(names):
+        for name, of_group in rows_by_group(names, group):
             if counts := self.groups.get(name):
-                in_group[group == number] = counts.shares(deltas[group == number])
+                in_group[of_group] = counts.shares(deltas[of_group])
         added = {
             "percentile": pa.array(share, from_pandas=True),
             "phred": pa.array(phred_of(share), from_pandas=True),
@@ -176,15 +181,13 @@ class Background:
             )
         if facts.reference_digest == reference_digest:
             return
-        shared = [name for name in lengths if name in facts.contig_lengths]
-        differing = [name for name in shared if lengths[name] != facts.contig_lengths[name]]
-        if differing or (lengths and facts.contig_lengths and not shared):
-            fault = (
-                f"its {differing[0]} has {facts.contig_lengths[differing[0]]:,} bases, that of these scores {lengths[differing[0]]:,}"
-                if differing
-                else "they have no contig in common"
-            )
-            raise SettingsError(f"{where} is the background of another assembly: {fault}.")
+        for name, length in lengths.items():
+            own_name = resolve_contig(name, facts.contig_lengths)
+            if own_name is not None and facts.contig_lengths[own_name] != length:
+                raise SettingsError(
+                    f"{where} is the background of another assembly: its {own_name} has {facts.contig_lengths[own_name]:,} bases, "
+                    f"{name} of these scores {length:,}."
+                )
 
     def _begin_below(self, phred: float) -> float:
         """The delta below which PHRED is ``phred`` or more: halfway between the last float32 for which it is and the next."""
@@ -218,37 +221,46 @@ def snv_contexts(rows: pa.Table, bases: Callable[[str], np.ndarray], circular: S
 
 
 def added_backgrounds(backgrounds: Sequence[Background], names: Sequence[str]) -> Background:
-    """All backgrounds of one fingerprint together; ``names`` are theirs in errors.
+    """All backgrounds of one fingerprint together, in any order the same; ``names`` are theirs in errors.
 
     Raises:
-        SettingsError: they are of several fingerprints or assemblies, or grouped in different ways.
+        SettingsError: they are of several fingerprints or assemblies, grouped in different ways, or of one run.
     """
-    first, *others = backgrounds
-    for other, name in zip(others, names[1:], strict=True):
-        facts = other.facts
-        first.refuse_other(facts.fingerprint, facts.reference_digest, facts.contig_lengths, names[0])
-        ways = [(of.facts.group_column, None if of.kinds is None else of.kinds.to_table()) for of in (first, other)]
-        if (
-            ways[0][0] != ways[1][0]
-            or not _same_kinds(ways[0][1], ways[1][1])
-            or bool(first.contexts) != bool(other.contexts)
-        ):
-            raise SettingsError(
-                f"{names[0]} and {name} are grouped in different ways, or only one knows contexts: they cannot be added."
-            )
+    for number, other in enumerate(backgrounds[1:], 1):
+        for one, name in zip(backgrounds[:number], names, strict=False):
+            _refuse_unlike(one, other, f"{name} and {names[number]}", name)
+    first = min(backgrounds, key=lambda background: background.digest)
     every_group = sorted({name for background in backgrounds for name in background.groups})
     groups = {
         name: ScoreCounts.sum_of(of.groups[name] for of in backgrounds if name in of.groups) for name in every_group
     }
     contexts = [background.contexts for background in backgrounds if background.contexts]
-    lengths = {name: length for background in backgrounds for name, length in background.facts.contig_lengths.items()}
+    every_facts = [background.facts for background in backgrounds]
     facts = first.facts.model_copy(
         update={
-            "contig_lengths": lengths,
-            "sources": tuple(sorted(source for background in backgrounds for source in background.facts.sources)),
+            "reference_digest": min(facts.reference_digest for facts in every_facts),
+            "contig_lengths": dict(
+                sorted({name: length for facts in every_facts for name, length in facts.contig_lengths.items()}.items())
+            ),
+            "circular": tuple(sorted({name for facts in every_facts for name in facts.circular})),
+            "sources": tuple(sorted(source for facts in every_facts for source in facts.sources)),
+            "runs": tuple(sorted(run for facts in every_facts for run in facts.runs)),
         }
     )
     return Background(facts, groups, ContextSums.sum_of(contexts) if contexts else None, first.kinds)
+
+
+def _refuse_unlike(one: Background, other: Background, both: str, name: str) -> None:
+    """SettingsError where two backgrounds cannot be added; ``both`` and ``name`` (of the first) are theirs in errors."""
+    one.refuse_other(other.facts.fingerprint, other.facts.reference_digest, other.facts.contig_lengths, name)
+    if shared := set(one.facts.runs) & set(other.facts.runs):
+        raise SettingsError(f"{both} hold scores of the same run, {min(shared)}: they would count twice.")
+    kinds = [None if of.kinds is None else of.kinds.to_table() for of in (one, other)]
+    ways = [(of.facts.group_column, of.facts.neutral) for of in (one, other)]
+    if ways[0] != ways[1] or not _same_kinds(*kinds):
+        raise SettingsError(
+            f"{both} are grouped in different ways, or know contexts of different changes: they cannot be added."
+        )
 
 
 def _same_kinds(one: pa.Table | None, other: pa.Table | None) -> bool:

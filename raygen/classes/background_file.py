@@ -18,6 +18,7 @@ from raygen.classes.background import Background, BackgroundFacts
 from raygen.classes.contexts import NUM_CODES, ContextSums, change_codes, context_names
 from raygen.classes.score_counts import ScoreCounts
 from raygen.errors import InputError
+from raygen.remote import stage
 from raygen.tables.place import put_in_place
 from raygen.variants.region_kinds import RegionKinds
 
@@ -45,13 +46,14 @@ def write_background(background: Background, path: str | Path) -> None:
 
 
 def read_background(path: str | Path) -> Background:
-    """Read a background file.
+    """Read a background file of this machine or of any filesystem.
 
     Raises:
         InputError: there is no such file, or it is no background.
     """
+    local = stage(str(path))
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(local) as archive:
             content = {name: archive.read(name) for name in archive.namelist()}
         facts = BackgroundFacts.model_validate_json(content[_FACTS])
         groups = _counts_of(pq.read_table(io.BytesIO(content[_COUNTS])))
@@ -64,14 +66,6 @@ def read_background(path: str | Path) -> Background:
     except (zipfile.BadZipFile, KeyError, pa.ArrowException) as error:
         raise InputError(f"{path} is no background of `raygen background`, or it is damaged.") from error
     return Background(facts, groups, contexts, kinds)
-
-
-def is_background(path: str) -> bool:
-    """Whether a file that ``write_background`` wrote lies at ``path``."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return _FACTS in archive.namelist()
 
 
 def _parquet(table: pa.Table) -> bytes:

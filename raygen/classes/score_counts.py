@@ -22,7 +22,9 @@ import numpy as np
 STEP_BITS = 8
 """Bits of a float32 that a step does not tell apart."""
 _SIGN = np.uint32(1 << 31)
-_MOST_PENDING = 1 << 22
+_BELOW_ZERO = np.nextafter(np.float32(0), np.float32(-1))
+MOST_PENDING = 1 << 22
+"""Steps that may wait: 50 MB."""
 _AT_ONCE = 1 << 20  # scores that are sorted at a time: they fit into the cache
 
 
@@ -84,11 +86,15 @@ class ScoreCounts:
 
 @dataclass
 class CountsBuilder:
-    """Counts scores part by part; its memory does not grow with their number."""
+    """Counts scores part by part; its memory does not grow with their number.
+
+    Attributes:
+        num_pending: steps, some of them several times, that wait to be added up.
+    """
 
     _steps: list[np.ndarray] = field(default_factory=list)
     _counts: list[np.ndarray] = field(default_factory=list)
-    _num_pending: int = 0
+    num_pending: int = 0
 
     def add(self, scores: np.ndarray) -> None:
         """Count (R,) finite scores."""
@@ -96,18 +102,15 @@ class CountsBuilder:
             steps, counts = np.unique(steps_of(scores[start : start + _AT_ONCE]), return_counts=True)
             self._steps.append(steps)
             self._counts.append(counts)
-            self._num_pending += len(steps)
-            if self._num_pending > _MOST_PENDING:
-                self._settle()
+            self.num_pending += len(steps)
+            if self.num_pending > MOST_PENDING:
+                self.counts()
 
     def counts(self) -> ScoreCounts:
         """What was counted up to now."""
-        return self._settle()
-
-    def _settle(self) -> ScoreCounts:
         settled = ScoreCounts.sum_of(map(ScoreCounts, self._steps, self._counts))
         self._steps, self._counts = [settled.steps], [settled.counts]
-        self._num_pending = 0
+        self.num_pending = 0
         return settled
 
 
@@ -121,7 +124,8 @@ def steps_of(scores: np.ndarray) -> np.ndarray:
 def ends_of(steps: np.ndarray) -> np.ndarray:
     """(K,) float32: the largest score of each of (K,) steps."""
     ascending = (steps.astype(np.uint32) << STEP_BITS) | np.uint32((1 << STEP_BITS) - 1)
-    return np.where(ascending & _SIGN, ascending & ~_SIGN, ~ascending).astype(np.uint32).view(np.float32)
+    ends = np.where(ascending & _SIGN, ascending & ~_SIGN, ~ascending).astype(np.uint32).view(np.float32)
+    return np.where(np.signbit(ends) & (ends == 0), _BELOW_ZERO, ends)  # -0 counts as 0, which is on the next step
 
 
 def _added(steps: np.ndarray, counts: np.ndarray) -> ScoreCounts:

@@ -9,7 +9,7 @@ Shapes: R rows
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -72,6 +72,16 @@ def variant_groups(
         names, number = _crossed(names, number, kinds.names, kinds.at(chrom, rows["pos"].fill_null(0).to_numpy()))
     present, number = np.unique(number, return_inverse=True)
     return [names[group] for group in present], number
+
+
+def rows_by_group(names: Sequence[str], group: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Each name that has rows, and these, ascending; (R,) ``group`` are numbers into ``names``."""
+    if not len(group):
+        return
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    for start, rows in zip(starts, np.split(order, starts[1:]), strict=True):
+        yield names[group[order[start]]], rows
 
 
 def _crossed(

@@ -44,7 +44,7 @@ def background(
         typer.Option(
             min=1,
             metavar="N",
-            help="Draw and score N single-base changes of the reference; their scores stay in FILE.sample.",
+            help="Draw N bases of the reference and score one change of each; their scores stay in FILE.sample.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the changes that are drawn.")] = 0,
@@ -54,6 +54,8 @@ def background(
 ) -> None:
     """Make what scores are ranked against: how the scores of one model, window and strand are spread, and what context makes likely."""
     refuse_unwritable(out)
+    from raygen.finished.make_background import ALL, BackgroundRequest, make_background, refuse_unreadable_regions
+
     if not sample and not sources:
         raise SettingsError(
             "Name position tables or folders of finished runs, or let --sample N draw and score changes of a reference."
@@ -63,21 +65,23 @@ def background(
     if sample:
         if sources and len(sources) > 1:
             raise SettingsError("With --sample one settings file can be given, and no tables.")
-        settings = load_settings(
-            sources[0] if sources else None,
-            overrides or [],
-            {"input.reference": reference, "model.name": model},
-            complete=False,
-        )
-        refuse_missing_files(settings)  # before torch and ray are imported, which takes seconds
-        refuse_unknown_model(settings)
-        from raygen.trials.sampled_snvs import score_sample
+        if by or "=" in (neutral or ""):
+            raise SettingsError(
+                "A sample that is drawn has no columns of its own: leave --by and --neutral COLUMN=VALUE out."
+            )
+        flags = {"input.reference": reference, "model.name": model}
+        loaded = load_settings(sources[0] if sources else None, overrides or [], flags, complete=False)
+        from raygen.trials.sampled_snvs import score_sample, settings_of_sample
 
+        settings = settings_of_sample(loaded)
+        refuse_missing_files(settings)
+        refuse_unknown_model(settings)
+        reference = settings.input.reference
+        refuse_unreadable_regions(str(reference), kinds, None if neutral == ALL else neutral)
         score_sample(settings, sample, regions, seed, f"{out}.sample", say)
-        sources, reference, regions = [f"{out}.sample"], settings.input.reference, None
+        sources, regions = [f"{out}.sample"], None
     from raygen.classes.background_file import write_background
     from raygen.finished.background_words import print_background
-    from raygen.finished.make_background import BackgroundRequest, make_background
 
     request = BackgroundRequest(sources or (), by, kinds, regions, neutral, reference)
     num_counted = 0

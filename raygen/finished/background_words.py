@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from raygen.classes.score_counts import ScoreCounts
@@ -24,7 +25,7 @@ def print_background(made: MadeBackground, console: Console) -> None:
     if len(groups) > 1:
         table.add_row("all", *_cells(background.every))
     for name, counts in groups[:_MOST_ROWS]:
-        table.add_row(name, *_cells(counts))
+        table.add_row(escape(name), *_cells(counts))
     console.print(table)
     facts = background.facts
     lines = [f"fingerprint {facts.fingerprint}, model {facts.model}; from {'; '.join(facts.sources)}"]
@@ -35,7 +36,9 @@ def print_background(made: MadeBackground, console: Console) -> None:
     )
     if background.contexts:
         seen = int((background.contexts.num_sites > 0).sum())
-        lines.append(f"contexts learnt from {facts.neutral}; {number_of(seen, 'context')} of 3,072 seen")
+        lines.append(
+            f"contexts learnt from {number_of(background.contexts.num_changes, 'change')}, {facts.neutral}; {number_of(seen, 'context')} of 3,072 seen"
+        )
     lines += [f"note: {remark}" for remark in made.remarks]
     for line in lines:
         console.print(line, soft_wrap=True, markup=False)

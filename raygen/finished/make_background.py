@@ -8,6 +8,7 @@ Shapes: R rows of scores, or bases of a position table
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,18 +18,19 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow import fs
 
 from raygen.classes.background import Background, BackgroundFacts, added_backgrounds, snv_contexts
-from raygen.classes.background_file import is_background, read_background
+from raygen.classes.background_file import read_background
 from raygen.classes.contexts import ContextSums, context_codes
-from raygen.classes.score_counts import CountsBuilder
-from raygen.classes.variant_groups import SNV, variant_groups
-from raygen.errors import InputError, SettingsError
+from raygen.classes.score_counts import MOST_PENDING, CountsBuilder
+from raygen.classes.variant_groups import SNV, rows_by_group, variant_groups
+from raygen.errors import InputError, RaygenError, SettingsError
 from raygen.finished.run_facts import RunFacts, TableByPlace, run_facts
 from raygen.number_of import number_of
-from raygen.remote import exists
+from raygen.remote import exists, is_remote, kind_of
 from raygen.sequence.reference import Reference, staged_reference
-from raygen.tables.columns import has_item
+from raygen.tables.columns import flat_column, has_item
 from raygen.tables.folder_kinds import holds_positions
 from raygen.tables.position_rows import PositionRows
 from raygen.tables.position_table import BASES, delta_columns, deltas_of
@@ -84,9 +86,12 @@ def make_background(request: BackgroundRequest, on_progress: Callable[[int], Non
         SettingsError: the sources do not belong together, or lack what the request names.
     """
     remarks: list[str] = []
+    are_files = [kind_of(source) == fs.FileType.File for source in request.sources]
+    _refuse_repeats(request.sources)
+    _refuse_options_of_files(request, are_files)
     made = [
-        read_background(source) if is_background(source) else _of_table(source, request, remarks, on_progress)
-        for source in request.sources
+        read_background(source) if is_file else _of_table(source, request, remarks, on_progress)
+        for source, is_file in zip(request.sources, are_files, strict=True)
     ]
     background = added_backgrounds(made, request.sources)
     _refuse_nothing_to_rank(background)
@@ -100,6 +105,38 @@ def make_background(request: BackgroundRequest, on_progress: Callable[[int], Non
             f"No single-base change is among the neutral ones ({request.neutral}): there is nothing to learn context from."
         )
     return MadeBackground(background, list(dict.fromkeys(remarks)))
+
+
+def refuse_unreadable_regions(reference: str, kinds: str | None, neutral: str | None) -> None:
+    """InputError where a BED file cannot be read or is not of the reference: said before what takes long."""
+    fasta = staged_reference(reference)
+    if kinds:
+        read_region_kinds(kinds, fasta)
+    if neutral:
+        read_regions(neutral, fasta, "neutral")
+
+
+def _refuse_repeats(sources: Sequence[str]) -> None:
+    paths = [source if is_remote(source) else str(Path(source).resolve()) for source in sources]
+    if repeated := next((source for number, source in enumerate(sources) if paths[number] in paths[:number]), None):
+        raise SettingsError(f"{repeated} is given twice: its scores would count twice.")
+
+
+def _refuse_options_of_files(request: BackgroundRequest, are_files: Sequence[bool]) -> None:
+    """SettingsError where a background that is made already is to be made in another way."""
+    options = {
+        "--by": request.by,
+        "--kinds": request.kinds,
+        "--regions": request.regions,
+        "--neutral": request.neutral,
+        "--reference": request.reference,
+    }
+    named = [name for name, value in options.items() if value]
+    if named and any(are_files):
+        source = request.sources[are_files.index(True)]
+        raise SettingsError(
+            f"{source} is a background that is made already: {', '.join(named)} is for tables and runs. Leave one of them out."
+        )
 
 
 def _refuse_nothing_to_rank(background: Background) -> None:
@@ -139,7 +176,7 @@ class _Counting:
         self._is_positions = isinstance(table, PositionRows)
         self._refuse_unknown_column(request.by, "--by")
         self._builders: dict[str, CountsBuilder] = defaultdict(CountsBuilder)
-        self._contexts: list[ContextSums] = []
+        self._contexts = ContextSums.sum_of([])
         self._num_by_group: Counter[str] = Counter()
         self._num_same = 0
         self._kinds, self._regions = self._read(read_region_kinds, request.kinds, remarks), None
@@ -154,13 +191,24 @@ class _Counting:
     def count(self) -> Iterator[int]:
         """Count all scores in the regions; says after each window how many it held."""
         for chrom in self._table.contigs:
-            for start, end in self._stretches(chrom):
-                for first, last in self._table.windows(chrom, _ROWS_AT_ONCE, start, end):
+            stretches = self._stretches(chrom)
+            if not stretches:
+                continue
+            starts, ends = (np.array(side) for side in zip(*stretches, strict=True))
+            for first, last in self._table.windows(chrom, _ROWS_AT_ONCE, int(starts[0]), int(ends[-1])):
+                if np.searchsorted(starts, last, side="right") > np.searchsorted(ends, first, side="left"):
                     yield (
                         self._count_bases(chrom, first, last)
                         if self._is_positions
                         else self._count_rows(chrom, first, last)
                     )
+                    self._settle()
+
+    def _settle(self) -> None:
+        """Add up what waits in all groups, where that is much."""
+        if sum(builder.num_pending for builder in self._builders.values()) > MOST_PENDING:
+            for builder in self._builders.values():
+                builder.counts()
 
     def background(self) -> Background:
         """What was counted.
@@ -182,13 +230,14 @@ class _Counting:
                 model=self._facts.model,
                 reference_digest=self._table.identity.reference_digest,
                 contig_lengths=dict(reference.lengths) if reference else {},
-                circular=self._circular,
+                circular=tuple(name for name in self._circular if self._request.neutral),
                 group_column=self._request.by,
                 neutral=self._neutral_in_words(),
                 sources=(f"{Path(self._table.path).name}: {number_of(num_scores, 'score')}",),
+                runs=self._facts.runs,
             ),
             {name: builder.counts() for name, builder in sorted(self._builders.items())},
-            ContextSums.sum_of(self._contexts) if self._request.neutral else None,
+            self._contexts if self._request.neutral else None,
             self._kinds,
         )
 
@@ -206,34 +255,35 @@ class _Counting:
         more = [name for name in (self._request.by, self._neutral_column) if name]
         columns = list(dict.fromkeys(["chrom", "pos", "ref", "alt", "delta_llr", "flags", *more]))
         rows = self._table.rows_between(chrom, first, last, columns)
+        rows = rows.filter(pa.array(self._is_in_regions(chrom, rows["pos"])))
         is_same = has_item(rows["flags"], _SAME)
         self._num_same += int(is_same.sum())
         rows = rows.filter(pa.array(~is_same)).combine_chunks()
         deltas = rows["delta_llr"].to_numpy()
         names, group = variant_groups(rows, rows[self._request.by] if self._request.by else None, self._kinds)
-        for number, name in enumerate(names):
-            self._add(name, deltas[group == number])
+        for name, of_group in rows_by_group(names, group):
+            self._add(name, deltas[of_group])
         if self._request.neutral and self._reference and chrom:
             codes = snv_contexts(rows, self._reference.bases, self._circular)
             is_neutral = self._is_neutral(chrom, rows["pos"].to_numpy())
             if self._neutral_column:
-                values = rows[self._neutral_column].cast(pa.string())
-                is_neutral = pc.fill_null(pc.is_in(values, value_set=pa.array(self._neutral_values)), False).to_numpy()
-            self._contexts.append(ContextSums.of(codes[is_neutral], deltas[is_neutral]))
+                values = flat_column(rows[self._neutral_column]).cast(pa.string())
+                is_neutral = pc.fill_null(pc.is_in(values, value_set=pa.array(self._neutral_values)), False)
+                is_neutral = np.asarray(is_neutral.to_pylist(), bool)
+            self._learn(codes[is_neutral], deltas[is_neutral])
         return len(deltas)
 
     def _count_bases(self, chrom: str | None, first: int, last: int) -> int:
         assert chrom is not None
         rows = self._table.rows_between(chrom, first, last, ["pos", *delta_columns(both_strands=False)])
+        rows = rows.filter(pa.array(self._is_in_regions(chrom, rows["pos"])))
         pos, deltas = rows["pos"].to_numpy(), deltas_of(rows)
         is_change = ~np.isnan(deltas)
         if self._kinds is None:
             self._add(SNV, deltas[is_change])
         else:
-            kind = self._kinds.at(chrom, pos)
-            for number in np.unique(kind):
-                of_kind = kind == number
-                self._add(f"{SNV}, {self._kinds.names[number]}", deltas[of_kind][is_change[of_kind]])
+            for name, of_kind in rows_by_group(self._kinds.names, self._kinds.at(chrom, pos)):
+                self._add(f"{SNV}, {name}", deltas[of_kind][is_change[of_kind]])
         if self._request.neutral and self._reference:
             self._add_contexts(self._reference.bases(chrom), chrom, pos, deltas)
         return int(is_change.sum())
@@ -244,8 +294,15 @@ class _Counting:
         for column, base in enumerate(BASES):
             codes = context_codes(bases, pos, np.full(len(pos), ord(base), np.uint8), chrom in self._circular)
             is_change = ~np.isnan(deltas[:, column])
-            self._contexts.append(ContextSums.of(codes[is_change], deltas[is_change, column]))
-        self._contexts = [ContextSums.sum_of(self._contexts)]
+            self._learn(codes[is_change], deltas[is_change, column])
+
+    def _learn(self, codes: np.ndarray, deltas: np.ndarray) -> None:
+        self._contexts = ContextSums.sum_of([self._contexts, ContextSums.of(codes, deltas)])
+
+    def _is_in_regions(self, chrom: str | None, pos: pa.ChunkedArray) -> np.ndarray:
+        if self._regions is None:
+            return np.ones(len(pos), bool)
+        return self._regions.at(chrom, pos.to_numpy()) != self._regions.names.index(ELSEWHERE)
 
     def _is_neutral(self, chrom: str, pos: np.ndarray) -> np.ndarray:
         if self._neutral is None:
@@ -267,25 +324,32 @@ class _Counting:
             raise SettingsError(
                 f"{option} {name}: {self._table.path} is a position table, which has no columns of variants. Use --kinds, a BED."
             )
-        if name not in self._table.schema.names:
+        if name not in self._carried:
             raise SettingsError(
-                f"{option} {name}: {self._table.path} has no such column; it has {', '.join(self._table.schema.names)}."
+                f"{option} {name}: {self._table.path} has no such column of its variants; it has {', '.join(self._carried) or 'none'}."
             )
+
+    @property
+    def _carried(self) -> list[str]:
+        return self._table.identity.source_columns.split(", ") if self._table.identity.source_columns else []
 
     def _neutral_rows(self, neutral: str | None) -> tuple[str | None, list[str]]:
         """The column and the values that say which rows are neutral, where it is written so."""
-        if not neutral or "=" not in neutral or Path(neutral).exists():
+        name, equals, values = (neutral or "").partition("=")
+        if not equals or (name not in self._carried and ("/" in name or exists(str(neutral)[:200]))):
             return None, []
-        name, _, values = neutral.partition("=")
         self._refuse_unknown_column(name, "--neutral")
         return name, values.split(",")
 
     def _neutral_in_words(self) -> str | None:
-        if not self._request.neutral:
+        neutral = self._request.neutral
+        if not neutral:
             return None
-        num_changes = ContextSums.sum_of(self._contexts).num_changes
-        which = "all changes of the background" if self._request.neutral == ALL else Path(self._request.neutral).name
-        return f"{number_of(num_changes, 'change')}: {which}"
+        if neutral == ALL:
+            return "all changes of the background"
+        if self._neutral_column:
+            return neutral
+        return f"{Path(neutral).name} (SHA-256 {hashlib.sha256(Path(neutral).read_bytes()).hexdigest()[:8]})"
 
     def _read(
         self,
@@ -302,18 +366,28 @@ class _Counting:
 
 
 def _reference(table: TableByPlace, facts: RunFacts, request: BackgroundRequest) -> Reference | None:
-    """The FASTA of a table's scores; None where it is not at hand and nothing needs it."""
-    is_needed = any([request.kinds, request.regions, request.neutral])
+    """The FASTA of a table's scores; None where it is not at hand and nothing needs it.
+
+    Raises:
+        SettingsError: the one that is needed is not at hand, or ``--reference`` is another one.
+    """
+    needing = [name for name in ("kinds", "regions", "neutral") if getattr(request, name)]
+    if needing and list(table.contigs) == [None]:
+        raise SettingsError(f"{table.path} holds scores of pairs, which lie on no contig: leave out --{needing[0]}.")
     path = request.reference or facts.reference
-    if not path or (not request.reference and not exists(path)):
-        if is_needed:
+    if request.reference or needing:
+        if not path or not exists(path):
             raise SettingsError(
                 f"The FASTA of {table.path} is not where its run found it ({path or 'not known'}). Give --reference."
             )
-        return None
-    reference = staged_reference(path)
-    if reference.digest == table.identity.reference_digest:
+        reference = staged_reference(path)
+        if reference.digest != table.identity.reference_digest:
+            raise SettingsError(f"{path} is not the FASTA that {table.path} was scored on: its sequences differ.")
         return reference
-    if request.reference or is_needed:
-        raise SettingsError(f"{path} is not the FASTA that {table.path} was scored on: its sequences differ.")
-    return None
+    if not path or is_remote(path):
+        return None
+    try:
+        found = staged_reference(path)
+    except RaygenError:
+        return None
+    return found if found.digest == table.identity.reference_digest else None

@@ -23,7 +23,7 @@ from raygen.classes.background import BACKGROUND_COLUMNS, DELTA_CONTEXT, Backgro
 from raygen.classes.calibration import CALIBRATED_COLUMNS, Calibration, summary
 from raygen.classes.class_rule import ClassRule, On, class_rule, is_on_context
 from raygen.classes.classify import CLASSES, cuts_as_json, cuts_from_text, strands_disagree
-from raygen.errors import SettingsError
+from raygen.errors import RaygenError, SettingsError
 from raygen.number_of import number_of
 from raygen.remote import exists
 from raygen.sequence.reference import Reference, staged_reference
@@ -96,18 +96,20 @@ def reclassify(
     if old_identity is None:
         raise no_scores(folder)
     original = source.read_manifest() or {}  # before anything is written
-    fasta = _reference(reference, original, old_identity)
+    fasta = _reference(reference, original, old_identity) if background or reference else None
     if calibration:
         calibration.refuse_other(old_identity.fingerprint, where)
     if background:
         _refuse_other_background(background, old_identity, fasta, folder, background_name)
-    if cuts is None and calibration is None:
+    if cuts_stay := cuts is None and calibration is None:
         if on != "delta_llr" or is_on_context(old_identity.cuts) or "; calibration" in old_identity.cuts:
             raise SettingsError(
                 f"The classes of {folder} are cut on {old_identity.cuts}; say with --cuts or --calibration what they are to be."
             )
         cuts = cuts_from_text(old_identity.cuts)
     rule = class_rule(cuts, on, background, calibration)
+    if cuts_stay:
+        rule = replace(rule, on=old_identity.cuts.partition("; ")[2] or None)
     _refuse_clashes(rule, old_identity, folder)
     if f"{target.path}/".startswith(f"{source.path}/"):
         raise SettingsError(f"{out} is the folder of the scores themselves. Give another folder for --out.")
@@ -170,15 +172,17 @@ def _reference(path: str | None, manifest: Mapping[str, Any], identity: Identity
     Raises:
         SettingsError: ``path`` is another one.
     """
-    found = path or (manifest.get("resolved") or {}).get("reference")
-    if not found or (not path and not exists(found)):
-        return None
-    reference = staged_reference(found)
-    if reference.digest == identity.reference_digest:
-        return reference
     if path:
-        raise SettingsError(f"{path} is not the FASTA that was scored on: its sequences differ.")
-    return None
+        reference = staged_reference(path)
+        if reference.digest != identity.reference_digest:
+            raise SettingsError(f"{path} is not the FASTA that was scored on: its sequences differ.")
+        return reference
+    recorded = (manifest.get("resolved") or {}).get("reference")
+    try:
+        found = staged_reference(recorded) if recorded and exists(recorded) else None
+    except RaygenError:
+        return None
+    return found if found and found.digest == identity.reference_digest else None
 
 
 def _refuse_other_background(
@@ -318,7 +322,12 @@ def _write_manifest(
             "written": datetime.now(UTC).isoformat(timespec="seconds"),
             "fingerprint": identity.fingerprint,
             "from": {"folder": source.path, "run_id": original.get("run_id"), "identity": asdict(old)},
-            "resolved": {**original.get("resolved", {}), "cuts": cuts_as_json(rule.cuts), "classes_on": rule.on},
+            "resolved": {
+                **original.get("resolved", {}),
+                "cuts": cuts_as_json(rule.cuts),
+                "classes_on": rule.on,
+                "background": identity.background or None,
+            },
             "calibration": summary(rule.calibration.model_dump_json()) if rule.calibration else None,
             "background": rule.background.summary if rule.background else original.get("background"),
             "counts": {

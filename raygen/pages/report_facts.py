@@ -217,7 +217,9 @@ def background_words(background: Mapping[str, Any]) -> str:
     """What scores are ranked against, from what a manifest keeps of a background."""
     sources = "; ".join(background["sources"])
     text = f"background {background['digest']}, {background['num_scores']:,} scores ({sources})"
-    return f"{text}; contexts learnt from {background['neutral']}" if background.get("neutral") else text
+    if not background.get("neutral"):
+        return text
+    return f"{text}; contexts learnt from {background['num_neutral']:,} changes, {background['neutral']}"
 
 
 def _origin(manifest: Mapping[str, Any]) -> str:

@@ -218,7 +218,7 @@ def _class_rule(settings: Settings, own_fingerprint: str, reference: Reference |
         calibration = load_calibration(chosen.calibration)
         calibration.refuse_other(own_fingerprint, chosen.calibration)
     if chosen.background:
-        background = read_background(stage(chosen.background))
+        background = read_background(chosen.background)
         digest, lengths = (reference.digest, reference.lengths) if reference else ("", {})
         background.refuse_other(own_fingerprint, digest, lengths, chosen.background)
         column = background.facts.group_column

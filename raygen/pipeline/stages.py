@@ -32,7 +32,7 @@ from raygen.pipeline.metrics import seconds_of, with_seconds
 from raygen.pipeline.pieces import forget
 from raygen.pipeline.prescored import filled_in, is_left_out, needs_model, with_held
 from raygen.pipeline.shards import CARRIED
-from raygen.remote import shown, stage
+from raygen.remote import shown
 from raygen.scoring.plan import plan_windows, strands_read
 from raygen.scoring.scored_rows import with_flag
 from raygen.sequence.reference import staged_reference
@@ -219,7 +219,7 @@ def _background(path: str, digest: str) -> Background:
     Raises:
         StoppedError: it is not the one that the run began with.
     """
-    background = read_background(stage(path))
+    background = read_background(path)
     if background.digest != digest:
         raise StoppedError(f"The background {shown(path)} changed while the run went on.")
     return background

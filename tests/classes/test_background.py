@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from raygen.classes.background import Background, BackgroundFacts, added_backgrounds
-from raygen.classes.background_file import is_background, read_background, write_background
+from raygen.classes.background_file import read_background, write_background
 from raygen.classes.class_rule import class_rule
 from raygen.classes.classify import CLASSES, class_index
 from raygen.classes.contexts import ContextSums, context_codes
@@ -85,6 +85,14 @@ def test_phred_cuts_part_the_rows_as_phred_does():
     assert made.cuts_of_phred((0, 10, 20, 30))[3] == math.inf
 
 
+def test_scores_of_zero_are_cut_as_they_are_ranked():
+    made = background({"SNV": [-1.0, 0.0, 0.0, 1.0]})
+    asked = np.array([-1.0, -1e-30, 0.0, -0.0, 1.0])
+    by_phred = 4 - np.searchsorted((0, 2, 4, 6), made.phred(asked), side="right")
+    np.testing.assert_array_equal(class_index(asked, made.cuts_of_phred((0, 2, 4, 6))), by_phred)
+    assert by_phred.tolist() == [0, 0, 3, 3, 3]
+
+
 def test_delta_context_takes_away_what_the_context_makes_likely():
     bases = np.frombuffer(random_bases(900, 3).encode(), np.uint8)
     pos = np.arange(1, 901)
@@ -124,7 +132,6 @@ def test_a_file_gives_back_what_was_written_and_equal_content_gives_equal_files(
     for name in ("one", "other"):
         write_background(made, tmp_path / name)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
-    assert is_background(str(tmp_path / "one"))
     again = read_background(tmp_path / "one")
     assert again.digest == made.digest
     assert again.facts == made.facts
@@ -137,7 +144,12 @@ def test_what_is_no_background_is_said(tmp_path):
         read_background(tmp_path / "text")
     with pytest.raises(InputError, match="cannot be read: No such file"):
         read_background(tmp_path / "nothing")
-    assert not is_background(str(tmp_path / "text"))
+    write_background(background({"SNV": [-2, -1]}), tmp_path / "whole")
+    whole = (tmp_path / "whole").read_bytes()
+    for length in (len(whole) // 3, len(whole) - 5):
+        (tmp_path / "cut").write_bytes(whole[:length])
+        with pytest.raises(InputError, match="or it is damaged"):
+            read_background(tmp_path / "cut")
 
 
 def test_backgrounds_add_in_any_order_and_not_across_fingerprints_or_assemblies():
@@ -147,18 +159,43 @@ def test_backgrounds_add_in_any_order_and_not_across_fingerprints_or_assemblies(
     assert (added.every.num_scores, added.groups["SNV"].num_scores) == (4, 3)
     with pytest.raises(SettingsError, match="fingerprint"):
         added_backgrounds([one, background({"SNV": [1]}, fingerprint="0" * 16)], ["a", "c"])
-    with pytest.raises(SettingsError, match="another assembly: its 1 has 900 bases, that of these scores 901"):
+    with pytest.raises(SettingsError, match="another assembly: its 1 has 900 bases, 1 of these scores 901"):
         added_backgrounds([one, background({"SNV": [1]}, reference_digest="x", contig_lengths={"1": 901})], ["a", "c"])
-    with pytest.raises(SettingsError, match="grouped in different ways"):
+    with pytest.raises(SettingsError, match="a and c are grouped in different ways"):
         added_backgrounds([one, background({"SNV, x": [1]}, group_column="gene")], ["a", "c"])
+    learnt = {"contexts": ContextSums.of(np.array([7]), np.ones(1))}
+    with pytest.raises(SettingsError, match="know contexts of different changes"):
+        added_backgrounds(
+            [background({"SNV": [1]}, neutral="all", **learnt), background({"SNV": [1]}, neutral="x.bed", **learnt)],
+            ["a", "c"],
+        )
+    with pytest.raises(SettingsError, match="hold scores of the same run, r7"):
+        added_backgrounds(
+            [one, background({"SNV": [1]}, runs=("r7",)), background({"SNV": [2]}, runs=("r7",))], ["a", "b", "c"]
+        )
+
+
+def test_facts_of_an_added_background_do_not_depend_on_the_order():
+    one = background({"SNV": [-2]}, contig_lengths={"1": 10}, circular=("MT",), sources=("z",), raygen="1")
+    other = background({"SNV": [-1]}, contig_lengths={"2": 20}, sources=("y",), reference_digest="q", raygen="2")
+    added, turned = added_backgrounds([one, other], ["a", "b"]), added_backgrounds([other, one], ["b", "a"])
+    assert added.facts == turned.facts
+    assert (added.facts.contig_lengths, added.facts.circular) == ({"1": 10, "2": 20}, ("MT",))
+
+
+def test_the_digest_is_of_what_a_background_says_and_not_of_where_it_comes_from():
+    one = background({"SNV": [-2, -1]})
+    assert one.digest == background({"SNV": [-2, -1]}, sources=("copy: some",), raygen="later").digest
+    assert one.digest != background({"SNV": [-2, -1.5]}).digest != background({"MNV": [-2, -1]}).digest
 
 
 def test_a_background_of_another_assembly_is_refused_and_of_a_part_of_it_is_not():
     made = background({"SNV": [-1, 0]}, contig_lengths={"chr1": 100, "chr2": 50})
-    made.refuse_other(FINGERPRINT, "other", {"chr1": 100}, "b.zip")
-    made.refuse_other(FINGERPRINT, "other", {}, "b.zip")
-    with pytest.raises(SettingsError, match="no contig in common"):
-        made.refuse_other(FINGERPRINT, "other", {"1": 100}, "b.zip")
+    for lengths in ({"chr1": 100}, {"1": 100, "3": 7}, {"chr3": 10}, {}):
+        made.refuse_other(FINGERPRINT, "other", lengths, "b.zip")
+    for lengths in ({"chr1": 101}, {"chr3": 10, "2": 51}):
+        with pytest.raises(SettingsError, match=r"b\.zip is the background of another assembly: its chr. has"):
+            made.refuse_other(FINGERPRINT, "other", lengths, "b.zip")
 
 
 def test_rules_that_need_a_background_say_so():

@@ -64,3 +64,9 @@ def test_the_score_at_a_share_is_the_quantile_to_the_width_of_a_step():
     counts = ScoreCounts.of(counted)
     for share in (1e-4, 0.01, 0.5, 1):
         assert counts.score_at(share) == pytest.approx(np.sort(counted)[int(share * 10_000) - 1], rel=1e-4)
+
+
+def test_the_step_below_zero_ends_below_zero():
+    step = steps_of(np.array([-1e-44]))
+    assert ends_of(step)[0] < 0
+    assert steps_of(np.array([0.0, -0.0])).tolist() == [step[0] + 1] * 2

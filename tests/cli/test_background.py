@@ -25,7 +25,7 @@ def test_a_background_is_made_and_ranks_a_run(raygen, folders):  # noqa: F811
     assert code == 0
     assert "SNV, missense" in out
     assert "PHRED reaches 20.0" in out
-    assert "contexts learnt from 30 changes: effect=synonymous" in out
+    assert "contexts learnt from 30 changes, effect=synonymous" in out
     code, out, _ = raygen("reclassify", "run", "--background", "b.zip", "--out", "ranked")
     assert (code, "0 of 100 rows changed class" in out) == (0, True)
     code, out, _ = raygen("query", "ranked", f"1-119-{BASES[118]}-{'C' if BASES[118] != 'C' else 'G'}")
@@ -46,7 +46,13 @@ def test_a_background_is_made_and_ranks_a_run(raygen, folders):  # noqa: F811
         (["background", "run", "--model", "demo", "--out", "b.zip"], 2, "for --sample alone"),
         (["background", "run", "other", "--sample", "3", "--out", "b.zip"], 2, "one settings file"),
         (["background", "--sample", "3", "--out", "b.zip"], 2, "give --reference FASTA"),
-        (["background", "reference.fa", "--out", "b.zip"], 3, "is a file, not a folder"),
+        (["background", "reference.fa", "--out", "b.zip"], 3, "is no background of `raygen background`"),
+        (["background", "--sample", "3", "--by", "effect", "--out", "b.zip"], 2, "has no columns of its own"),
+        (
+            ["background", "--sample", "3", "--reference", "reference.fa", "--kinds", "odd.bed", "--out", "b.zip"],
+            3,
+            "odd.bed: no such file",
+        ),
         (["reclassify", "run", "--out", "x"], 2, "Give --cuts or --calibration, or --background"),
         (
             ["reclassify", "run", "--background", "reference.fa", "--out", "x"],
@@ -66,6 +72,26 @@ def test_what_is_wrong_is_said(raygen, folders, command, expected, said):  # noq
     code, _, err = raygen(*command)
     assert code == expected, err
     assert said in " ".join(err.split())
+
+
+def test_a_settings_file_may_say_on(raygen, folders):  # noqa: F811
+    """YAML 1.1 reads the key as the truth value."""
+    settings = "input: {variants: v, reference: r}\noutput: {path: o}\nclasses:\n  background: b.zip\n  on: phred\n  cuts: [0, 10, 20, 30]\n"
+    (folders / "run.yaml").write_text(settings)
+    code, out, err = raygen("config", "show", "run.yaml")
+    assert code == 0, err
+    (folders / "shown.yaml").write_text(out)
+    code, again, err = raygen("config", "show", "shown.yaml")
+    assert (code, again) == (0, out), err
+    (folders / "run.yaml").write_text(settings.replace("phred", "sometimes"))
+    code, _, err = raygen("config", "check", "--no-files", "run.yaml")
+    assert (code, "classes.on" in err) == (2, True)
+
+
+def test_groups_are_printed_as_they_are_called(raygen, folders):  # noqa: F811
+    (folders / "kinds.bed").write_text("1\t0\t70\t[/x]\n")
+    code, out, err = raygen("background", "run", "--kinds", "kinds.bed", "--out", "b.zip")
+    assert (code, "SNV, [/x]" in out) == (0, True), err
 
 
 @pytest.mark.ray

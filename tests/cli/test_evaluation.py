@@ -135,7 +135,7 @@ def test_a_calibration_of_another_fingerprint_is_exit_2(raygen, tmp_path, table)
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["reclassify", "RUN", "--out", "new"], 2, "either --cuts or --calibration"),
+        (["reclassify", "RUN", "--out", "new"], 2, "Give --cuts or --calibration, or --background"),
         (["reclassify", "RUN", "--out", "new", "--cuts", "1,2,3"], 2, "four ascending numbers"),
         (["reclassify", "RUN", "--out", "new", "--cuts", "-1,-7,-3,1"], 2, "four ascending numbers"),
         (["reclassify", "RUN", "--out", "new", "--calibration", "no.json"], 3, "no.json cannot be read"),

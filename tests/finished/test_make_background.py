@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from raygen.classes.contexts import context_codes
 from raygen.errors import InputError, SettingsError
 from raygen.finished.make_background import BackgroundRequest, make_background
 from raygen.finished.reclassify import reclassify
-from raygen.sequence.reference import open_reference
+from raygen.sequence.reference import open_reference, staged_reference
 from raygen.tables.identity import Identity
 from raygen.tables.layout import RunFolder, read_scores
 from raygen.tables.schemas import SCORES
@@ -59,7 +61,7 @@ def test_a_position_table_and_its_scores_give_the_same_background(tmp_path, refe
     for left, right in zip(one.contexts.arrays, other.contexts.arrays, strict=True):
         np.testing.assert_array_equal(left, right)
     assert one.facts.contig_lengths == {"chr1": 600}
-    assert one.facts.neutral == "1,203 changes: all changes of the background"
+    assert (one.facts.neutral, one.contexts.num_changes) == ("all changes of the background", 1203)
 
 
 def test_neutral_sites_are_those_of_a_bed_or_of_the_rows_with_a_value(tmp_path, reference):
@@ -88,17 +90,27 @@ def test_rows_in_which_nothing_changes_are_left_out_and_counted(tmp_path):
 def test_a_file_and_a_run_of_one_fingerprint_are_added(tmp_path):
     one = finished_run(tmp_path / "one", {snv(5): -1.0, snv(6): -2.0})
     other = finished_run(tmp_path / "other", {snv(7): -3.0})
+    shutil.rmtree(tmp_path / "other/runs")  # both have the id of one run
     write_background(made(one), tmp_path / "one.zip")
     assert made(tmp_path / "one.zip", other).digest == made(one, other).digest
     strange = finished_run(tmp_path / "strange", {snv(7): -3.0}, fingerprint="0" * 16)
     with pytest.raises(SettingsError, match="fingerprint"):
         made(one, strange)
+    with pytest.raises(SettingsError, match="given twice: its scores would count twice"):
+        made(one, f"{one}/")
+    shutil.copytree(one, tmp_path / "copy")
+    with pytest.raises(SettingsError, match="hold scores of the same run"):
+        made(one, tmp_path / "copy")
+    with pytest.raises(SettingsError, match="a background that is made already: --neutral is for tables"):
+        made(tmp_path / "one.zip", other, neutral="all")
 
 
 @pytest.mark.parametrize(
     ("request_", "error", "said"),
     [
-        ({"by": "gene"}, SettingsError, "--by gene: .* has no such column"),
+        ({"by": "gene"}, SettingsError, "--by gene: .* has no such column of its variants; it has effect"),
+        ({"by": "chrom"}, SettingsError, "--by chrom: .* has no such column of its variants"),
+        ({"neutral": f"effect={'x' * 300}"}, InputError, "No single-base change is among the neutral ones"),
         ({"neutral": "gene=x"}, SettingsError, "--neutral gene: .* has no such column"),
         ({"neutral": "effect=nothing"}, InputError, "No single-base change is among the neutral ones"),
         ({"regions": "far.bed"}, InputError, "run has no scores in .*far.bed"),
@@ -117,6 +129,52 @@ def test_what_does_not_fit_is_said(tmp_path, reference, monkeypatch, request_, e
     run = finished_run(tmp_path / "run", {snv(5): -1.0, snv(6): -2.0}, reference=reference, columns={"effect": effects})
     with pytest.raises(error, match=said):
         made(run, **request_)
+
+
+def test_many_small_regions_take_no_more_memory_than_few(tmp_path, reference):
+    deltas = {snv(pos, number): -pos / 7 - number for pos in range(1, 601) for number in range(3)}
+    run = finished_run(tmp_path / "run", deltas, reference=reference, shard_rows=90)
+    (tmp_path / "many.bed").write_text("".join(f"chr1\t{start}\t{start + 1}\n" for start in range(0, 600, 2)))
+    background = made(run, regions=str(tmp_path / "many.bed"), neutral="all")
+    assert background.every.num_scores == 900
+    (tmp_path / "one.bed").write_text("chr1\t401\t420\n")
+    assert made(run, regions=str(tmp_path / "one.bed")).every.num_scores == 57
+
+
+def test_pairs_lie_in_no_region(tmp_path):
+    run = finished_run(tmp_path / "run", {"one": -1.0, "other": -2.0})
+    assert made(run).groups.keys() == {"pair"}
+    with pytest.raises(SettingsError, match="scores of pairs, which lie on no contig: leave out --neutral"):
+        made(run, neutral="all")
+
+
+def test_lists_say_what_is_neutral_as_they_are_grouped(tmp_path, reference):
+    effects = {snv(5): ["synonymous"], snv(6): ["missense", "stop"]}
+    run = finished_run(tmp_path / "run", {snv(5): -1.0, snv(6): -2.0}, reference=reference, columns={"effect": effects})
+    background = made(run, by="effect", neutral="effect=missense&stop")
+    assert set(background.groups) == {"SNV, synonymous", "SNV, missense&stop"}
+    assert background.contexts.num_changes == 1
+
+
+def test_cut_points_need_no_reference(tmp_path, reference):
+    run = finished_run(tmp_path / "run", {snv(5): -1.0, snv(6): -2.0}, reference=reference)
+    reference.write_text("##fileformat=VCFv4.2\n")
+    for remembered in (staged_reference, open_reference):
+        remembered.cache_clear()
+    reclassify(run, str(tmp_path / "new"), (-7.0, -3.0, -1.5, 1.0))
+    assert made(run).facts.contig_lengths == {}
+
+
+def test_what_cut_points_came_from_stays_with_them(tmp_path, reference):
+    deltas = {snv(pos): -float(pos) for pos in range(10, 30)}
+    run = finished_run(tmp_path / "run", deltas, reference=reference)
+    first, other = made(run), made(finished_run(tmp_path / "other", {snv(3): -1.0, snv(4): -2.0}, reference=reference))
+    reclassify(run, str(tmp_path / "cut"), (0, 5, 10, 13), background=first, on="phred")
+    reclassify(str(tmp_path / "cut"), str(tmp_path / "again"), background=other)
+    identity = RunFolder(str(tmp_path / "again")).identity()
+    assert identity.cuts == RunFolder(str(tmp_path / "cut")).identity().cuts
+    assert identity.background == other.digest
+    assert RunFolder(str(tmp_path / "again")).read_manifest()["resolved"]["background"] == other.digest
 
 
 def test_one_value_ranks_nothing(tmp_path):

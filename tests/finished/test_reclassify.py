@@ -58,7 +58,12 @@ def test_other_cut_points_change_classes_and_nothing_else(tmp_path):
     manifest = json.loads((tmp_path / "new").glob("runs/*/manifest.json").__next__().read_text())
     assert manifest["from"]["run_id"] == "run-1"
     assert (manifest["counts"]["scored"], manifest["counts"]["num_rejected"]) == (12, 1)
-    assert manifest["resolved"] == {"strand": "both", "cuts": [-5.0, -3.0, -1.0, 3.0], "classes_on": None}
+    assert manifest["resolved"] == {
+        "strand": "both",
+        "cuts": [-5.0, -3.0, -1.0, 3.0],
+        "classes_on": None,
+        "background": None,
+    }
 
 
 def test_strands_are_looked_at_anew(tmp_path):

@@ -1,19 +1,21 @@
 """A run against a background: its columns are those that reclassify gives, and what does not fit is refused before a model is loaded."""
 
 import json
+import shutil
 
 import pytest
 
 from raygen.classes.background_file import write_background
-from raygen.errors import SettingsError
+from raygen.errors import SettingsError, StoppedError
 from raygen.finished.make_background import BackgroundRequest, make_background
 from raygen.finished.reclassify import reclassify
+from raygen.pipeline.actor_scorer import ResidentScorer
 from raygen.pipeline.run import run_score
 from raygen.settings import load_settings
 from raygen.tables.layout import read_scores
 from raygen.tables.schemas import SCORES
 from tests.builders import fasta
-from tests.pipeline.test_run import CONTIGS, score, write_variants
+from tests.pipeline.test_run import CONTIGS, WINDOW, score, write_variants
 
 pytestmark = pytest.mark.ray
 
@@ -134,10 +136,24 @@ def test_pairs_are_ranked_too(tmp_path):
     assert set(rows["background_group"].to_pylist()) == {"pair"}
 
 
-def test_a_background_that_changes_while_a_run_goes_on_stops_it(plain, tmp_path):
-    from raygen.errors import StoppedError
-    from raygen.pipeline import stages
+class ReplacesTheBackground(ResidentScorer):
+    """Puts another background in the place of the run's while it scores."""
 
+    def score(self, planned):
+        shutil.copy(f"{self.background}.new", self.background)
+        return super().score(planned)
+
+
+def replacing(job):
+    scorer = ReplacesTheBackground(job)
+    scorer.background = job.background.path
+    return scorer
+
+
+def test_a_background_that_changes_while_a_run_goes_on_stops_it(plain, tmp_path):
     background_of(plain, tmp_path / "b.zip")
+    background_of(plain, tmp_path / "b.zip.new", neutral="all")
+    given = {"input.variants": [str(plain / "variants.vcf")], "input.reference": str(plain / "reference.fa"), **WINDOW}
+    given |= {"output.path": str(tmp_path / "out"), "classes.background": str(tmp_path / "b.zip")}
     with pytest.raises(StoppedError, match="changed while the run went on"):
-        stages._background(str(tmp_path / "b.zip"), "0" * 16)
+        run_score(load_settings(None, given=given), say=lambda line: None, make_scorer=replacing)

@@ -7,7 +7,7 @@ from raygen.errors import InputError, SettingsError
 from raygen.sequence.reference import open_reference
 from raygen.settings import load_settings
 from raygen.tables.layout import read_scores
-from raygen.trials.sampled_snvs import draw_changes, score_sample
+from raygen.trials.sampled_snvs import draw_changes, score_sample, settings_of_sample
 from tests.builders import fasta, random_bases
 
 CONTIGS = {"1": "N" * 50 + random_bases(400, 1) + "RYN", "2": random_bases(300, 2)}
@@ -53,14 +53,25 @@ def test_bases_and_their_three_changes_have_the_same_chance(reference):
 
 
 def test_more_than_there_are_is_said(reference):
-    with pytest.raises(InputError, match="501 changes were asked for, and 500 bases"):
+    with pytest.raises(InputError, match="501 changes were asked for; one of each base can be drawn, and 500 bases"):
         draw_changes(reference, STRETCHES, 501, 0)
+
+
+def test_few_bases_among_many_that_are_none_are_found(tmp_path):
+    contig = "N" * 40_000 + random_bases(300, 1) + "N" * 40_000
+    sparse = open_reference(str(fasta(tmp_path, {"1": contig}, "sparse.fa")))
+    assert len(draw_changes(sparse, [("1", 1, len(contig))], 250, 0)) == 250
 
 
 @pytest.mark.ray
 def test_a_sample_is_a_run_that_goes_on_with_the_same_changes(tmp_path, reference):
     given = {"input.reference": reference.path, "model.device": "cpu", "window.left": 32, "window.right": 32}
-    settings = load_settings(None, given=given, complete=False)
+    given |= {
+        "input.variants": ["usual.vcf"],
+        "input.source_columns": ["gene"],
+        "classes.background": "not-there-yet.zip",
+    }
+    settings = settings_of_sample(load_settings(None, given=given, complete=False))
     out = str(tmp_path / "sample")
     (tmp_path / "r.bed").write_text("2\t100\t200\n")
     first = score_sample(settings, 30, str(tmp_path / "r.bed"), 5, out, say=lambda line: None)
@@ -69,13 +80,11 @@ def test_a_sample_is_a_run_that_goes_on_with_the_same_changes(tmp_path, referenc
     assert (again.counts.scored, again.counts.already_scored) == (0, 30)
     assert all(101 <= pos <= 200 for pos in read_scores(out)["pos"].to_pylist())
     assert json.loads(next((tmp_path / "sample/runs").glob("*/manifest.json")).read_text())["resolved"]["reference"]
+    for other in ((31, str(tmp_path / "r.bed"), 5), (30, None, 5), (30, str(tmp_path / "r.bed"), 6)):
+        with pytest.raises(SettingsError, match="holds another sample: 30 changes by the seed 5"):
+            score_sample(settings, *other, out, say=lambda line: None)
 
 
-def test_a_sample_that_names_its_variants_is_refused(tmp_path, reference):
-    settings = load_settings(
-        None, given={"input.reference": reference.path, "input.variants": ["v.vcf"]}, complete=False
-    )
-    with pytest.raises(SettingsError, match=r"leave out input\.variants"):
-        score_sample(settings, 3, None, 0, str(tmp_path / "o"))
+def test_a_sample_without_a_reference_is_refused():
     with pytest.raises(SettingsError, match="give --reference FASTA"):
-        score_sample(load_settings(None, complete=False), 3, None, 0, str(tmp_path / "o"))
+        settings_of_sample(load_settings(None, complete=False))
