@@ -14,7 +14,13 @@ def cost(device="NVIDIA H100", **more):
 
 
 def printed(costs, alternatives=(), **more):
-    own = {"num_variants": 1_000_000, "num_planned": 65_536, "counted": "counted by the index", "method": "fork"}
+    own = {
+        "unit": "variant",
+        "num_variants": 1_000_000,
+        "num_planned": 65_536,
+        "counted": "counted by the index",
+        "method": "fork",
+    }
     own |= {"window": Window(4096, 512, "grid", 2048), "strand": "both", "pair_tokens": 9_000, "fork_tokens": 3_000}
     own |= {"times_fewer": 3.0, "weights_bytes": 12_900_000_000, "costs": costs, "warnings": (), "remarks": ()}
     own |= {"state_bytes": 400_000_000, "branch_bytes": 3_000_000}
