@@ -9,6 +9,7 @@ is no obstacle.
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import os
@@ -133,6 +134,7 @@ def session(address: str | None) -> Iterator[None]:
         ours = True
     else:
         ours = False
+        gc.collect()  # actors of a run that failed before in this process hold their CPU or GPU until then
     _configure_data()
     try:
         yield
