@@ -194,7 +194,7 @@ def _classes(tally: Tally, cuts: Sequence[float], on: str | None) -> list[dict[s
             "title": words.title,
             "css": css_class(words.name),
             "range": class_range(words.name, cuts, on),
-            "nats": class_range(words.name, cuts) if phred_cuts(on) else "",
+            "nats": _in_nats(words.name, cuts) if phred_cuts(on) else "",
             "range_and_unit": range_with_unit(words.name, cuts, on) if on else class_range(words.name, cuts),
             "rows": rows.get(words.name, 0),
             "count": f"{rows.get(words.name, 0):,}",
@@ -203,6 +203,12 @@ def _classes(tally: Tally, cuts: Sequence[float], on: str | None) -> list[dict[s
         }
         for words in all_class_words()
     ]
+
+
+def _in_nats(name: str, cuts: Sequence[float]) -> str:
+    """The range of a class on ``delta_llr``, where it was cut in PHRED; empty where none falls in it."""
+    text = class_range(name, [float(f"{cut:.3f}") for cut in cuts])
+    return "" if text == "not given" else f"delta_llr {text} nats"
 
 
 def _conservation(manifest: Mapping[str, Any], tally: Tally) -> str:

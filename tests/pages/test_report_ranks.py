@@ -54,7 +54,7 @@ def test_the_report_says_against_what_scores_are_ranked_and_cuts_classes_in_phre
     for part in (
         f"Ranks are against the background {HUNDRED.digest}, 100 scores (made: 100 scores).",
         "at PHRED 20 or above 1 5.0% of them; of the background 1%",
-        "class PHRED delta_llr, nats variants share pathogenic 20 and above below -99",
+        "class PHRED variants share pathogenic 20 and above delta_llr below -99",
         "PHRED 0, 3, 10, 20, which are",
         "Share of 20 variants at each PHRED or above: 50.00% at 10, 5.00% at 20, 0.00% at 30",
         "PHRED 20.00 is 20 and above, which this run's cut points call pathogenic",
