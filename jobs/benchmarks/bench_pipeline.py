@@ -121,6 +121,8 @@ def cpu_seconds() -> float:
 def dry_job(folder: Path) -> Job:
     return Job(
         prescored=None,
+        background=None,
+        classes_on=None,
         num_uncounted=0,
         run_id="bench",
         output=str(folder / "out"),
