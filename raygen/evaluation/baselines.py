@@ -17,7 +17,7 @@ from raygen.evaluation.clusters import FEW, Places
 def nearest_label(places: Places, positive: np.ndarray, learnt: np.ndarray | None = None) -> np.ndarray:
     """The share of positives at the nearest other site of the contig.
 
-    Two sites that are as far count one half each. A row without another site on its contig gets the share of all, which says nothing.
+    Two sites that are as far count one half each. A row without coordinates, or without another site on its contig, gets the share of all, which says nothing.
 
     Args:
         learnt: (R,) Boolean, the rows whose labels may be learnt from; None: all.
@@ -31,8 +31,9 @@ def nearest_label(places: Places, positive: np.ndarray, learnt: np.ndarray | Non
     before = np.maximum.accumulate(np.where(rows > 0, number, -1))
     after = np.minimum.accumulate(np.where(rows > 0, number, last + 1)[::-1])[::-1]
     left, right = np.append(-1, before[:-1]), np.append(after[1:], last + 1)
-    is_left = (left >= 0) & (contig[left] == contig)
-    is_right = (right <= last) & (contig[np.minimum(right, last)] == contig)
+    is_known = contig < len(places.contigs)
+    is_left = is_known & (left >= 0) & (contig[left] == contig)
+    is_right = is_known & (right <= last) & (contig[np.minimum(right, last)] == contig)
     right = np.minimum(right, last)
     to_left = np.where(is_left, position - position[left], np.inf)
     to_right = np.where(is_right, position[right] - position, np.inf)

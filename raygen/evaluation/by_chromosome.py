@@ -76,7 +76,7 @@ def areas_by_chromosome(
 
 def _rows_of_mixed(places: Places, positive: np.ndarray) -> dict[str, np.ndarray]:
     """The rows of each chromosome that holds both classes, in the order of assemblies."""
-    order = np.argsort(places.contig, kind="stable")
+    order = np.argsort(places.contig, kind="stable")[: int(places.is_known.sum())]
     rows_of = np.split(order, np.flatnonzero(np.diff(places.contig[order])) + 1)
     by_name = dict(zip(places.contigs, rows_of, strict=True))
     names = sorted(places.contigs, key=contig_order)

@@ -103,13 +103,19 @@ def test_scores_that_never_have_numbers_together_are_not_compared(tmp_path):
     [
         (["nothing"], "--beside: .* has no column nothing"),
         ([":lower"], "--beside :lower: name a column"),
+        (["CADD", "CADD:lower"], "--beside names CADD with both directions"),
         (["delta_llr"], "--beside names the score itself"),
         (["class"], "--beside class: 'B' is no number|--beside class: 'P' is no number"),
     ],
 )
 def test_other_scores_that_are_not_there_are_refused(tmp_path, names, words):
     with pytest.raises(SettingsError, match=words):
-        noisy_table(tmp_path, request={"beside": names})
+        noisy_table(tmp_path, CADD=np.arange(300.0), request={"beside": names})
+
+
+def test_another_score_that_is_named_twice_is_compared_once(tmp_path):
+    labelled, *_ = noisy_table(tmp_path, CADD=np.arange(300.0), request={"beside": ["CADD", "CADD"]})
+    assert list(compared(labelled).areas) == ["delta_llr", POSITION, "CADD"]
 
 
 def test_a_column_called_score_is_not_taken_for_the_score(tmp_path):
