@@ -25,13 +25,12 @@ from raygen.errors import InputError, SettingsError
 from raygen.evaluation.baselines import nearest_label
 from raygen.evaluation.clusters import Places
 from raygen.evaluation.evaluate import Evaluation
-from raygen.evaluation.grouped_folds import grouped_folds
+from raygen.evaluation.grouped_folds import FOLDS, grouped_folds
 from raygen.evaluation.labelled_scores import LabelRequest, reference_of
 from raygen.sequence.reference import Reference
 from raygen.tables.place import put_in_place
 from raygen.variants.contig_names import resolve_contig
 
-FOLDS = 5
 FLANK = 100
 DISTANCE_COLUMNS = ("position", "nearest_label")
 

@@ -106,3 +106,16 @@ def auprc_of_counts(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
     precision = true_positives / np.maximum(called, 1)
     area: np.ndarray = (positives[..., ::-1] * precision).sum(axis=-1) / positives.sum(axis=-1)
     return area
+
+
+def mean_areas(areas: np.ndarray, numbers: np.ndarray, times: np.ndarray | float = 1.0) -> np.ndarray:
+    """(2, ...) means of (2, M, ...) areas of M parts of the rows, by (2, M, ...) numbers of positives and negatives.
+
+    Each is weighted by what it is a mean over: AUROC by pairs of a positive and a negative, AUPRC by positives. A part without a class
+    has no area and no weight. ``times``: how often each part counts.
+    """
+    weights = np.stack([numbers[0] * numbers[1], numbers[0]]) * times
+    known = np.isfinite(areas)
+    with np.errstate(invalid="ignore"):
+        mean: np.ndarray = (np.where(known, areas, 0) * weights).sum(axis=1) / (known * weights).sum(axis=1)
+    return mean
