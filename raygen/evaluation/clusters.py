@@ -178,7 +178,7 @@ def choose_clusters(labelled: LabelledScores, level: ChosenLevel = "auto", at_le
             raise SettingsError(f"--cluster {level}: {_what_is_missing(level, labelled)}.")
         levels = {level: levels[level]}
     chosen, passed_over = _largest(levels, positive, at_least, ROW if places is None else "site")
-    reasons = [_why_not_larger(passed_over, at_least), _without_coordinates(places)]
+    reasons = [_why_not_larger(passed_over, at_least), without_coordinates(places)]
     return ClusterChoice(levels, chosen, "; ".join(filter(None, reasons)), places)
 
 
@@ -187,7 +187,8 @@ def _what_is_missing(level: str, labelled: LabelledScores) -> str:
     return f"{column} names no gene in these rows" if level == "gene" and column else _NEEDS[level]
 
 
-def _without_coordinates(places: Places | None) -> str:
+def without_coordinates(places: Places | None) -> str:
+    """How many rows have no coordinates, in words; empty where all have."""
     if places is None:
         return "the rows have no coordinates"
     number = int((~places.is_known).sum())
