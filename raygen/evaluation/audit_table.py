@@ -139,9 +139,7 @@ def _around(
     for number, name in enumerate(contigs):
         bases = reference.bases(name)
         rows = np.flatnonzero(places.contig == number)
-        if (
-            outside := places.position[rows] > len(bases) + 1
-        ).any():  # behind the last base is where an insertion may be
+        if (outside := places.position[rows] > len(bases) + is_insertion[rows]).any():
             raise InputError(
                 f"--audit: {name}:{int(places.position[rows][outside][0]):,} lies behind the end of the contig in {reference.path} "
                 f"({len(bases):,} bases). Is it of the assembly of the scores?"

@@ -19,10 +19,7 @@ from raygen.evaluation.counted_areas import CountedScore, mean_areas
 from raygen.evaluation.discrimination import Discrimination, Interval, discriminate
 from raygen.variants.contig_names import contig_order
 
-WHY_NOT_POOLED = (
-    "pooled, a variant is also compared with those of other chromosomes, where shares of positives and levels of scores differ; "
-    "the mean is of pairs within a chromosome"
-)
+WHY_NOT_POOLED = "pooled compares variants across chromosomes, whose levels and shares differ; the mean does not"
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,8 @@ def test_calibrate_then_reclassify_then_card(raygen, tmp_path, table):  # noqa: 
         "on all of them; Brier score",
         "folds and bounds by site (600, 600 sites)",
         "Warning: the same labels also chose the window",
+        "its intervals are by site, 600 in all (1 chromosome and 2 genes",
+        "beside it, on the same rows: position alone AUROC 0.",
         "not recorded",
     ):
         assert words in out
