@@ -102,7 +102,7 @@ def _beside(evaluation: Evaluation) -> dict[str, Any]:
     ]
     return {
         "figure": beside_figure(beside),
-        "heads": [("on the same rows", "name"), *((head, "n") for head in heads)],
+        "heads": [("on the same rows", "name"), *((head, "n interval") for head in heads)],
         "rows": rows,
         "notes": [_sentence(line.removeprefix("note: ")) for line in describe_beside(beside)],
         "clusters": [_sentence(line) for line in describe_clusters(evaluation)],
