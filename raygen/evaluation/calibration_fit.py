@@ -152,12 +152,14 @@ def _grouping(choice: ClusterChoice, num_folds_requested: int) -> Grouping:
     holders = count_of(choice.chosen.fewest, choice.chosen.level)
     which = "positives" if choice.chosen.num_with_positive <= choice.chosen.num_with_negative else "negatives"
     fewer = f"{num_folds_requested} were asked for, and {which} are in {holders} only"
+    unnamed = choice.chosen.num_unnamed
+    of_them = f"{unnamed:,} of the {choice.chosen.num_clusters:,} without a name of their own" if unnamed else ""
     return Grouping(
         level=choice.chosen.level,
         num_clusters=choice.chosen.num_clusters,
         num_rows=len(choice.chosen.of_row),
         num_sites=None if choice.places is None else choice.places.num_sites,
-        why_not_larger=choice.reason or None,
+        why_not_larger="; ".join(filter(None, [choice.reason, of_them])) or None,
         why_fewer_folds=fewer if choice.chosen.fewest < num_folds_requested else None,
     )
 

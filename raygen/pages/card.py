@@ -236,7 +236,10 @@ def _to_know(evaluation: Mapping[str, Any]) -> Iterator[str]:
     """What was drawn again, what stands beside the score, and the warnings; nothing of what evaluations of before lack."""
     if clusters := evaluation.get("clusters"):
         reason = f" ({clusters['why_not_larger']})" if clusters["why_not_larger"] else ""
-        yield f"its intervals are by {clusters['level']}, {clusters['num_clusters']:,} in all{reason}"
+        unnamed = (
+            f", {clusters['num_without_name']:,} of them without a name" if clusters.get("num_without_name") else ""
+        )
+        yield f"its intervals are by {clusters['level']}, {clusters['num_clusters']:,} in all{unnamed}{reason}"
     areas = list((evaluation.get("beside") or {"areas": {}})["areas"].items())
     if others := [f"{name} AUROC {_area(area, 'auroc')}" for name, area in areas[1:]]:
         yield f"beside it, on the same rows: {'; '.join(others)}"

@@ -190,3 +190,9 @@ def test_the_least_number_of_clusters_is_that_of_the_folds(tmp_path):
     assert (ten.grouping.level, fifteen.grouping.level) == ("chromosome", "site")
     assert fifteen.grouping.why_not_larger == "12 chromosomes are too few, 15 are needed"
     assert (ten.quality.folds, fifteen.quality.folds) == (10, 15)
+
+
+def test_sites_without_a_gene_are_said_not_to_be_genes(tmp_path):
+    genes = [f"G{row // 2}" if row < 60 else None for row in range(235)]
+    calibration = fitted(labelled_table(tmp_path, np.arange(235) % 2 == 0, gene=genes))
+    assert calibration.grouping.why_not_larger.endswith("175 of the 205 without a name of their own")

@@ -219,3 +219,13 @@ def test_intervals_of_groups_are_drawn_by_cluster(tmp_path):
     measured = evaluation.by["consequence"]["one"]
     assert (measured.auroc_interval, measured.drawn_by) == (by_gene, "gene")
     assert by_gene[1] - by_gene[0] > 3 * (by_row[1] - by_row[0])
+
+
+def test_genes_and_sites_without_one_are_told_apart_in_the_numbers(tmp_path):
+    gene = [f"G{row // 10}" if row < 1200 else None for row in range(2400)]
+    evaluation = evaluate(genome(tmp_path, gene=gene), QUICK, cluster="gene")
+    assert (as_json(evaluation)["clusters"]["num_clusters"], as_json(evaluation)["clusters"]["num_without_name"]) == (
+        720,
+        600,
+    )
+    assert "intervals: 120 genes and 600 sites without one drawn again" in printed(evaluation)
