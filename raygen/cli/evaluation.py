@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import typer
@@ -123,15 +125,24 @@ def evaluate(
     debug: Debug = False,
 ) -> None:
     """Measure scores against labels: areas with intervals, beside position and consequence alone, and by group."""
-    refuse_unwritable(json_file, page, audit)
     from raygen.classes.statistics import Bootstrap
-    from raygen.evaluation.audit_table import audit_command, refuse_without_reference, write_audit_table
+    from raygen.evaluation.audit_table import (
+        audit_command,
+        overlap_note,
+        refuse_without_reference,
+        report_path,
+        write_audit_table,
+    )
     from raygen.evaluation.evaluate import as_json
     from raygen.evaluation.evaluate import evaluate as run_evaluation
     from raygen.evaluation.evaluation_text import print_evaluation
     from raygen.evaluation.labelled_scores import LabelRequest
     from raygen.pages.evaluation_page import as_page
 
+    outputs = {"--json": json_file, "--page": page, "--audit": audit}
+    outputs |= {"the report of --audit": report_path(audit)} if audit else {}
+    _refuse_overwriting(outputs, {"--scores": scores, "--labels": labels, "--reference": reference})
+    refuse_unwritable(json_file, page, audit)
     request = LabelRequest(
         scores=scores,
         label=label_name(label_field, label_column),
@@ -161,6 +172,17 @@ def evaluate(
     if audit and audit_reference:
         write_audit_table(evaluation, audit_reference, audit)
         say(f"audit it: {audit_command(audit)}")
+        if note := overlap_note(evaluation.choice.chosen):
+            say(f"note: {note}")
+
+
+def _refuse_overwriting(outputs: Mapping[str, str | None], inputs: Mapping[str, str | None]) -> None:
+    """SettingsError where an output is another one or an input, by what the options are called; nothing of files not named."""
+    named = [(option, path) for option, path in (*inputs.items(), *outputs.items()) if path]
+    for number, (option, path) in enumerate(named):
+        for other, other_path in named[:number]:
+            if option in outputs and os.path.realpath(path) == os.path.realpath(other_path):
+                raise SettingsError(f"{option} and {other} are the same file, {path}: give another name.")
 
 
 @command("raygen calibrate --scores scores --labels clinvar.vcf.gz --label-field CLNSIG --out calibration.json")
@@ -209,6 +231,7 @@ def calibrate(
     debug: Debug = False,
 ) -> None:
     """Learn from labelled variants what a score means: probability, PP3/BP4 evidence, and the cuts of the classes."""
+    _refuse_overwriting({"--out": out}, {"--scores": scores, "--labels": labels, "--reference": reference})
     refuse_unwritable(out)
     if not 0 < prior < 0.9:
         raise SettingsError(f"--prior {prior:g}: a probability above 0 and below 0.9, such as 0.0441 or 0.1.")

@@ -15,6 +15,7 @@ A test set whose rows overlap rows of the other folds is reported by it: that is
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -23,15 +24,14 @@ import pyarrow.parquet as pq
 
 from raygen.errors import InputError, SettingsError
 from raygen.evaluation.baselines import nearest_label
-from raygen.evaluation.clusters import Places
+from raygen.evaluation.clusters import Clusters, Places, without_coordinates
 from raygen.evaluation.evaluate import Evaluation
-from raygen.evaluation.grouped_folds import grouped_folds
+from raygen.evaluation.grouped_folds import FOLDS, grouped_folds
 from raygen.evaluation.labelled_scores import LabelRequest, reference_of
 from raygen.sequence.reference import Reference
 from raygen.tables.place import put_in_place
 from raygen.variants.contig_names import resolve_contig
 
-FOLDS = 5
 FLANK = 100
 DISTANCE_COLUMNS = ("position", "nearest_label")
 
@@ -65,12 +65,13 @@ def write_audit_table(evaluation: Evaluation, reference: Reference, path: str) -
 def audit_table(evaluation: Evaluation, reference: Reference) -> pa.Table:
     """The rows of an evaluation as ``seqleak audit`` reads them; see the head of this file."""
     labelled, choice = evaluation.labelled, evaluation.choice
-    if choice.places is None:
-        raise InputError("--audit needs chrom, pos, ref and alt: these rows are known by ids alone.")
+    if choice.places is None or not choice.places.is_known.all():
+        raise InputError(f"--audit needs chrom, pos, ref and alt: {without_coordinates(choice.places)}.")
     positive = labelled.frame["positive"].to_numpy()
     is_test = _test_rows(evaluation, positive)
     contigs = _contigs(choice.places, reference)
-    start, sequences = _around(choice.places, contigs, reference)
+    is_insertion = labelled.frame["key"].str.contains("-[0-9]+--").to_numpy()
+    start, sequences = _around(choice.places, is_insertion, contigs, reference)
     return pa.table(
         {
             "id": labelled.frame["key"].to_list(),
@@ -88,11 +89,26 @@ def audit_table(evaluation: Evaluation, reference: Reference) -> pa.Table:
     )
 
 
+def report_path(path: str) -> str:
+    """Where the command puts its report: beside the table, under a name that is not that of our own numbers."""
+    return str(Path(path).with_suffix(".seqleak.json"))
+
+
 def audit_command(path: str) -> str:
-    """The command that audits a table of ``write_audit_table``."""
-    report = Path(path).with_suffix(".json")
+    """The command that audits a table of ``write_audit_table``, for a shell."""
     columns = ",".join(DISTANCE_COLUMNS)
-    return f"seqleak audit --data {path} --distance-cols {columns} --group-col chrom --out {report}"
+    words = ["--data", path, "--distance-cols", columns, "--group-col", "chrom", "--out", report_path(path)]
+    return shlex.join(["seqleak", "audit", *words])
+
+
+def overlap_note(clusters: Clusters) -> str | None:
+    """Why the audit will find overlapping rows, in a sentence; None where the split parts no neighbours."""
+    if clusters.level != "site":
+        return None
+    return (
+        f"the {2 * FLANK + 1} bases around neighbouring sites overlap, and a split by site parts neighbours: "
+        "the audit will say so (--cluster gene or chromosome does not part them)"
+    )
 
 
 def _test_rows(evaluation: Evaluation, positive: np.ndarray) -> np.ndarray:
@@ -114,14 +130,16 @@ def _contigs(places: Places, reference: Reference) -> list[str]:
     return [name for name in names if name]
 
 
-def _around(places: Places, contigs: list[str], reference: Reference) -> tuple[np.ndarray, list[str]]:
-    """(R,) 0-based starts of the windows around the rows' sites, and their bases."""
+def _around(
+    places: Places, is_insertion: np.ndarray, contigs: list[str], reference: Reference
+) -> tuple[np.ndarray, list[str]]:
+    """(R,) 0-based starts of the windows around the rows' sites, and their bases. An insertion may be behind the last base."""
     starts = np.empty(len(places.position), np.int64)
     sequences = np.empty(len(starts), dtype=object)
     for number, name in enumerate(contigs):
         bases = reference.bases(name)
         rows = np.flatnonzero(places.contig == number)
-        if (outside := places.position[rows] > len(bases)).any():
+        if (outside := places.position[rows] > len(bases) + is_insertion[rows]).any():
             raise InputError(
                 f"--audit: {name}:{int(places.position[rows][outside][0]):,} lies behind the end of the contig in {reference.path} "
                 f"({len(bases):,} bases). Is it of the assembly of the scores?"

@@ -1,5 +1,5 @@
 """What tells labels apart without a model: the label of the nearest labelled neighbour, and a column of few values such as the
-consequence.
+consequence, learnt from rows of other clusters.
 
 A score that does not pass them has shown nothing: labels lie in stretches (an exon, a domain, a gene that was sequenced), and a
 consequence is half of how a label is made.
@@ -9,6 +9,8 @@ Shapes: R rows, S sites. Out: (R,) risks, larger meaning positive.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from raygen.evaluation.clusters import FEW, Places
@@ -17,7 +19,7 @@ from raygen.evaluation.clusters import FEW, Places
 def nearest_label(places: Places, positive: np.ndarray, learnt: np.ndarray | None = None) -> np.ndarray:
     """The share of positives at the nearest other site of the contig.
 
-    Two sites that are as far count one half each. A row without another site on its contig gets the share of all, which says nothing.
+    Two sites that are as far count one half each. A row without coordinates, or without another site on its contig, gets the share of all, which says nothing.
 
     Args:
         learnt: (R,) Boolean, the rows whose labels may be learnt from; None: all.
@@ -31,8 +33,9 @@ def nearest_label(places: Places, positive: np.ndarray, learnt: np.ndarray | Non
     before = np.maximum.accumulate(np.where(rows > 0, number, -1))
     after = np.minimum.accumulate(np.where(rows > 0, number, last + 1)[::-1])[::-1]
     left, right = np.append(-1, before[:-1]), np.append(after[1:], last + 1)
-    is_left = (left >= 0) & (contig[left] == contig)
-    is_right = (right <= last) & (contig[np.minimum(right, last)] == contig)
+    is_known = contig < len(places.contigs)
+    is_left = is_known & (left >= 0) & (contig[left] == contig)
+    is_right = is_known & (right <= last) & (contig[np.minimum(right, last)] == contig)
     right = np.minimum(right, last)
     to_left = np.where(is_left, position - position[left], np.inf)
     to_right = np.where(is_right, position[right] - position, np.inf)
@@ -45,10 +48,8 @@ def nearest_label(places: Places, positive: np.ndarray, learnt: np.ndarray | Non
 def share_of_value(value: np.ndarray, positive: np.ndarray, site: np.ndarray) -> np.ndarray:
     """The share of positives among all rows of a row's value; values at fewer than ``FEW`` sites are one value together.
 
-    One number a value, so that rows of one value tie. Learnt without the row's own cluster it would be another number for each:
-    a positive lowers what its value is given, a negative raises it, and every tie comes out the wrong way round (leave-one-out,
-    Airola et al. 2011: a useless column would have an area far below one half, and a score beside it look good). Learnt from all rows the
-    share errs in favour of the column, and by little, because no value is rare.
+    Learnt from the very rows, it errs in favour of the column: good enough to say that a column may give labels away, and not for an
+    area that a score is compared with (see ``share_elsewhere``).
 
     Args:
         value, site: (R,) whole numbers from 0 on.
@@ -58,4 +59,26 @@ def share_of_value(value: np.ndarray, positive: np.ndarray, site: np.ndarray) ->
     group = np.where(is_rare, len(is_rare), np.arange(len(is_rare)))[value]
     rows = np.bincount(group)
     share: np.ndarray = np.bincount(group, weights=positive)[group] / rows[group]
+    return share
+
+
+def share_elsewhere(
+    value: np.ndarray, positive: np.ndarray, folds: Iterable[tuple[np.ndarray, np.ndarray]]
+) -> np.ndarray:
+    """The share of positives that a row's value has in the other folds; one more row of the share of all is counted with it.
+
+    Within a fold rows of one value tie, and no label of the fold is in their share, so a useless column has an area of one half there.
+    Between folds the shares must not be compared: a fold with more positives leaves fewer to the others, which turns the order around
+    (Airola et al. 2011, on leave-one-out).
+
+    Args:
+        value: (R,) whole numbers from 0 on.
+        folds: (rows to learn from, rows left out) of each; together they leave out every row once.
+    """
+    share = np.empty(len(value))
+    for train, test in folds:
+        num_values = int(value.max()) + 1
+        rows = np.bincount(value[train], minlength=num_values)
+        positives = np.bincount(value[train], weights=positive[train], minlength=num_values)
+        share[test] = ((positives + positive[train].mean()) / (rows + 1))[value[test]]
     return share

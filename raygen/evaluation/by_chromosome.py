@@ -15,14 +15,11 @@ import numpy as np
 
 from raygen.classes.statistics import Bootstrap, times_drawn
 from raygen.evaluation.clusters import ClusterChoice, Clusters, Places
-from raygen.evaluation.counted_areas import CountedScore
+from raygen.evaluation.counted_areas import CountedScore, mean_areas
 from raygen.evaluation.discrimination import Discrimination, Interval, discriminate
 from raygen.variants.contig_names import contig_order
 
-WHY_NOT_POOLED = (
-    "pooled, a variant is also compared with those of other chromosomes, where shares of positives and levels of scores differ; "
-    "the mean is of pairs within a chromosome"
-)
+WHY_NOT_POOLED = "pooled compares variants across chromosomes, whose levels and shares differ; the mean does not"
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,7 @@ def areas_by_chromosome(
     }
     numbers = np.array([[area.num_positive, area.num_negative] for area in areas.values()], float).T
     of_each = np.array([[area.auroc, area.auprc] for area in areas.values()], float).T
-    mean_auroc, mean_auprc = _mean(of_each, numbers)
+    mean_auroc, mean_auprc = mean_areas(of_each, numbers)
     drawn = _drawn_means(risk, positive, list(rows_of.values()), of_each, numbers, choice.chosen, bootstrap)
     return ByChromosome(
         areas,
@@ -76,23 +73,11 @@ def areas_by_chromosome(
 
 def _rows_of_mixed(places: Places, positive: np.ndarray) -> dict[str, np.ndarray]:
     """The rows of each chromosome that holds both classes, in the order of assemblies."""
-    order = np.argsort(places.contig, kind="stable")
+    order = np.argsort(places.contig, kind="stable")[: int(places.is_known.sum())]
     rows_of = np.split(order, np.flatnonzero(np.diff(places.contig[order])) + 1)
     by_name = dict(zip(places.contigs, rows_of, strict=True))
     names = sorted(places.contigs, key=contig_order)
     return {name: by_name[name] for name in names if 0 < positive[by_name[name]].sum() < len(by_name[name])}
-
-
-def _mean(areas: np.ndarray, numbers: np.ndarray, times: np.ndarray | float = 1.0) -> np.ndarray:
-    """(2, ...) means of (2, M, ...) areas of M chromosomes, by (2, M, ...) numbers of positives and negatives.
-
-    ``times``: how often each chromosome counts. A chromosome without a class has no area and no weight.
-    """
-    weights = np.stack([numbers[0] * numbers[1], numbers[0]]) * times
-    known = np.isfinite(areas)
-    with np.errstate(invalid="ignore"):
-        mean: np.ndarray = (np.where(known, areas, 0) * weights).sum(axis=1) / (known * weights).sum(axis=1)
-    return mean
 
 
 def _drawn_means(
@@ -114,13 +99,13 @@ def _drawn_means(
     if clusters.level == "chromosome":
         cluster = [clusters.of_row[rows[0]] for rows in rows_of]
         for times in times_drawn(clusters.num_clusters, bootstrap):
-            means.append(_mean(areas[..., None], numbers[..., None], times[cluster]))
+            means.append(mean_areas(areas[..., None], numbers[..., None], times[cluster]))
     else:
         scores = [
             CountedScore(risk[rows], positive[rows], clusters.of_row[rows], clusters.num_clusters) for rows in rows_of
         ]
         for times in times_drawn(clusters.num_clusters, bootstrap):
             drawn = [score.drawn_with_numbers(times) for score in scores]
-            means.append(_mean(*(np.stack(values, axis=1) for values in zip(*drawn, strict=True))))
+            means.append(mean_areas(*(np.stack(values, axis=1) for values in zip(*drawn, strict=True))))
     drawn_means = np.concatenate(means, axis=1)
     return drawn_means[:, np.isfinite(drawn_means).all(axis=0)]

@@ -134,10 +134,10 @@ def _refuse_too_few(labelled: LabelledScores, plan: FitPlan) -> None:
 
 
 def _num_folds(clusters: Clusters, requested: int) -> int:
-    """As many folds as requested, or as there are clusters of the rarer label.
+    """As many folds as requested, or as there are clusters of the label that is in fewer.
 
     Raises:
-        InputError: the rarer label is in one cluster only, so that no fold could be left out.
+        InputError: a label is in one cluster only, so that no fold could be left out.
     """
     if clusters.fewest < 2:
         which = "positive" if clusters.num_with_positive < 2 else "negative"
@@ -150,13 +150,16 @@ def _num_folds(clusters: Clusters, requested: int) -> int:
 
 def _grouping(choice: ClusterChoice, num_folds_requested: int) -> Grouping:
     holders = count_of(choice.chosen.fewest, choice.chosen.level)
-    fewer = f"{num_folds_requested} were asked for, and {holders} hold the rarer label"
+    which = "positives" if choice.chosen.num_with_positive <= choice.chosen.num_with_negative else "negatives"
+    fewer = f"{num_folds_requested} were asked for, and {which} are in {holders} only"
+    unnamed = choice.chosen.num_unnamed
+    of_them = f"{unnamed:,} of the {choice.chosen.num_clusters:,} without a name of their own" if unnamed else ""
     return Grouping(
         level=choice.chosen.level,
         num_clusters=choice.chosen.num_clusters,
         num_rows=len(choice.chosen.of_row),
         num_sites=None if choice.places is None else choice.places.num_sites,
-        why_not_larger=choice.reason or None,
+        why_not_larger="; ".join(filter(None, [choice.reason, of_them])) or None,
         why_fewer_folds=fewer if choice.chosen.fewest < num_folds_requested else None,
     )
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from raygen.classes.calibration import Calibration, ReliabilityBin
 from raygen.classes.evidence import STRENGTHS
 from raygen.evaluation.clusters import count_of
+from raygen.evaluation.evaluation_text import say
 from raygen.number_of import number_of
 
 
@@ -17,17 +18,18 @@ def print_calibration(calibration: Calibration, console: Console) -> None:
     """Print a calibration: quality of the fit, reliability, strengths of evidence, and what it can be used for."""
     quality = calibration.quality
     for line in _on_what(calibration):
-        _say(console, line)
+        say(console, line)
     fewer = calibration.grouping.why_fewer_folds if calibration.grouping else None
-    _say(
+    say(
         console,
-        f"{calibration.curve.method} fit: Brier score {quality.brier:.4f} on {quality.folds} held-out folds{f' ({fewer})' if fewer else ''} (always saying the share "
-        f"of positives: {quality.brier_of_share:.4f}); AUROC of the score itself {quality.auroc:.3f}, on all labelled variants",
+        f"{calibration.curve.method} fit: Brier score {quality.brier:.4f} on {quality.folds} held-out folds{f' ({fewer})' if fewer else ''} "
+        f"(always saying the share of positives: {quality.brier_of_share:.4f})",
     )
+    say(console, f"AUROC of the score itself {quality.auroc:.3f}, on all labelled variants")
     console.print(_reliability_table(calibration.reliability))
     console.print(_strength_table(calibration))
     for line in _what_follows(calibration):
-        _say(console, line)
+        say(console, line)
 
 
 def _on_what(calibration: Calibration) -> list[str]:
@@ -85,7 +87,3 @@ def _what_follows(calibration: Calibration) -> list[str]:
             "note: these scores carry no fingerprint, so the calibration is to look at: score and reclassify refuse it."
         )
     return lines
-
-
-def _say(console: Console, line: str) -> None:
-    console.print(line, soft_wrap=True, markup=False)

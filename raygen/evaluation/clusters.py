@@ -6,11 +6,15 @@ clusters, and folds never part one: alleles of a site, or variants of a gene, sh
 Every level holds the smaller ones: the alleles of a site are in one cluster of each.
 
     chromosome  the contig
-    gene        names that stand together at a site are one cluster (``A|B`` beside ``B``); a site without a name is its own
+    gene        names that stand together at a site are one cluster (``A|B`` beside ``B``); a site without a name is its own, and
+                counted apart
     window      windows of a run that overlap, one after the other (single linkage)
     site        contig and first base that changes. An indel that overlaps a site and begins elsewhere is a site of its own: joined
                 by overlap, one long deletion would make a chromosome one site
     row         pairs and tables known by ids without coordinates: each row by itself
+
+Rows without coordinates among others that have some are one cluster beside the chromosomes, and each is a site of its own.
+Clusters without a name of their level have numbers below 0.
 
 The largest level is taken over which both labels are spread as over ``FEW`` equal clusters or more: with fewer an interval says little
 and folds are lopsided, and that one cluster holds nearly all is no better than one cluster. The number of equal ones is Kish's effective
@@ -31,8 +35,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from raygen.errors import SettingsError
+from raygen.evaluation.extra_columns import NO_NAMES
 from raygen.evaluation.labelled_scores import LabelledScores
-from raygen.evaluation.labels import NO_VALUE
 from raygen.number_of import number_of
 
 FEW = 10
@@ -53,8 +57,8 @@ class Places:
     """Where R rows lie.
 
     Attributes:
-        contigs: names, as ``contig`` (R,) numbers them.
-        position: (R,) 1-based, the first base that changes.
+        contigs: C names, as ``contig`` (R,) numbers them; a row without coordinates has the number C.
+        position: (R,) 1-based, the first base that changes; below 1, and of no other row, without coordinates.
         site: (R,) numbers of the sites, ascending by contig and position.
     """
 
@@ -68,6 +72,11 @@ class Places:
         """How many sites there are."""
         return int(self.site.max()) + 1
 
+    @property
+    def is_known(self) -> np.ndarray:
+        """(R,) Boolean: the row has coordinates."""
+        return self.contig < len(self.contigs)
+
 
 @dataclass(frozen=True)
 class Clusters:
@@ -78,6 +87,7 @@ class Clusters:
         of_row: (R,) numbers from 0 on.
         num_clusters: of all rows; ``num_with_positive`` and ``num_with_negative`` of them hold such a row.
         spread: over how many equal clusters the rarer spread of the two labels would be the same.
+        num_unnamed: clusters that have no name of the level: what ``unnamed_level`` says, or rows without coordinates.
     """
 
     level: str
@@ -86,6 +96,8 @@ class Clusters:
     num_with_positive: int
     num_with_negative: int
     spread: float
+    num_unnamed: int = 0
+    unnamed_level: str = "site"
 
     @property
     def fewest(self) -> int:
@@ -94,8 +106,13 @@ class Clusters:
 
     @property
     def in_words(self) -> str:
-        """How many there are, with their level."""
-        return count_of(self.num_clusters, self.level)
+        """How many there are, with their level; those without a name apart."""
+        named = count_of(self.num_clusters - self.num_unnamed, self.level)
+        if not self.num_unnamed:
+            return named
+        if self.level == "chromosome":
+            return f"{named} and the rows without coordinates"
+        return f"{named} and {count_of(self.num_unnamed, self.unnamed_level)} without one"
 
     @property
     def why_no_interval(self) -> str | None:
@@ -115,7 +132,7 @@ class ClusterChoice:
     Attributes:
         levels: (R,) cluster numbers of each level that may be used.
         chosen: of all rows.
-        reason: in words, why larger levels were not taken; empty where none was passed over.
+        reason: in words, why larger levels were not taken, and which rows have no coordinates; empty where there is nothing to say.
         places: None where the rows have no coordinates.
     """
 
@@ -138,7 +155,7 @@ class ClusterChoice:
         """
         names = list(self.levels)
         smaller = {name: self.levels[name][rows] for name in names[names.index(self.chosen.level) :]}
-        return _largest(smaller, positive[rows], FEW)[0]
+        return _largest(smaller, positive[rows], FEW, self.chosen.unnamed_level)[0]
 
 
 def count_of(count: int, level: str) -> str:
@@ -158,19 +175,37 @@ def choose_clusters(labelled: LabelledScores, level: ChosenLevel = "auto", at_le
     levels = _levels(labelled, places)
     if level != "auto":
         if level not in levels:
-            raise SettingsError(f"--cluster {level}: {_NEEDS[level]}.")
+            raise SettingsError(f"--cluster {level}: {_what_is_missing(level, labelled)}.")
         levels = {level: levels[level]}
-    chosen, passed_over = _largest(levels, positive, at_least)
-    return ClusterChoice(levels, chosen, _why_not_larger(passed_over, at_least), places)
+    chosen, passed_over = _largest(levels, positive, at_least, ROW if places is None else "site")
+    reasons = [_why_not_larger(passed_over, at_least), without_coordinates(places)]
+    return ClusterChoice(levels, chosen, "; ".join(filter(None, reasons)), places)
+
+
+def _what_is_missing(level: str, labelled: LabelledScores) -> str:
+    column = labelled.extra.gene
+    return f"{column} names no gene in these rows" if level == "gene" and column else _NEEDS[level]
+
+
+def without_coordinates(places: Places | None) -> str:
+    """How many rows have no coordinates, in words; empty where all have."""
+    if places is None:
+        return "the rows have no coordinates"
+    number = int((~places.is_known).sum())
+    return f"{number_of(number, 'row')} {'has' if number == 1 else 'have'} no coordinates" if number else ""
 
 
 def places_of(keys: pl.Series) -> Places | None:
-    """Where rows lie, from their keys ``CONTIG-POS-REF-ALT``; None where a key is none."""
+    """Where rows lie, from their keys ``CONTIG-POS-REF-ALT``; None where no key is one."""
     parts = keys.str.extract_groups(_KEY).struct.unnest()
-    if parts["contig"].null_count():
+    is_known = parts["contig"].is_not_null().to_numpy()
+    if not is_known.any():
         return None
-    contigs, contig = numbered(parts["contig"])
-    position = parts["position"].cast(pl.Int64).to_numpy()
+    contigs, contig_of_known = numbered(parts["contig"].drop_nulls())
+    contig = np.full(len(keys), len(contigs))
+    contig[is_known] = contig_of_known
+    position = -np.arange(len(keys))
+    position[is_known] = parts["position"].drop_nulls().cast(pl.Int64).to_numpy()
     positions, place = np.unique(position, return_inverse=True)
     site = np.unique(contig * len(positions) + place, return_inverse=True)[1]
     return Places(contigs, contig, position, site)
@@ -187,30 +222,38 @@ def numbered(values: pl.Series) -> tuple[list[str], np.ndarray]:
 
 def _levels(labelled: LabelledScores, places: Places | None) -> dict[str, np.ndarray]:
     """The clusters of every level that the rows carry, the largest level first."""
+    frame, levels = labelled.frame, {}
+    site = np.arange(len(frame)) if places is None else places.site
+    if places is not None:
+        levels["chromosome"] = np.where(places.is_known, places.contig, -1)
+    if labelled.extra.gene and (genes := _by_gene(frame[labelled.extra.gene], site)) is not None:
+        levels["gene"] = genes
     if places is None:
-        return {ROW: np.arange(len(labelled.frame))}
-    frame, levels = labelled.frame, {"chromosome": places.contig}
-    if labelled.extra.gene:
-        levels["gene"] = _by_gene(frame[labelled.extra.gene], places)
+        return levels | {ROW: site}
     if (windows := _windows(frame)) is not None:
         levels["window"] = _by_window(*windows, places)
-    return levels | {"site": places.site}
+    return levels | {"site": site}
 
 
-def _by_gene(names: pl.Series, places: Places) -> np.ndarray:
-    """(R,) clusters of sites that share the name of a gene, one with the next."""
-    tokens = names.cast(pl.String).str.replace_all(r"[|,;&]", "|").str.split("|")
-    pairs = (
-        pl.DataFrame({"site": places.site, "gene": tokens})
-        .explode("gene")
-        .with_columns(pl.col("gene").str.strip_chars())
-    )
-    pairs = pairs.filter(pl.col("gene").is_not_null() & ~pl.col("gene").is_in(["", ".", "-", NO_VALUE]))
+def gene_names(column: pl.Series) -> pl.Series:
+    """(R,) lists of the names of genes that a column gives; null or empty where it gives none."""
+    tokens = column.cast(pl.String).str.replace_all(r"[|,;&]", "|").str.split("|")
+    stripped = tokens.list.eval(pl.element().str.strip_chars())
+    return stripped.list.eval(pl.element().filter(pl.element().is_not_null() & ~pl.element().is_in(NO_NAMES)))
+
+
+def _by_gene(column: pl.Series, site: np.ndarray) -> np.ndarray | None:
+    """(R,) clusters of sites that share the name of a gene, one with the next; below 0 without a name. None where nothing has one."""
+    pairs = pl.DataFrame({"site": site, "gene": gene_names(column)}).explode("gene").drop_nulls()
+    if pairs.is_empty():
+        return None
     genes, gene = numbered(pairs["gene"])
-    size = places.num_sites + len(genes)
-    links = coo_matrix((np.ones(len(gene), bool), (pairs["site"].to_numpy(), places.num_sites + gene)), (size, size))
-    cluster_of_site = connected_components(links, directed=False)[1][: places.num_sites]
-    return _dense(cluster_of_site[places.site])
+    num_sites = int(site.max()) + 1
+    size, site_of_pair = num_sites + len(genes), pairs["site"].to_numpy()
+    links = coo_matrix((np.ones(len(gene), bool), (site_of_pair, num_sites + gene)), (size, size))
+    cluster_of_site = connected_components(links, directed=False)[1][:num_sites].astype(np.int64)
+    has_name = np.isin(np.arange(num_sites), site_of_pair)
+    return np.where(has_name, cluster_of_site, -1 - cluster_of_site)[site]
 
 
 def _windows(frame: pl.DataFrame) -> tuple[np.ndarray, np.ndarray] | None:
@@ -249,24 +292,27 @@ def _dense(numbers: np.ndarray) -> np.ndarray:
     return np.unique(numbers, return_inverse=True)[1]
 
 
-def _largest(levels: dict[str, np.ndarray], positive: np.ndarray, at_least: int) -> tuple[Clusters, list[Clusters]]:
+def _largest(
+    levels: dict[str, np.ndarray], positive: np.ndarray, at_least: int, unnamed_level: str
+) -> tuple[Clusters, list[Clusters]]:
     """The clusters of the first level that has enough, else of the last, and those of the levels before it."""
     passed_over: list[Clusters] = []
     for level, numbers in levels.items():
-        clusters = clusters_of(level, numbers, positive)
+        clusters = clusters_of(level, numbers, positive, unnamed_level)
         if clusters.spread >= at_least:
             return clusters, passed_over
         passed_over.append(clusters)
     return passed_over[-1], passed_over[:-1]
 
 
-def clusters_of(level: str, numbers: np.ndarray, positive: np.ndarray) -> Clusters:
-    """R rows in clusters of a level, by (R,) whole numbers that are equal inside a cluster."""
+def clusters_of(level: str, numbers: np.ndarray, positive: np.ndarray, unnamed_level: str = "site") -> Clusters:
+    """R rows in clusters of a level, by (R,) whole numbers that are equal inside a cluster, below 0 where it has no name."""
     distinct, of_row = np.unique(numbers, return_inverse=True)
     sizes = [np.bincount(of_row[kind]).astype(float) for kind in (positive, ~positive)]
     with_positive, with_negative = (int((size > 0).sum()) for size in sizes)
     spread = min(size.sum() ** 2 / max((size**2).sum(), 1.0) for size in sizes)
-    return Clusters(level, of_row, len(distinct), with_positive, with_negative, float(spread))
+    unnamed = int((distinct < 0).sum())
+    return Clusters(level, of_row, len(distinct), with_positive, with_negative, float(spread), unnamed, unnamed_level)
 
 
 def _why_not_larger(passed_over: Sequence[Clusters], at_least: int) -> str:

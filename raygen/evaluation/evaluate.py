@@ -175,6 +175,7 @@ def _clusters_as_json(choice: ClusterChoice) -> dict[str, Any]:
     return {
         "level": chosen.level,
         "num_clusters": chosen.num_clusters,
+        "num_without_name": chosen.num_unnamed,
         "num_with_positive": chosen.num_with_positive,
         "num_with_negative": chosen.num_with_negative,
         "why_not_larger": choice.reason or None,

@@ -1,10 +1,12 @@
 """An evaluation in the terminal: what was joined, the areas, what stands beside them, and what to know before reading any of it.
 
-Numbers of an ``Evaluation`` in, at most some sixty lines of 100 columns out; what has no place is in ``--json``.
+Numbers of an ``Evaluation`` in, some sixty lines of at most 100 columns out: all tables share ``_MOST_ROWS`` rows. What has no place is in
+``--json``.
 """
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -19,9 +21,10 @@ from raygen.evaluation.labelled_scores import LabelledScores
 from raygen.evaluation.risk_coverage import RiskCoverage
 from raygen.number_of import number_of, three_places
 
-_MOST_ROWS = 40
-_MOST_CHROMOSOMES = 25
+_MOST_ROWS = 26
+_MOST_NAMES = 40
 _WIDEST = 20
+_COLUMNS = 100
 _WIDTHS = (7, 5, 5, 5, 12, 5, 16)  # never cut short; names of groups are, on a narrow screen
 
 
@@ -29,20 +32,24 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     """Print an evaluation: what was joined, the areas overall, beside others, by chromosome and group, and what abstaining does."""
     print_join(evaluation.labelled, console, already_warned=evaluation.warnings)
     for line in describe_clusters(evaluation):
-        _say(console, line)
+        say(console, line)
     for warning in evaluation.warnings:
-        _say(console, f"warning: {warning}")
-    console.print(_area_table(evaluation))
-    _say(console, f"AUPRC of a useless score is the share of positives, {evaluation.overall.prevalence:.3f} overall.")
+        say(console, f"warning: {warning}")
+    chromosomes = evaluation.by_chromosome
+    of_chromosomes, *of_groups = _rows_each(
+        [len(chromosomes.areas) if chromosomes else 0, *(len(groups) for groups in evaluation.by.values())]
+    )
+    console.print(_area_table(evaluation, of_groups))
+    say(console, f"AUPRC of a useless score is the share of positives, {evaluation.overall.prevalence:.3f} overall.")
     if len(evaluation.beside.areas) > 1:
         console.print(_beside_table(evaluation.beside))
     for line in describe_beside(evaluation.beside):
-        _say(console, line)
-    if evaluation.by_chromosome:
-        console.print(_chromosome_table(evaluation.by_chromosome, evaluation.overall))
-        _say(console, f"  {WHY_NOT_POOLED}.")
+        say(console, line)
+    if chromosomes:
+        console.print(_chromosome_table(evaluation, chromosomes, of_chromosomes))
+        say(console, f"  {WHY_NOT_POOLED}.")
     for line in describe_risk(evaluation.risk_coverage):
-        _say(console, line)
+        say(console, line)
 
 
 def print_join(labelled: LabelledScores, console: Console, already_warned: Sequence[str] = ()) -> None:
@@ -51,24 +58,24 @@ def print_join(labelled: LabelledScores, console: Console, already_warned: Seque
     Args:
         already_warned: warnings that the caller prints among its own.
     """
-    _say(console, ", ".join(f"{name}: {count:,}" for name, count in labelled.counts.items()))
+    say(console, ", ".join(f"{name}: {count:,}" for name, count in labelled.counts.items()))
     labels = labelled.labels
     for meaning, values, number in (
         ("positive", labels.positive, labelled.num_positive),
         ("negative", labels.negative, labelled.num_negative),
     ):
-        _say(console, f"{meaning} ({number:,} with a score): {', '.join(values)}")
+        say(console, f"{meaning} ({number:,} with a score): {', '.join(values)}")
     if labels.left_out:
-        some = [f"{value} ({count:,})" for value, count in list(labels.left_out.items())[:_MOST_ROWS]]
-        _say(console, f"left out ({sum(labels.left_out.values()):,}): {', '.join(some)}")
+        some = [f"{value} ({count:,})" for value, count in list(labels.left_out.items())[:_MOST_NAMES]]
+        say(console, f"left out ({sum(labels.left_out.values()):,}): {', '.join(some)}")
     turned = "higher" if labelled.higher_is_positive else "lower"
     of = f" of model {labelled.model}, fingerprint {labelled.fingerprint}" if labelled.fingerprint else ""
-    _say(console, f"score: {labelled.score_column}{of}; {turned} means positive")
+    say(console, f"score: {labelled.score_column}{of}; {turned} means positive")
     for remark in labelled.remarks:
-        _say(console, f"note: {remark}")
+        say(console, f"note: {remark}")
     for warning in labelled.warnings:
         if warning not in already_warned:
-            _say(console, f"warning: {warning}")
+            say(console, f"warning: {warning}")
 
 
 def describe_clusters(evaluation: Evaluation) -> list[str]:
@@ -77,18 +84,23 @@ def describe_clusters(evaluation: Evaluation) -> list[str]:
     if not evaluation.bootstrap.replicates:
         return lines
     chosen, reason = evaluation.choice.chosen, evaluation.choice.reason
-    drawn = f"intervals: {chosen.in_words} drawn again{f' ({reason})' if reason else ''}"
+    because = f" ({reason})" if reason else ""
+    if chosen.why_no_interval:
+        return [*lines, f"no intervals: {chosen.why_no_interval}{because}"]
+    drawn = f"intervals: {chosen.in_words} drawn again{because}"
     if chosen.fewest < FEW:
         which = "positive" if chosen.num_with_positive <= chosen.num_with_negative else "negative"
         drawn += f"; only {count_of(chosen.fewest, chosen.level)} with a {which}, so they say little"
+    elif chosen.spread < FEW:
+        drawn += f"; labels are spread as over {chosen.spread:.1f} equal ones, so they say little"
     elif len(evaluation.choice.levels) > 1 and (evaluation.by or evaluation.by_chromosome):
         drawn += "; a group with too few is drawn by the next smaller kind"
     return [*lines, drawn]
 
 
 def describe_beside(beside: Beside) -> list[str]:
-    """What cannot be compared and what the differences are from, a sentence each."""
-    return [f"note: {remark}" for remark in beside.remarks]
+    """How consequence alone was learnt, and what cannot be compared, a sentence each."""
+    return [f"note: {remark}" for remark in (beside.how_learnt, *beside.remarks) if remark]
 
 
 def describe_risk(curve: RiskCoverage) -> list[str]:
@@ -122,7 +134,17 @@ def signed(difference: float, interval: Interval | None) -> str:
     return f"{difference:+.3f}" + (f" ({interval[0]:+.3f}, {interval[1]:+.3f})" if interval else "")
 
 
-def _area_table(evaluation: Evaluation) -> Table:
+def _rows_each(wanted: Sequence[int]) -> list[int]:
+    """How many of the ``_MOST_ROWS`` rows each table gets: what it wants, or an equal part of what the smaller ones leave."""
+    rows, left = [0] * len(wanted), _MOST_ROWS
+    smallest_first = sorted(range(len(wanted)), key=lambda table: wanted[table])
+    for number, table in enumerate(smallest_first):
+        rows[table] = min(wanted[table], left // (len(wanted) - number))
+        left -= rows[table]
+    return rows
+
+
+def _area_table(evaluation: Evaluation, rows_of_groups: Sequence[int]) -> Table:
     table = Table(
         "group", "pos.", "neg.", "AUROC", "95% interval", "AUPRC", "", box=None, pad_edge=False, collapse_padding=True
     )
@@ -131,12 +153,12 @@ def _area_table(evaluation: Evaluation) -> Table:
         column.no_wrap = True
         column.min_width = _WIDTHS[number]
     table.add_row("overall", *_cells(evaluation.overall), evaluation.overall.note or "")
-    for name, groups in evaluation.by.items():
-        table.add_row(f"by {name}")
-        for value, group in evaluation.shown(name, _MOST_ROWS):
+    for (name, groups), most in zip(evaluation.by.items(), rows_of_groups, strict=True):
+        table.add_row(f"by {_shortened(name)}")
+        for value, group in evaluation.shown(name, most):
             table.add_row(f"  {_shortened(value)}", *_cells(group), note_of(evaluation, group))
-        if len(groups) > _MOST_ROWS:
-            table.add_row(f"  {len(groups) - _MOST_ROWS:,} more, see --json")
+        if len(groups) > most:
+            table.add_row(f"  {len(groups) - most:,} more: --json")
     return table
 
 
@@ -152,12 +174,16 @@ def _beside_table(beside: Beside) -> Table:
     return table
 
 
-def _chromosome_table(chromosomes: ByChromosome, overall: Discrimination) -> Table:
-    table = _table("by chromosome", "pos.", "neg.", "AUROC", "95% interval", "AUPRC", "base rate")
-    for name, area in list(chromosomes.areas.items())[:_MOST_CHROMOSOMES]:
-        table.add_row(f"  {_shortened(name)}", *_cells(area), f"{area.prevalence:.3f}")
-    if len(chromosomes.areas) > _MOST_CHROMOSOMES:
-        table.add_row(f"  {len(chromosomes.areas) - _MOST_CHROMOSOMES:,} more, see --json")
+def _chromosome_table(evaluation: Evaluation, chromosomes: ByChromosome, most: int) -> Table:
+    table, overall = (
+        _table("by chromosome", "pos.", "neg.", "AUROC", "95% interval", "AUPRC", "base rate", ""),
+        evaluation.overall,
+    )
+    table.columns[-1].justify = "left"
+    for name, area in list(chromosomes.areas.items())[:most]:
+        table.add_row(f"  {_shortened(name)}", *_cells(area), f"{area.prevalence:.3f}", note_of(evaluation, area))
+    if len(chromosomes.areas) > most:
+        table.add_row(f"  {len(chromosomes.areas) - most:,} more: --json")
     if chromosomes.num_left_out:
         table.add_row(f"  {number_of(chromosomes.num_left_out, 'other')} lack a label")
     mean = (chromosomes.mean_auroc, chromosomes.mean_auroc_interval, chromosomes.mean_auprc, chromosomes.mean_base_rate)
@@ -195,5 +221,7 @@ def _interval(low_high: Interval | None) -> str:
     return "" if low_high is None else f"{low_high[0]:.3f}-{low_high[1]:.3f}"
 
 
-def _say(console: Console, line: str) -> None:
-    console.print(line, soft_wrap=True, markup=False)
+def say(console: Console, line: str) -> None:
+    """Print a sentence on lines of at most 100 columns; what is longer than a line and has no space stays whole."""
+    text = textwrap.fill(line, _COLUMNS, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    console.print(text, soft_wrap=True, markup=False)

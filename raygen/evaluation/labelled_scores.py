@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from raygen.errors import InputError, SettingsError
-from raygen.evaluation.extra_columns import ExtraColumns, find_extra_columns
+from raygen.evaluation.extra_columns import ExtraCandidates, ExtraColumns, find_extra_columns
 from raygen.evaluation.keyed_table import KeyedTable, KnownBy, TableSource, refuse_missing_columns
 from raygen.evaluation.labels import (
     AF_BIN,
@@ -128,7 +128,7 @@ def gather(request: LabelRequest) -> LabelledScores:
     return _from_two_tables(request, scores, TableSource(request.labels), score_column)
 
 
-def _extra(request: LabelRequest, *tables: TableSource) -> ExtraColumns:
+def _extra(request: LabelRequest, *tables: TableSource) -> ExtraCandidates:
     extra = find_extra_columns(tables, request.label, request.gene_column, request.consequence_column, request.beside)
     if any(other.column == (request.score_column or DEFAULT_SCORE) for other in extra.others):
         raise SettingsError("--beside names the score itself; name another column.")
@@ -238,12 +238,12 @@ def _finished(
     counts: dict[str, int],
     scores: KeyedTable,
     label_table: KeyedTable | None,
-    extra: ExtraColumns,
+    candidates: ExtraCandidates,
     reference: Reference | None = None,
 ) -> LabelledScores:
     frame = frame.drop_nulls("positive")
     frame = frame.with_columns(
-        as_numbers(frame[other.column], "--beside").alias(beside_column(other.column)) for other in extra.others
+        as_numbers(frame[other.column], "--beside").alias(beside_column(other.column)) for other in candidates.others
     )
     frame = frame.with_columns(as_numbers(frame[score_column], "--score-column").alias("score"))
     is_number = frame["score"].is_finite().fill_null(False)
@@ -254,6 +254,7 @@ def _finished(
         raise InputError(
             f"No variant with a usable label has a score ({numbers}). Are scores and labels of one assembly?"
         )
+    extra = candidates.with_values(frame)
     remarks = _remarks(labels, scores, label_table, reference)
     if request.af_column:
         frequencies, num_lists = without_lists(frame[request.af_column])
@@ -335,7 +336,7 @@ def _score_column(scores: TableSource, requested: str | None) -> str:
     return name
 
 
-def _columns_of(source: TableSource, request: LabelRequest, extra: ExtraColumns) -> list[str]:
+def _columns_of(source: TableSource, request: LabelRequest, extra: ExtraCandidates) -> list[str]:
     """Columns beside score and label that a table must give: those that it has, or that cannot be derived."""
     names = [name for name in request.groups if name in source.columns or name not in (VARIANT_TYPE, AF_BIN)]
     return _without_repeats([*names, *([request.af_column] if request.af_column else []), *extra.names])

@@ -218,6 +218,7 @@ def _checked_on(evaluations: Sequence[Mapping[str, Any]], calibrations: Sequence
             f"{overall['num_positive']:,} positive ({', '.join(evaluation['positive'])}), "
             f"{overall['num_negative']:,} negative ({', '.join(evaluation['negative'])})"
         )
+        yield from _to_know(evaluation)
         for column, groups in evaluation["by"].items():
             yield f"by {column}: " + _groups(groups)
     for calibration in calibrations:
@@ -229,6 +230,21 @@ def _checked_on(evaluations: Sequence[Mapping[str, Any]], calibrations: Sequence
             f"strongest evidence at a prior of {calibration['prior']:g}: PP3 {_strongest(calibration['pathogenic'])}, "
             f"BP4 {_strongest(calibration['benign'])}{_independence(calibration)}"
         )
+
+
+def _to_know(evaluation: Mapping[str, Any]) -> Iterator[str]:
+    """What was drawn again, what stands beside the score, and the warnings; nothing of what evaluations of before lack."""
+    if clusters := evaluation.get("clusters"):
+        reason = f" ({clusters['why_not_larger']})" if clusters["why_not_larger"] else ""
+        unnamed = (
+            f", {clusters['num_without_name']:,} of them without a name" if clusters.get("num_without_name") else ""
+        )
+        yield f"its intervals are by {clusters['level']}, {clusters['num_clusters']:,} in all{unnamed}{reason}"
+    areas = list((evaluation.get("beside") or {"areas": {}})["areas"].items())
+    if others := [f"{name} AUROC {_area(area, 'auroc')}" for name, area in areas[1:]]:
+        yield f"beside it, on the same rows: {'; '.join(others)}"
+    for warning in evaluation.get("warnings") or []:
+        yield f"warning of the evaluation: {warning}"
 
 
 def _independence(calibration: Mapping[str, Any]) -> str:

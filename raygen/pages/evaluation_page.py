@@ -36,7 +36,7 @@ def as_page(evaluation: Evaluation) -> str:
         heading="How well the scores tell the labels apart",
         under=_areas(evaluation),
         sections=sections,
-        notices=[warning[0].upper() + warning[1:] for warning in evaluation.warnings],
+        notices=[_sentence(warning) for warning in evaluation.warnings],
     )
     left_out = evaluation.labelled.labels.left_out
     return render(
@@ -46,7 +46,7 @@ def as_page(evaluation: Evaluation) -> str:
         beside=_beside(evaluation),
         chromosomes=chromosomes,
         groups=groups,
-        risk=[f"{line.strip().capitalize()}." for line in describe_risk(evaluation.risk_coverage)],
+        risk=[_sentence(line.strip()) for line in describe_risk(evaluation.risk_coverage)],
         left_out=[(value, f"{count:,}") for value, count in left_out.items()],
         facts=_facts(evaluation),
     )
@@ -76,9 +76,13 @@ def _facts(evaluation: Evaluation) -> dict[str, str]:
     facts |= {name: f"{count:,}" for name, count in labelled.counts.items()}
     boot = evaluation.bootstrap
     facts |= {"sites": sites} if (sites := evaluation.leaks.in_words) else {}
-    facts["intervals"] = f"{boot.confidence:.0%}, {boot.replicates:,} bootstrap replicates, seed {boot.seed}"
-    facts["drawn again"] = evaluation.choice.chosen.in_words
-    facts |= {"why no larger ones": evaluation.choice.reason} if evaluation.choice.reason else {}
+    chosen, reason = evaluation.choice.chosen, evaluation.choice.reason
+    if chosen.why_no_interval or not boot.replicates:
+        facts["intervals"] = f"none: {chosen.why_no_interval or 'not asked for'}"
+    else:
+        facts["intervals"] = f"{boot.confidence:.0%}, {boot.replicates:,} bootstrap replicates, seed {boot.seed}"
+        facts["drawn again"] = chosen.in_words
+    facts |= {"why no larger ones": reason} if reason else {}
     return facts | {"written by": f"raygen {__version__}"}
 
 
@@ -98,10 +102,10 @@ def _beside(evaluation: Evaluation) -> dict[str, Any]:
     ]
     return {
         "figure": beside_figure(beside),
-        "heads": [("on the same rows", "name"), *((head, "n") for head in heads)],
+        "heads": [("on the same rows", "name"), *((head, "n interval") for head in heads)],
         "rows": rows,
-        "notes": [line.removeprefix("note: ").capitalize() for line in describe_beside(beside)],
-        "clusters": [f"{line[0].upper()}{line[1:]}." for line in describe_clusters(evaluation)],
+        "notes": [_sentence(line.removeprefix("note: ")) for line in describe_beside(beside)],
+        "clusters": [_sentence(line) for line in describe_clusters(evaluation)],
     }
 
 
@@ -120,6 +124,7 @@ def _chromosomes(evaluation: Evaluation) -> dict[str, Any] | None:
             _with_interval(area.auroc, area.auroc_interval),
             _with_interval(area.auprc, area.auprc_interval),
             f"{area.prevalence:.3f}",
+            note_of(evaluation, area),
         )
         for name, area in chromosomes.areas.items()
     ]
@@ -137,12 +142,12 @@ def _chromosomes(evaluation: Evaluation) -> dict[str, Any] | None:
             overall.prevalence,
         ),
     ):
-        rows.append((name, "", "", auroc, auprc, f"{base_rate:.3f}"))
+        rows.append((name, "", "", auroc, auprc, f"{base_rate:.3f}", ""))
     return {
         "figure": areas_figure("AUROC by chromosome", chromosomes.areas, overall.auroc, evaluation.is_worse),
-        "heads": [("chromosome", "name"), *((head, "n") for head in heads)],
+        "heads": [("chromosome", "name"), *((head, "n") for head in heads), ("note", "")],
         "rows": rows[:_MOST_ROWS] if len(rows) <= _MOST_ROWS else [*rows[: _MOST_ROWS - 2], *rows[-2:]],
-        "note": f"{WHY_NOT_POOLED[0].upper()}{WHY_NOT_POOLED[1:]}.",
+        "note": _sentence(WHY_NOT_POOLED),
         "num_more": f"{len(rows) - _MOST_ROWS:,}" if len(rows) > _MOST_ROWS else "",
     }
 
@@ -172,6 +177,11 @@ def _group_rows(evaluation: Evaluation, shown: Sequence[tuple[str, Discriminatio
         )
         for value, group in shown
     ]
+
+
+def _sentence(line: str) -> str:
+    """A line as a sentence; names in it stay as they are."""
+    return f"{line[0].upper()}{line[1:].removesuffix('.')}."
 
 
 def _with_interval(value: float | None, low_high: Interval | None) -> str:

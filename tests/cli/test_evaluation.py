@@ -92,6 +92,26 @@ def test_evaluate_refuses_in_words(raygen, table, arguments, code, words):  # no
     assert words in err
 
 
+@pytest.mark.parametrize(
+    ("command", "options", "words"),
+    [
+        ("evaluate", ["--audit", "TABLE"], "--audit and --scores are the same file"),
+        ("evaluate", ["--page", "./a.out", "--json", "a.out"], "--page and --json are the same file"),
+        ("evaluate", ["--audit", "a.parquet", "--json", "a.seqleak.json"], "the report of --audit and --json are"),
+        ("evaluate", ["--json", "r.fa", "--reference", "r.fa"], "--json and --reference are the same file"),
+        ("calibrate", ["--out", "TABLE"], "--out and --scores are the same file"),
+    ],
+)
+def test_no_output_replaces_an_input_or_another(raygen, tmp_path, monkeypatch, table, command, options, words):  # noqa: F811
+    monkeypatch.chdir(tmp_path)
+    before = table.read_bytes()
+    named = [str(table) if word == "TABLE" else word for word in options]
+    code, _, err = raygen(command, "--scores", table, "--label-column", "CLNSIG", *named)
+    assert (code, words in err) == (2, True), err
+    assert table.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["scores.parquet"]
+
+
 def test_calibrate_then_reclassify_then_card(raygen, tmp_path, table):  # noqa: F811
     calibration, run = tmp_path / "c.json", finished_run(tmp_path / "out")
     given = ["--scores", table, "--label-column", "CLNSIG", "--out", calibration, "--bootstrap", 200]
@@ -116,6 +136,8 @@ def test_calibrate_then_reclassify_then_card(raygen, tmp_path, table):  # noqa: 
         "on all of them; Brier score",
         "folds and bounds by site (600, 600 sites)",
         "Warning: the same labels also chose the window",
+        "its intervals are by site, 600 in all (1 chromosome and 2 genes",
+        "beside it, on the same rows: position alone AUROC 0.",
         "not recorded",
     ):
         assert words in out

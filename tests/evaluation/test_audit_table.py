@@ -1,6 +1,7 @@
 """What ``evaluate --audit`` writes is what the real ``seqleak audit`` reads."""
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,14 @@ import pytest
 
 from raygen.classes.statistics import Bootstrap
 from raygen.errors import InputError, SettingsError
-from raygen.evaluation.audit_table import FLANK, audit_command, audit_table, refuse_without_reference, write_audit_table
+from raygen.evaluation.audit_table import (
+    FLANK,
+    audit_command,
+    audit_table,
+    overlap_note,
+    refuse_without_reference,
+    write_audit_table,
+)
 from raygen.evaluation.evaluate import evaluate
 from raygen.evaluation.labelled_scores import LabelRequest
 from raygen.sequence.reference import open_reference
@@ -69,8 +77,8 @@ def test_the_nearest_label_is_learnt_from_the_other_split_alone(tmp_path):
 
 
 def audited(path):
-    report = Path(path).with_suffix(".json")
-    words = audit_command(str(path)).split()
+    report = Path(path).with_suffix(".seqleak.json")
+    words = shlex.split(audit_command(str(path)))
     assert words[:2] == ["seqleak", "audit"]
     done = subprocess.run(
         [sys.executable, "-m", *words, "--n-boot", "50"], capture_output=True, text=True, cwd=path.parent
@@ -85,8 +93,8 @@ def test_seqleak_reads_it_and_finds_labels_that_lie_in_stretches(tmp_path):
     request, _ = asked(tmp_path, ["1"], num_sites=80, label=lambda contig, number: number // 20 % 2 == 0)
     evaluation = evaluate(request, QUICK)
     assert evaluation.choice.chosen.level == "site"
-    write_audit_table(evaluation, open_reference(request.reference), str(tmp_path / "audit.parquet"))
-    checks = audited(tmp_path / "audit.parquet")
+    write_audit_table(evaluation, open_reference(request.reference), str(tmp_path / "an audit.parquet"))
+    checks = audited(tmp_path / "an audit.parquet")
     assert checks["position.distance"]["status"] == "FAIL"
     assert checks["position.distance"]["value"] > 0.75
     assert checks["overlap.windows"]["status"] == "FAIL"
@@ -125,3 +133,42 @@ def test_a_reference_of_another_assembly_is_refused(tmp_path, sequences, words):
     other = fasta(tmp_path / "other", sequences)
     with pytest.raises(InputError, match=words):
         audit_table(evaluation, open_reference(str(other)))
+
+
+def test_an_insertion_behind_the_last_base_is_on_the_contig_and_what_lies_farther_is_not(tmp_path):
+    """Bases 3,990 to 4,000, and an insertion behind 4,000, which is at 4,001."""
+    sequences = bases(["chr1"])
+    rows = [("1", pos, sequences["chr1"][pos - 1]) for pos in range(3990, 4001)]
+    frame = pl.DataFrame(rows, schema=["chrom", "pos", "ref"], orient="row").with_columns(
+        alt=pl.when(pl.col("pos") == 4000).then(pl.col("ref") + "CCT").otherwise(pl.lit("N"))
+    )
+    frame = frame.with_columns(
+        alt=pl.when(pl.col("alt") != "N")
+        .then("alt")
+        .otherwise(pl.col("ref").replace({"A": "C", "C": "G", "G": "T", "T": "A"}))
+    ).with_row_index()
+    frame = frame.with_columns(delta_llr=-pl.col("index").cast(pl.Float64), label=pl.col("index") % 2)
+    frame.drop("index").write_parquet(tmp_path / "rows.parquet")
+    reference = str(fasta(tmp_path, sequences))
+    request = LabelRequest(str(tmp_path / "rows.parquet"), "label", positive=["1"], negative=["0"], reference=reference)
+    evaluation = evaluate(request, QUICK)
+    assert evaluation.choice.places.position.max() == 4001
+    table = pl.DataFrame(audit_table(evaluation, open_reference(reference)))
+    assert table.sort("position")["end"][-1] == 4000
+    (tmp_path / "short").mkdir()
+    short = open_reference(str(fasta(tmp_path / "short", {"chr1": sequences["chr1"][:3999]})))
+    with pytest.raises(InputError, match="chr1:4,001 lies behind the end"):
+        audit_table(evaluation, short)
+
+
+def test_the_command_is_for_a_shell_and_keeps_our_own_numbers():
+    assert audit_command("my audit.parquet") == (
+        "seqleak audit --data 'my audit.parquet' --distance-cols position,nearest_label --group-col chrom "
+        "--out 'my audit.seqleak.json'"
+    )
+
+
+def test_overlaps_are_explained_where_neighbours_are_parted(tmp_path):
+    request, _ = asked(tmp_path, ["1", "2"])
+    assert "overlap" in overlap_note(evaluate(request, QUICK).choice.chosen)
+    assert overlap_note(evaluate(request, QUICK, cluster="chromosome").choice.chosen) is None

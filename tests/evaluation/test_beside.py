@@ -6,6 +6,7 @@ from raygen.classes.statistics import Bootstrap
 from raygen.errors import SettingsError
 from raygen.evaluation.beside import CONSEQUENCE, POSITION, compare_beside
 from raygen.evaluation.clusters import choose_clusters
+from raygen.evaluation.grouped_folds import grouped_folds
 from tests.evaluation.labelled_rows import labelled_table, noisy
 
 QUICK = Bootstrap(100)
@@ -34,7 +35,9 @@ def test_position_consequence_and_another_score_stand_beside_the_score_on_the_sa
     assert cadd.auprc == pytest.approx(average_precision_score(positive, other))
     assert cadd.difference == pytest.approx(roc_auc_score(positive, other) - roc_auc_score(positive, risk))
     assert cadd.difference_interval[0] < cadd.difference < cadd.difference_interval[1]
-    assert beside.areas[CONSEQUENCE].auroc == pytest.approx(roc_auc_score(positive, consequence == "stop_gained"))
+    assert beside.areas[CONSEQUENCE].auroc == pytest.approx(
+        roc_auc_score(positive, consequence == "stop_gained"), abs=0.01
+    ), "two values have the same order in every fold"
     assert abs(beside.areas[POSITION].auroc - 0.5) < 0.1, "labels were drawn without regard to position"
     assert (beside.drawn_by, beside.num_clusters, beside.remarks) == ("site", 300, [])
 
@@ -75,8 +78,8 @@ def test_rows_without_a_number_are_counted_and_left_out_of_the_comparison_alone(
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        (np.full(300, np.nan), "other has no number for either label: it is not compared."),
-        (np.where(noisy(300)[1], 1.0, np.nan), "other has no number for either label: it is not compared."),
+        (np.full(300, np.nan), "other has no number in any positive or negative row: it is not compared."),
+        (np.where(noisy(300)[1], 1.0, np.nan), "other has no number in any negative row: it is not compared."),
         (np.full(300, 7.0), "other is 7 in all rows compared: it tells nothing apart."),
     ],
 )
@@ -103,13 +106,19 @@ def test_scores_that_never_have_numbers_together_are_not_compared(tmp_path):
     [
         (["nothing"], "--beside: .* has no column nothing"),
         ([":lower"], "--beside :lower: name a column"),
+        (["CADD", "CADD:lower"], "--beside names CADD with both directions"),
         (["delta_llr"], "--beside names the score itself"),
         (["class"], "--beside class: 'B' is no number|--beside class: 'P' is no number"),
     ],
 )
 def test_other_scores_that_are_not_there_are_refused(tmp_path, names, words):
     with pytest.raises(SettingsError, match=words):
-        noisy_table(tmp_path, request={"beside": names})
+        noisy_table(tmp_path, CADD=np.arange(300.0), request={"beside": names})
+
+
+def test_another_score_that_is_named_twice_is_compared_once(tmp_path):
+    labelled, *_ = noisy_table(tmp_path, CADD=np.arange(300.0), request={"beside": ["CADD", "CADD"]})
+    assert list(compared(labelled).areas) == ["delta_llr", POSITION, "CADD"]
 
 
 def test_a_column_called_score_is_not_taken_for_the_score(tmp_path):
@@ -127,3 +136,53 @@ def test_the_column_of_the_labels_is_no_consequence(tmp_path):
     pl.read_parquet(tmp_path / "rows.parquet").rename({"class": "Consequence"}).write_parquet(tmp_path / "r.parquet")
     read = gather(LabelRequest(str(tmp_path / "r.parquet"), "Consequence", positive=["P"], negative=["B"]))
     assert CONSEQUENCE not in compared(read).areas
+
+
+@pytest.mark.parametrize("size", [300, 1000])
+def test_a_useless_consequence_has_an_area_of_one_half(tmp_path, size):
+    """Thirty values drawn at random: learnt from the rows that it is measured on, such a column beats many a real score."""
+    areas = []
+    for seed in range(20):
+        generator = np.random.default_rng(seed)
+        values = [f"value {number}" for number in generator.integers(0, 30, size)]
+        labelled = labelled_table(tmp_path, generator.random(size) < 0.3, consequence=values)
+        areas.append(compared(labelled, Bootstrap(0)).areas[CONSEQUENCE].auroc)
+    assert np.mean(areas) == pytest.approx(0.5, abs=0.03)
+
+
+def test_a_telling_consequence_has_a_high_area_and_says_how_it_was_learnt(tmp_path):
+    """Thirty values, each of one label in nineteen of twenty rows."""
+    generator = np.random.default_rng(0)
+    value = generator.integers(0, 30, 1000)
+    positive = (value % 2 == 0) ^ (generator.random(1000) < 0.05)
+    labelled = labelled_table(tmp_path, positive, consequence=[f"value {number}" for number in value])
+    beside = compared(labelled)
+    assert beside.areas[CONSEQUENCE].auroc > 0.9
+    assert beside.how_learnt == (
+        "consequence alone: learnt from the other 4 of 5 folds, which part no site; its areas and differences are means over folds"
+    )
+
+
+def test_the_difference_to_consequence_alone_is_on_the_same_folds(tmp_path):
+    """The score is consequence alone itself but for a level in each fold, which makes its pooled area another: no difference."""
+    generator = np.random.default_rng(0)
+    positive = generator.random(600) < 0.4
+    value = np.where(positive ^ (generator.random(600) < 0.2), "stop_gained", "missense_variant")
+    clusters = choose_clusters(labelled_table(tmp_path, positive)).chosen
+    risk = np.empty(600)
+    for level, (_, test) in enumerate(grouped_folds(positive, clusters, 5, QUICK.seed)):
+        risk[test] = (value[test] == "stop_gained") + 10.0 * level
+    areas = compared(labelled_table(tmp_path, positive, delta_llr=-risk, consequence=value)).areas
+    assert abs(areas["delta_llr"].auroc - areas[CONSEQUENCE].auroc) > 0.1
+    assert areas[CONSEQUENCE].difference == 0
+    assert areas[CONSEQUENCE].difference_interval == (0, 0)
+
+
+def test_a_label_in_one_cluster_leaves_no_consequence_to_learn(tmp_path):
+    positive = np.arange(200) < 100
+    labelled = labelled_table(tmp_path, positive, chrom=np.where(positive, "1", "2"), consequence=["a", "b"] * 100)
+    beside = compare_beside(labelled, choose_clusters(labelled, "chromosome"), QUICK)
+    assert CONSEQUENCE not in beside.areas
+    assert beside.remarks == [
+        "consequence alone is not compared: positives in one chromosome, so nothing is left to learn it from."
+    ]

@@ -12,7 +12,7 @@ from sklearn.metrics import brier_score_loss
 from sklearn.model_selection import GroupKFold, StratifiedKFold
 
 from raygen.classes.calibration import load_calibration, summary
-from raygen.classes.evidence import local_evidence
+from raygen.classes.evidence import local_evidence, pathogenic_thresholds
 from raygen.classes.statistics import Bootstrap
 from raygen.errors import InputError
 from raygen.evaluation.calibration_fit import FitPlan, fit_calibration
@@ -33,7 +33,7 @@ def fitted(labelled, plan=QUICK):
 def printed(calibration):
     console = Console(width=200, record=True, file=io.StringIO())
     print_calibration(calibration, console)
-    return console.export_text()
+    return console.export_text().replace("\n  ", " ")
 
 
 def by_site(num_sites=60, of_each=20, seed=0):
@@ -108,7 +108,7 @@ def test_fewer_clusters_than_folds_are_as_many_folds(tmp_path):
     chrom = [str(1 + row % 4) for row in range(200)]
     calibration = fitted(labelled_table(tmp_path, positive, chrom=chrom), replace(QUICK, cluster="chromosome"))
     assert calibration.quality.folds == 4
-    assert "on 4 held-out folds (10 were asked for, and 4 chromosomes hold the rarer label)" in printed(calibration)
+    assert "on 4 held-out folds (10 were asked for, and positives are in 4 chromosomes only)" in printed(calibration)
 
 
 def test_a_label_in_one_cluster_is_refused(tmp_path):
@@ -145,3 +145,54 @@ def test_a_file_from_before_loads_with_its_digest():
     assert calibration.digest == DIGEST_BEFORE_GROUPING
     assert {"grouping", "tuned_on"}.isdisjoint(summary(BEFORE_GROUPING.read_text()))
     assert "Brier score" in printed(calibration)
+
+
+def test_the_label_in_fewer_clusters_is_named_and_not_the_rarer_one(tmp_path):
+    """Sixty negatives on twelve chromosomes, and 140 positives on three."""
+    row = np.arange(200)
+    chrom = np.where(row < 60, row % 12, row % 3).astype(str)
+    calibration = fitted(labelled_table(tmp_path, row >= 60, chrom=chrom), replace(QUICK, cluster="chromosome"))
+    assert calibration.grouping.why_fewer_folds == "10 were asked for, and positives are in 3 chromosomes only"
+
+
+def test_no_line_of_a_calibration_is_wider_than_100_columns(tmp_path):
+    labelled = labelled_table(tmp_path, np.arange(200) < 100, chrom=[str(1 + row % 4) for row in range(200)])
+    calibration = fitted(
+        labelled, replace(QUICK, cluster="chromosome", tuned_on="the model, the window and the strand")
+    )
+    console = Console(width=200, record=True, file=io.StringIO())
+    print_calibration(calibration, console)
+    assert max(len(line) for line in console.export_text().splitlines()) <= 100
+
+
+def test_bounds_of_a_calibration_are_drawn_by_cluster(tmp_path):
+    """What ``local_evidence`` gives of sites is what the calibration holds; of rows the bounds would be narrower."""
+    positive, score = by_site(60, 40, seed=3)
+    calibration = fitted(
+        labelled_table(tmp_path, positive, delta_llr=score, **alleles(60, 40)), replace(QUICK, min_window=100)
+    )
+    by_sites, by_rows = (
+        local_evidence(-score, positive, numbers, 100, Bootstrap(QUICK.replicates, QUICK.seed))
+        for numbers in (np.repeat(np.arange(60), 40), np.arange(2400))
+    )
+    lower = {-risk: bound for risk, bound in zip(by_sites.risk, by_sites.lower, strict=True)}
+    points = calibration.local_evidence
+    assert [point.lower for point in points] == pytest.approx([lower[point.score] for point in points])
+    assert (by_rows.lower > by_sites.lower).mean() > 0.9
+    assert calibration.pathogenic.supporting == -pathogenic_thresholds(by_sites, calibration.odds)["supporting"]
+    assert calibration.pathogenic.supporting != -pathogenic_thresholds(by_rows, calibration.odds)["supporting"]
+
+
+def test_the_least_number_of_clusters_is_that_of_the_folds(tmp_path):
+    """Twelve chromosomes are enough for ten folds and too few for fifteen."""
+    labelled = labelled_table(tmp_path, np.arange(240) // 12 % 2 == 0, chrom=[str(1 + row % 12) for row in range(240)])
+    ten, fifteen = (fitted(labelled, replace(QUICK, folds=folds)) for folds in (10, 15))
+    assert (ten.grouping.level, fifteen.grouping.level) == ("chromosome", "site")
+    assert fifteen.grouping.why_not_larger == "12 chromosomes are too few, 15 are needed"
+    assert (ten.quality.folds, fifteen.quality.folds) == (10, 15)
+
+
+def test_sites_without_a_gene_are_said_not_to_be_genes(tmp_path):
+    genes = [f"G{row // 2}" if row < 60 else None for row in range(235)]
+    calibration = fitted(labelled_table(tmp_path, np.arange(235) % 2 == 0, gene=genes))
+    assert calibration.grouping.why_not_larger.endswith("175 of the 205 without a name of their own")

@@ -4,6 +4,7 @@ import pytest
 
 from raygen.errors import SettingsError
 from raygen.evaluation.clusters import choose_clusters, places_of
+from raygen.evaluation.labelled_scores import LabelRequest, gather
 from tests.evaluation.labelled_rows import alleles, labelled_table
 
 
@@ -114,15 +115,13 @@ def test_a_site_is_the_first_base_that_changes_however_an_indel_is_written():
     places = places_of(pl.Series(["1-6-A-", "1-6-A-G", "HLA-A-6-A-G", "1-6--T", "1-7-A-G"]))
     assert partition(places.site) == [[0, 1, 3], [2], [4]]
     assert places.contigs == ["1", "HLA-A"]
-    assert places_of(pl.Series(["1-6-A-G", "a pair"])) is None
+    assert places_of(pl.Series(["a pair", "another"])) is None
 
 
 def test_rows_without_coordinates_are_each_by_themselves(tmp_path):
     pl.DataFrame(
         {"variant_id": [f"pair {n}" for n in range(30)], "delta_llr": np.arange(30.0), "class": ["P", "B"] * 15}
     ).write_parquet(tmp_path / "pairs.parquet")
-    from raygen.evaluation.labelled_scores import LabelRequest, gather
-
     labelled = gather(LabelRequest(str(tmp_path / "pairs.parquet"), "class", positive=["P"], negative=["B"]))
     choice = choose_clusters(labelled)
     assert (choice.chosen.in_words, choice.places) == ("30 rows", None)
@@ -149,3 +148,60 @@ def test_a_group_is_drawn_by_the_next_smaller_level_of_which_it_has_enough(tmp_p
     assert choice.within(np.arange(12), positive).in_words == "12 sites"
     only_genes = choose_clusters(labelled, "gene")
     assert only_genes.within(np.arange(12), positive).why_no_interval == "all in one gene"
+
+
+def known_by_id(folder, positive, ids=None, **columns):
+    """A table of rows known by ids, which are no coordinates where none are given."""
+    size = len(positive)
+    ids = [f"pair {row}" for row in range(size)] if ids is None else ids
+    frame = {"variant_id": ids, "delta_llr": np.arange(float(size)), "class": np.where(positive, "P", "B"), **columns}
+    pl.DataFrame(frame).write_parquet(folder / "ids.parquet")
+    return gather(LabelRequest(str(folder / "ids.parquet"), "class", positive=["P"], negative=["B"]))
+
+
+def test_genes_are_clusters_of_rows_without_coordinates_too(tmp_path):
+    labelled = known_by_id(tmp_path, half(1200), gene=[f"G{row // 30}" for row in range(1200)])
+    choice = choose_clusters(labelled)
+    assert (choice.chosen.in_words, choice.reason) == ("40 genes", "the rows have no coordinates")
+    assert choose_clusters(labelled, "gene").chosen.num_clusters == 40
+    some = choose_clusters(known_by_id(tmp_path, half(60), gene=[f"G{row}" if row < 30 else None for row in range(60)]))
+    assert some.chosen.in_words == "30 genes and 30 rows without one"
+
+
+def test_one_id_that_is_no_variant_leaves_the_others_their_coordinates(tmp_path):
+    ids = [f"{1 + row // 50}-{1 + row}-A-C" for row in range(600)]
+    ids[100] = "a pair"
+    choice = choose_clusters(known_by_id(tmp_path, half(600), ids))
+    assert choice.chosen.in_words == "12 chromosomes and the rows without coordinates"
+    assert choice.reason == "1 row has no coordinates"
+    assert choice.places.num_sites == 600
+
+
+def test_rows_without_coordinates_make_no_chromosomes_of_their_own(tmp_path):
+    ids = [f"{1 + row // 2}-{1 + row}-A-C" if row < 30 else f"pair {row}" for row in range(600)]
+    choice = choose_clusters(known_by_id(tmp_path, half(600), ids))
+    assert choice.chosen.in_words == "600 sites"
+    assert choice.reason.endswith("are needed; 570 rows have no coordinates")
+
+
+def test_sites_without_a_gene_are_counted_apart_and_no_names_are_no_level(tmp_path):
+    genes = [f"G{row // 2}" if row < 60 else [None, "", ".", "-"][row % 4] for row in range(235)]
+    assert choose_clusters(labelled_table(tmp_path, half(235), gene=genes)).chosen.in_words == (
+        "30 genes and 175 sites without one"
+    )
+    nothing = labelled_table(tmp_path, half(235), gene=pl.Series([None] * 235, dtype=pl.String))
+    assert choose_clusters(nothing).chosen.in_words == "235 sites"
+    with pytest.raises(SettingsError, match="--cluster gene: gene names no gene in these rows"):
+        choose_clusters(nothing, "gene")
+
+
+def test_an_empty_usual_column_gives_way_to_one_with_values(tmp_path):
+    labelled = labelled_table(tmp_path, half(40), gene=["."] * 40, symbol=[f"G{row // 2}" for row in range(40)])
+    assert labelled.extra.gene == "symbol"
+    pl.read_parquet(tmp_path / "rows.parquet").drop("symbol", "class").write_parquet(tmp_path / "scores.parquet")
+    pl.read_parquet(tmp_path / "rows.parquet").drop("gene").rename({"symbol": "GENEINFO"}).write_parquet(
+        tmp_path / "labels.parquet"
+    )
+    scores, labels = (str(tmp_path / f"{name}.parquet") for name in ("scores", "labels"))
+    joined = gather(LabelRequest(scores, "class", labels, positive=["P"], negative=["B"]))
+    assert joined.extra.gene == "GENEINFO"

@@ -89,3 +89,19 @@ def test_a_million_rows_take_seconds(rows_of_cluster):
     assert low < score.areas[0] < high
     area = score.areas[0]  # of many negatives the positives decide: Hanley and McNeil, Radiology 1982, 143:29-36
     assert high - low == pytest.approx(2 * 1.96 * np.sqrt((area / (2 - area) - area**2) / 10_000), rel=0.25)
+
+
+def test_binned_intervals_are_near_those_of_every_distinct_score(monkeypatch):
+    """20,000 distinct scores, 2% positive: bins move an end of the AUPRC's interval, which is 0.03 wide, by less than 2e-3."""
+    risk, positive = noisy(20_000, share=0.02)
+    binned, exact = [], []
+    for intervals in (binned, exact):
+        score = CountedScore(risk, positive, np.arange(20_000), 20_000)
+        drawn = drawn_areas([score], 20_000, Bootstrap(200))[0]
+        intervals.extend(np.quantile(drawn, [0.025, 0.975], axis=1).T)
+        monkeypatch.setattr(
+            "raygen.evaluation.counted_areas.bins_of_counts", lambda positives, negatives: np.arange(len(positives))
+        )
+    difference = np.abs(np.array(binned) - np.array(exact)).max(axis=1)
+    assert difference[0] < 1e-4
+    assert 0 < difference[1] < 2e-3

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -9,6 +10,8 @@ import pytest
 from rich.console import Console
 
 from raygen.classes.statistics import Bootstrap
+from raygen.evaluation.clusters import clusters_of
+from raygen.evaluation.discrimination import discriminate
 from raygen.evaluation.evaluate import as_json, evaluate
 from raygen.evaluation.evaluation_text import print_evaluation
 from raygen.evaluation.labelled_scores import LabelRequest
@@ -40,8 +43,8 @@ def genome(folder, size=2400, **columns):
     )
 
 
-def printed(evaluation):
-    console = Console(width=80, record=True, file=io.StringIO())
+def printed(evaluation, width=80):
+    console = Console(width=width, record=True, file=io.StringIO())
     print_evaluation(evaluation, console)
     return console.export_text().splitlines()
 
@@ -95,7 +98,7 @@ def test_a_column_that_gives_the_label_away_is_a_warning_everywhere(tmp_path):
     evaluation = evaluate(request, QUICK)
     (warning,) = as_json(evaluation)["warnings"]
     assert warning.startswith("consequence alone gives the label away: AUROC 0.9")
-    assert printed(evaluation).count(f"warning: {warning}") == 1
+    assert "\n".join(printed(evaluation)).replace("\n  ", " ").count(f"warning: {warning}") == 1
     assert f"C{warning[1:]}" in " ".join(read_page(as_page(evaluation)).lines)
 
 
@@ -128,3 +131,101 @@ def test_the_page_shows_what_stands_beside_and_each_chromosome(tmp_path):
     for words in ("Beside it", "position alone", "By chromosome", "weighted mean", "24 chromosomes", "base rate"):
         assert words in text
     assert page.holds_all_it_shows()
+
+
+def busy(folder):
+    """As ``genome``, with long names in 200 values of one column and 40 of another, and a score that points the other way."""
+    row = np.arange(2400)
+    request = genome(
+        folder,
+        disease=[f"a disease with a long name, and number {number}" for number in row % 200],
+        kind=[f"kind {number}" for number in row % 40],
+        delta_llr=noisy(2400, share=0.3)[0],
+        other=np.where(row < 2300, np.nan, 1.0),
+    )
+    return replace(request, by=["disease", "kind", "consequence"], beside=["CADD", "other"])
+
+
+@pytest.mark.parametrize("cluster", ["auto", "gene", "site"])
+def test_no_line_is_wider_than_100_columns_and_many_groups_fit_a_screen(tmp_path, cluster):
+    lines = printed(evaluate(busy(tmp_path), QUICK, cluster=cluster), width=200)
+    assert max(map(len, lines)) <= 100, max(lines, key=len)
+    assert len(lines) <= 60
+    for words in ("192 more: --json", "32 more: --json", "16 more: --json", "  stop_gained ", "weighted mean"):
+        assert any(words in line for line in lines), (words, lines)
+
+
+def test_chromosomes_have_the_notes_that_groups_have(tmp_path):
+    evaluation = evaluate(genome(tmp_path), QUICK)
+    chromosome = next(line for line in printed(evaluation) if line.startswith("  X "))
+    assert chromosome.rstrip().endswith("drawn by site")
+    positive = np.arange(2400) % 3 == 0
+    positive[:100] = np.arange(100) == 0
+    few = evaluate(genome(tmp_path, **{"class": np.where(positive, "P", "B")}), QUICK)
+    assert any(line.startswith("  1 ") and line.rstrip().endswith("only 1 positive") for line in printed(few))
+    assert "only 1 positive" in " ".join(read_page(as_page(few)).lines)
+
+
+def test_without_intervals_nothing_is_said_to_be_drawn(tmp_path):
+    evaluation = evaluate(genome(tmp_path, chrom=["1"] * 2400), QUICK, cluster="chromosome")
+    assert "no intervals: all in one chromosome" in printed(evaluation)
+    page = " ".join(read_page(as_page(evaluation)).lines)
+    assert "No intervals: all in one chromosome." in page
+    assert "1 chromosome drawn again" not in page
+
+
+def test_lopsided_clusters_are_warned_of(tmp_path):
+    """Twenty genes, one of them with nearly all rows."""
+    gene = np.where(np.arange(2400) < 2300, "BIG", [f"G{row // 5}" for row in range(2400)])
+    lines = printed(evaluate(genome(tmp_path, gene=gene), QUICK, cluster="gene"))
+    assert any("labels are spread as over 1.1 equal ones, so they say little" in line for line in lines)
+
+
+def test_the_page_keeps_names_as_they_are(tmp_path):
+    request = genome(tmp_path, CADD=[float("nan")] * 2400)
+    text = " ".join(read_page(as_page(evaluate(request, QUICK))).lines)
+    assert "CADD is no number in 2,400 of 2,400 rows." in text
+    assert "CADD has no number in any positive or negative row: it is not compared." in text
+
+
+def test_how_consequence_was_learnt_is_said_everywhere(tmp_path):
+    evaluation = evaluate(genome(tmp_path), QUICK)
+    words = "onsequence alone: learnt from the other 4 of 5 folds, which part no chromosome"
+    assert words in "\n".join(printed(evaluation)).replace("\n  ", " ")
+    assert words in as_json(evaluation)["beside"]["how_learnt"]
+    assert words in " ".join(read_page(as_page(evaluation)).lines)
+
+
+def test_intervals_of_groups_are_drawn_by_cluster(tmp_path):
+    """Forty genes that share label and score: the interval of a group drawn by gene is that of ``discriminate`` on them."""
+    generator = np.random.default_rng(0)
+    gene = np.arange(2400) // 60
+    positive = (generator.random(40) < 0.5)[gene]
+    request = genome(
+        tmp_path,
+        chrom=["1"] * 2400,
+        gene=[f"G{number}" for number in gene],
+        delta_llr=generator.normal(size=40)[gene] - 0.5 * positive,
+        consequence=["one"] * 1200 + ["two"] * 1200,
+        **{"class": np.where(positive, "P", "B")},
+    )
+    evaluation = evaluate(replace(request, beside=[]), Bootstrap(300), cluster="gene")
+    rows = slice(0, 1200)
+    risk = evaluation.labelled.risk.to_numpy()[rows]
+    by_gene, by_row = (
+        discriminate(risk, positive[rows], clusters_of("gene", numbers, positive[rows]), Bootstrap(300)).auroc_interval
+        for numbers in (gene[rows], np.arange(1200))
+    )
+    measured = evaluation.by["consequence"]["one"]
+    assert (measured.auroc_interval, measured.drawn_by) == (by_gene, "gene")
+    assert by_gene[1] - by_gene[0] > 3 * (by_row[1] - by_row[0])
+
+
+def test_genes_and_sites_without_one_are_told_apart_in_the_numbers(tmp_path):
+    gene = [f"G{row // 10}" if row < 1200 else None for row in range(2400)]
+    evaluation = evaluate(genome(tmp_path, gene=gene), QUICK, cluster="gene")
+    assert (as_json(evaluation)["clusters"]["num_clusters"], as_json(evaluation)["clusters"]["num_without_name"]) == (
+        720,
+        600,
+    )
+    assert "intervals: 120 genes and 600 sites without one drawn again" in printed(evaluation)

@@ -29,3 +29,12 @@ def test_a_fold_without_which_a_label_is_missing_is_refused(monkeypatch):
     with pytest.raises(InputError, match=r"in one of the 2 folds, which part no gene \(6 genes\)"):
         for seed in range(50):
             list(grouped_folds(positive, clusters, 2, seed))
+
+
+def test_few_clusters_with_the_rarer_label_are_spread_evenly_among_very_many(monkeypatch):
+    monkeypatch.setattr("raygen.evaluation.grouped_folds.MOST_STRATIFIED", 100)
+    positive, numbers = np.arange(3000) < 20, np.arange(3000) // 2
+    folds = list(grouped_folds(positive, clusters_of("site", numbers, positive), 5, seed=1))
+    assert [int(positive[test].sum()) for _, test in folds] == [4] * 5
+    assert all(not set(numbers[train]) & set(numbers[test]) for train, test in folds)
+    assert max(abs(len(test) - 600) for _, test in folds) < 120
