@@ -35,6 +35,7 @@ SECONDS_TO_START = 3.0
 TRIED_RAY = ("2.59", "2.60")
 """Minor versions of Ray that all tests but the slow ones were run with: 2.59 with the oldest of everything, 2.60 with the newest. The
 pipeline relies on defaults of Ray Data that change between them."""
+_has_failed = threading.Event()
 _LOCAL_OBJECT_STORE = 256 * 2**20  # bytes; shards are small, and a laptop's /dev/shm may be too
 
 
@@ -134,7 +135,7 @@ def session(address: str | None) -> Iterator[None]:
         ours = True
     else:
         ours = False
-        gc.collect()  # actors of a run that failed before in this process hold their CPU or GPU until then
+        _let_actors_go()
     _configure_data()
     try:
         yield
@@ -142,8 +143,16 @@ def session(address: str | None) -> Iterator[None]:
         raise
     except BaseException:
         _shut_down(ours)
+        _has_failed.set()
         raise
     _shut_down(ours)
+
+
+def _let_actors_go() -> None:
+    """Collect the garbage of a run that failed before in this process: its actors hold their CPU or GPU until then."""
+    if _has_failed.is_set():
+        _has_failed.clear()
+        gc.collect()
 
 
 def is_connected() -> bool:

@@ -6,6 +6,7 @@ from raygen.classes.statistics import Bootstrap
 from raygen.evaluation.by_chromosome import areas_by_chromosome
 from raygen.evaluation.clusters import choose_clusters
 from tests.evaluation.labelled_rows import labelled_table
+from tests.evaluation.plain_areas import plain_auprc, plain_auroc
 
 
 def by_chromosome(folder, risk, positive, chrom):
@@ -42,7 +43,7 @@ def test_a_shift_between_chromosomes_moves_the_pooled_number_and_not_the_mean(tm
 
 @pytest.mark.parametrize("level", ["site", "chromosome"])
 def test_the_interval_of_the_mean_is_that_of_clusters_put_one_after_the_other(tmp_path, level):
-    """Plain: sites or whole chromosomes are drawn, each chromosome measured by scikit-learn, those drawn twice counted twice."""
+    """Plain: sites or whole chromosomes are drawn, each chromosome measured by the definition, those drawn twice counted twice."""
     generator = np.random.default_rng(2)
     positive = generator.random(600) < 0.3
     chrom = generator.integers(1, 13, 600)
@@ -56,8 +57,8 @@ def test_the_interval_of_the_mean_is_that_of_clusters_put_one_after_the_other(tm
             parts = [sample[chrom[sample] == name] for name in range(1, 13)]
         else:
             parts = [np.flatnonzero(chrom == name) for name in generator.integers(1, 13, 12)]
-        aurocs = [roc_auc_score(positive[rows], risk[rows]) for rows in parts]
-        auprcs = [average_precision_score(positive[rows], risk[rows]) for rows in parts]
+        aurocs = [plain_auroc(positive[rows], risk[rows]) for rows in parts]
+        auprcs = [plain_auprc(positive[rows], risk[rows]) for rows in parts]
         pairs = [positive[rows].sum() * (~positive[rows]).sum() for rows in parts]
         positives = [positive[rows].sum() for rows in parts]
         means.append((np.average(aurocs, weights=pairs), np.average(auprcs, weights=positives)))

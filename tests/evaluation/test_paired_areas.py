@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from raygen.classes.statistics import Bootstrap, times_drawn
 from raygen.evaluation.paired_areas import clusters_of_fewer_class, paired_areas
+from tests.evaluation.plain_areas import plain_auprc, plain_auroc
 
 POSITIVE = np.array([True, True, False, False])
 
@@ -30,7 +31,7 @@ def test_every_sample_serves_all_scores_so_the_same_order_differs_by_nothing():
 
 
 def test_the_interval_is_that_of_clusters_drawn_with_replacement():
-    """Held against the plain form: rows of drawn clusters put one after the other, areas by scikit-learn."""
+    """Held against the plain form: rows of drawn clusters put one after the other, areas by their definition."""
     generator = np.random.default_rng(0)
     clusters = np.repeat(np.arange(20), 6)
     positive = generator.random(120) < 0.4
@@ -40,7 +41,7 @@ def test_the_interval_is_that_of_clusters_drawn_with_replacement():
     differences = []
     for _ in range(4000):
         rows = np.concatenate([np.flatnonzero(clusters == name) for name in generator.integers(0, 20, 20)])
-        first, second = (roc_auc_score(positive[rows], risk[rows]) for risk in risks)
+        first, second = (plain_auroc(positive[rows], risk[rows]) for risk in risks)
         differences.append(second - first)
     assert area.difference_interval == pytest.approx(np.quantile(differences, [0.025, 0.975]), abs=0.015)
 
@@ -83,3 +84,12 @@ def test_precision_and_recall_are_those_of_scikit_learn_and_drawn_with_the_rest(
 def test_the_class_in_fewer_clusters_is_counted():
     assert clusters_of_fewer_class(POSITIVE, list("aabc")) == 1
     assert clusters_of_fewer_class(POSITIVE, list("abcd")) == 2
+
+
+def test_areas_by_their_definition_are_those_of_scikit_learn():
+    """Which the tests of many of them rely on."""
+    generator = np.random.default_rng(5)
+    for decimals in (0, 1, 8):
+        positive, risk = generator.random(300) < 0.3, generator.normal(size=300).round(decimals)
+        assert plain_auroc(positive, risk) == pytest.approx(roc_auc_score(positive, risk))
+        assert plain_auprc(positive, risk) == pytest.approx(average_precision_score(positive, risk))

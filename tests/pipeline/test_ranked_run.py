@@ -41,12 +41,12 @@ def ranked(plain, out, background, **more):
 
 @pytest.mark.parametrize(
     ("cuts", "on"),
-    [(None, "delta_llr"), ((0, 3, 10, 20), "phred"), ((-4, -2, -1, 1), "delta_context")],
+    [((0, 3, 10, 20), "phred"), ((-4, -2, -1, 1), "delta_context")],
     ids=lambda value: str(value),
 )
 def test_a_run_against_a_background_is_what_reclassifying_gives(plain, tmp_path, cuts, on):
     background = background_of(plain, tmp_path / "b.zip", neutral="all")
-    given = {"classes.on": on, **({"classes.cuts": list(cuts)} if cuts else {})}
+    given = {"classes.on": on, "classes.cuts": list(cuts)}
     result = ranked(plain, tmp_path / "out", tmp_path / "b.zip", **given)
     table = read_scores(str(tmp_path / "out"))
     assert table.column_names == [*SCORES.names, *background.columns]
@@ -93,7 +93,7 @@ def test_variants_are_ranked_by_a_column_that_goes_along(plain, tmp_path):
     header = '##INFO=<ID=EFFECT,Number=1,Type=String,Description="effect">'
     records = [
         f"{line.rsplit(chr(9), 1)[0]}\tEFFECT={'ab'[number % 2]}" for number, line in enumerate(lines) if line[0] != "#"
-    ]
+    ][-60:]
     headers = [line for line in lines if line[0] == "#"]
     (tmp_path / "variants.vcf").write_text("\n".join([*headers[:-1], header, headers[-1], *records]) + "\n")
     carried = {"input.source_columns": ["EFFECT"]}
