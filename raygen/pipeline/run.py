@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 
-_CPU_FLOPS, _CPU_TOKENS = 1e11, 35_000
-"""Floating-point operations and tokens a second of one core: large models are bound by the first, the demo's by the second."""
+_CPU_FLOPS, _CPU_TOKENS = 1e11, 15_000
+"""Floating-point operations and tokens a second of one core in small batches: large models are bound by the first, the demo's by the second."""
 SHARDS_A_WAVE = 8192
 """134 million rows: at the end of a wave actors wait for the last shards and are made again, minutes in days of work."""
 
@@ -186,7 +186,8 @@ class ShardRun:
             return math.inf
         tokens = sum(shard.num_rows for shard in self.shards) * self._job.window.length
         strands = 2 if self._job.strand == "both" else 1
-        return tokens * strands * max(2 * self._model.num_parameters / _CPU_FLOPS, 1 / _CPU_TOKENS)
+        passes = 2 if self._job.method == "pair" else 1
+        return tokens * strands * passes * max(2 * self._model.num_parameters / _CPU_FLOPS, 1 / _CPU_TOKENS)
 
     def _stream(self, progress: RunProgress, summaries: Generator[ShardSummary, None, None]) -> None:
         from ray.exceptions import RayError
