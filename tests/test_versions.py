@@ -61,5 +61,6 @@ def test_the_version_is_that_of_the_changelog_the_manifests_and_the_images():
     newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert newest and newest[1] == __version__.partition(".dev")[0]
     assert versions()["raygen"] == __version__
-    texts = [path.read_text() for path in (ROOT / "infra").rglob("*") if path.is_file()]
+    files = [path for path in (ROOT / "infra").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    texts = [path.read_text() for path in files]
     assert {tag for text in texts for tag in re.findall(r"REGISTRY/raygen:([\w.]*\w)", text)} == {__version__}
