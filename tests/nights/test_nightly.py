@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
+from raygen.classes.background_file import write_background
 from raygen.errors import SettingsError, StoppedError
+from raygen.finished.make_background import BackgroundRequest, make_background
 from raygen.nights import nightly
 from raygen.nights.night_summary import print_night
 from raygen.nights.nightly import run_nights
@@ -79,6 +81,22 @@ def ids(place: Path, table_format: str) -> list[str]:
 
 def counts(result) -> tuple[int, int, int, int]:
     return (result.counts.alleles_in, result.counts.scored, result.counts.num_rejected, result.counts.already_scored)
+
+
+@FORMATS
+def test_nights_are_ranked_against_a_background(place, table_format, night):
+    land(place, "a.vcf", range(1, 21))
+    (first,) = night()
+    made = make_background(BackgroundRequest([first.table])).background
+    write_background(made, place / "b.zip")
+    ranked = {"output.path": str(place / "ranked"), "classes.background": str(place / "b.zip")}
+    (again,) = night(**ranked)
+    land(place, "b.vcf", range(30, 41))
+    (more,) = night(**ranked)
+    assert (counts(again)[1], counts(more)[1]) == (20, 11)
+    rows = read_scores(more.table)
+    assert len(rows) == 31
+    assert rows["phred"].null_count == 0
 
 
 @FORMATS
