@@ -27,6 +27,7 @@ from raygen.classes.score_counts import MOST_PENDING, CountsBuilder
 from raygen.classes.variant_groups import SNV, rows_by_group, variant_groups
 from raygen.errors import InputError, RaygenError, SettingsError
 from raygen.finished.run_facts import RunFacts, TableByPlace, run_facts
+from raygen.finished.score_lookup import reference_for
 from raygen.number_of import number_of
 from raygen.remote import exists, is_remote, kind_of
 from raygen.sequence.reference import Reference, staged_reference
@@ -369,25 +370,17 @@ def _reference(table: TableByPlace, facts: RunFacts, request: BackgroundRequest)
     """The FASTA of a table's scores; None where it is not at hand and nothing needs it.
 
     Raises:
-        SettingsError: the one that is needed is not at hand, or ``--reference`` is another one.
+        SettingsError: pairs lie on no contig.
+        InputError: as ``reference_for``, where it is needed or named.
     """
     needing = [name for name in ("kinds", "regions", "neutral") if getattr(request, name)]
     if needing and list(table.contigs) == [None]:
         raise SettingsError(f"{table.path} holds scores of pairs, which lie on no contig: leave out --{needing[0]}.")
-    path = request.reference or facts.reference
     if request.reference or needing:
-        if not path or not exists(path):
-            raise SettingsError(
-                f"The FASTA of {table.path} is not where its run found it ({path or 'not known'}). Give --reference."
-            )
-        reference = staged_reference(path)
-        if reference.digest != table.identity.reference_digest:
-            raise SettingsError(f"{path} is not the FASTA that {table.path} was scored on: its sequences differ.")
-        return reference
-    if not path or is_remote(path):
+        return reference_for(table, facts, request.reference)
+    if is_remote(facts.reference):
         return None
     try:
-        found = staged_reference(path)
+        return reference_for(table, facts, None)
     except RaygenError:
         return None
-    return found if found.digest == table.identity.reference_digest else None

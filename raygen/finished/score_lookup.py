@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 from raygen.errors import InputError
 from raygen.finished.position_scores import PositionScores
 from raygen.finished.run_facts import RunFacts, TableByPlace
-from raygen.sequence.reference import Reference, open_reference
+from raygen.remote import exists
+from raygen.sequence.reference import Reference, staged_reference
 from raygen.tables.schemas import NOT_SCORED, Reason
 from raygen.variants.alleles import AlleleBatch, AlleleReader
 from raygen.variants.assembly import AssemblyWatch
@@ -147,11 +148,11 @@ def reference_for(index: TableByPlace, facts: RunFacts, user_path: str | None) -
         raise InputError(
             f"No manifest in {index.path}/runs names the reference of the scores. Give it with --reference."
         )
-    if not user_path and not Path(path).is_file():
+    if not user_path and not exists(path):
         raise InputError(
             f"The reference of the scores, {path}, is not there any more. Say with --reference where it is."
         )
-    reference = open_reference(path)
+    reference = staged_reference(path)
     if reference.digest != index.identity.reference_digest:
         raise InputError(f"{path} is not the reference that {index.path} was scored on: its contigs or bases differ.")
     return reference

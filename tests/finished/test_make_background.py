@@ -116,7 +116,7 @@ def test_a_file_and_a_run_of_one_fingerprint_are_added(tmp_path):
         ({"regions": "far.bed"}, InputError, "run has no scores in .*far.bed"),
         ({"neutral": "past.bed"}, InputError, "it ends at 700, but chr1 has 600 bases"),
         ({"kinds": "far.bed"}, InputError, "no fourth column"),
-        ({"neutral": "all", "reference": "other.fa"}, SettingsError, "is not the FASTA that .* was scored on"),
+        ({"neutral": "all", "reference": "other.fa"}, InputError, "is not the reference that .* was scored on"),
     ],
     ids=lambda value: str(value)[:40],
 )
