@@ -247,6 +247,11 @@ def head_columns(
     return columns
 
 
+def heads_as_text(heads: Mapping[str, Head]) -> str:
+    """Columns of heads and which heads these are, as a folder of scores names them; empty for none."""
+    return ", ".join(f"{name} (head {head.digest})" for name, head in heads.items())
+
+
 def site_digests(sites: Iterable[str]) -> np.ndarray:
     """(S,) uint64, eight bytes of the BLAKE2b of each site's name: a million sites take 8 MB, and two rarely share one."""
     digests = (hashlib.blake2b(site.encode(), digest_size=8).digest() for site in sites)
