@@ -156,6 +156,7 @@ class Head:
         centre, scale, weight: (F,) float64; a feature less its centre, over its scale, is weighted.
         training_sites: ascending uint64, digests of the sites of the rows that trained it (see ``site_digests``).
         digest: of all numbers and facts, 16 hexadecimal digits.
+        path: where it was read.
     """
 
     facts: HeadFacts
@@ -165,12 +166,19 @@ class Head:
     intercept: float
     training_sites: np.ndarray
     digest: str
+    path: str
 
     @property
     def summary(self) -> dict[str, Any]:
         """What a manifest says of the head."""
         inputs = self.facts.inputs
-        return {"digest": self.digest, "layer": inputs.layer, "pool": inputs.pool, "labels": self.facts.labels.source}
+        return {
+            "digest": self.digest,
+            "path": self.path,
+            "layer": inputs.layer,
+            "pool": inputs.pool,
+            "labels": self.facts.labels.source,
+        }
 
     def refuse_other(self, fingerprint: str, where: str) -> None:
         """SettingsError where scores are of another fingerprint; ``where`` names the head."""

@@ -20,7 +20,7 @@ from safetensors.numpy import load, save
 
 from raygen.classes.head import HEAD_PREFIX, Head, HeadFacts
 from raygen.errors import InputError, SettingsError
-from raygen.remote import exists, shown, stage
+from raygen.remote import exists, is_remote, shown, stage, with_endpoint
 from raygen.tables.place import put_in_place
 
 JSON_END = ".json"
@@ -71,7 +71,7 @@ def write_head(
         text = json.dumps({_DIGEST: digest, **described}, indent=2, ensure_ascii=False) + "\n"
         partial.with_name(partial.name + JSON_END).write_text(text, encoding="utf-8")
         partial.write_bytes(content)
-    return Head(facts, centre, scale, weight, intercept, numbers["training_sites"], digest)
+    return Head(facts, centre, scale, weight, intercept, numbers["training_sites"], digest, _absolute(str(path)))
 
 
 def read_head(path: str) -> Head:
@@ -99,7 +99,16 @@ def read_head(path: str) -> Head:
     try:
         numbers = load(content)
         centre, scale, weight = (numbers[name] for name in ("centre", "scale", "weight"))
-        return Head(facts, centre, scale, weight, float(numbers["intercept"][0]), numbers["training_sites"], digest)
+        return Head(
+            facts,
+            centre,
+            scale,
+            weight,
+            float(numbers["intercept"][0]),
+            numbers["training_sites"],
+            digest,
+            _absolute(path),
+        )
     except (SafetensorError, KeyError) as error:
         raise _no_head(path, "its numbers cannot be read") from error
 
@@ -118,6 +127,11 @@ def read_heads(paths: Sequence[str]) -> dict[str, Head]:
             raise SettingsError(f"Two heads would write the column {name}. Rename the files of one of them.")
         heads[name] = read_head(path)
     return heads
+
+
+def _absolute(path: str) -> str:
+    """A path as other folders and machines can use it."""
+    return with_endpoint(path) if is_remote(path) else str(Path(path).absolute())
 
 
 def _json_of(path: str) -> str:

@@ -199,6 +199,13 @@ def calibrate(
     reference: Reference = None,
     cluster: Cluster = "auto",
     gene_column: GeneColumn = None,
+    head: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HEAD",
+            help="Head whose column is calibrated, where it is no longer where the run found it: what trained it is left out.",
+        ),
+    ] = None,
     tuned_on: Annotated[
         str | None,
         typer.Option(
@@ -238,6 +245,7 @@ def calibrate(
     from raygen.evaluation.calibration_fit import FitPlan, fit_calibration
     from raygen.evaluation.calibration_text import print_calibration
     from raygen.evaluation.evaluation_text import print_join
+    from raygen.evaluation.head_overlap import without_training_rows
     from raygen.evaluation.labelled_scores import LabelRequest, gather
 
     request = LabelRequest(
@@ -251,7 +259,7 @@ def calibrate(
         reference=reference,
         gene_column=gene_column,
     )
-    labelled = gather(request)
+    labelled = without_training_rows(gather(request), request, head)
     print_join(labelled, screen)
     plan = FitPlan(method, prior, folds, seed, min_window, bootstrap, cluster, tuned_on)
     calibration = fit_calibration(labelled, request, plan)

@@ -174,7 +174,7 @@ class _Training:
             remarks=tuple(remarks),
         )
         numbers = Fitted(shift + spread * fitted.centre, spread * fitted.scale, fitted.weight, fitted.intercept)
-        return TrainedHead(facts, numbers, site_digests(sites_of(labelled)), labelled)
+        return TrainedHead(facts, numbers, np.unique(site_digests(row_sites(labelled))), labelled)
 
     def _folds(self, rows: np.ndarray, num_folds: int) -> list[Fold]:
         """Folds of some of the rows, by indices of all."""
@@ -293,10 +293,10 @@ def _enlarged(rows: HeadRows) -> np.ndarray | None:
     return enlarged
 
 
-def sites_of(labelled: LabelledScores) -> list[str]:
-    """The distinct sites of labelled rows, ``CONTIG-POSITION``; a row without coordinates is known by its id."""
+def row_sites(labelled: LabelledScores) -> list[str]:
+    """(R,) the site of each row, ``CONTIG-POSITION``; a row without coordinates is known by its id."""
     keys = labelled.frame["key"]
-    return keys.str.extract(_SITE).fill_null(keys).unique().sort().to_list()
+    return keys.str.extract(_SITE).fill_null(keys).to_list()
 
 
 def verdict(result: ComparedRows, random_rows: bool) -> list[str]:

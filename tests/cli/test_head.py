@@ -3,8 +3,10 @@
 import json
 
 import numpy as np
+import polars as pl
 import pytest
 
+from raygen.tables.layout import read_scores
 from tests.cli.test_cli import raygen  # noqa: F401  (a fixture)
 from tests.evaluation.embedded_rows import embedded_folder
 
@@ -80,3 +82,22 @@ def test_a_head_that_was_edited_is_refused(raygen, folder):  # noqa: F811
     assert (code, "h.json was changed since the head was trained" in err) == (3, True)
     code, _, err = raygen("head", "show", "nothing")
     assert (code, "No such file: nothing. A head is two files" in err) == (3, True)
+
+
+def test_a_head_is_calibrated_on_rows_that_trained_nothing(raygen, folder):  # noqa: F811
+    """The first half of the genes trains it, the other half says what its log-odds mean."""
+    scores = pl.DataFrame(read_scores("out"))
+    scores[:180].select("chrom", "pos", "ref", "alt", "gene", "label").write_csv("half.tsv", separator="\t")
+    raygen("head", "train", "--scores", "out", "--labels", "half.tsv", *LABELS, "--out", "h")
+    code, out, _ = raygen("reclassify", "out", "--heads", "h", "--out", "new")
+    assert (code, "columns of heads: head_h" in out.splitlines()) == (0, True)
+    options = ["--score-column", "head_h", "--higher-is-positive", "--min-window", 20, "--bootstrap", 100]
+    code, out, err = raygen("calibrate", "--scores", "new", *LABELS[:6], *options, "--cluster", "gene", "--out", "c")
+    assert (code, err) == (0, "")
+    assert "180 labelled variants at sites that trained head_h are left out" in " ".join(out.split())
+    assert (
+        sum(json.loads((folder / "c").read_text())["labels"][name] for name in ("num_positive", "num_negative")) == 180
+    )
+    options += ["--labels", "half.tsv", "--out", "d"]
+    code, _, err = raygen("calibrate", "--scores", "new", *LABELS[:6], *options)
+    assert (code, "All 180 labelled variants are at sites that trained head_h" in err) == (3, True)
