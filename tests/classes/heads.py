@@ -24,7 +24,7 @@ AREA = Compared(
 )
 
 
-def head_facts(**inputs: Any) -> HeadFacts:
+def head_facts(fingerprint: str = "0123456789abcdef", **inputs: Any) -> HeadFacts:
     """Facts of a head on ``blocks.1`` and ``right:8`` of four numbers, of both strands; ``inputs`` overrides what it reads."""
     reads: dict[str, Any] = {
         "layer": "blocks.1",
@@ -36,7 +36,7 @@ def head_facts(**inputs: Any) -> HeadFacts:
     }
     return HeadFacts(
         raygen="0",
-        fingerprint="0123456789abcdef",
+        fingerprint=fingerprint,
         model="bigram",
         embeddings="",
         inputs=HeadInputs(**(reads | inputs)),
