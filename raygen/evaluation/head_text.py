@@ -12,6 +12,8 @@ from raygen.evaluation.evaluation_text import say, signed
 from raygen.evaluation.head_fit import HEAD, ZERO_SHOT
 from raygen.number_of import number_of
 
+_WIDEST = 28
+
 
 def print_head(facts: HeadFacts, digest: str, console: Console) -> None:
     """Print a head: what it is, its areas beside the others', by consequence, and what they say."""
@@ -92,7 +94,9 @@ def _differences(area: Compared) -> tuple[str, str]:
 
 def _table(*heads: str) -> Table:
     table = Table(*heads, box=None, pad_edge=False, collapse_padding=True)
+    table.columns[0].max_width = _WIDEST
+    for column in table.columns:
+        column.no_wrap = True
     for column in table.columns[1:]:
         column.justify = "right"
-        column.no_wrap = True
     return table
