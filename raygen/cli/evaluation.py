@@ -136,6 +136,7 @@ def evaluate(
     from raygen.evaluation.evaluate import as_json
     from raygen.evaluation.evaluate import evaluate as run_evaluation
     from raygen.evaluation.evaluation_text import print_evaluation
+    from raygen.evaluation.head_overlap import training_warning
     from raygen.evaluation.labelled_scores import LabelRequest
     from raygen.pages.evaluation_page import as_page
 
@@ -163,6 +164,8 @@ def evaluate(
     audit_reference = refuse_without_reference(request) if audit else None
     evaluation = run_evaluation(request, Bootstrap(bootstrap, seed), cut, cluster)
     print_evaluation(evaluation, screen)
+    if warning := training_warning(evaluation.labelled, request):
+        say(f"warning: {warning}")
     if json_file:
         write_json(json_file, as_json(evaluation))
         say(f"numbers: {json_file}")

@@ -33,6 +33,7 @@ from raygen.evaluation.clusters import (
     clusters_of,
 )
 from raygen.evaluation.grouped_folds import FOLDS, grouped_folds
+from raygen.evaluation.head_overlap import row_sites
 from raygen.evaluation.head_rows import HeadRows, StateChoice, read_head_rows
 from raygen.evaluation.labelled_scores import LabelledScores, LabelRequest, gather
 from raygen.evaluation.labels import NO_VALUE
@@ -45,7 +46,6 @@ HEAD, ZERO_SHOT, TOGETHER = "head", "zero-shot", "head + zero-shot"
 LEAST_ROWS, LEAST_GROUPS = 300, 3
 """What a consequence needs for areas of its own."""
 _TOGETHER_PENALTY = 1e-4
-_SITE = r"^(.+-[0-9]+)-[ACGTN]*-[ACGTN]*$"
 Fold = tuple[np.ndarray, np.ndarray]
 
 
@@ -174,7 +174,7 @@ class _Training:
             remarks=tuple(remarks),
         )
         numbers = Fitted(shift + spread * fitted.centre, spread * fitted.scale, fitted.weight, fitted.intercept)
-        return TrainedHead(facts, numbers, np.unique(site_digests(row_sites(labelled))), labelled)
+        return TrainedHead(facts, numbers, np.unique(site_digests(row_sites(labelled.frame["key"]))), labelled)
 
     def _folds(self, rows: np.ndarray, num_folds: int) -> list[Fold]:
         """Folds of some of the rows, by indices of all."""
@@ -291,12 +291,6 @@ def _enlarged(rows: HeadRows) -> np.ndarray | None:
     enlarged = np.ones(inputs.num_features)
     enlarged[inputs.num_state_features :] = np.sqrt(inputs.num_state_features)
     return enlarged
-
-
-def row_sites(labelled: LabelledScores) -> list[str]:
-    """(R,) the site of each row, ``CONTIG-POSITION``; a row without coordinates is known by its id."""
-    keys = labelled.frame["key"]
-    return keys.str.extract(_SITE).fill_null(keys).to_list()
 
 
 def verdict(result: ComparedRows, random_rows: bool) -> list[str]:

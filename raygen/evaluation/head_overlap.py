@@ -1,7 +1,7 @@
-"""Labelled rows that trained a head are taken out before its log-odds are calibrated: on them it is better than anywhere else.
+"""Labelled rows that trained a head: on them its log-odds are better than anywhere else, so it is said, and a calibration leaves them out.
 
 Of a column ``head_NAME`` in a run's folder the newest manifest that knows it says which head it is of; the head's file holds digests of
-its training sites. All alleles of such a site are left out. Rows of the same genes remain, and still flatter a little.
+its training sites. All alleles of such a site are meant. Rows of the same genes remain, and still flatter a little.
 """
 
 from __future__ import annotations
@@ -11,15 +11,38 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from raygen.classes.head import HEAD_PREFIX, Head, site_digests
 from raygen.classes.head_file import read_head
 from raygen.errors import InputError, RaygenError, SettingsError
-from raygen.evaluation.head_fit import row_sites
 from raygen.evaluation.keyed_table import TableSource
 from raygen.evaluation.labelled_scores import LabelledScores, LabelRequest
 from raygen.number_of import number_of
 from raygen.tables.layout import RunFolder
+
+_SITE = r"^(.+-[0-9]+)-[ACGTN]*-[ACGTN]*$"
+
+
+def row_sites(keys: pl.Series) -> list[str]:
+    """(R,) the site of each row, ``CONTIG-POSITION``, by the keys of a labelled frame; one without coordinates is known by its id."""
+    return keys.str.extract(_SITE).fill_null(keys).to_list()
+
+
+def training_warning(labelled: LabelledScores, request: LabelRequest) -> str | None:
+    """A sentence where rows trained the head whose column is looked at, or where that cannot be known; None where none did."""
+    column = labelled.score_column
+    try:
+        head = _head_of_column(column, request.scores, None)
+    except RaygenError as error:
+        return f"whether these labels trained {column} is not known: {error}"
+    number = 0 if head is None else int(_trained(labelled, head).sum())
+    if not number:
+        return None
+    return (
+        f"{number:,} of {number_of(len(labelled.frame), 'labelled variant')} are at sites that trained {column}: what it is worth on others "
+        "is in `raygen head show`."
+    )
 
 
 def without_training_rows(labelled: LabelledScores, request: LabelRequest, head_path: str | None) -> LabelledScores:
@@ -35,8 +58,7 @@ def without_training_rows(labelled: LabelledScores, request: LabelRequest, head_
     head = _head_of_column(labelled.score_column, request.scores, head_path)
     if head is None:
         return labelled
-    of_rows = site_digests(row_sites(labelled))
-    trained = np.isin(of_rows, head.training_sites)
+    trained = _trained(labelled, head)
     number = int(trained.sum())
     if number == len(trained):
         raise InputError(
@@ -44,14 +66,21 @@ def without_training_rows(labelled: LabelledScores, request: LabelRequest, head_
         )
     if not number:
         return labelled
-    which = number_of(number, "labelled variant")
-    remark = f"{which} at sites that trained {labelled.score_column} {'is' if number == 1 else 'are'} left out: a calibration is for what it has not seen."
+    remark = (
+        f"{number_of(number, 'labelled variant')} at sites that trained {labelled.score_column} {'is' if number == 1 else 'are'} left out: "
+        "a calibration is for what it has not seen."
+    )
     frame = labelled.frame.filter(~trained)
     return replace(labelled, frame=frame, remarks=[*labelled.remarks, remark])
 
 
+def _trained(labelled: LabelledScores, head: Head) -> np.ndarray:
+    """(R,) Boolean: the row is at a site that trained the head."""
+    return np.isin(site_digests(row_sites(labelled.frame["key"])), head.training_sites)
+
+
 def _head_of_column(column: str, scores: str, head_path: str | None) -> Head | None:
-    recorded = _recorded(column, scores)
+    recorded = _recorded(column, scores) if column.startswith(HEAD_PREFIX) or head_path else None
     if head_path:
         head = read_head(head_path)
         if recorded and recorded["digest"] != head.digest:

@@ -3,7 +3,7 @@ import pytest
 
 from raygen.classes.head_file import read_head, read_heads
 from raygen.errors import InputError, SettingsError
-from raygen.evaluation.head_overlap import without_training_rows
+from raygen.evaluation.head_overlap import training_warning, without_training_rows
 from raygen.evaluation.labelled_scores import gather
 from raygen.finished.reclassify import reclassify
 from tests.classes.heads import made_head
@@ -34,6 +34,20 @@ def test_rows_at_sites_that_trained_a_head_are_left_out_of_its_calibration(score
 def test_a_column_of_no_head_is_left_as_it_is(scored):
     labelled, request = labelled_by(scored, "delta_llr")
     assert without_training_rows(labelled, request, None) is labelled
+    assert training_warning(labelled, request) is None
+
+
+def test_rows_that_trained_a_head_are_said_where_it_is_evaluated(tmp_path, scored):
+    labelled, request = labelled_by(scored)
+    assert training_warning(labelled, request).startswith(
+        "6 of 360 labelled variants are at sites that trained head_one"
+    )
+    rest = without_training_rows(labelled, request, None)
+    assert training_warning(rest, request) is None
+    (tmp_path / "one").unlink()
+    assert training_warning(labelled, request).startswith(
+        "whether these labels trained head_one is not known: The head"
+    )
 
 
 def test_labels_that_all_trained_it_are_refused(tmp_path):
