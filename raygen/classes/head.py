@@ -214,7 +214,7 @@ def apply_head(
         SettingsError: the states have another number of numbers than those that trained it.
     """
     inputs = head.facts.inputs
-    _refuse_width(inputs, delta)
+    refuse_width(inputs, delta[inputs.strands[0]].shape[1])
     num_rows = len(delta[inputs.strands[0]])
     others = inputs.of_columns(rows) if inputs.columns and rows is not None else np.empty((num_rows, 0), np.float32)
     log_odds = np.empty(num_rows)
@@ -227,8 +227,8 @@ def apply_head(
     return log_odds
 
 
-def _refuse_width(inputs: HeadInputs, delta: Mapping[str, np.ndarray]) -> None:
-    width = delta[inputs.strands[0]].shape[1]
+def refuse_width(inputs: HeadInputs, width: int) -> None:
+    """SettingsError where states have another number of numbers than those that a head reads."""
     if width != inputs.width:
         raise SettingsError(
             f"The head was trained on states of {inputs.width:,} numbers; these have {width:,}, another model's or a projection's."

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from raygen.classes.head import Head, head_columns
+from raygen.classes.head import Head, head_columns, refuse_width
 from raygen.classes.stored_states import pooled_states, state_columns, stored_plan
 from raygen.errors import InputError, SettingsError
 from raygen.tables.damage import naming_damage
@@ -40,9 +40,12 @@ def refuse_other_heads(heads: Mapping[str, Head], fingerprint: str, source: RunF
             raise SettingsError(f"{name} reads the column {absent[0]}, which {source.path} does not have.")
     for file in files:
         with _opened(source, file) as states:
-            plan, strands = stored_plan(states.schema_arrow.names)
+            schema = states.schema_arrow
+        plan, strands = stored_plan(schema.names)
         for name, head in heads.items():
             head.refuse_other_plan(plan, strands, name)
+            (first, *_) = state_columns([(head.facts.inputs.layer, head.facts.inputs.pool)], strands)
+            refuse_width(head.facts.inputs, schema.field(first).type.list_size)
 
 
 def with_heads(scores: pa.Table, heads: Mapping[str, Head], source: RunFolder, file: ScoreFile) -> pa.Table:

@@ -19,7 +19,7 @@ CUTS = (-5.0, -3.0, -1.0, 3.0)
 
 def heads_of(folder, *names, **inputs):
     for name in names:
-        made_head(folder, name, width=WIDTH, **inputs)
+        made_head(folder, name, **({"width": WIDTH} | inputs))
     return read_heads([str(folder / name) for name in names])
 
 
@@ -109,6 +109,7 @@ def test_a_folder_with_another_head_of_that_name_is_refused(tmp_path, folder):
     ("inputs", "words"),
     [
         ({"layer": "norm"}, "head_one reads the layer norm; there is blocks.1 here"),
+        ({"width": 4}, "The head was trained on states of 4 numbers; these have 6"),
         ({"pool": "suffix"}, "head_one reads the pool suffix; there is right:8 here"),
         (
             {"consequence_column": "MC", "consequences": ("a",)},
