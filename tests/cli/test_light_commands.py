@@ -11,6 +11,7 @@ import pytest
 
 from raygen.model.random_checkpoint import demo_config, write_random_checkpoint
 from tests.builders import fasta, random_bases, snvs, vcf
+from tests.evaluation.embedded_rows import embedded_folder
 from tests.finished_runs import finished_run
 from tests.model.models import small_evo2_config
 from tests.run_folders import row, run_folder
@@ -119,3 +120,11 @@ def test_report(tmp_path):
     printed = raygen(tmp_path, "report", run)
     assert printed.startswith("report: ")
     assert "30" in Path(printed.removeprefix("report: ").strip()).read_text()
+
+
+def test_a_head_is_trained_shown_and_applied_to_stored_states(tmp_path):
+    folder, labels = embedded_folder(tmp_path), ["--label-column", "label", "--positive", "P", "--negative", "B"]
+    out = raygen(tmp_path, "head", "train", "--scores", folder, *labels, "--bootstrap", 20, "--out", "h")
+    assert "its column will be head_h" in out
+    assert "The head is better than zero-shot" in raygen(tmp_path, "head", "show", "h")
+    assert "columns of heads: head_h" in raygen(tmp_path, "reclassify", folder, "--heads", "h", "--out", "new")
