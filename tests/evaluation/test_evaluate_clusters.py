@@ -91,6 +91,32 @@ def test_the_numbers_are_those_of_the_json(tmp_path):
     assert mean.split()[2:] == [auroc, f"{low:.3f}-{high:.3f}", *others]
 
 
+def test_what_stands_beside_each_group_has_columns_where_there_is_room(tmp_path):
+    """CADD is better than the score everywhere; consequence tells much over all and nothing within one."""
+    evaluation = evaluate(genome(tmp_path), QUICK)
+    numbers = as_json(evaluation)
+    lines = printed(evaluation, width=100)
+    heads = [line.split()[-2:] for line in lines if line.startswith(("group ", "by chromosome "))]
+    assert heads == [["position", "conseq."]] * 2
+    stop = numbers["by"]["consequence"]["stop_gained"]["beside"]["areas"]
+    assert stop["CADD"]["difference_interval"][0] > 0
+    assert stop["consequence alone"]["auroc"] == 0.5
+    cells = next(line for line in lines if line.startswith("  stop_gained ")).split()
+    assert cells[-2:] == [f"{stop['position alone']['auroc']:.3f}", "0.500"], "the score passes both"
+    overall = next(line for line in lines if line.startswith("overall ")).split()
+    assert overall[-1] == f"{numbers['beside']['areas']['consequence alone']['auroc']:.3f}*", "it does not pass here"
+    chromosome = numbers["by_chromosome"]["areas"]["X"]["beside"]["areas"]
+    shown = next(line for line in lines if line.startswith("  X ")).split()
+    assert f"{chromosome['position alone']['auroc']:.3f}" in [cell.rstrip("*") for cell in shown]
+    mean = next(line for line in lines if line.startswith("weighted mean ")).split()
+    of_mean = numbers["by_chromosome"]["beside"]["areas"]
+    assert mean[-1].rstrip("*") == f"{of_mean['consequence alone']['auroc']:.3f}"
+    assert any(line.endswith("*: the score is not surely better") for line in lines)
+    assert "What stands beside each group: on a screen of 100 columns" in "\n".join(printed(evaluation, 90)).replace(
+        "\n  ", " "
+    )
+
+
 def test_a_column_that_gives_the_label_away_is_a_warning_everywhere(tmp_path):
     row = np.arange(2400)
     positive = noisy(2400, share=0.3)[1]
