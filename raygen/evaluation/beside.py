@@ -95,9 +95,10 @@ class Rivals:
         """Areas on some of the rows, by their indices; None where they lack a class."""
         if _lacks_a_class(self._positive[rows]):
             return None
-        others, rows, remarks = self._comparable(rows)
+        part = np.zeros(self.num_rows, np.int64)
+        others, rows, remarks = self._comparable(rows, part)
         clusters = self._choice.within(rows, self._positive)
-        return self._measured(others, rows, np.zeros(len(rows), np.int64), clusters, bootstrap, remarks)
+        return self._measured(others, rows, part[rows], clusters, bootstrap, remarks)
 
     def mean_over(self, part: np.ndarray, bootstrap: Bootstrap) -> Beside | None:
         """Means over parts of the rows of the areas within each, weighted as ``mean_areas`` does; None where no part holds both classes.
@@ -105,25 +106,39 @@ class Rivals:
         Args:
             part: (R,) numbers of the parts, below 0 where a row is in none.
         """
-        others, rows, remarks = self._comparable(np.flatnonzero(part >= 0))
+        rows = np.flatnonzero(part >= 0)
         if not _mixed_parts(part[rows], self._positive[rows]):
             return None
+        others, rows, remarks = self._comparable(rows, part)
         chosen = self._choice.chosen
         clusters = replace(chosen, of_row=chosen.of_row[rows])
         return self._measured(others, rows, part[rows], clusters, bootstrap, remarks)
 
-    def _comparable(self, rows: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray, list[str]]:
-        """The other scores that have numbers for both classes among some rows, the rows where all have one, and remarks."""
-        if not self._others:
-            return {}, rows, []
-        is_complete = np.all([np.isfinite(risk[rows]) for risk in self._others.values()], axis=0)
-        if _lacks_a_class(self._positive[rows[is_complete]]):
-            names = " and ".join(self._others)
-            return {}, rows, [f"no two labels are left where {names} all have numbers: they are not compared."]
+    def _comparable(self, rows: np.ndarray, part: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray, list[str]]:
+        """The other scores that have numbers for both classes among some rows, the rows where all have one, and remarks.
+
+        Args:
+            part: (R,) numbers of the parts that the areas are within; all scores have numbers for both classes in one of them, or none
+                of the other scores is compared.
+        """
+        positive = self._positive[rows]
+        lacking = {name: _lacks_numbers(name, np.isfinite(risk[rows]), positive) for name, risk in self._others.items()}
+        remarks = [sentence for sentence in lacking.values() if sentence]
+        others = {name: risk for name, risk in self._others.items() if not lacking[name]}
+        if not others:
+            return {}, rows, remarks
+        is_complete = np.all([np.isfinite(risk[rows]) for risk in others.values()], axis=0)
         if is_complete.all():
-            return self._others, rows, []
+            return others, rows, remarks
+        if not _mixed_parts(part[rows[is_complete]], positive[is_complete]):
+            names = " and ".join(others)
+            return (
+                {},
+                rows,
+                [*remarks, f"no two labels are left where {names} all have numbers: they are not compared."],
+            )
         left = f"{int(is_complete.sum()):,} of {number_of(len(rows), 'row')}"
-        return self._others, rows[is_complete], [f"compared on the {left} where all of them have a number."]
+        return others, rows[is_complete], [*remarks, f"compared on the {left} where all of them have a number."]
 
     def _measured(
         self,
@@ -207,14 +222,17 @@ def _usable_others(labelled: LabelledScores, positive: np.ndarray) -> tuple[dict
         is_number = np.isfinite(column)
         if num_missing := int((~is_number).sum()):
             remarks.append(f"{other.column} is no number in {num_missing:,} of {number_of(len(column), 'row')}.")
-        if _lacks_a_class(positive[is_number]):
-            lacking = [
-                name for name, kind in (("positive", positive), ("negative", ~positive)) if not (kind & is_number).any()
-            ]
-            remarks.append(f"{other.column} has no number in any {' or '.join(lacking)} row: it is not compared.")
+        if sentence := _lacks_numbers(other.column, is_number, positive):
+            remarks.append(sentence)
         else:
             usable[other.column] = np.where(is_number, column if other.higher_is_positive else -column, np.nan)
     return usable, remarks
+
+
+def _lacks_numbers(name: str, is_number: np.ndarray, positive: np.ndarray) -> str | None:
+    """A sentence on the classes in which another score has no number; None where it has some in both."""
+    lacking = [kind for kind, rows in (("positive", positive), ("negative", ~positive)) if not (rows & is_number).any()]
+    return f"{name} has no number in any {' or '.join(lacking)} row: it is not compared." if lacking else None
 
 
 def _lacks_a_class(positive: np.ndarray) -> bool:

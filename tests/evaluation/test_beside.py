@@ -231,3 +231,33 @@ def test_the_mean_over_parts_is_that_of_their_areas(tmp_path):
     assert mean.difference_interval[0] < mean.difference < mean.difference_interval[1]
     one_class = np.where(positive, 0, -1)
     assert rivals.mean_over(one_class, QUICK) is None
+
+
+def test_a_score_without_numbers_in_a_group_does_not_take_the_others_with_it(tmp_path):
+    """As one of missense changes alone, in the group of all others."""
+    risk, positive = noisy(400)
+    is_missense = np.arange(400) % 2 == 0
+    labelled = labelled_table(
+        tmp_path,
+        positive,
+        delta_llr=-risk,
+        CADD=risk,
+        missense_score=np.where(is_missense, risk, np.nan),
+        request={"beside": ["CADD", "missense_score"]},
+    )
+    group = np.flatnonzero(~is_missense)
+    beside = Rivals(labelled, choose_clusters(labelled), 0).within(group, QUICK)
+    assert list(beside.areas) == ["delta_llr", POSITION, "CADD"]
+    assert beside.areas["CADD"].auroc == pytest.approx(roc_auc_score(positive[group], risk[group]))
+    assert beside.num_positive + beside.num_negative == 200
+    assert beside.remarks == ["missense_score has no number in any positive or negative row: it is not compared."]
+
+
+def test_the_mean_keeps_position_where_another_score_has_both_labels_in_no_part(tmp_path):
+    risk, positive = noisy(200)
+    part = np.arange(200) // 100
+    other = np.where(positive == (part == 0), risk, np.nan)
+    labelled = labelled_table(tmp_path, positive, delta_llr=-risk, CADD=other, request={"beside": ["CADD"]})
+    mean = Rivals(labelled, choose_clusters(labelled), 0).mean_over(part, QUICK)
+    assert list(mean.areas) == ["delta_llr", POSITION]
+    assert mean.remarks == ["no two labels are left where CADD all have numbers: they are not compared."]
