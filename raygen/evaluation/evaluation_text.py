@@ -110,9 +110,15 @@ def describe_beside(beside: Beside) -> list[str]:
     return [f"note: {remark}" for remark in (beside.how_learnt, *beside.remarks) if remark]
 
 
-def is_passed(area: PairedArea) -> bool:
-    """Whether the score is better than what stands beside it, by its AUROC: the whole interval says so, where there is one."""
-    return area.difference < 0 and (area.difference_interval is None or area.difference_interval[1] < 0)
+def is_passed(area: PairedArea, has_replicates: bool) -> bool:
+    """Whether the score is better than what stands beside it, by its AUROC: the whole interval says so.
+
+    Args:
+        has_replicates: intervals were asked for. An area that has none for all that, as in one cluster, shows nothing.
+    """
+    if area.difference_interval is None:
+        return area.difference < 0 and not has_replicates
+    return area.difference_interval[1] < 0
 
 
 def describe_risk(curve: RiskCoverage) -> list[str]:
@@ -159,7 +165,8 @@ def _rows_each(wanted: Sequence[int]) -> list[int]:
 def _describe_areas(evaluation: Evaluation, has_beside: bool) -> str:
     useless = f"A useless score's AUPRC is the share of positives, {evaluation.overall.prevalence:.3f} overall"
     if has_beside:
-        return f"{useless}; *: the score is not surely better"
+        surely = "surely " if evaluation.bootstrap.replicates else ""
+        return f"{useless}; *: the score is not {surely}better"
     if len(evaluation.beside.areas) > 1 and evaluation.by:
         return f"{useless}. What stands beside each group: on a screen of {_COLUMNS} columns, or --json."
     return f"{useless}."
@@ -169,11 +176,11 @@ def _area_table(evaluation: Evaluation, rows_of_groups: Sequence[int], names: Se
     table = _table("group", "pos.", "neg.", "AUROC", "95% interval", "AUPRC", *map(_head, names), "")
     _fit(table, _GROUP_WIDTHS, names)
     overall = evaluation.overall
-    table.add_row("overall", *_cells(overall), *_beside_cells(evaluation.beside, names), overall.note or "")
+    table.add_row("overall", *_cells(overall), *_beside_cells(evaluation, evaluation.beside, names), overall.note or "")
     for (name, groups), most in zip(evaluation.by.items(), rows_of_groups, strict=True):
         table.add_row(f"by {_shortened(name)}")
         for value, group in evaluation.shown(name, most):
-            beside = _beside_cells(group.beside, names)
+            beside = _beside_cells(evaluation, group.beside, names)
             table.add_row(f"  {_shortened(value)}", *_cells(group), *beside, note_of(evaluation, group))
         if len(groups) > most:
             table.add_row(f"  {len(groups) - most:,} more: --json")
@@ -199,7 +206,7 @@ def _chromosome_table(evaluation: Evaluation, chromosomes: ByChromosome, most: i
     )
     _fit(table, _CHROMOSOME_WIDTHS, names)
     for name, area in list(chromosomes.areas.items())[:most]:
-        cells = (*_cells(area), f"{area.prevalence:.3f}", *_beside_cells(area.beside, names))
+        cells = (*_cells(area), f"{area.prevalence:.3f}", *_beside_cells(evaluation, area.beside, names))
         table.add_row(f"  {_shortened(name)}", *cells, note_of(evaluation, area))
     if len(chromosomes.areas) > most:
         table.add_row(f"  {len(chromosomes.areas) - most:,} more: --json")
@@ -212,7 +219,7 @@ def _chromosome_table(evaluation: Evaluation, chromosomes: ByChromosome, most: i
         ("pooled", pooled, evaluation.beside),
     ):
         cells = (three_places(auroc), _interval(interval), three_places(auprc), three_places(base_rate))
-        table.add_row(name, "", "", *cells, *_beside_cells(beside, names))
+        table.add_row(name, "", "", *cells, *_beside_cells(evaluation, beside, names))
     return table
 
 
@@ -253,11 +260,11 @@ def _head(name: str) -> str:
     return _HEADS.get(name, name if len(name) <= _BESIDE_WIDTH else f"{name[: _BESIDE_WIDTH - 1]}…")
 
 
-def _beside_cells(beside: Beside | None, names: Sequence[str]) -> list[str]:
-    areas = beside.areas if beside else {}
-    return [
-        f"{areas[name].auroc:.3f}{' ' if is_passed(areas[name]) else '*'}" if name in areas else "" for name in names
-    ]
+def _beside_cells(evaluation: Evaluation, beside: Beside | None, names: Sequence[str]) -> list[str]:
+    has_replicates = evaluation.bootstrap.replicates > 0
+    areas = {name: area for name, area in beside.areas.items() if name in names} if beside else {}
+    cells = {name: f"{area.auroc:.3f}{' ' if is_passed(area, has_replicates) else '*'}" for name, area in areas.items()}
+    return [cells.get(name, "") for name in names]
 
 
 def _shortened(name: str) -> str:

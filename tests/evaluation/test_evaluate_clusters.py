@@ -117,6 +117,24 @@ def test_what_stands_beside_each_group_has_columns_where_there_is_room(tmp_path)
     )
 
 
+def test_a_group_without_an_interval_is_not_surely_better(tmp_path):
+    """Each chromosome is one cluster; where no intervals are asked for the areas alone decide."""
+    request = genome(tmp_path)
+    marked = {}
+    for replicates in (50, 0):
+        evaluation = evaluate(request, Bootstrap(replicates), cluster="chromosome")
+        lines = printed(evaluation, width=100)
+        area = evaluation.by_chromosome.areas["1"].beside.areas["position alone"]
+        assert area.difference < 0
+        assert area.difference_interval is None
+        cell = f"{area.auroc:.3f}"
+        chromosome = next(line for line in lines if line.startswith("  1 "))
+        marked[replicates] = f"{cell}*" in chromosome.split()
+        surely = "surely " if replicates else ""
+        assert any(line.endswith(f"*: the score is not {surely}better") for line in lines)
+    assert marked == {50: True, 0: False}
+
+
 def test_a_column_that_gives_the_label_away_is_a_warning_everywhere(tmp_path):
     row = np.arange(2400)
     positive = noisy(2400, share=0.3)[1]
