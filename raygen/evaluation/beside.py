@@ -25,6 +25,7 @@ from raygen.number_of import number_of
 
 POSITION = "position alone"
 CONSEQUENCE = "consequence alone"
+COMPARED_ON = "compared on"  # how the remark on rows without a number begins
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class Rivals:
                 [*remarks, f"no two labels are left where {names} all have numbers: they are not compared."],
             )
         left = f"{int(is_complete.sum()):,} of {number_of(len(rows), 'row')}"
-        return others, rows[is_complete], [*remarks, f"compared on the {left} where all of them have a number."]
+        return others, rows[is_complete], [*remarks, f"{COMPARED_ON} the {left} where all of them have a number."]
 
     def _measured(
         self,

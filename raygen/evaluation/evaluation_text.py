@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.console import Console
 from rich.table import Table
 
-from raygen.evaluation.beside import CONSEQUENCE, POSITION, Beside
+from raygen.evaluation.beside import COMPARED_ON, CONSEQUENCE, POSITION, Beside
 from raygen.evaluation.by_chromosome import WHY_NOT_POOLED, ByChromosome
 from raygen.evaluation.clusters import FEW, count_of
 from raygen.evaluation.discrimination import Discrimination, Interval
@@ -50,7 +51,7 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     say(console, _describe_areas(evaluation, bool(beside_groups)))
     if len(evaluation.beside.areas) > 1:
         console.print(_beside_table(evaluation.beside))
-    for line in describe_beside(evaluation.beside):
+    for line in describe_beside(evaluation.beside, of_groups=bool(beside_groups)):
         say(console, line)
     if chromosomes:
         console.print(_chromosome_table(evaluation, chromosomes, of_chromosomes, beside_groups))
@@ -105,9 +106,31 @@ def describe_clusters(evaluation: Evaluation) -> list[str]:
     return [*lines, drawn]
 
 
-def describe_beside(beside: Beside) -> list[str]:
-    """How consequence alone was learnt, and what cannot be compared, a sentence each."""
-    return [f"note: {remark}" for remark in (beside.how_learnt, *beside.remarks) if remark]
+def describe_beside(beside: Beside, of_groups: bool = False) -> list[str]:
+    """How consequence alone was learnt, and what cannot be compared, a sentence each.
+
+    Args:
+        of_groups: groups show what stands beside the score, too, which is then of as few rows.
+    """
+    remarks = [remark for remark in (beside.how_learnt, *beside.remarks) if remark]
+    return [
+        f"note: {remark}{' So is each group.' if of_groups and remark.startswith(COMPARED_ON) else ''}"
+        for remark in remarks
+    ]
+
+
+def describe_fewer_rows(evaluation: Evaluation) -> str | None:
+    """That what stands beside a group is of fewer rows than the group's own areas, where that is so in any."""
+    groups = [replace(evaluation.overall, beside=evaluation.beside)]
+    groups += [group for by_value in evaluation.by.values() for group in by_value.values()]
+    groups += evaluation.by_chromosome.areas.values() if evaluation.by_chromosome else []
+    if all(group.beside is None or _num_rows(group.beside) == _num_rows(group) for group in groups):
+        return None
+    return "What stands beside a group is of those of its rows where every other score compared has a number, and so is its difference."
+
+
+def _num_rows(areas: Beside | Discrimination) -> int:
+    return areas.num_positive + areas.num_negative
 
 
 def is_passed(area: PairedArea, has_replicates: bool) -> bool:

@@ -9,13 +9,19 @@ from raygen.evaluation.beside import Beside
 from raygen.evaluation.by_chromosome import WHY_NOT_POOLED
 from raygen.evaluation.discrimination import Discrimination, Interval
 from raygen.evaluation.evaluate import Evaluation
-from raygen.evaluation.evaluation_text import describe_beside, describe_clusters, describe_risk, note_of, signed
+from raygen.evaluation.evaluation_text import (
+    describe_beside,
+    describe_clusters,
+    describe_fewer_rows,
+    describe_risk,
+    note_of,
+    signed,
+)
 from raygen.pages.evaluation_charts import areas_figure, beside_figure, groups_figure, overall_figures
 from raygen.pages.page import Page, render
 from raygen.version import __version__
 
 _MOST_ROWS = 60
-_MOST_BESIDE = 3
 
 
 def as_page(evaluation: Evaluation) -> str:
@@ -191,14 +197,15 @@ def _beside_groups(
     evaluation: Evaluation, head: str, groups: Sequence[tuple[str, Discrimination]], mean: Beside | None = None
 ) -> dict[str, Any] | None:
     """A table of what the score must pass in each group; None where nothing was compared in any."""
-    names = list(evaluation.beside.areas)[1 : 1 + _MOST_BESIDE]
+    names = list(evaluation.beside.areas)[1:]
     besides = [(value, group.beside) for value, group in groups[:_MOST_ROWS] if group.beside]
     if not names or not besides:
         return None
     besides += [("weighted mean", mean)] if mean else []
     return {
-        "heads": [(head, "name"), *((f"{name}, less the score's", "n interval") for name in names)],
+        "heads": [(head, "name"), *((f"AUROC of {name}, less the score's", "n interval") for name in names)],
         "rows": [(value, *_beside_cells(beside, names)) for value, beside in besides],
+        "note": describe_fewer_rows(evaluation),
     }
 
 

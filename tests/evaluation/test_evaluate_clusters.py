@@ -135,6 +135,27 @@ def test_a_group_without_an_interval_is_not_surely_better(tmp_path):
     assert marked == {50: True, 0: False}
 
 
+def test_all_other_scores_stand_beside_the_groups_on_the_page(tmp_path):
+    others = {f"TOOL{number}": np.random.default_rng(number).normal(size=2400) for number in range(3)}
+    page = as_page(evaluate(replace(genome(tmp_path, **others), beside=["CADD", *others]), QUICK))
+    for name in others:
+        assert page.count(f"AUROC of {name}, less the score") == 2, "by chromosome and by consequence"
+
+
+@pytest.mark.parametrize("is_partial", [True, False])
+def test_fewer_rows_beside_a_group_are_said(tmp_path, is_partial):
+    """Position of missense changes alone would else stand beside the score of all."""
+    row = np.arange(2400)
+    other = np.where(is_partial & (row % 3 > 0), np.nan, noisy(2400)[0])
+    evaluation = evaluate(replace(genome(tmp_path, TOOL=other), beside=["TOOL"]), QUICK)
+    sentence = "What stands beside a group is of those of its rows where every other score compared has a number"
+    said = [
+        line.endswith("rows where all of them have a number. So is each group.") for line in printed(evaluation, 100)
+    ]
+    assert any(said) == is_partial
+    assert (sentence in as_page(evaluation)) == is_partial
+
+
 def test_a_column_that_gives_the_label_away_is_a_warning_everywhere(tmp_path):
     row = np.arange(2400)
     positive = noisy(2400, share=0.3)[1]
