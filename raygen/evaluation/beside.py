@@ -64,6 +64,7 @@ class Rivals:
         position = {} if choice.places is None else {POSITION: nearest_label(choice.places, self._positive)}
         self._learnt_of_all = {labelled.score_column: labelled.risk.to_numpy(), **position}
         self._others, self.remarks = _usable_others(labelled, self._positive)
+        self._sign = {other.column: 1 if other.higher_is_positive else -1 for other in labelled.extra.others}
         self._share: np.ndarray | None = None
         self._how_learnt = ""
         if (codes := consequence_codes(labelled)) is not None:
@@ -154,7 +155,7 @@ class Rivals:
         positive = self._positive[rows]
         risks = {name: risk[rows] for name, risk in {**self._learnt_of_all, **others}.items()}
         remarks += [
-            f"{name} is {abs(risks[name][0]):g} in all rows compared: it tells nothing apart."
+            f"{name} is {self._sign[name] * risks[name][0] + 0.0:g} in all rows compared: it tells nothing apart."
             for name in others
             if risks[name].min() == risks[name].max()
         ]

@@ -261,3 +261,12 @@ def test_the_mean_keeps_position_where_another_score_has_both_labels_in_no_part(
     mean = Rivals(labelled, choose_clusters(labelled), 0).mean_over(part, QUICK)
     assert list(mean.areas) == ["delta_llr", POSITION]
     assert mean.remarks == ["no two labels are left where CADD all have numbers: they are not compared."]
+
+
+@pytest.mark.parametrize(
+    ("asked", "value", "shown"), [("CADD", -3.0, "-3"), ("CADD:lower", 3.0, "3"), ("CADD:lower", 0.0, "0")]
+)
+def test_one_value_of_another_score_is_said_with_its_sign(tmp_path, asked, value, shown):
+    positive = noisy(60)[1]
+    labelled = labelled_table(tmp_path, positive, CADD=np.full(60, value), request={"beside": [asked]})
+    assert compared(labelled).remarks == [f"CADD is {shown} in all rows compared: it tells nothing apart."]
