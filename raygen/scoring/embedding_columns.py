@@ -77,6 +77,10 @@ class EmbeddingRequest:
         """What is stored, as a table's identity says it; empty for nothing."""
         return Stored(self.plan, tuple(strands), self.storage.in_words).as_text() if self.storage else ""
 
+    def bytes_a_variant(self, hidden_size: int, strands: Sequence[str]) -> int:
+        """Bytes of the vectors that a variant stores: WT's and the difference of each layer, pool and strand."""
+        return 2 * len(self.plan.vectors(strands)) * self.storage.bytes_of(hidden_size) if self.storage else 0
+
     def distance_names(self, strands: Sequence[str]) -> list[str]:
         """The columns of distances: the mean of the strands, and where there are two each of them."""
         names = []
