@@ -23,6 +23,7 @@ from raygen.errors import SettingsError
 from raygen.scoring.effects import SUFFIX
 from raygen.scoring.embedding_plan import EmbeddingPlan, PooledStates, vector_name
 from raygen.sequence.windows import Strand
+from raygen.tables.embedding_files import COUNT
 
 NOT_STORED = "none"
 """What ``embed.store`` is where vectors serve distances alone."""
@@ -141,7 +142,7 @@ def embedding_columns(
 
 
 def _num_pooled(pool: str, strand: str) -> str:
-    return f"num_pooled_{pool}_{SUFFIX[strand]}"
+    return f"{COUNT}{pool}_{SUFFIX[strand]}"
 
 
 def _vectors(states_PD: np.ndarray, storage: Storage, layer: str) -> pa.FixedSizeListArray:

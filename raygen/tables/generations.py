@@ -74,7 +74,11 @@ def show_embeddings(root: Path) -> None:
     draft.symlink_to(now.relative_to(root))
     if shown.is_dir() and not shown.is_symlink():
         _exchange(draft, shown)
-        draft.rename(now.with_name(f"{int(now.name.partition('.')[0]) - 1:06d}.{EMBEDDINGS_FOLDER}"))
+        before = now.with_name(f"{int(now.name.partition('.')[0]) - 1:06d}.{EMBEDDINGS_FOLDER}")
+        if before.exists():  # a kill came after an earlier change: these are older still
+            shutil.rmtree(draft)
+        else:
+            draft.rename(before)
     else:
         draft.replace(shown)
 
@@ -143,7 +147,7 @@ def _link(file: Path, place: Path) -> None:
 def _remove_others(root: Path, now: Path, rows: str) -> None:
     """Take away what an earlier change left: the generation before this one, and one that was not finished."""
     generations = (*(root / _GENERATIONS).glob("*"), *(root / _GENERATIONS_BEFORE).glob("*"))
-    for folder in (*generations, *root.glob(f".{rows}.*")):
+    for folder in (*generations, *root.glob(f".{rows}.*"), *root.glob(f".{EMBEDDINGS_FOLDER}.*")):
         if folder.is_symlink():
             folder.unlink()
         elif folder not in (now, embeddings_beside(now)):
