@@ -74,6 +74,7 @@ def test_only_the_pipeline_imports_ray(path):
         ("import raygen.cli", {"torch", "ray", "transformers"}),
         ("import raygen.api", {"ray"}),
         ("import raygen; raygen.open_table", {"torch", "ray", "transformers", "polars", "pysam", "scipy"}),
+        ("import raygen; raygen.read_embeddings", {"torch", "ray", "transformers", "pysam", "scipy"}),
         ("import raygen.variants.ingest", {"torch", "ray"}),
         ("import raygen.scoring.passes", {"torch", "ray"}),
         ("import raygen.model.loading", {"ray", "pysam", "polars", "raygen.model.causal_lm", *HEAVY}),
