@@ -133,6 +133,7 @@ def test_the_public_names_are_these():
         "__version__",
         "load_model",
         "open_table",
+        "read_embeddings",
         "read_scores",
         "score_pairs",
         "score_variants",
