@@ -6,8 +6,10 @@ is published without a config.json, so its card is what says how it is built.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from raygen.model.cards import DEMO, DEMO_FOLDER, find_card, local_folder, needs_fp8, refuse_unvalidated
 from raygen.model.checkpoint_files import check_header, model_type_of
@@ -79,14 +81,26 @@ def state_on_paper(model: ModelFacts, dtype: str = "float16") -> StateSize:
         InputError: the model is on the hub, its card does not say how it is built, and its config.json is neither here nor
             to be had.
     """
+    return state_size(_keys(model), _BYTES[dtype])
+
+
+def hidden_size_on_paper(model: ModelFacts) -> int:
+    """Channels of the model's states.
+
+    Raises:
+        InputError: as ``state_on_paper``.
+    """
+    return model.hidden_size if model.hidden_size is not None else int(_keys(model)["hidden_size"])
+
+
+def _keys(model: ModelFacts) -> Mapping[str, Any]:
+    """The keys of the model's config.json, or what its card says in its place."""
     card = find_card(model.name)
     is_here = model.name == DEMO or Path(model.name).is_dir()
     if card and card.architecture and not is_here:
         settings = card.architecture.config_settings(card.context_length, card.rotary_scaling)
-        keys = keys_of({"model_type": EVO2, **settings})
-    else:
-        keys = read_keys(_folder_with_config(model))
-    return state_size(keys, _BYTES[dtype])
+        return keys_of({"model_type": EVO2, **settings})
+    return read_keys(_folder_with_config(model))
 
 
 def _folder_with_config(model: ModelFacts) -> Path:
