@@ -114,7 +114,10 @@ def reclassify(
     if f"{target.path}/".startswith(f"{source.path}/"):
         raise SettingsError(f"{out} is the folder of the scores themselves. Give another folder for --out.")
     identity = replace(
-        old_identity, cuts=rule.cuts_text, background=background.digest if background else old_identity.background
+        old_identity,
+        cuts=rule.cuts_text,
+        background=background.digest if background else old_identity.background,
+        embeddings="",  # they stay where they are: other classes change nothing of them
     )
     target.prepare()
     started = datetime.now(UTC)
@@ -216,6 +219,7 @@ _NAMES_OF_FIELDS = {
     "column_types": "types of the source columns",
     "extra_columns": "extra columns",
     "background": "background",
+    "embeddings": "embeddings",
 }
 
 
