@@ -201,6 +201,13 @@ class ClassSettings(_Room):
     calibration: PathText | None = Field(
         None, description="file of `raygen calibrate` for this fingerprint; gives the cuts, a probability and evidence"
     )
+    heads: list[PathText] = Field(
+        [],
+        description="files of `raygen head train` for this fingerprint; each adds a column head_NAME, log-odds, from states that need "
+        "not be stored",
+    )
+
+    _lists = field_validator("heads", mode="before")(_one_or_many)
 
     @field_validator("cuts")
     @classmethod
@@ -452,6 +459,7 @@ def refuse_missing_files(settings: Settings) -> None:
     paths_of_setting["landing.folder"] = [] if is_remote(landing) else [landing]
     paths_of_setting["classes.calibration"] = [settings.classes.calibration or ""]
     paths_of_setting["classes.background"] = [settings.classes.background or ""]
+    paths_of_setting["classes.heads"] = settings.classes.heads
     paths = [(setting, path) for setting, some in paths_of_setting.items() for path in some or [] if path]
     absent = [f"{setting} {shown(path)}" for setting, path in paths if not exists(path)]
     if absent:

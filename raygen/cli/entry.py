@@ -23,6 +23,7 @@ from raygen.cli import (  # noqa: F401  (each adds its commands to the app)
     evaluation,
     finished,
     guide,
+    head,
     machine,
     nights,
     pages,

@@ -136,6 +136,7 @@ def evaluate(
     from raygen.evaluation.evaluate import as_json
     from raygen.evaluation.evaluate import evaluate as run_evaluation
     from raygen.evaluation.evaluation_text import print_evaluation
+    from raygen.evaluation.head_overlap import training_warning
     from raygen.evaluation.labelled_scores import LabelRequest
     from raygen.pages.evaluation_page import as_page
 
@@ -163,6 +164,8 @@ def evaluate(
     audit_reference = refuse_without_reference(request) if audit else None
     evaluation = run_evaluation(request, Bootstrap(bootstrap, seed), cut, cluster)
     print_evaluation(evaluation, screen)
+    if warning := training_warning(evaluation.labelled, request):
+        say(f"warning: {warning}")
     if json_file:
         write_json(json_file, as_json(evaluation))
         say(f"numbers: {json_file}")
@@ -199,6 +202,13 @@ def calibrate(
     reference: Reference = None,
     cluster: Cluster = "auto",
     gene_column: GeneColumn = None,
+    head: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HEAD",
+            help="Head whose column is calibrated, where it is no longer where the run found it: what trained it is left out.",
+        ),
+    ] = None,
     tuned_on: Annotated[
         str | None,
         typer.Option(
@@ -238,6 +248,7 @@ def calibrate(
     from raygen.evaluation.calibration_fit import FitPlan, fit_calibration
     from raygen.evaluation.calibration_text import print_calibration
     from raygen.evaluation.evaluation_text import print_join
+    from raygen.evaluation.head_overlap import without_training_rows
     from raygen.evaluation.labelled_scores import LabelRequest, gather
 
     request = LabelRequest(
@@ -251,7 +262,7 @@ def calibrate(
         reference=reference,
         gene_column=gene_column,
     )
-    labelled = gather(request)
+    labelled = without_training_rows(gather(request), request, head)
     print_join(labelled, screen)
     plan = FitPlan(method, prior, folds, seed, min_window, bootstrap, cluster, tuned_on)
     calibration = fit_calibration(labelled, request, plan)

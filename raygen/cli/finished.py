@@ -240,11 +240,20 @@ def reclassify(
         typer.Option(help="What --cuts are of; phred: in PHRED, e.g. 0,10,20,30."),
     ] = "delta_llr",
     reference: ReferenceOption = None,
+    heads: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HEADS",
+            help="Files of raygen head train by commas, for stored embeddings: adds a column head_NAME of each, log-odds.",
+        ),
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Give finished scores other classes, or ranks against a background, without a model."""
-    if (cuts and calibration) or not (cuts or calibration or background):
-        raise SettingsError("Give --cuts or --calibration, or --background, or a background with one of the others.")
+    if (cuts and calibration) or not (cuts or calibration or background or heads):
+        raise SettingsError(
+            "Give --cuts or --calibration, or --background or --heads, alone or with one of the first two."
+        )
     if on != "delta_llr" and not (cuts and background):
         raise SettingsError(f"--on {on} needs --background and --cuts.")
     points = _cut_points(cuts) if cuts is not None else None
@@ -252,10 +261,12 @@ def reclassify(
         raise SettingsError(f"--cuts {cuts}: PHRED is never below 0. Give the lowest first, e.g. 0,10,20,30.")
     from raygen.classes.background_file import read_background
     from raygen.classes.calibration import load_calibration
+    from raygen.classes.head_file import read_heads
     from raygen.finished.reclassify import print_reclassified
     from raygen.finished.reclassify import reclassify as run_reclassify
 
     loaded = load_calibration(calibration) if calibration else None
+    columns_of_heads = read_heads(by_commas(heads)) if heads else {}
     with stderr.status("reclassifying") as status:
         reclassified = run_reclassify(
             run,
@@ -268,8 +279,11 @@ def reclassify(
             background_name=background or "",
             on=on,
             reference=reference,
+            heads=columns_of_heads,
         )
     print_reclassified(reclassified, screen)
+    if columns_of_heads:
+        say(f"columns of heads: {', '.join(columns_of_heads)}")
 
 
 def _cut_points(text: str) -> tuple[float, ...]:

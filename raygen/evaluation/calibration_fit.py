@@ -102,7 +102,7 @@ def fit_calibration(labelled: LabelledScores, request: LabelRequest, plan: FitPl
         pathogenic=_turned(pathogenic_thresholds(local, odds), sign),
         benign=_turned(benign_thresholds(local, odds), sign),
         min_window=plan.min_window,
-        labels=_label_set(labelled, request),
+        labels=label_set(labelled, request),
         quality=Quality(
             auroc=float(roc_auc_score(positive, risk)),
             brier=float(brier_score_loss(positive, unseen)),
@@ -205,7 +205,8 @@ def _points(local: LocalEvidence, sign: float) -> tuple[EvidencePoint, ...]:
     return tuple(sorted(points, key=lambda point: point.score))
 
 
-def _label_set(labelled: LabelledScores, request: LabelRequest) -> LabelSet:
+def label_set(labelled: LabelledScores, request: LabelRequest) -> LabelSet:
+    """The labels of labelled rows as a calibration or a head names them."""
     return LabelSet(
         source=Path(request.labels or request.scores).name,
         label=request.label,

@@ -1,4 +1,4 @@
-"""Other classes and ranks for finished scores, without a model: new cut points, a calibration or a background, into a new folder.
+"""Other classes and ranks for finished scores, without a model: new cut points, a calibration, a background or heads, into a new folder.
 
 Shard by shard: one is in memory at a time, whatever the size of the run, and a killed command goes on where it stopped. Scores,
 fingerprint and run ids stay as they are; ``classification`` and ``abstained`` are made anew, a background's and a calibration's columns are put
@@ -23,7 +23,9 @@ from raygen.classes.background import BACKGROUND_COLUMNS, DELTA_CONTEXT, Backgro
 from raygen.classes.calibration import CALIBRATED_COLUMNS, Calibration, summary
 from raygen.classes.class_rule import ClassRule, On, class_rule, is_on_context
 from raygen.classes.classify import CLASSES, cuts_as_json, cuts_from_text, strands_disagree
+from raygen.classes.head import Head, heads_as_text
 from raygen.errors import RaygenError, SettingsError
+from raygen.finished.head_scores import refuse_other_heads, with_heads
 from raygen.number_of import number_of
 from raygen.remote import exists
 from raygen.sequence.reference import Reference, staged_reference
@@ -76,6 +78,7 @@ def reclassify(
     background_name: str = "the background",
     on: On = "delta_llr",
     reference: str | None = None,
+    heads: Mapping[str, Head] | None = None,
 ) -> Reclassified:
     """Write the scores of ``folder`` into ``out`` with other classes.
 
@@ -85,9 +88,10 @@ def reclassify(
         background: ranks the scores; ``background_name`` as ``where``.
         on: what the cut points are of.
         reference: the FASTA of the scores, for contexts, where the run's manifest does not say where it is.
+        heads: applied to stored states, by the names of their columns.
 
     Raises:
-        SettingsError: the calibration or the background is of another fingerprint, or ``out`` holds other scores.
+        SettingsError: the calibration, the background or a head is of another fingerprint, or ``out`` holds other scores.
         InputError: ``folder`` holds no scores, there is no such folder, or ``out`` cannot take its wider types.
     """
     refuse_no_folder(folder)
@@ -111,6 +115,8 @@ def reclassify(
     if cuts_stay:
         rule = replace(rule, on=old_identity.cuts.partition("; ")[2] or None)
     _refuse_clashes(rule, old_identity, folder)
+    if heads:
+        refuse_other_heads(heads, old_identity.fingerprint, source)
     if f"{target.path}/".startswith(f"{source.path}/"):
         raise SettingsError(f"{out} is the folder of the scores themselves. Give another folder for --out.")
     identity = replace(
@@ -118,13 +124,18 @@ def reclassify(
         cuts=rule.cuts_text,
         background=background.digest if background else old_identity.background,
         embeddings="",  # they stay where they are: other classes change nothing of them
+        extra_columns=", ".join(filter(None, [old_identity.extra_columns, heads_as_text(heads or {})])),
     )
     target.prepare()
     started = datetime.now(UTC)
     with target.locked():
         _check_target(source, target, identity)
-        result = _rewrite(source, target, identity, old_identity, rule, fasta, on_progress or (lambda count: None))
-        result.manifest = _write_manifest(source, target, original, result, old_identity, identity, rule, started)
+        result = _rewrite(
+            source, target, identity, old_identity, rule, fasta, on_progress or (lambda count: None), heads or {}
+        )
+        result.manifest = _write_manifest(
+            source, target, original, result, old_identity, identity, rule, started, heads or {}
+        )
     return result
 
 
@@ -251,6 +262,7 @@ def _rewrite(
     rule: ClassRule,
     reference: Reference | None,
     on_progress: Callable[[int], None],
+    heads: Mapping[str, Head],
 ) -> Reclassified:
     result = Reclassified(target.path, "", dict.fromkeys(CLASSES, 0), {})
     target_files = target.score_files()
@@ -264,7 +276,8 @@ def _rewrite(
             result.rejects[reason] = result.rejects.get(reason, 0) + 1
     for file in source.score_files():
         scores = source.read_score_file(file)
-        rows = reclassify_rows(scores, old, rule, reference.bases if reference else None)
+        with_columns = with_heads(scores, heads, source, file) if heads else scores
+        rows = reclassify_rows(with_columns, old, rule, reference.bases if reference else None)
         shards = source.shards_by_run(file)
         shard_names = {file.shard, *(name for of_run in shards.values() for name in of_run)}
         new = _not_among(rows, target, paths.get(file.chrom, [])) if shard_names & committed else rows
@@ -308,6 +321,7 @@ def _write_manifest(
     identity: Identity,
     rule: ClassRule,
     started: datetime,
+    heads: Mapping[str, Head],
 ) -> str:
     """Write the manifest of the run the scores are of, with what was done to them since; returns its path."""
     run_id = new_run_id()
@@ -334,6 +348,7 @@ def _write_manifest(
             },
             "calibration": summary(rule.calibration.model_dump_json()) if rule.calibration else None,
             "background": rule.background.summary if rule.background else original.get("background"),
+            **_heads_in_words(original, heads),
             "counts": {
                 "alleles_in": result.rows + result.rejected,
                 "scored": result.rows,
@@ -349,6 +364,12 @@ def _write_manifest(
             "machine": machine(),
         },
     )
+
+
+def _heads_in_words(original: Mapping[str, Any], heads: Mapping[str, Head]) -> dict[str, Any]:
+    """What a manifest says of the heads of a table: those that it had and those that were added; nothing where it has none."""
+    described = {**(original.get("heads") or {}), **{name: head.summary for name, head in heads.items()}}
+    return {"heads": described} if described else {}
 
 
 def print_reclassified(result: Reclassified, console: Console) -> None:

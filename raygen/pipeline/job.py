@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
 import pyarrow as pa
@@ -19,6 +19,15 @@ from raygen.tables.layout import RunFolder
 @dataclass(frozen=True)
 class RankedAgainst:
     """A background file: its ``path``, where the workers find it, the ``digest`` of its content, and what a manifest says of it."""
+
+    path: str
+    digest: str
+    summary: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class AppliedHead:
+    """A head that every row gets a column of: its ``path``, where the workers find it, and what a manifest says of it."""
 
     path: str
     digest: str
@@ -46,6 +55,7 @@ class Job:
         identity: fingerprint and reference that every score of the folder shares.
         first_piece: rows of an actor's first piece, before it knows how fast it is; ``least_piece``: of any, but where memory ends.
         earlier_files: score files of earlier inputs by contig; what is in them is not scored again.
+        heads: by the names of their columns.
         make_scorer, open_folder: what an actor scores with and how a stage reaches the output; tests make them fail.
     """
 
@@ -82,6 +92,7 @@ class Job:
     open_folder: Callable[[str], RunFolder] = RunFolder
     first_piece: int = FIRST_PIECE
     least_piece: int = 1
+    heads: Mapping[str, AppliedHead] = field(default_factory=dict)
 
     def as_plain(self) -> dict[str, Any]:
         """The job as a manifest says it."""
@@ -98,6 +109,9 @@ class Job:
             del described[name]
         described["cuts"] = cuts_as_json(self.cuts)
         described["background"] = self.background.digest if self.background else None
+        described["heads"] = {name: head.digest for name, head in self.heads.items()}
+        if not described["heads"]:
+            del described["heads"]
         return described
 
 

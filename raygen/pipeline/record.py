@@ -155,6 +155,7 @@ class RunRecord:
                 "input": self.input,
                 "calibration": calibration_summary(job.calibration) if job.calibration else None,
                 "background": job.background.summary if job.background else None,
+                **({"heads": {name: dict(head.summary) for name, head in job.heads.items()}} if job.heads else {}),
                 "settings": self._settings.model_dump(mode="json"),
                 "resolved": job.as_plain(),
                 "actors": asdict(self.actors) if self.actors else None,

@@ -18,6 +18,7 @@ from raygen.classes.background import BACKGROUND_COLUMNS
 from raygen.classes.background_file import read_background
 from raygen.classes.calibration import CALIBRATED_COLUMNS, load_calibration
 from raygen.classes.class_rule import ClassRule, class_rule
+from raygen.classes.head import heads_as_text
 from raygen.errors import SettingsError, StoppedError
 from raygen.finished.position_lookup import open_table
 from raygen.home import expanded
@@ -27,8 +28,9 @@ from raygen.model.facts import ModelFacts
 from raygen.pipeline.actor_scorer import ResidentScorer
 from raygen.pipeline.chosen_window import choose_window
 from raygen.pipeline.cluster import WAIT_FOR_GPU, in_our_words, is_connected, remote_address, resources, untried_ray
-from raygen.pipeline.job import Job, RankedAgainst
+from raygen.pipeline.job import AppliedHead, Job, RankedAgainst
 from raygen.pipeline.prescored import refuse_other_table
+from raygen.pipeline.run_heads import heads_of_run
 from raygen.remote import is_remote, shown, stage, with_endpoint
 from raygen.scoring.effects import EXTRA_COLUMNS, names_on_strands
 from raygen.scoring.fingerprint import fingerprint
@@ -167,6 +169,7 @@ def job_of(settings: Settings, model: ModelFacts, window: Window | None, referen
     rule = _class_rule(settings, run_fingerprint, reference)
     strands = strands_read(strand)
     extra_columns, embed = _extra_columns(settings, strands), settings.embed.request
+    heads = heads_of_run(settings, run_fingerprint)
     return Job(
         run_id=new_run_id(),
         output=_for_other_machines(str(settings.output.path)),
@@ -179,7 +182,7 @@ def job_of(settings: Settings, model: ModelFacts, window: Window | None, referen
         background=_ranked_against(settings.classes.background, rule),
         classes_on=rule.on,
         source_columns=tuple(settings.input.carried_columns),
-        extra_columns=extra_columns,
+        extra_columns=(*extra_columns, *heads),
         embed=embed,
         model=shown(settings.model.name),
         model_source=_model_source(settings.model.name),
@@ -200,12 +203,13 @@ def job_of(settings: Settings, model: ModelFacts, window: Window | None, referen
             reference_digest=reference.digest if reference else "",
             cuts=rule.cuts_text,
             source_columns=", ".join(settings.input.carried_columns),
-            extra_columns=", ".join(extra_columns),
+            extra_columns=", ".join(filter(None, [*extra_columns, heads_as_text(heads)])),
             background=rule.background.digest if rule.background else "",
             embeddings=embed.identity_text(strands) if embed else "",
         ),
         earlier_files={},
         make_scorer=ResidentScorer,
+        heads={name: AppliedHead(head.path, head.digest, head.summary) for name, head in heads.items()},
     )
 
 
@@ -316,8 +320,13 @@ def check_identity(folder: RunFolder, job: Job, model: ModelFacts, files: Sequen
             f"{job.identity.embeddings or '(none)'}. Give another output folder."
         )
     if stored.extra_columns != job.identity.extra_columns:
+        settings = (
+            "output.extra_columns and classes.heads"
+            if job.heads or "(head " in stored.extra_columns
+            else "output.extra_columns"
+        )
         raise SettingsError(
-            f"{folder.path} holds scores with output.extra_columns {stored.extra_columns or '(none)'}; this run's are "
+            f"{folder.path} holds scores with {settings} {stored.extra_columns or '(none)'}; this run's are "
             f"{job.identity.extra_columns or '(none)'}. Give another output folder."
         )
     raise SettingsError(
@@ -359,6 +368,8 @@ def _remarks(settings: Settings, job: Job, model: ModelFacts) -> tuple[str, ...]
     if job.background:
         on = f"; classes on {job.classes_on}" if job.classes_on else ""
         remarks.append(f"ranked against the background {settings.classes.background}{on}")
+    if job.heads:
+        remarks.append(f"columns of heads: {', '.join(job.heads)}")
     if model.name == DEMO and settings.input.domain is not None:  # else it is a warning
         remarks.append(
             "The demo's model is small and knows animal mitochondria only: it is for trying the software, not for patients."

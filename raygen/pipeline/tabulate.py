@@ -188,6 +188,7 @@ def refuse_other_settings(settings: Settings, is_plan: bool = False) -> None:
         "landing.folder": settings.landing.folder,
         "classes.calibration": settings.classes.calibration,
         "classes.background": settings.classes.background,
+        "classes.heads": settings.classes.heads,
         "output.extra_columns": settings.output.extra_columns,
         "embed.layers": settings.embed.layers,
         "scoring.prescored": settings.scoring.prescored,

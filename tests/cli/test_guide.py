@@ -41,7 +41,7 @@ def test_an_unknown_topic_is_exit_2_with_the_topics_and_the_nearest(raygen):  # 
     code, out, err = raygen("guide", "score")
     assert (code, out) == (2, "")
     assert (
-        "The guide has no page 'score'. Did you mean scores? It has cost, inputs, models, positions, running, scores."
+        "The guide has no page 'score'. Did you mean scores? It has cost, heads, inputs, models, positions, running, scores."
         in err
     )
     assert "Did you mean" not in raygen("guide", "zzz")[2]
