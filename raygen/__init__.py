@@ -5,6 +5,7 @@
     raygen.score_pairs(model, [("ACGT...", "ACTT...")])
     raygen.score_variants(model, "variants.vcf", reference="ref.fa", window=raygen.Window(left=512, right=512))
     raygen.open_table("table").lookup(variants)
+    ids, vectors = raygen.read_embeddings("out", layer="blocks.20")
 
 Importing the package loads neither torch nor ray; the names below are fetched when they are first used.
 """
@@ -19,6 +20,7 @@ from raygen.version import __version__
 
 if TYPE_CHECKING:
     from raygen.api import load_model, score_pairs, score_variants
+    from raygen.finished.embeddings import read_embeddings
     from raygen.finished.position_lookup import open_table
     from raygen.sequence.windows import Window
     from raygen.tables.layout import read_scores
@@ -31,6 +33,7 @@ _HOMES = {
     "score_variants": "raygen.api",
     "open_table": "raygen.finished.position_lookup",
     "Window": "raygen.sequence.windows",
+    "read_embeddings": "raygen.finished.embeddings",
     "read_scores": "raygen.tables.layout",
 }
 
@@ -43,6 +46,7 @@ __all__ = [
     "__version__",
     "load_model",
     "open_table",
+    "read_embeddings",
     "read_scores",
     "score_pairs",
     "score_variants",

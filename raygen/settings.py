@@ -20,6 +20,8 @@ from raygen.home import expanded
 from raygen.model.cards import Domain, refuse_unknown_name
 from raygen.number_of import number_of
 from raygen.remote import exists, is_remote, shown
+from raygen.scoring.embedding_columns import NOT_STORED, EmbeddingRequest, parse_storage
+from raygen.scoring.embedding_plan import EmbeddingPlan, parse_pool
 from raygen.setting_faults import faults_in_words, has_null
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS
 
@@ -48,6 +50,8 @@ PathText = Annotated[Text, AfterValidator(_expanded)]
 """A path or URI; ``~`` at its start is the home folder, as in a shell."""
 
 _FOUR_CUTS = "four ascending numbers, e.g. [-7, -3, -1, 1]"
+_POOLS = "variant, right:K (K bases, as in right:64) or suffix, or a list of these"
+_STORES = "float32, float16, projection:D (D dimensions, as in projection:256) or none"
 _ACTORS = "auto, a whole number of at least 1, or a range [min, max] with 1 <= min <= max"
 
 
@@ -260,6 +264,64 @@ class OutputSettings(_Room):
         return list(dict.fromkeys(names))
 
 
+class EmbedSettings(_Room):
+    """What of the model's states is kept beside the scores."""
+
+    layers: list[Text] = Field(
+        [], description="whose states are pooled, e.g. blocks.20, blocks.20.mlp.l3 or norm; none: no embeddings"
+    )
+    pool: list[Text] = Field(
+        ["right:64"],
+        min_length=1,
+        description="the positions that are averaged: variant, right:K (K bases from the variant on, at most window.right), suffix",
+        json_schema_extra={"must_be": _POOLS},
+    )
+    store: str = Field(
+        "float32",
+        description="how embeddings/ holds them: float32, float16, projection:D (a fixed random projection on D dimensions), or none",
+        json_schema_extra={"must_be": _STORES},
+    )
+    distances: list[Literal["l2", "cosine"]] = Field(
+        [], description="columns beside the scores: how far WT's and MUT's pooled states are apart, l2 and cosine"
+    )
+
+    _lists = field_validator("layers", "pool", "distances", mode="before")(_one_or_many)
+
+    @field_validator("layers", "pool", "distances")
+    @classmethod
+    def _each_once(cls, names: list[str]) -> list[str]:
+        return list(dict.fromkeys(names))
+
+    @field_validator("pool")
+    @classmethod
+    def _pools(cls, names: list[str]) -> list[str]:
+        for name in names:
+            _refuse_unparsed(parse_pool, name, _POOLS)
+        return names
+
+    @field_validator("store")
+    @classmethod
+    def _storage(cls, name: str) -> str:
+        if name != NOT_STORED:
+            _refuse_unparsed(parse_storage, name, _STORES)
+        return name
+
+    @property
+    def request(self) -> EmbeddingRequest | None:
+        """What a run is to do with pooled states; None for nothing."""
+        if not self.layers:
+            return None
+        storage = None if self.store == NOT_STORED else parse_storage(self.store)
+        return EmbeddingRequest(EmbeddingPlan(tuple(self.layers), tuple(self.pool)), storage, tuple(self.distances))
+
+
+def _refuse_unparsed(parse: Callable[[str], object], name: str, must_be: str) -> None:
+    try:
+        parse(name)
+    except SettingsError as error:
+        raise ValueError(f"must be {must_be}") from error
+
+
 class LandingSettings(_Room):
     """Where `raygen nightly` finds what is new."""
 
@@ -338,6 +400,7 @@ class Settings(_Room):
     scoring: ScoringSettings = ScoringSettings()
     classes: ClassSettings = ClassSettings()
     output: OutputSettings = OutputSettings()
+    embed: EmbedSettings = EmbedSettings()
     cluster: ClusterSettings = ClusterSettings()
     landing: LandingSettings = LandingSettings()
 
@@ -516,6 +579,10 @@ def _gaps(tree: Mapping[str, Any], shown_name: Callable[[str], str]) -> list[str
         faults.append("window.stride: windows on a grid (window.anchor) need it, the bases from one to the next")
     if value_of("window.anchor") in (None, "variant") and value_of("window.stride") is not None:
         faults.append("window.stride: is of windows on a grid; set window.anchor=grid with it, or leave it out")
+    if value_of("embed.distances") and not value_of("embed.layers"):
+        faults.append("embed.layers: embed.distances are of the states of layers; name those")
+    if value_of("embed.layers") and value_of("scoring.prescored"):
+        faults.append("scoring.prescored: a position table holds no states; leave it out, or embed.layers")
     return faults
 
 

@@ -95,6 +95,16 @@ def test_one_fault_is_one_error():
             "output.extra_columns=[jds]",
             "output.extra_columns: must be one of site_llr, entropy, jsd, peak or peak_offset, or a list of these (given: [jds])",
         ),
+        (
+            "embed.pool=[suffix, left:3]",
+            "embed.pool: must be variant, right:K (K bases, as in right:64) or suffix, or a list of these (given: [suffix, 'left:3'])",
+        ),
+        ("embed.pool=[]", "embed.pool: must be variant, right:K (K bases, as in right:64) or suffix, or a list of these (given: [])"),
+        (
+            "embed.store=pca:64",
+            "embed.store: must be float32, float16, projection:D (D dimensions, as in projection:256) or none (given: pca:64)",
+        ),
+        ("embed.distances=[l1]", "embed.distances: must be one of l2 or cosine, or a list of these (given: [l1])"),
         ("left=5", "left: no such setting; did you mean window.left?"),
         ("model.left=5", "model.left: no such setting; did you mean window.left?"),
         ("window.colour=red", "window.colour: no such setting"),
@@ -208,3 +218,19 @@ def test_every_setting_says_what_it_is():
 def test_one_column_stands_for_a_list_and_none_is_there_twice():
     for given, columns in (("jsd", ["jsd"]), (["peak", "jsd", "peak"], ["peak", "jsd"])):
         assert load_settings(None, given={**GIVEN, "output.extra_columns": given}).output.extra_columns == columns
+
+
+def test_embeddings_of_a_position_table_are_refused():
+    with pytest.raises(SettingsError, match=r"scoring\.prescored: a position table holds no states"):
+        load_settings(None, ["embed.layers=norm", "scoring.prescored=table"], GIVEN)
+
+
+def test_distances_without_layers_are_refused():
+    with pytest.raises(SettingsError, match=r"embed\.layers: embed\.distances are of the states of layers; name those"):
+        load_settings(None, ["embed.distances=l2"], GIVEN)
+
+
+def test_nothing_is_embedded_where_no_layer_is_named():
+    assert load_settings(None, ["embed.store=float16"], GIVEN).embed.request is None
+    request = load_settings(None, ["embed.layers=norm", "embed.store=none", "embed.distances=l2"], GIVEN).embed.request
+    assert (request.plan.layers, request.storage, request.distances) == (("norm",), None, ("l2",))

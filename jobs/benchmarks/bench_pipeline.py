@@ -133,6 +133,7 @@ def dry_job(folder: Path) -> Job:
         cuts=(-7.0, -3.0, -1.0, 1.0),
         calibration=None,
         extra_columns=(),
+        embed=None,
         source_columns=(),
         model="none",
         model_source="none",

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 _CHUNK_CELLS = 8_000_000  # clusters times replicates that are counted at a time
-_MOST_REPLICATES = 100
+_LEAST_MOST = 100  # replicates at a time that are never too many
+_CACHED_CELLS = 500_000  # numbers that a caller makes of the replicates at a time, where there is room for more
 
 
 @dataclass(frozen=True)
@@ -33,17 +34,21 @@ class Bootstrap:
         return float(low), float(high)
 
 
-def times_drawn(num_clusters: int, bootstrap: Bootstrap, num_rows: int = 0) -> Iterator[np.ndarray]:
+def times_drawn(
+    num_clusters: int, bootstrap: Bootstrap, num_rows: int = 0, num_cells: int | None = None
+) -> Iterator[np.ndarray]:
     """How often each cluster is in each replicate: (C, b) int32, in chunks of replicates that do not change the draws.
 
     Args:
         num_rows: where the caller spreads them over its rows, which then keeps the chunks small.
+        num_cells: numbers that the caller makes of one replicate; where they are few, chunks are larger.
     """
     generator = np.random.default_rng(bootstrap.seed)
-    size = min(max(_CHUNK_CELLS // max(num_clusters, num_rows), 1), _MOST_REPLICATES)
+    most = max(_CACHED_CELLS // max(num_cells, num_clusters, 1), _LEAST_MOST) if num_cells else _LEAST_MOST
+    size = min(max(_CHUNK_CELLS // max(num_clusters, num_rows), 1), most)
     for start in range(0, bootstrap.replicates, size):
-        times = np.empty((num_clusters, min(size, bootstrap.replicates - start)), np.int32)
-        for replicate in range(times.shape[1]):
-            drawn = generator.integers(num_clusters, size=num_clusters)
-            times[:, replicate] = np.bincount(drawn, minlength=num_clusters)
-        yield times
+        shape = (min(size, bootstrap.replicates - start), num_clusters)
+        drawn = generator.integers(num_clusters, size=shape)
+        drawn += np.arange(shape[0])[:, None] * num_clusters
+        counts = np.bincount(drawn.ravel(), minlength=drawn.size)
+        yield np.ascontiguousarray(counts.reshape(shape).T, dtype=np.int32)

@@ -33,15 +33,19 @@ class CountedScore:
 
     Attributes:
         areas: (2,) of all rows, every distinct risk by itself.
+        num_cells: numbers that are made of each bootstrap sample.
     """
 
     def __init__(self, risk: np.ndarray, positive: np.ndarray, cluster_of_row: np.ndarray, num_clusters: int) -> None:
+        self._numbers = np.array([positive.sum(), (~positive).sum()])
+        self._only_cluster = int(cluster_of_row[0]) if (cluster_of_row == cluster_of_row[0]).all() else None
         _, rank = np.unique(risk, return_inverse=True)
         by_rank = class_counts(rank, positive)
         self.areas = areas_of_counts(*by_rank)
         bin_of_rank = bins_of_counts(*by_rank)
         bins = bin_of_rank[rank]
         self._num_bins = int(bin_of_rank[-1]) + 1
+        self.num_cells = 2 * self._num_bins
         self._shift = self.areas - areas_of_counts(*class_counts(bins, positive))
         cell = bins + self._num_bins * ~positive
         ones, shape = np.ones(len(cell), np.int32), (2 * self._num_bins, num_clusters)
@@ -53,6 +57,11 @@ class CountedScore:
 
     def drawn_with_numbers(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(2, b) areas as ``drawn`` has them, and (2, b) how many positives and negatives they are of."""
+        if self._only_cluster is not None:
+            # Drawn as a whole or not at all. Twice it counts twice: its positives are not compared with its copy's negatives.
+            count = times[self._only_cluster]
+            numbers = np.stack([self._numbers[0] * count, np.full(len(count), self._numbers[1])])
+            return np.where(count > 0, self.areas[:, None], np.nan), numbers
         counts = np.ascontiguousarray((self._counts @ times).T, dtype=np.float64)
         positives, negatives = counts[:, : self._num_bins], counts[:, self._num_bins :]
         with np.errstate(invalid="ignore"):
@@ -62,7 +71,9 @@ class CountedScore:
 
 def drawn_areas(scores: Sequence[CountedScore], num_clusters: int, bootstrap: Bootstrap) -> np.ndarray:
     """(S, 2, B) areas of each score in the same bootstrap samples of clusters, without those samples that lack a class."""
-    chunks = [np.stack([score.drawn(times) for score in scores]) for times in times_drawn(num_clusters, bootstrap)]
+    num_cells = max((score.num_cells for score in scores), default=1)
+    samples = times_drawn(num_clusters, bootstrap, num_cells=num_cells)
+    chunks = [np.stack([score.drawn(times) for score in scores]) for times in samples]
     drawn = np.concatenate([np.empty((len(scores), 2, 0)), *chunks], axis=2)
     return drawn[:, :, np.isfinite(drawn).all(axis=(0, 1))]
 
@@ -109,13 +120,13 @@ def auprc_of_counts(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
     return area
 
 
-def mean_areas(areas: np.ndarray, numbers: np.ndarray, times: np.ndarray | float = 1.0) -> np.ndarray:
+def mean_areas(areas: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     """(2, ...) means of (2, M, ...) areas of M parts of the rows, by (2, M, ...) numbers of positives and negatives.
 
     Each is weighted by what it is a mean over: AUROC by pairs of a positive and a negative, AUPRC by positives. A part without a class
-    has no area and no weight. ``times``: how often each part counts.
+    has no area and no weight.
     """
-    weights = np.stack([numbers[0] * numbers[1], numbers[0]]) * times
+    weights = np.stack([numbers[0] * numbers[1], numbers[0]])
     known = np.isfinite(areas)
     with np.errstate(invalid="ignore"):
         mean: np.ndarray = (np.where(known, areas, 0) * weights).sum(axis=1) / (known * weights).sum(axis=1)

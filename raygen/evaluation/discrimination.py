@@ -10,12 +10,16 @@ Shapes: R rows. ``risk``: larger means positive.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from raygen.classes.statistics import Bootstrap
 from raygen.evaluation.clusters import FEW, Clusters, count_of
 from raygen.evaluation.counted_areas import CountedScore, drawn_areas
+
+if TYPE_CHECKING:
+    from raygen.evaluation.beside import Beside
 
 Interval = tuple[float, float]
 
@@ -29,6 +33,7 @@ class Discrimination:
         auroc_interval, auprc_interval: (low, high); None where there is no area, or drawing again would not show it.
         drawn_by: level of the clusters that were drawn again, and how many there are; None without an area.
         note: what a reader of the numbers must know, in words; None for nothing.
+        beside: what the score must pass, measured on the same rows; None without an area, or where nobody compared.
     """
 
     num_positive: int
@@ -40,6 +45,7 @@ class Discrimination:
     drawn_by: str | None = None
     num_clusters: int | None = None
     note: str | None = None
+    beside: Beside | None = None
 
     @property
     def prevalence(self) -> float:

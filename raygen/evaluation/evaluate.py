@@ -7,7 +7,7 @@ clusters drawn again (see ``clusters``), never from rows as if they were indepen
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import polars as pl
 
 from raygen.classes.statistics import Bootstrap
 from raygen.errors import InputError
-from raygen.evaluation.beside import Beside, compare_beside
+from raygen.evaluation.beside import Beside, Rivals, compare_beside
 from raygen.evaluation.by_chromosome import WHY_NOT_POOLED, ByChromosome, areas_by_chromosome
 from raygen.evaluation.clusters import ChosenLevel, ClusterChoice, choose_clusters
 from raygen.evaluation.discrimination import Discrimination, discriminate
@@ -32,6 +32,7 @@ class Evaluation:
 
     Attributes:
         choice: what is drawn again for the intervals.
+        beside: what the score must pass, on all rows; on those of a group or chromosome it goes with the group's areas.
         by: areas of each value of each column to group by.
         by_chromosome: None where fewer than two chromosomes hold both labels.
     """
@@ -105,6 +106,7 @@ def evaluate(
         )
     choice = choose_clusters(labelled, cluster)
     risk, positive = labelled.risk.to_numpy(), labelled.frame["positive"].to_numpy()
+    rivals = Rivals(labelled, choice, bootstrap.seed)
     listed = [*request.groups, *([labelled.extra.consequence] if labelled.extra.consequence else [])]
     return Evaluation(
         labelled=labelled,
@@ -112,16 +114,23 @@ def evaluate(
         bootstrap=bootstrap,
         choice=choice,
         overall=discriminate(risk, positive, choice.chosen, bootstrap),
-        beside=compare_beside(labelled, choice, bootstrap),
-        by_chromosome=areas_by_chromosome(risk, positive, choice, bootstrap),
-        by={name: _by_value(labelled.frame[name], risk, positive, choice, bootstrap) for name in request.groups},
+        beside=compare_beside(rivals, bootstrap),
+        by_chromosome=areas_by_chromosome(risk, positive, choice, bootstrap, rivals),
+        by={
+            name: _by_value(labelled.frame[name], risk, positive, choice, bootstrap, rivals) for name in request.groups
+        },
         risk_coverage=risk_coverage(labelled.frame, labelled.higher_is_positive, cut),
         leaks=look_for_leaks(labelled, list(dict.fromkeys(listed)), choice),
     )
 
 
 def _by_value(
-    column: pl.Series, risk: np.ndarray, positive: np.ndarray, choice: ClusterChoice, bootstrap: Bootstrap
+    column: pl.Series,
+    risk: np.ndarray,
+    positive: np.ndarray,
+    choice: ClusterChoice,
+    bootstrap: Bootstrap,
+    rivals: Rivals,
 ) -> dict[str, Discrimination]:
     counts = column.value_counts().sort(["count", column.name], descending=[True, False])
     order = np.argsort(column.cast(pl.Categorical).to_physical().to_numpy(), kind="stable")
@@ -131,7 +140,8 @@ def _by_value(
     for start, end in zip(starts, [*starts[1:], len(values)], strict=True):
         rows = order[start:end]
         clusters = choice.within(rows, positive)
-        by_value[str(values[start])] = discriminate(risk[rows], positive[rows], clusters, bootstrap)
+        group = discriminate(risk[rows], positive[rows], clusters, bootstrap)
+        by_value[str(values[start])] = replace(group, beside=rivals.within(rows, bootstrap))
     return {value: by_value[value] for value in in_order(column.name, counts[column.name].to_list())}
 
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.console import Console
 from rich.table import Table
 
-from raygen.evaluation.beside import Beside
+from raygen.evaluation.beside import COMPARED_ON, CONSEQUENCE, POSITION, Beside
 from raygen.evaluation.by_chromosome import WHY_NOT_POOLED, ByChromosome
 from raygen.evaluation.clusters import FEW, count_of
 from raygen.evaluation.discrimination import Discrimination, Interval
 from raygen.evaluation.evaluate import Evaluation
 from raygen.evaluation.labelled_scores import LabelledScores
+from raygen.evaluation.paired_areas import PairedArea
 from raygen.evaluation.risk_coverage import RiskCoverage
 from raygen.number_of import number_of, three_places
 
@@ -25,7 +27,12 @@ _MOST_ROWS = 26
 _MOST_NAMES = 40
 _WIDEST = 20
 _COLUMNS = 100
-_WIDTHS = (7, 5, 5, 5, 12, 5, 16)  # never cut short; names of groups are, on a narrow screen
+_GROUP_WIDTHS = (7, 5, 5, 5, 12, 5)  # never cut short; names of groups are, on a narrow screen
+_NOTE_WIDTH = 16
+_CHROMOSOME_WIDTHS = (13, 5, 5, 5, 12, 5, 9)
+_MOST_BESIDE = 2  # columns of what stands beside a group, where there is room; all of them, with intervals, in the page and in --json
+_BESIDE_WIDTH = 8
+_HEADS = {POSITION: "position", CONSEQUENCE: "conseq."}
 
 
 def print_evaluation(evaluation: Evaluation, console: Console) -> None:
@@ -39,14 +46,15 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     of_chromosomes, *of_groups = _rows_each(
         [len(chromosomes.areas) if chromosomes else 0, *(len(groups) for groups in evaluation.by.values())]
     )
-    console.print(_area_table(evaluation, of_groups))
-    say(console, f"AUPRC of a useless score is the share of positives, {evaluation.overall.prevalence:.3f} overall.")
+    beside_groups = _beside_groups(evaluation, console.width)
+    console.print(_area_table(evaluation, of_groups, beside_groups))
+    say(console, _describe_areas(evaluation, bool(beside_groups)))
     if len(evaluation.beside.areas) > 1:
         console.print(_beside_table(evaluation.beside))
-    for line in describe_beside(evaluation.beside):
+    for line in describe_beside(evaluation.beside, of_groups=bool(beside_groups)):
         say(console, line)
     if chromosomes:
-        console.print(_chromosome_table(evaluation, chromosomes, of_chromosomes))
+        console.print(_chromosome_table(evaluation, chromosomes, of_chromosomes, beside_groups))
         say(console, f"  {WHY_NOT_POOLED}.")
     for line in describe_risk(evaluation.risk_coverage):
         say(console, line)
@@ -98,9 +106,42 @@ def describe_clusters(evaluation: Evaluation) -> list[str]:
     return [*lines, drawn]
 
 
-def describe_beside(beside: Beside) -> list[str]:
-    """How consequence alone was learnt, and what cannot be compared, a sentence each."""
-    return [f"note: {remark}" for remark in (beside.how_learnt, *beside.remarks) if remark]
+def describe_beside(beside: Beside, of_groups: bool = False) -> list[str]:
+    """How consequence alone was learnt, and what cannot be compared, a sentence each.
+
+    Args:
+        of_groups: groups show what stands beside the score, too, which is then of as few rows.
+    """
+    remarks = [remark for remark in (beside.how_learnt, *beside.remarks) if remark]
+    return [
+        f"note: {remark}{' So is each group.' if of_groups and remark.startswith(COMPARED_ON) else ''}"
+        for remark in remarks
+    ]
+
+
+def describe_fewer_rows(evaluation: Evaluation) -> str | None:
+    """That what stands beside a group is of fewer rows than the group's own areas, where that is so in any."""
+    groups = [replace(evaluation.overall, beside=evaluation.beside)]
+    groups += [group for by_value in evaluation.by.values() for group in by_value.values()]
+    groups += evaluation.by_chromosome.areas.values() if evaluation.by_chromosome else []
+    if all(group.beside is None or _num_rows(group.beside) == _num_rows(group) for group in groups):
+        return None
+    return "What stands beside a group is of those of its rows where every other score compared has a number, and so is its difference."
+
+
+def _num_rows(areas: Beside | Discrimination) -> int:
+    return areas.num_positive + areas.num_negative
+
+
+def is_passed(area: PairedArea, has_replicates: bool) -> bool:
+    """Whether the score is better than what stands beside it, by its AUROC: the whole interval says so.
+
+    Args:
+        has_replicates: intervals were asked for. An area that has none for all that, as in one cluster, shows nothing.
+    """
+    if area.difference_interval is None:
+        return area.difference < 0 and not has_replicates
+    return area.difference_interval[1] < 0
 
 
 def describe_risk(curve: RiskCoverage) -> list[str]:
@@ -144,19 +185,26 @@ def _rows_each(wanted: Sequence[int]) -> list[int]:
     return rows
 
 
-def _area_table(evaluation: Evaluation, rows_of_groups: Sequence[int]) -> Table:
-    table = Table(
-        "group", "pos.", "neg.", "AUROC", "95% interval", "AUPRC", "", box=None, pad_edge=False, collapse_padding=True
-    )
-    for number, column in enumerate(table.columns):
-        column.justify = "left" if number in (0, 6) else "right"
-        column.no_wrap = True
-        column.min_width = _WIDTHS[number]
-    table.add_row("overall", *_cells(evaluation.overall), evaluation.overall.note or "")
+def _describe_areas(evaluation: Evaluation, has_beside: bool) -> str:
+    useless = f"A useless score's AUPRC is the share of positives, {evaluation.overall.prevalence:.3f} overall"
+    if has_beside:
+        surely = "surely " if evaluation.bootstrap.replicates else ""
+        return f"{useless}; *: the score is not {surely}better"
+    if len(evaluation.beside.areas) > 1 and evaluation.by:
+        return f"{useless}. What stands beside each group: on a screen of {_COLUMNS} columns, or --json."
+    return f"{useless}."
+
+
+def _area_table(evaluation: Evaluation, rows_of_groups: Sequence[int], names: Sequence[str]) -> Table:
+    table = _table("group", "pos.", "neg.", "AUROC", "95% interval", "AUPRC", *map(_head, names), "")
+    _fit(table, _GROUP_WIDTHS, names)
+    overall = evaluation.overall
+    table.add_row("overall", *_cells(overall), *_beside_cells(evaluation, evaluation.beside, names), overall.note or "")
     for (name, groups), most in zip(evaluation.by.items(), rows_of_groups, strict=True):
         table.add_row(f"by {_shortened(name)}")
         for value, group in evaluation.shown(name, most):
-            table.add_row(f"  {_shortened(value)}", *_cells(group), note_of(evaluation, group))
+            beside = _beside_cells(evaluation, group.beside, names)
+            table.add_row(f"  {_shortened(value)}", *_cells(group), *beside, note_of(evaluation, group))
         if len(groups) > most:
             table.add_row(f"  {len(groups) - most:,} more: --json")
     return table
@@ -174,23 +222,27 @@ def _beside_table(beside: Beside) -> Table:
     return table
 
 
-def _chromosome_table(evaluation: Evaluation, chromosomes: ByChromosome, most: int) -> Table:
-    table, overall = (
-        _table("by chromosome", "pos.", "neg.", "AUROC", "95% interval", "AUPRC", "base rate", ""),
-        evaluation.overall,
+def _chromosome_table(evaluation: Evaluation, chromosomes: ByChromosome, most: int, names: Sequence[str]) -> Table:
+    overall = evaluation.overall
+    table = _table(
+        "by chromosome", "pos.", "neg.", "AUROC", "95% interval", "AUPRC", "base rate", *map(_head, names), ""
     )
-    table.columns[-1].justify = "left"
+    _fit(table, _CHROMOSOME_WIDTHS, names)
     for name, area in list(chromosomes.areas.items())[:most]:
-        table.add_row(f"  {_shortened(name)}", *_cells(area), f"{area.prevalence:.3f}", note_of(evaluation, area))
+        cells = (*_cells(area), f"{area.prevalence:.3f}", *_beside_cells(evaluation, area.beside, names))
+        table.add_row(f"  {_shortened(name)}", *cells, note_of(evaluation, area))
     if len(chromosomes.areas) > most:
         table.add_row(f"  {len(chromosomes.areas) - most:,} more: --json")
     if chromosomes.num_left_out:
         table.add_row(f"  {number_of(chromosomes.num_left_out, 'other')} lack a label")
     mean = (chromosomes.mean_auroc, chromosomes.mean_auroc_interval, chromosomes.mean_auprc, chromosomes.mean_base_rate)
     pooled = (overall.auroc, overall.auroc_interval, overall.auprc, overall.prevalence)
-    for name, (auroc, interval, auprc, base_rate) in (("weighted mean", mean), ("pooled", pooled)):
+    for name, (auroc, interval, auprc, base_rate), beside in (
+        ("weighted mean", mean, chromosomes.beside),
+        ("pooled", pooled, evaluation.beside),
+    ):
         cells = (three_places(auroc), _interval(interval), three_places(auprc), three_places(base_rate))
-        table.add_row(name, "", "", *cells)
+        table.add_row(name, "", "", *cells, *_beside_cells(evaluation, beside, names))
     return table
 
 
@@ -211,6 +263,31 @@ def _cells(group: Discrimination) -> list[str]:
         _interval(group.auroc_interval),
         three_places(group.auprc),
     ]
+
+
+def _fit(table: Table, widths: Sequence[int], names: Sequence[str]) -> None:
+    """Give every column of a table of areas its least width; the last is for notes."""
+    all_widths = (*widths, *(max(len(_head(name)), 6) for name in names), _NOTE_WIDTH)
+    for column, width in zip(table.columns, all_widths, strict=True):
+        column.min_width = width
+    table.columns[-1].justify = "left"
+
+
+def _beside_groups(evaluation: Evaluation, width: int) -> list[str]:
+    """What has a column in the tables of groups: the baselines, then other scores as far as there is room."""
+    has_groups = evaluation.by or evaluation.by_chromosome
+    return list(evaluation.beside.areas)[1 : 1 + _MOST_BESIDE] if has_groups and width >= _COLUMNS else []
+
+
+def _head(name: str) -> str:
+    return _HEADS.get(name, name if len(name) <= _BESIDE_WIDTH else f"{name[: _BESIDE_WIDTH - 1]}…")
+
+
+def _beside_cells(evaluation: Evaluation, beside: Beside | None, names: Sequence[str]) -> list[str]:
+    has_replicates = evaluation.bootstrap.replicates > 0
+    areas = {name: area for name, area in beside.areas.items() if name in names} if beside else {}
+    cells = {name: f"{area.auroc:.3f}{' ' if is_passed(area, has_replicates) else '*'}" for name, area in areas.items()}
+    return [cells.get(name, "") for name in names]
 
 
 def _shortened(name: str) -> str:

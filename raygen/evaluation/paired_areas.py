@@ -69,7 +69,8 @@ def paired_within_folds(
     numbers = np.array([[positive[rows].sum(), (~positive[rows]).sum()] for rows in rows_of], float).T
     areas = [mean_areas(np.stack([fold.areas for fold in score], axis=1), numbers) for score in scores]
     drawn = [np.empty((len(scores), 2, 0))]
-    for times in times_drawn(clusters.num_clusters, bootstrap):
+    num_cells = max(fold.num_cells for score in scores for fold in score)
+    for times in times_drawn(clusters.num_clusters, bootstrap, num_cells=num_cells):
         drawn.append(np.stack([_drawn_mean(score, times) for score in scores]))
     together = np.concatenate(drawn, axis=2)
     return _paired(areas, together[:, :, np.isfinite(together).all(axis=(0, 1))], bootstrap)

@@ -123,6 +123,7 @@ def reclassify(
         old_identity,
         cuts=rule.cuts_text,
         background=background.digest if background else old_identity.background,
+        embeddings="",  # they stay where they are: other classes change nothing of them
         extra_columns=", ".join(filter(None, [old_identity.extra_columns, heads_as_text(heads or {})])),
     )
     target.prepare()
@@ -229,6 +230,7 @@ _NAMES_OF_FIELDS = {
     "column_types": "types of the source columns",
     "extra_columns": "extra columns",
     "background": "background",
+    "embeddings": "embeddings",
 }
 
 

@@ -33,10 +33,12 @@ from transformers.utils import logging as transformers_logging
 from raygen.errors import InputError, first_line
 from raygen.model.checkpoint_files import SINGLE_FILE, read_settings, read_stored_header
 from raygen.model.facts import ModelFacts
+from raygen.model.layer_names import NORM, block_name
 from raygen.model.library_cache import cache_argument, cache_of, new_cache, state_of
 from raygen.model.network import Checkpoint, DeviceMap, check_rows, refuse_misfit
 from raygen.model.sizes import StateSize
 from raygen.model.state import Marks, PrefixState
+from raygen.model.taps import Taps
 from raygen.model.tensor_bytes import hash_with
 from raygen.model.trial import FAULTS, SHORTEST, Trial, make_trial, try_network
 
@@ -94,6 +96,7 @@ class CausalLM(nn.Module):
         self.config = model.config.get_text_config()
         self.fork_refusal = fork_refusal(type(model), model.config)
         self._cache_argument = cache_argument(type(model))
+        self._layers = layers_of(model)
         self._fixed_bytes, self._bytes_per_token = 0, 0
         tried = try_network(self, trial)
         self.fork_refusal = tried.fork_refusal
@@ -108,17 +111,19 @@ class CausalLM(nn.Module):
         state: PrefixState | None = None,
         return_state: bool = False,
         marks: Marks | None = None,
+        taps: Taps | None = None,
     ) -> tuple[Tensor, PrefixState | None]:
-        """Logits (B, T, V), float32, and the state after all tokens so far if asked for.
+        """Logits (B, T, V), float32, and the state after all tokens so far if asked for. Taps that stop read all layers, too.
 
         Raises:
             ValueError: marks before the last token, where the library's cache keeps nothing.
+            InputError: there are taps, and transformers does not give a state of each layer.
         """
         check_rows(tokens_BT, state)
         if state is None and not return_state and marks is None:
-            return self.model(input_ids=tokens_BT, use_cache=False).logits.float(), None
+            return self._pass(tokens_BT, taps, use_cache=False).logits.float(), None
         cache = new_cache(self.model.config) if state is None else cache_of(state)
-        out = self.model(input_ids=tokens_BT, use_cache=True, **{str(self._cache_argument): cache})
+        out = self._pass(tokens_BT, taps, use_cache=True, **{str(self._cache_argument): cache})
         if not return_state and marks is None:
             return out.logits.float(), None
         num_rows, num_tokens = tokens_BT.shape
@@ -127,6 +132,24 @@ class CausalLM(nn.Module):
         cache = getattr(out, str(self._cache_argument), cache)
         after = state_of(cache, num_rows, (state.num_tokens if state else 0) + num_tokens)
         return out.logits.float(), after if marks is None else after.select(marks.rows)
+
+    def _pass(self, tokens_BT: Tensor, taps: Taps | None, **how: Any) -> Any:
+        if taps is None:
+            return self.model(input_ids=tokens_BT, **how)
+        out = self.model(input_ids=tokens_BT, output_hidden_states=True, **how)
+        states = out.hidden_states or ()
+        if len(states) != len(self._layers) + 1:  # the first are the embeddings
+            raise InputError(
+                f"transformers gives {len(states)} hidden states of this model and not {len(self._layers) + 1}, so none of its layers "
+                "can be kept (embed.layers)."
+            )
+        for name, x_BTD in zip(self._layers, states[1:], strict=True):
+            taps.offer(name, x_BTD)
+        return out
+
+    def layer_names(self) -> tuple[str, ...]:
+        """The layers that can be tapped."""
+        return self._layers
 
     def unembed(self, hidden: Tensor) -> Tensor:
         """The hidden states as they are: of these models they are logits (..., V) already."""
@@ -145,6 +168,29 @@ def fork_refusal(network: type, config: Any) -> str | None:
     if cache_argument(network) is None:
         return "it takes no keys and values from before"
     return READ_ON_WRONGLY.get(config.get_text_config().model_type)
+
+
+def layers_of(model: Any) -> tuple[str, ...]:
+    """The hidden states that transformers gives of a model, behind its embeddings. The last one is taken behind the final norm where
+    there is one; the stream behind the last block is then not to be had.
+    """
+    count = model.config.get_text_config().num_hidden_layers
+    names = [block_name(layer) for layer in range(count)]
+    return (*names[:-1], NORM) if _ends_in_norm(model, count) else tuple(names)
+
+
+def _ends_in_norm(model: Any, num_blocks: int) -> bool:
+    """Whether a norm stands beside the list of blocks, behind it."""
+    for part in model.modules():
+        kinds = [type(child).__name__ for child in part.children()]
+        places = [
+            place
+            for place, child in enumerate(part.children())
+            if type(child) is nn.ModuleList and len(child) == num_blocks
+        ]
+        if places:
+            return any("norm" in kind.lower() for kind in kinds[places[0] + 1 :])
+    return False
 
 
 # Checkpoints --------------------------------------------------------------------------------------------------------
@@ -196,6 +242,7 @@ def other_checkpoint(folder: Path) -> Checkpoint:
         load=lambda dtype, placement: _load(folder, dtype, placement, trial),
         token_ids=tokens.table(),
         half_precision_remark=_ROUTERS if _has_experts(text) else None,
+        layers=layers_of(skeleton),
     )
 
 

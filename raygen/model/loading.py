@@ -24,6 +24,7 @@ from raygen.model.devices import auto_dtypes, device_named, dtype_named, placeme
 from raygen.model.evo_facts import AS_ASKED, by_its_card, changes_by_card, evo_facts, folder_remarks
 from raygen.model.facts import ModelFacts
 from raygen.model.hub import fetch_from_hub
+from raygen.model.layer_names import evo_layers
 from raygen.model.network import CausalNetwork, Checkpoint, DeviceMap
 from raygen.model.precision import (
     DTYPES,
@@ -116,6 +117,13 @@ def describe_network(
     return _in_dtype(checkpoint, choice)
 
 
+def describe_layers(
+    name: str | Path, *, revision: str | None = None, allow_unvalidated: bool = False
+) -> tuple[str, ...]:
+    """The layers of a model that can be tapped; arguments and errors are those of ``describe_network``. No weights are loaded."""
+    return _find(name, revision, "cpu", allow_unvalidated).layers
+
+
 # Steps --------------------------------------------------------------------------------------------------------------
 
 
@@ -154,7 +162,12 @@ def _own_checkpoint(folder: Path, card: ModelCard | None, facts: ModelFacts) -> 
     config = read_config(folder)
     if card:
         config = _by_card(config, card)
-    return Checkpoint(folder, facts, load=lambda dtype, device_map: _load_own(folder, config, dtype, device_map))
+    return Checkpoint(
+        folder,
+        facts,
+        load=lambda dtype, device_map: _load_own(folder, config, dtype, device_map),
+        layers=evo_layers(config.num_layers),
+    )
 
 
 def _by_card(config: StripedHyenaConfig, card: ModelCard) -> StripedHyenaConfig:

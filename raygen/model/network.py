@@ -5,7 +5,7 @@ of shape (B, T, ·) from which ``unembed`` makes logits over the whole vocabular
 wanted; and at marks it gives what the model knows there, from which a later call goes on. Reading a sequence in pieces must give
 the numbers of reading it at once; the tests of ``tests/model/test_other_models.py`` and the table of
 ``tests/scoring/test_fork.py`` hold any network to it. A model that has no such state says why in ``fork_refusal`` and
-is scored by two passes (``scoring.method: pair``).
+is scored by two passes (``scoring.method: pair``). One whose layers are to be had names them, and hands their states to ``taps``.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from raygen.model.cards import ModelCard
 from raygen.model.facts import ModelFacts
 from raygen.model.sizes import StateSize
 from raygen.model.state import Marks, PrefixState
+from raygen.model.taps import Taps
 
 
 class CausalNetwork(Protocol):
@@ -45,11 +46,16 @@ class CausalNetwork(Protocol):
         state: PrefixState | None = None,
         return_state: bool = False,
         marks: Marks | None = None,
+        taps: Taps | None = None,
     ) -> tuple[Tensor, PrefixState | None]:
         """Outputs (B, T, ·) for each token, and states: at marks, or after the last token of every row if asked for.
 
-        Where ``state_size`` does not say ``in_place``, marks are at the last token only.
+        Where ``state_size`` does not say ``in_place``, marks are at the last token only. States of layers go to ``taps`` on the way.
         """
+        ...
+
+    def layer_names(self) -> tuple[str, ...]:
+        """The layers that can be tapped."""
         ...
 
     def unembed(self, hidden: Tensor) -> Tensor:
@@ -78,6 +84,7 @@ class Checkpoint:
         load: the network with weights of a dtype, placed.
         token_ids: (256,) int64, the model's token for each byte of a sequence; None where bytes are the tokens, as in Evo.
         card: None where it has none.
+        layers: names of what can be tapped.
         half_precision_remark: what to say where it is loaded in half precision.
     """
 
@@ -87,6 +94,7 @@ class Checkpoint:
     token_ids: np.ndarray | None = None
     card: ModelCard | None = None
     half_precision_remark: str | None = None
+    layers: tuple[str, ...] = ()
 
 
 def refuse_misfit(name: object, report: Mapping[str, Collection[Any]]) -> None:

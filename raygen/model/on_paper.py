@@ -6,15 +6,26 @@ is published without a config.json, so its card is what says how it is built.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from raygen.model.cards import DEMO, DEMO_FOLDER, find_card, local_folder, needs_fp8, refuse_unvalidated
 from raygen.model.checkpoint_files import check_header, model_type_of
 from raygen.model.config_rules import EVO2, FAMILY_RULES
 from raygen.model.facts import ModelFacts
 from raygen.model.gpu import gpu_is_usable
-from raygen.model.sizes import StateSize, count_parameters, keys_of, read_keys, state_size, tensor_shapes, unread_shapes
+from raygen.model.layer_names import evo_layers
+from raygen.model.sizes import (
+    StateSize,
+    count_parameters,
+    keys_of,
+    read_keys,
+    state_size,
+    tensor_shapes,
+    unread_shapes,
+)
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes of a number, by the names of ``precision.DTYPES``."""
@@ -72,6 +83,19 @@ def _of_transformers(name: str, revision: str | None, kind: str, allow_unvalidat
     return replace(facts, device=kind, dtype="auto", dtype_because="")  # of the run, which is elsewhere
 
 
+def layers_on_paper(model: ModelFacts) -> tuple[str, ...]:
+    """The layers of a model that can be tapped, without its weights. Errors as of ``model_on_paper``."""
+    if _has_own_family(model):
+        return evo_layers(_keys_on_paper(model)["num_layers"])
+    from raygen.model.loading import describe_layers
+
+    return describe_layers(model.name, revision=model.revision, allow_unvalidated=True)
+
+
+def _has_own_family(model: ModelFacts) -> bool:
+    return find_card(model.name) is not None or model_type_of(_folder_with_config(model)) in FAMILY_RULES
+
+
 def state_on_paper(model: ModelFacts, dtype: str = "float16") -> StateSize:
     """How many bytes the state of one sequence takes, with matrix products in ``dtype``.
 
@@ -79,14 +103,26 @@ def state_on_paper(model: ModelFacts, dtype: str = "float16") -> StateSize:
         InputError: the model is on the hub, its card does not say how it is built, and its config.json is neither here nor
             to be had.
     """
+    return state_size(_keys_on_paper(model), _BYTES[dtype])
+
+
+def hidden_size_on_paper(model: ModelFacts) -> int:
+    """Channels of the model's states.
+
+    Raises:
+        InputError: as ``state_on_paper``.
+    """
+    return model.hidden_size if model.hidden_size is not None else int(_keys_on_paper(model)["hidden_size"])
+
+
+def _keys_on_paper(model: ModelFacts) -> Mapping[str, Any]:
+    """The keys of the model's config.json, or what its card says in its place."""
     card = find_card(model.name)
     is_here = model.name == DEMO or Path(model.name).is_dir()
     if card and card.architecture and not is_here:
         settings = card.architecture.config_settings(card.context_length, card.rotary_scaling)
-        keys = keys_of({"model_type": EVO2, **settings})
-    else:
-        keys = read_keys(_folder_with_config(model))
-    return state_size(keys, _BYTES[dtype])
+        return keys_of({"model_type": EVO2, **settings})
+    return read_keys(_folder_with_config(model))
 
 
 def _folder_with_config(model: ModelFacts) -> Path:

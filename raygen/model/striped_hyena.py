@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -25,11 +26,13 @@ from raygen.model.attention import causal_attention, kept, positions_read, rotat
 from raygen.model.config_rules import FAMILY_RULES, completed
 from raygen.model.evo_facts import FILTER_STORAGE
 from raygen.model.filters import inputs_before_marks, short_filter
+from raygen.model.layer_names import NORM, block_name, evo_layers, mlp_name
 from raygen.model.layers import GatedMLP, RMSNorm, TokenEmbedding, drawn_around_zero, read_in_pieces
 from raygen.model.network import check_rows
 from raygen.model.products import Linear, LinearFromChannelsFirst, LinearToChannelsFirst, multiplied
 from raygen.model.sizes import StateSize
 from raygen.model.state import AttentionState, HyenaState, Marks, PrefixState
+from raygen.model.taps import Pieces, Taps
 
 
 class StripedHyenaConfig(ABC):
@@ -106,11 +109,10 @@ class AttentionBlock(nn.Module):
         self.mlp = GatedMLP(width, config.mlp_width, config.activation(layer))
 
     def forward(
-        self, x_BTD: Tensor, state: AttentionState | None, marks: Marks | None
+        self, x_BTD: Tensor, state: AttentionState | None, marks: Marks | None, mlp_outputs: Pieces | None = None
     ) -> tuple[Tensor, AttentionState | None]:
         mixed_BTD, state = self.inner_mha_cls(self.pre_norm(x_BTD, self.inner_mha_cls.Wqkv.weight.dtype), state, marks)
-        x_BTD = x_BTD + mixed_BTD
-        return x_BTD + self.mlp(self.post_norm(x_BTD, self.mlp.l1.weight.dtype)), state
+        return _add_mlp(self, x_BTD + mixed_BTD, mlp_outputs), state
 
 
 class HyenaFilter(nn.Module, ABC):
@@ -162,14 +164,24 @@ class HyenaBlock(nn.Module):
         self.out_filter_dense = LinearFromChannelsFirst(width, width, bias=config.hyena_out_proj_bias)
         self.mlp = GatedMLP(width, config.mlp_width, config.activation(layer))
 
-    def forward(self, x_BTD: Tensor, state: HyenaState | None, marks: Marks | None) -> tuple[Tensor, HyenaState | None]:
-        return read_in_pieces(self._read, x_BTD, state, marks)
+    def forward(
+        self, x_BTD: Tensor, state: HyenaState | None, marks: Marks | None, mlp_outputs: Pieces | None = None
+    ) -> tuple[Tensor, HyenaState | None]:
+        return read_in_pieces(partial(self._read, mlp_outputs), x_BTD, state, marks)
 
-    def _read(self, x_BTD: Tensor, state: HyenaState | None, marks: Marks | None) -> tuple[Tensor, HyenaState | None]:
+    def _read(
+        self, mlp_outputs: Pieces | None, x_BTD: Tensor, state: HyenaState | None, marks: Marks | None
+    ) -> tuple[Tensor, HyenaState | None]:
         dtype = self.projections.weight.dtype
         mixed_DBT, state = self.filter(self.projections(self.pre_norm(x_BTD, dtype)), state, marks, dtype)
-        x_BTD = x_BTD + self.out_filter_dense(mixed_DBT)
-        return x_BTD + self.mlp(self.post_norm(x_BTD, self.mlp.l1.weight.dtype)), state
+        return _add_mlp(self, x_BTD + self.out_filter_dense(mixed_DBT), mlp_outputs), state
+
+
+def _add_mlp(block: AttentionBlock | HyenaBlock, x_BTD: Tensor, mlp_outputs: Pieces | None) -> Tensor:
+    added_BTD = block.mlp(block.post_norm(x_BTD, block.mlp.l1.weight.dtype))
+    if mlp_outputs is not None:
+        mlp_outputs.add(added_BTD)
+    return x_BTD + added_BTD
 
 
 class Backbone(nn.Module):
@@ -183,14 +195,20 @@ class Backbone(nn.Module):
         self.blocks = nn.ModuleList(blocks)
 
     def forward(
-        self, tokens_BT: Tensor, state: PrefixState | None, marks: Marks | None
+        self, tokens_BT: Tensor, state: PrefixState | None, marks: Marks | None, taps: Taps | None = None
     ) -> tuple[Tensor, PrefixState | None]:
         x_BTD = self.embedding_layer(tokens_BT).float()
-        states_before = state.layers if state else (None,) * len(self.blocks)
+        blocks = self.blocks if taps is None else self.blocks[: taps.num_blocks(len(self.blocks))]
+        states_before = state.layers if state else (None,) * len(blocks)
         at_all_marks: list[HyenaState | AttentionState] = []
-        for block, before in zip(self.blocks, states_before, strict=True):
-            x_BTD, at_marks = block(x_BTD, before, marks)
+        for layer, (block, before) in enumerate(zip(blocks, states_before, strict=True)):
+            if taps is None:
+                x_BTD, at_marks = block(x_BTD, before, marks)
+            else:
+                x_BTD, at_marks = _tapped(block, layer, taps, x_BTD, before, marks)
             at_all_marks.append(at_marks)
+        if taps is not None and NORM in taps.layers:
+            taps.take(NORM, self.norm(x_BTD))
         if marks is None:
             return x_BTD, None
         lengths = marks.after if state is None else state.lengths[marks.rows] + marks.after
@@ -199,6 +217,23 @@ class Backbone(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         unembedding = self.embedding_layer if self.unembed is None else self.unembed
         return unembedding(self.norm(hidden), unembed=True)
+
+
+def _tapped(
+    block: nn.Module,
+    layer: int,
+    taps: Taps,
+    x_BTD: Tensor,
+    before: Any,
+    marks: Marks | None,
+) -> tuple[Tensor, Any]:
+    """A block, and what of it is wanted handed over."""
+    mlp_outputs = Pieces() if mlp_name(layer) in taps.layers else None
+    x_BTD, at_marks = block(x_BTD, before, marks, mlp_outputs)
+    if mlp_outputs is not None:
+        taps.offer(mlp_name(layer), mlp_outputs.joined())
+    taps.offer(block_name(layer), x_BTD)
+    return x_BTD, at_marks
 
 
 class StripedHyenaNetwork(nn.Module, ABC):
@@ -239,17 +274,22 @@ class StripedHyenaNetwork(nn.Module, ABC):
         state: PrefixState | None = None,
         return_state: bool = False,
         marks: Marks | None = None,
+        taps: Taps | None = None,
     ) -> tuple[Tensor, PrefixState | None]:
         """The residual stream before the final norm, (B, T, D) float32, and the states at the marks, a row for each.
 
         ``return_state`` stands for marks after the last token of every row. ``state`` continues from what an earlier call
         returned (see ``PrefixState.select`` for other rows): reading a sequence in pieces gives the same numbers as reading it at
-        once, to rounding.
+        once, to rounding. Taps that stop keep states of the blocks that are read, from which only such taps go on.
         """
         check_rows(tokens_BT, state)
         if return_state and marks is None:
             marks = Marks.ends(*tokens_BT.shape)
-        return self.backbone(tokens_BT, state, marks)
+        return self.backbone(tokens_BT, state, marks, taps)
+
+    def layer_names(self) -> tuple[str, ...]:
+        """The layers that can be tapped."""
+        return evo_layers(len(self.backbone.blocks))
 
     @abstractmethod
     def hyena_state_bytes(self) -> int:

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from raygen.evaluation.beside import Beside
 from raygen.evaluation.by_chromosome import WHY_NOT_POOLED
 from raygen.evaluation.discrimination import Discrimination, Interval
 from raygen.evaluation.evaluate import Evaluation
-from raygen.evaluation.evaluation_text import describe_beside, describe_clusters, describe_risk, note_of, signed
+from raygen.evaluation.evaluation_text import (
+    describe_beside,
+    describe_clusters,
+    describe_fewer_rows,
+    describe_risk,
+    note_of,
+    signed,
+)
 from raygen.pages.evaluation_charts import areas_figure, beside_figure, groups_figure, overall_figures
 from raygen.pages.page import Page, render
 from raygen.version import __version__
@@ -148,6 +156,7 @@ def _chromosomes(evaluation: Evaluation) -> dict[str, Any] | None:
         "heads": [("chromosome", "name"), *((head, "n") for head in heads), ("note", "")],
         "rows": rows[:_MOST_ROWS] if len(rows) <= _MOST_ROWS else [*rows[: _MOST_ROWS - 2], *rows[-2:]],
         "note": _sentence(WHY_NOT_POOLED),
+        "beside": _beside_groups(evaluation, "chromosome", list(chromosomes.areas.items()), chromosomes.beside),
         "num_more": f"{len(rows) - _MOST_ROWS:,}" if len(rows) > _MOST_ROWS else "",
     }
 
@@ -159,8 +168,13 @@ def _groups(evaluation: Evaluation, number: int, name: str, groups: dict[str, Di
         "id": f"groups-{number}",
         "title": f"By {name}",
         "figure": groups_figure(evaluation, name, shown),
-        "heads": [(name, "name"), *((head, "n") for head in ("positive", "negative", "AUROC", "AUPRC")), ("note", "")],
+        "heads": [
+            (name, "name"),
+            *((head, "n") for head in ("positive", "negative", "AUROC", "AUPRC")),
+            ("note", ""),
+        ],
         "rows": _group_rows(evaluation, shown),
+        "beside": _beside_groups(evaluation, name, shown),
         "num_more": f"{len(groups) - len(shown):,}" if len(groups) > len(shown) else "",
     }
 
@@ -176,6 +190,33 @@ def _group_rows(evaluation: Evaluation, shown: Sequence[tuple[str, Discriminatio
             note_of(evaluation, group),
         )
         for value, group in shown
+    ]
+
+
+def _beside_groups(
+    evaluation: Evaluation, head: str, groups: Sequence[tuple[str, Discrimination]], mean: Beside | None = None
+) -> dict[str, Any] | None:
+    """A table of what the score must pass in each group; None where nothing was compared in any."""
+    names = list(evaluation.beside.areas)[1:]
+    besides = [(value, group.beside) for value, group in groups[:_MOST_ROWS] if group.beside]
+    if not names or not besides:
+        return None
+    besides += [("weighted mean", mean)] if mean else []
+    return {
+        "heads": [(head, "name"), *((f"AUROC of {name}, less the score's", "n interval") for name in names)],
+        "rows": [(value, *_beside_cells(beside, names)) for value, beside in besides],
+        "note": describe_fewer_rows(evaluation),
+    }
+
+
+def _beside_cells(beside: Beside, names: Sequence[str]) -> list[str]:
+    """AUROC of what stands beside the score, and what it is less the score's; nothing of what was not compared."""
+    areas = beside.areas
+    return [
+        f"{areas[name].auroc:.3f}, {signed(areas[name].difference, areas[name].difference_interval)}"
+        if name in areas
+        else "-"
+        for name in names
     ]
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from raygen.classes.classify import cuts_as_json
 from raygen.pipeline.pieces import FIRST_PIECE
+from raygen.scoring.embedding_columns import EmbeddingRequest
 from raygen.sequence.windows import Window
 from raygen.tables.identity import Identity
 from raygen.tables.layout import RunFolder
@@ -47,6 +48,7 @@ class Job:
         background: what the scores are ranked against; None for nothing.
         classes_on: what the classes are cut on, in words; None for ``delta_llr``.
         prescored: a position table whose numbers are taken; None for none.
+        embed: what is done with states of the model; None for nothing.
         num_uncounted: bases at the start of a window that no prediction exists for.
         threads: of each actor on a CPU.
         keep_every: seconds of work after which a piece of a shard is kept.
@@ -69,6 +71,7 @@ class Job:
     classes_on: str | None
     source_columns: tuple[str, ...]
     extra_columns: tuple[str, ...]
+    embed: EmbeddingRequest | None
     model: str
     model_source: str
     revision: str | None

@@ -46,6 +46,8 @@ def refuse_other_table(job: Job, table: PositionTable, how_it_differs: str) -> N
         )
     if table.reference_digest != job.identity.reference_digest:
         raise SettingsError(f"{where} is of another reference than {job.reference}.")
+    if job.embed:
+        raise SettingsError(f"{where} holds no states of the model. Leave out embed.layers or scoring.prescored.")
     if job.extra_columns:
         raise SettingsError(
             f"{where}: {', '.join(job.extra_columns)} cannot be taken from it. Leave out output.extra_columns or scoring.prescored."

@@ -167,8 +167,9 @@ def job_of(settings: Settings, model: ModelFacts, window: Window | None, referen
     batch_tokens, state_memory = settings.scoring.max_batch_tokens, settings.scoring.state_memory
     run_fingerprint = _fingerprint(settings, model, window)
     rule = _class_rule(settings, run_fingerprint, reference)
+    strands = strands_read(strand)
+    extra_columns, embed = _extra_columns(settings, strands), settings.embed.request
     heads = heads_of_run(settings, run_fingerprint)
-    extra_columns = _extra_columns(settings, len(strands_read(strand)))
     return Job(
         run_id=new_run_id(),
         output=_for_other_machines(str(settings.output.path)),
@@ -182,6 +183,7 @@ def job_of(settings: Settings, model: ModelFacts, window: Window | None, referen
         classes_on=rule.on,
         source_columns=tuple(settings.input.carried_columns),
         extra_columns=(*extra_columns, *heads),
+        embed=embed,
         model=shown(settings.model.name),
         model_source=_model_source(settings.model.name),
         revision=settings.model.revision,
@@ -203,6 +205,7 @@ def job_of(settings: Settings, model: ModelFacts, window: Window | None, referen
             source_columns=", ".join(settings.input.carried_columns),
             extra_columns=", ".join(filter(None, [*extra_columns, heads_as_text(heads)])),
             background=rule.background.digest if rule.background else "",
+            embeddings=embed.identity_text(strands) if embed else "",
         ),
         earlier_files={},
         make_scorer=ResidentScorer,
@@ -246,19 +249,24 @@ def _ranked_against(path: str | None, rule: ClassRule) -> RankedAgainst | None:
     return RankedAgainst(_for_other_machines(path), rule.background.digest, rule.background.summary)
 
 
-def _extra_columns(settings: Settings, num_strands: int) -> tuple[str, ...]:
-    """The columns that a table gets for ``output.extra_columns``, always in one order.
+def _extra_columns(settings: Settings, strands: Sequence[str]) -> tuple[str, ...]:
+    """The columns that a table gets for ``output.extra_columns`` and ``embed.distances``, always in one order.
 
     Raises:
         SettingsError: a column of the input has such a name.
     """
     asked = [name for name in EXTRA_COLUMNS if name in settings.output.extra_columns]
-    names = names_on_strands(asked, num_strands)
-    if clashing := [name for name in settings.input.carried_columns if name in names]:
-        raise SettingsError(
-            f"input.source_columns: {', '.join(clashing)} is what output.extra_columns adds. Rename the column."
-        )
-    return tuple(names)
+    embed = settings.embed.request
+    names_of = {
+        "output.extra_columns": names_on_strands(asked, len(strands)),
+        "embed.distances": embed.distance_names(strands) if embed else [],
+    }
+    for setting, names in names_of.items():
+        if clashing := [name for name in settings.input.carried_columns if name in names]:
+            raise SettingsError(
+                f"input.source_columns: {', '.join(clashing)} is what {setting} adds. Rename the column."
+            )
+    return tuple(name for names in names_of.values() for name in names)
 
 
 def _for_other_machines(path: str) -> str:
@@ -305,6 +313,11 @@ def check_identity(folder: RunFolder, job: Job, model: ModelFacts, files: Sequen
         raise SettingsError(
             f"{folder.path} holds scores that are ranked against the background {stored.background or '(none)'}; this run's is "
             f"{job.identity.background or '(none)'}. Give another output folder, or rank finished scores by `raygen reclassify`."
+        )
+    if stored.embeddings != job.identity.embeddings:
+        raise SettingsError(
+            f"{folder.path} holds scores with the embeddings {stored.embeddings or '(none)'}; this run's are "
+            f"{job.identity.embeddings or '(none)'}. Give another output folder."
         )
     if stored.extra_columns != job.identity.extra_columns:
         settings = (

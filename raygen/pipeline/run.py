@@ -24,6 +24,7 @@ from raygen.pipeline.record import FailureLimit, RunRecord
 from raygen.pipeline.resolve import Resolved, resolve
 from raygen.pipeline.shards import Shard, ShardToScore, plan_shards
 from raygen.pipeline.stages import ShardSummary
+from raygen.scoring.plan import strands_read
 from raygen.sequence.reference import Reference
 from raygen.settings import Settings
 from raygen.tables.carried_types import types_as_text
@@ -40,6 +41,7 @@ Say = Callable[[str], None]
 
 _CPU_FLOPS, _CPU_TOKENS = 1e11, 15_000
 """Floating-point operations and tokens a second of one core in small batches: large models are bound by the first, the demo's by the second."""
+_EMBEDDINGS_OF_A_SHARD = 1 << 28
 SHARDS_A_WAVE = 8192
 """134 million rows: at the end of a wave actors wait for the last shards and are made again, minutes in days of work."""
 
@@ -278,7 +280,7 @@ class _VariantRun(ShardRun):
         counts = self._record.totals.counts
         counts.alleles_in, counts.rejected = ingested.num_alleles, dict(ingested.rejects)
         read_at = where_workers_read(self._settings, self._folder, ingested)
-        shards = plan_shards(Path(ingested.variants_dir), ingested.digest, read_at)
+        shards = plan_shards(Path(ingested.variants_dir), ingested.digest, read_at, self._most_rows())
         self._record.input = _as_manifest(ingested, shards)
         self._leave_out(shards, files)
         files = self._declare(source_types(ingested.variants_dir, self._job.source_columns), table_types, files)
@@ -286,6 +288,13 @@ class _VariantRun(ShardRun):
             self._job, earlier_files=files_by_contig(file for file in files if file.shard not in self._names)
         )
         self._record.seconds["ingest"] = time.monotonic() - began
+
+    def _most_rows(self) -> int | None:
+        """Rows of a shard whose embeddings take some 256 MB; None where there are none. A shard is in memory as a whole."""
+        embed, size = self._job.embed, self._model.hidden_size
+        if not embed or not size:
+            return None
+        return max(_EMBEDDINGS_OF_A_SHARD // max(embed.bytes_a_variant(size, strands_read(self._job.strand)), 1), 1)
 
     def _declare(
         self,

@@ -123,16 +123,17 @@ def shard_rows(num_rows: int) -> int:
     return min(max(num_rows // _MANY_SHARDS, usual), MAX_SHARD_ROWS)
 
 
-def plan_shards(folder: Path, digest: str, read_at: str | None = None) -> list[Shard]:
+def plan_shards(folder: Path, digest: str, read_at: str | None = None, most_rows: int | None = None) -> list[Shard]:
     """The shards of an ingested folder, in order.
 
     Args:
         folder: of Parquet files ``part-*.parquet`` whose row groups hold one contig each.
         digest: of the input's content.
         read_at: where the workers find the same files, if that is another place.
+        most_rows: of a shard, where scored rows are large.
     """
     groups = list(_row_groups(folder))
-    rows_per_shard = shard_rows(sum(group.num_rows for group in groups))
+    rows_per_shard = min(shard_rows(sum(group.num_rows for group in groups)), most_rows or MAX_SHARD_ROWS)
     if groups and groups[0].chrom is None:
         rows_per_shard = min(rows_per_shard, MAX_PAIR_ROWS)  # pairs bring their sequences, kilobytes each
     sizes = [group.num_rows for group in groups]

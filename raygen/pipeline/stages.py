@@ -33,6 +33,7 @@ from raygen.pipeline.pieces import forget
 from raygen.pipeline.prescored import filled_in, is_left_out, needs_model, with_held
 from raygen.pipeline.shards import CARRIED
 from raygen.remote import shown
+from raygen.scoring.embedding_columns import column_names
 from raygen.scoring.plan import plan_windows, strands_read
 from raygen.scoring.scored_rows import with_flag
 from raygen.sequence.reference import staged_reference
@@ -141,14 +142,17 @@ def commit_shard(scored: pa.Table, job: Job) -> pa.Table:
         new, _group_column(new, job, rule), staged_reference(job.reference).bases if job.reference else None
     )
     extra = _carried(job) if job.window else {PAIR_DIGEST: PAIR_DIGEST}
-    extra |= {name: name for name in (*job.extra_columns, *rule.columns)}
+    vectors = _embedding_names(job, new)
+    extra |= {name: name for name in (*job.extra_columns, *rule.columns, *vectors)}
     scores, rejects = split_rows(new, job.model, job.identity.fingerprint, job.run_id, extra)
     assert shard is not None, "rows lost the name of their shard on the way"
     assert len(scores) + len(rejects) + num_already == len(scored), "rows of a shard are neither scored nor rejected"
     cost = json.loads(scored["cost"][0].as_py())
     seconds = {**seconds_of(scored), "score": cost.pop("score_seconds")}
     folder = job.open_folder(job.output)
-    folder.commit_shard(shard, chrom, scores, rejects, job.identity, job.run_id)
+    embeddings = scores.select(["variant_id", *vectors]) if vectors else None
+    scores = scores.drop_columns(vectors)
+    folder.commit_shard(shard, chrom, scores, rejects, job.identity, job.run_id, embeddings=embeddings)
     forget(folder, shard, job.identity, new["variant_id"])
     seconds["write"] = time.perf_counter() - began
     return ShardSummary(
@@ -203,6 +207,16 @@ def _tokens_by_two_passes(rows: pa.Table, strand: str) -> int:
 def _carried(job: Job) -> dict[str, str]:
     """Columns that follow those of SCORES, with the names they have on the way."""
     return {name: name if name == HAPLOTYPE_MEMBERS else f"{CARRIED}{name}" for name in job.source_columns}
+
+
+def _embedding_names(job: Job, scored: pa.Table) -> list[str]:
+    """The columns of scored rows that go to the embeddings; none where no row has a score."""
+    if job.embed is None or job.embed.storage is None:
+        return []
+    names = column_names(job.embed.plan, strands_read(job.strand))
+    absent = [name for name in names if name not in scored.column_names]
+    assert not absent or not scored["failure"].null_count, f"scored rows came without {', '.join(absent)}"
+    return [] if absent else names
 
 
 def _rule(job: Job) -> ClassRule:

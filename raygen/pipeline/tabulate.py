@@ -190,6 +190,7 @@ def refuse_other_settings(settings: Settings, is_plan: bool = False) -> None:
         "classes.background": settings.classes.background,
         "classes.heads": settings.classes.heads,
         "output.extra_columns": settings.output.extra_columns,
+        "embed.layers": settings.embed.layers,
         "scoring.prescored": settings.scoring.prescored,
         "output.table_format": settings.output.table_format if settings.output.table_format != "parquet" else None,
     }

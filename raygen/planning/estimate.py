@@ -24,6 +24,7 @@ from raygen.number_of import number_of
 from raygen.pipeline.chosen_window import choose_window
 from raygen.pipeline.intake import ingested_as_wanted
 from raygen.pipeline.shards import Shard, plan_shards
+from raygen.planning.embedding_size import embedding_remarks
 from raygen.planning.hours import DeviceCost, Price, cost_on_devices
 from raygen.planning.sampling import NUM_STRETCHES, STRETCH, STRETCH_RECORDS, sample_input
 from raygen.planning.speeds import MeasuredSpeed
@@ -163,6 +164,7 @@ def estimate(settings: Settings, price: Price | None = None) -> Estimate:
     candidates = [counter.count(other, few) for other in cheaper_windows(window, model.context_length)]
     weights = model.num_parameters * 2
     state_bytes = size.prefix(window.longest) if size else None
+    remarks, warnings = embedding_remarks(settings, model, planned.num_variants)
     uncosted = Estimate(
         num_variants=planned.num_variants,
         num_planned=planned.num_planned,
@@ -176,8 +178,8 @@ def estimate(settings: Settings, price: Price | None = None) -> Estimate:
         state_bytes=state_bytes,
         branch_bytes=size.branch(window.longest) if size else None,
         costs=(),
-        warnings=planned.warnings,
-        remarks=planned.remarks,
+        warnings=(*planned.warnings, *warnings),
+        remarks=(*planned.remarks, *remarks),
     )
     cheaper = tuple(other for other in candidates if uncosted.tokens_read(other) < uncosted.tokens_read(here))
     read = uncosted.tokens_read()

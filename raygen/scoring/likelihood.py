@@ -22,6 +22,7 @@ from raygen.home import expanded
 from raygen.model.arithmetic import exact_arithmetic
 from raygen.model.loading import LoadedNetwork, load_network
 from raygen.model.precision import release_memory
+from raygen.model.taps import Taps
 from raygen.number_of import is_whole
 from raygen.scoring.batches import TokenBudget, run_in_batches
 from raygen.scoring.letters import LETTERS
@@ -153,11 +154,22 @@ class ResidentModel:
 
     @torch.inference_mode()
     @exact_arithmetic()
-    def letter_log_probs_of_rows(self, rows: Sequence[np.ndarray], first: Sequence[int]) -> list[np.ndarray]:
-        """ln P of each letter in place of each base of a row from its ``first`` on, in one pass: (bases, letters) float64 a row."""
-        read_BT = self._read(self._pad(rows, max(map(len, rows))))
-        hidden_BTD, _ = self.loaded.network.hidden_states(read_BT)
+    def letter_log_probs_of_rows(
+        self, rows: Sequence[np.ndarray], first: Sequence[int], taps: Taps | None = None
+    ) -> list[np.ndarray]:
+        """ln P of each letter in place of each base of a row from its ``first`` on, in one pass: (bases, letters) float64 a row.
+
+        With taps the last bases are read, too; taps that stop give no log-probabilities.
+        """
+        tokens_BT = self._pad(rows, max(map(len, rows)))
+        read_BT = self._read(tokens_BT) if taps is None else self._with_bos(tokens_BT)
         self.num_tokens_computed += read_BT.numel()
+        if taps is None:
+            hidden_BTD, _ = self.loaded.network.hidden_states(read_BT)
+        else:
+            hidden_BTD, _ = self.loaded.network.hidden_states(read_BT, taps=taps)
+            if taps.stops:
+                return []
         return [
             self.letter_log_probs(hidden_TD[start - self.num_uncounted : max(len(row) - self.num_uncounted, 0)])
             for hidden_TD, row, start in zip(hidden_BTD, rows, first, strict=True)
@@ -203,6 +215,11 @@ class ResidentModel:
             return token_ids[:-1], token_ids[1:]
         return np.concatenate([[self.loaded.facts.bos_id], token_ids[:-1]]), token_ids
 
+    def read_to_the_end(self, tokens: np.ndarray) -> np.ndarray:
+        """A sequence with its last base, as the model reads it: int64."""
+        bos = [] if self.loaded.facts.bos_id is None else [self.loaded.facts.bos_id]
+        return np.concatenate([np.array(bos, np.int64), self._token_ids(tokens)])
+
     def _token_ids(self, tokens: np.ndarray) -> np.ndarray:
         """Bases as the model's own tokens, int64."""
         table = self.loaded.token_ids
@@ -210,10 +227,13 @@ class ResidentModel:
 
     def _read(self, tokens_BT: torch.Tensor) -> torch.Tensor:
         """What the model reads to predict every base that can be: BOS first where there is one, never the last base."""
+        return self._with_bos(tokens_BT[:, :-1])
+
+    def _with_bos(self, tokens_BT: torch.Tensor) -> torch.Tensor:
         if self.loaded.facts.bos_id is None:
-            return tokens_BT[:, :-1]
-        bos_B1 = torch.full_like(tokens_BT[:, :1], self.loaded.facts.bos_id)
-        return torch.cat([bos_B1, tokens_BT[:, :-1]], dim=1)
+            return tokens_BT
+        bos_B1 = tokens_BT.new_full((len(tokens_BT), 1), self.loaded.facts.bos_id)
+        return torch.cat([bos_B1, tokens_BT], dim=1)
 
 
 def _listed(sequences: Any) -> list[str]:

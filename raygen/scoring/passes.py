@@ -100,17 +100,19 @@ def plan_pairs(
     limits: ForkLimits,
     size: StateSize,
     max_families: int | None = None,
+    reads_all: bool = False,
 ) -> list[Walk]:
     """``plan_walks`` for pairs, as wide as the limits and the memory for states allow.
 
     Args:
         max_families: a smaller width, where memory ended at a larger one.
+        reads_all: states of the last tokens are wanted, too.
     """
     longest = max((len(wt) for wt, _ in pairs), default=1)
     max_rows = min(limits.max_rows, limits.paths(size, longest))
     max_rows = min(max_rows, max_families or max_rows)
     wts, muts = [wt for wt, _ in pairs], [mut for _, mut in pairs]
-    return plan_walks(wts, muts, keys, has_bos, stop_cost(limits, size), max_rows)
+    return plan_walks(wts, muts, keys, has_bos, stop_cost(limits, size), max_rows, reads_all)
 
 
 def stop_cost(limits: ForkLimits, size: StateSize) -> StopCost:

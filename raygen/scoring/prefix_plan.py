@@ -6,7 +6,7 @@ It leaves the path at a stop: a stop costs (a state is kept, and the prefix is a
 branch which leaves earlier reads again. ``cheapest_stops`` weighs the two.
 
 Depths and lengths count what is read: BOS, where the model has one, and tokens. The last token of a sequence is predicted
-and not read.
+and not read, but where its state is wanted, too (``reads_all``).
 
     depth        0        stop                    stop                  end of the path
     path         |---------|-----------------------|---------------------|
@@ -97,6 +97,7 @@ def plan_walks(
     has_bos: bool,
     stop_cost: StopCost,
     max_rows: int,
+    reads_all: bool = False,
 ) -> list[Walk]:
     """Plan the scoring of P pairs.
 
@@ -104,11 +105,12 @@ def plan_walks(
         wts, muts: P token arrays each.
         keys: P keys; the WTs of one key must begin alike (each is a prefix of the longest).
         max_rows: families that one walk holds at most.
+        reads_all: the last token of a sequence is read, too.
     """
     members: dict[Hashable, list[int]] = {}
     for pair, key in enumerate(keys):
         members.setdefault(key, []).append(pair)
-    families = [_family(pairs, wts, muts, has_bos) for pairs in members.values()]
+    families = [_family(pairs, wts, muts, has_bos, reads_all) for pairs in members.values()]
     # Families whose branches leave at like depths share stops; the sort is stable, so equal inputs give equal plans.
     families.sort(key=lambda family: (_first_own(family), family.path_read))
     return [make_walk(families[start : start + max_rows], stop_cost) for start in range(0, len(families), max_rows)]
@@ -191,9 +193,11 @@ def _is_never_lowest(
     return (after[1] - before[1]) * (before[0] - between[0]) <= (between[1] - before[1]) * (before[0] - after[0])
 
 
-def _family(pairs: list[int], wts: Sequence[np.ndarray], muts: Sequence[np.ndarray], has_bos: bool) -> Family:
+def _family(
+    pairs: list[int], wts: Sequence[np.ndarray], muts: Sequence[np.ndarray], has_bos: bool, reads_all: bool
+) -> Family:
     path = max((wts[pair] for pair in pairs), key=len)
-    path_read = num_read(path, has_bos)
+    path_read = num_read(path, has_bos, reads_all)
     branches = []
     for pair in pairs:
         wt, mut = wts[pair], muts[pair]
@@ -202,13 +206,15 @@ def _family(pairs: list[int], wts: Sequence[np.ndarray], muts: Sequence[np.ndarr
         if first < max(len(wt), len(mut)):
             # The path's output before the first different token predicts it; where the path ends there, the branch reads on.
             own_from = min(max(first + (1 if has_bos else 0), 0), path_read)
-            branches.append(Branch(pair, first, own_from, own_from, max(num_read(mut, has_bos) - own_from, 0)))
+            branches.append(
+                Branch(pair, first, own_from, own_from, max(num_read(mut, has_bos, reads_all) - own_from, 0))
+            )
     return Family(path, tuple(pairs), tuple(branches), path_read)
 
 
-def num_read(tokens: np.ndarray, has_bos: bool) -> int:
-    """What is read of a sequence: BOS, and all tokens but the last."""
-    return max(len(tokens) - (0 if has_bos else 1), 0)
+def num_read(tokens: np.ndarray, has_bos: bool, reads_all: bool = False) -> int:
+    """What is read of a sequence: BOS, and all tokens, or all but the last."""
+    return max(len(tokens) + (1 if has_bos else 0) - (0 if reads_all else 1), 0)
 
 
 def _first_own(family: Family) -> int:

@@ -14,6 +14,7 @@ from raygen.model.state import Marks, PrefixState
 from raygen.scoring.letters import LETTERS
 from raygen.scoring.likelihood import ResidentModel
 from raygen.scoring.passes import pieces
+from raygen.scoring.pooling import WatchedRows
 
 
 class Reader:
@@ -22,31 +23,54 @@ class Reader:
     def __init__(self, model: ResidentModel) -> None:
         self._model, self._network, self._device = model, model.loaded.network, model.loaded.device
 
-    def read(self, reads: Sequence[np.ndarray], first: Sequence[int], state: PrefixState | None) -> list[np.ndarray]:
+    def read(
+        self,
+        reads: Sequence[np.ndarray],
+        first: Sequence[int],
+        state: PrefixState | None,
+        watched: WatchedRows | None = None,
+    ) -> list[np.ndarray]:
         """Read rows on from a state, in as many passes as the budget asks for.
 
-        Returns ln P of each letter after each token of a row, zero before its ``first``.
+        Returns ln P of each letter after each token of a row, zero before its ``first``; all zero where no score is wanted.
         """
         longest = max(map(len, reads))
         log_probs = [np.zeros((len(read), len(LETTERS))) for read in reads]
         for start, end in pieces(longest, len(reads), self._model.budget.max_batch_tokens):
             piece = [read[start:end] for read in reads]
             marks = Marks.ends(len(reads), end - start, room=0) if end < longest else None
-            hidden_BTD, state = self.pass_over(piece, state, marks)
+            hidden_BTD, state = self.pass_over(piece, state, marks, watched, start)
+            if watched and watched.sums.stops:
+                continue
             later = [max(output - start, 0) for output in first]
             for row_log_probs, values in zip(log_probs, self.log_probs(hidden_BTD, piece, later), strict=True):
                 row_log_probs[start : start + len(values)] = values
         return log_probs
 
     def pass_over(
-        self, reads: Sequence[np.ndarray], state: PrefixState | None, marks: Marks | None
+        self,
+        reads: Sequence[np.ndarray],
+        state: PrefixState | None,
+        marks: Marks | None,
+        watched: WatchedRows | None = None,
+        start: int = 0,
     ) -> tuple[torch.Tensor, PrefixState | None]:
-        """One pass over rows of any length, padded on the right."""
+        """One pass over rows of any length, padded on the right.
+
+        Args:
+            watched: rows whose states are added up, of which these are the tokens from ``start`` on.
+        """
         tokens_BT = np.full((len(reads), max(map(len, reads))), self._model.loaded.facts.pad_id, dtype=np.int64)
         for row, read in enumerate(reads):
             tokens_BT[row, : len(read)] = read
         self._model.num_tokens_computed += tokens_BT.size
-        return self._network.hidden_states(torch.from_numpy(tokens_BT).to(self._device), state, marks=marks)
+        read_BT = torch.from_numpy(tokens_BT).to(self._device)
+        if watched is None:
+            return self._network.hidden_states(read_BT, state, marks=marks)
+        taps = watched.taps(start, tokens_BT.shape[1])
+        hidden_BTD, state = self._network.hidden_states(read_BT, state, marks=marks, taps=taps)
+        watched.sums.end_pass()
+        return hidden_BTD, state
 
     def log_probs(
         self, hidden_BTD: torch.Tensor, reads: Sequence[np.ndarray], first: Sequence[int]

@@ -10,19 +10,24 @@ tokens that otherwise cancels. What is not finite even then is for the caller to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from raygen.errors import SettingsError
 from raygen.model.cards import UNVALIDATED
+from raygen.model.layer_names import refuse_layers
 from raygen.scoring.effects import EXTRA_COLUMNS, Behind, behind_by_sequence, no_effects
+from raygen.scoring.embedding_columns import EmbeddingRequest
 from raygen.scoring.fork import auto_limits, score_forked_pairs
 from raygen.scoring.likelihood import ResidentModel
 from raygen.scoring.method import Method, refuse_fork
 from raygen.scoring.pair import score_token_pairs
 from raygen.scoring.plan import MAX_N_FRACTION, Bases, behind_alleles, strands_read, token_pairs, window_keys
+from raygen.scoring.pooled_states import no_states
 from raygen.scoring.scored_rows import PairLikelihoods, SequencePair, add_likelihoods, with_flag
 from raygen.sequence.tokens import count_n, encode
 from raygen.sequence.windows import N_IN_WINDOW, Strand
@@ -32,44 +37,66 @@ UNEQUAL_LENGTH = "unequal_length"
 """Flag: the two sequences of a pair differ in length, so their sums run over different numbers of tokens."""
 
 
-def _method(model: ResidentModel, method: Method, state_memory: int | None, extra_columns: Sequence[str]) -> ScorePairs:
+def _method(
+    model: ResidentModel,
+    method: Method,
+    state_memory: int | None,
+    extra_columns: Sequence[str],
+    embed: EmbeddingRequest | None,
+    with_scores: bool,
+) -> ScorePairs:
     """How pairs are scored: by the method, and by it again in float32 where half precision overflowed.
 
     Raises:
-        SettingsError: there is no such method or column, or the model cannot be scored by it.
+        SettingsError: there is no such method, column or layer, or the model cannot be scored by it.
     """
     for name in extra_columns:
         if name not in EXTRA_COLUMNS:
             raise SettingsError(f"extra_columns names {name!r}; there are {', '.join(EXTRA_COLUMNS)}.")
     if method not in ("fork", "pair"):
         raise SettingsError(f"method is {method!r}; it can be fork or pair.")
-    return rescoring(model, lambda resident: _plain_method(resident, method, state_memory))
+    if embed is not None:
+        refuse_layers(model.name, embed.plan.layers, model.loaded.network.layer_names())
+    plan = None if embed is None else embed.plan
+    wanted = {"embed": plan, "with_effects": bool(extra_columns), "with_scores": with_scores}
+    return rescoring(model, lambda resident: _plain_method(resident, method, state_memory, wanted))
 
 
-def _plain_method(model: ResidentModel, method: Method, state_memory: int | None) -> ScorePairs:
+def _plain_method(
+    model: ResidentModel, method: Method, state_memory: int | None, wanted: Mapping[str, Any]
+) -> ScorePairs:
     if method == "pair":
-        return lambda pairs, keys, behind: score_token_pairs(model, pairs, behind)
+        return lambda pairs, keys, behind: score_token_pairs(model, pairs, behind, **wanted)
     refuse_fork(model.name, model.loaded.network.fork_refusal)
     limits = auto_limits(model.loaded.device, state_memory)
-    return lambda pairs, keys, behind: score_forked_pairs(model, pairs, keys, limits, behind)
+    return lambda pairs, keys, behind: score_forked_pairs(model, pairs, keys, limits, behind, **wanted)
 
 
 class _Scorer:
     """What scorers of variants and of pairs have in common: how pairs of sequences are scored, and what is said of them."""
 
     def __init__(
-        self, model: ResidentModel, method: Method, state_memory: int | None, extra_columns: Sequence[str]
+        self,
+        model: ResidentModel,
+        method: Method,
+        state_memory: int | None,
+        extra_columns: Sequence[str],
+        embed: EmbeddingRequest | None,
+        with_scores: bool,
     ) -> None:
-        self._score_pairs = _method(model, method, state_memory, extra_columns)
-        self._extra_columns = tuple(extra_columns)
+        self._score_pairs = _method(model, method, state_memory, extra_columns, embed, with_scores)
+        self._extra_columns, self._embed, self._with_scores = tuple(extra_columns), embed, with_scores
+        self._needs_places = bool(extra_columns) or embed is not None
+        self._width = model.loaded.network.config.hidden_size
         self._unvalidated = model.loaded.facts.unvalidated
 
     def _scored(self, planned: pa.Table, by_strand: dict[Strand, PairLikelihoods]) -> pa.Table:
-        return _flag_all(add_likelihoods(planned, by_strand, self._extra_columns), self._unvalidated)
+        return _flag_all(add_likelihoods(planned, by_strand, self._extra_columns, self._embed), self._unvalidated)
 
     def _failed(self, planned: pa.Table, strands: Sequence[Strand], reason: str) -> pa.Table:
-        nothing = dict.fromkeys(strands, _nothing(planned))
-        return _with_failure(add_likelihoods(planned, nothing, self._extra_columns), reason)
+        pooled = None if self._embed is None else no_states(self._embed.plan, len(planned), self._width)
+        nothing = dict.fromkeys(strands, replace(_nothing(planned), pooled=pooled, has_scores=self._with_scores))
+        return _with_failure(add_likelihoods(planned, nothing, self._extra_columns, self._embed), reason)
 
 
 class VariantScorer(_Scorer):
@@ -84,8 +111,10 @@ class VariantScorer(_Scorer):
         method: Method = "fork",
         state_memory: int | None = None,
         extra_columns: Sequence[str] = (),
+        embed: EmbeddingRequest | None = None,
+        with_scores: bool = True,
     ) -> None:
-        super().__init__(model, method, state_memory, extra_columns)
+        super().__init__(model, method, state_memory, extra_columns, embed, with_scores)
         self._reference = reference
         self._strands = strands_read(strand)
         self._circular = frozenset(circular)
@@ -96,7 +125,7 @@ class VariantScorer(_Scorer):
             strand: self._score_pairs(
                 token_pairs(planned, strand, self._reference, self._circular),
                 window_keys(planned, strand, self._reference),
-                behind_alleles(planned, strand, self._reference) if self._extra_columns else None,
+                behind_alleles(planned, strand, self._reference) if self._needs_places else None,
             )
             for strand in self._strands
         }
@@ -116,8 +145,10 @@ class PairScorer(_Scorer):
         method: Method = "fork",
         state_memory: int | None = None,
         extra_columns: Sequence[str] = (),
+        embed: EmbeddingRequest | None = None,
+        with_scores: bool = True,
     ) -> None:
-        super().__init__(model, method, state_memory, extra_columns)
+        super().__init__(model, method, state_memory, extra_columns, embed, with_scores)
 
     def score(self, pairs: pa.Table) -> pa.Table:
         """A PAIRS table as scored rows without coordinates, with its likelihood columns (see ``add_likelihoods``)."""
@@ -125,7 +156,7 @@ class PairScorer(_Scorer):
         muts = [encode(sequence) for sequence in pairs["mut_sequence"].to_pylist()]
         tokens = list(zip(wts, muts, strict=True))
         keys = [wt.tobytes() for wt, _ in tokens]
-        behind = [behind_by_sequence(wt, mut) for wt, mut in tokens] if self._extra_columns else None
+        behind = [behind_by_sequence(wt, mut) for wt, mut in tokens] if self._needs_places else None
         return self._scored(_without_coordinates(pairs, tokens), {"forward": self._score_pairs(tokens, keys, behind)})
 
     def without_scores(self, pairs: pa.Table, reason: str) -> pa.Table:
@@ -187,7 +218,7 @@ def rescoring(model: ResidentModel, make: Callable[[ResidentModel], ScorePairs])
         pairs: Sequence[SequencePair], keys: Sequence[Hashable], behind: Sequence[Behind] | None
     ) -> PairLikelihoods:
         scored = score(pairs, keys, behind)
-        not_finite = model.to_rescore(scored.ll_wt, scored.delta)
+        not_finite = model.to_rescore(np.where(scored.is_finite, 0.0, np.nan))
         if len(not_finite):
             few, their_keys = [pairs[row] for row in not_finite], [keys[row] for row in not_finite]
             places = None if behind is None else [behind[row] for row in not_finite]

@@ -4,7 +4,7 @@ In: a run's folder, of scores or of positions. Out: the same rows in a new gener
 of ``target_rows`` are merged, so that what was merged well once is not written again every night; ``full`` merges all.
 
 A compacted file is named ``part-compact-...`` and says in its footer which shards it holds, so a run that is started again
-still skips them, and where the rows themselves do not say it, how many of them each run wrote. Each new file is read back, checksums and all, and compared before readers see it. Rows of a stretch are
+still skips them (a file of embeddings beside it has its name and its order of rows), and where the rows themselves do not say it, how many of them each run wrote. Each new file is read back, checksums and all, and compared before readers see it. Rows of a stretch are
 held in memory, up to two times ``target_rows``: some 0.5 GB at the default.
 """
 
@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 
 from raygen.errors import SettingsError, StoppedError
 from raygen.tables.damage import naming_damage, read_checked
-from raygen.tables.generations import keep, next_generation, scores_folder
+from raygen.tables.embedding_files import EmbeddingRows, bytes_a_row, write_gathered
+from raygen.tables.generations import embeddings_beside, keep, next_generation, scores_folder, show_embeddings
 from raygen.tables.layout import (
     COMPACTED,
     ROWS_KEY,
@@ -41,6 +42,8 @@ from raygen.tables.stretches import Stretches
 TARGET_ROWS = 1 << 19
 TARGET_POSITIONS = 1 << 20
 """Rows of a file of a position table: 15 MB, with both strands 39 MB; 3,000 files of 3.1e9 bases."""
+TARGET_EMBEDDINGS = 1 << 31
+"""Bytes of embeddings beside a file of scores."""
 ROW_GROUP_ROWS = 1 << 14  # of a lookup of one position as much is read
 _ORDER = ("pos", "ref", "alt", "variant_id")
 
@@ -59,21 +62,23 @@ def compact(path: str, target_rows: int | None = None, full: bool = False) -> li
     """Merge the small files of every contig; an empty list where nothing was to be done.
 
     Args:
-        target_rows: of a file; by default ``TARGET_ROWS``, and ``TARGET_POSITIONS`` of a position table.
+        target_rows: of a file; by default ``TARGET_ROWS``, fewer where the embeddings beside it were more than ``TARGET_EMBEDDINGS``, and
+            ``TARGET_POSITIONS`` of a position table.
 
     Raises:
         SettingsError: the filesystem cannot exchange generations.
         StoppedError: another run is at work there, the disk is full, or what was written is not what was read; nothing is changed then.
     """
     folder = table_folder(path)
-    if target_rows is None:
-        target_rows = TARGET_POSITIONS if isinstance(folder, PositionFolder) else TARGET_ROWS
     if folder.local_root is None:
         raise SettingsError(
             f"{folder.path} is on object storage, where files cannot be exchanged for others at once: readers would see rows twice "
             "or miss them. Nothing was changed. With output.table_format iceberg, maintain the Iceberg table instead."
         )
     with folder.locked():
+        show_embeddings(folder.local_root)  # a kill may have come between the two links
+        if target_rows is None:
+            target_rows = _usual_rows(folder)
         contigs = _files_by_contig(folder)
         chosen = {chrom: _to_merge(files, target_rows, full) for chrom, files in contigs.items()}
         if not any(chosen.values()):
@@ -91,6 +96,15 @@ def compact(path: str, target_rows: int | None = None, full: bool = False) -> li
                     after, rows = _merge(folder, chosen[chrom], place, target_rows)
                     results.append(Compacted(chrom, len(files), len(files) - len(merged) + after, rows))
     return results
+
+
+def _usual_rows(folder: RunFolder) -> int:
+    if isinstance(folder, PositionFolder):
+        return TARGET_POSITIONS
+    if not (paths := folder.embedding_paths()):
+        return TARGET_ROWS
+    with naming_damage(paths[0]):
+        return min(max(TARGET_EMBEDDINGS // bytes_a_row(pq.read_schema(paths[0])), 1), TARGET_ROWS)
 
 
 def shards_by_run(path: str) -> dict[str, list[str]]:
@@ -180,10 +194,16 @@ def _merge(folder: RunFolder, files: Sequence[ScoreFile], place: Path, target_ro
     expected = sum(map(_num_rows, paths))
     folder.refuse_mixed_files(paths)
     stem = f"part-{COMPACTED}{hashlib.sha256(repr(sorted(paths)).encode()).hexdigest()[:12]}"
+    beside = [folder.embeddings_of(path) for path in paths]
+    beside = [path for path in beside if Path(path).exists()]
+    embeddings = EmbeddingRows(beside) if beside else None
     rows, number = 0, 0
     for table in _sorted_tables(folder, files, target_rows):
+        file = place / f"{stem}-{number:04d}.parquet"
         # which file of a merge names the shards and the runs is all the same: they are looked for in all of them
-        write_scores(folder, table, place / f"{stem}-{number:04d}.parquet", shards, rows_of)
+        write_scores(folder, table, file, shards, rows_of)
+        if embeddings and len(table):
+            write_gathered(embeddings, table["variant_id"], embeddings_beside(place.parent) / place.name / file.name)
         shards, rows_of = {}, None if rows_of is None else {}
         rows, number = rows + len(table), number + 1
     if rows != expected:

@@ -16,6 +16,8 @@ from raygen.remote import is_remote, join, kind_of, shown
 
 SCORES_FOLDER, POSITIONS_FOLDER = "scores", "positions"
 """The folder in a run's folder that holds its table: of scores, or a row for each base of a reference."""
+EMBEDDINGS_FOLDER = "embeddings"
+"""The folder beside ``scores/`` with states of the model, a file for each of its files."""
 _NOT_SCORES = ", not a folder of scores. `raygen query`, `export`, `report`, `diff`, `verify` and `compact` read it."
 
 
@@ -68,7 +70,8 @@ def refuse_among_scores(path: str | Path) -> None:
     target = Path(expanded(str(path))).absolute()
     for folder in (*target.parents, *target.resolve().parents):
         if (
-            folder.name in (SCORES_FOLDER, POSITIONS_FOLDER, "rejects", ".generations", "generations")
+            folder.name
+            in (SCORES_FOLDER, POSITIONS_FOLDER, EMBEDDINGS_FOLDER, "rejects", ".generations", "generations")
             and (folder.parent / "runs").is_dir()
         ):
             raise SettingsError(f"{path} lies among the scores themselves. Give another folder.")

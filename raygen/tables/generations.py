@@ -17,6 +17,10 @@ so: a name that is not listed any more cannot be found any more. A file that was
 error (FileNotFoundError). A file that pyarrow has read from the folder and not yet looked at it leaves out of its
 listing without an error (measured: 578 of 621 listings of thousands of files while the link changed every 5 ms).
 
+Embeddings, where there are any, have files of the same names in a folder beside: OUT/embeddings, and of a generation
+OUT/.generations/000002.embeddings, to which OUT/embeddings then leads. raygen takes the way over the link of the scores, so that both
+change in one step; OUT/embeddings, which follows it, is for other tools.
+
 This needs links and, where ``scores/`` is still a folder, the exchange of two names (Linux, local filesystems). Object storage has
 neither: there it is refused.
 """
@@ -34,7 +38,7 @@ from pathlib import Path
 
 from raygen.disk_errors import disk_errors
 from raygen.errors import SettingsError
-from raygen.tables.folder_kinds import SCORES_FOLDER
+from raygen.tables.folder_kinds import EMBEDDINGS_FOLDER, SCORES_FOLDER
 from raygen.tables.place import make_folder
 
 _GENERATIONS = ".generations"
@@ -46,6 +50,37 @@ def scores_folder(root: Path, rows: str = SCORES_FOLDER) -> Path:
     """The folder that ``scores`` is or leads to, or that of another kind of table, ``rows``."""
     table = root / rows
     return root / table.readlink() if table.is_symlink() else table
+
+
+def embeddings_beside(scores: Path) -> Path:
+    """Where the embeddings of a folder or generation of scores lie, which need not be there."""
+    if scores.parent.name in (_GENERATIONS, _GENERATIONS_BEFORE):
+        return scores.with_name(f"{scores.name}.{EMBEDDINGS_FOLDER}")
+    return scores.with_name(EMBEDDINGS_FOLDER)
+
+
+def show_embeddings(root: Path) -> None:
+    """Let ``embeddings`` lead to the embeddings of the scores that are read now."""
+    shown, now = root / EMBEDDINGS_FOLDER, embeddings_beside(scores_folder(root))
+    if now == shown:
+        return
+    if not now.is_dir():
+        if shown.is_symlink():
+            shown.unlink()
+        return
+    if shown.is_symlink() and root / shown.readlink() == now:
+        return
+    draft = root / f".{EMBEDDINGS_FOLDER}.{uuid.uuid4().hex}"
+    draft.symlink_to(now.relative_to(root))
+    if shown.is_dir() and not shown.is_symlink():
+        _exchange(draft, shown)
+        before = now.with_name(f"{int(now.name.partition('.')[0]) - 1:06d}.{EMBEDDINGS_FOLDER}")
+        if before.exists():  # a kill came after an earlier change: these are older still
+            shutil.rmtree(draft)
+        else:
+            draft.rename(before)
+    else:
+        draft.replace(shown)
 
 
 def begin(root: Path) -> None:
@@ -78,15 +113,28 @@ def next_generation(root: Path, rows: str = SCORES_FOLDER) -> Iterator[Path]:
             _flush(new)
             _lead_to(root, rows, new, number)
     except BaseException:
-        shutil.rmtree(new, ignore_errors=True)
+        for folder in (new, embeddings_beside(new)):
+            shutil.rmtree(folder, ignore_errors=True)
         with suppress(OSError):  # other generations are in it
             new.parent.rmdir()
         raise
+    show_embeddings(root)
 
 
 def keep(file: Path, now: Path, new: Path) -> None:
-    """Take a file over into a new generation as it is."""
-    place = new / file.relative_to(now)
+    """Take a file over into a new generation as it is, with its embeddings."""
+    _link(file, new / file.relative_to(now))
+    keep_embeddings(file, now, new)
+
+
+def keep_embeddings(file: Path, now: Path, new: Path) -> None:
+    """Take the embeddings of a file over into a new generation as they are, where there are any."""
+    embeddings = embeddings_beside(now) / file.relative_to(now)
+    if embeddings.exists():
+        _link(embeddings, embeddings_beside(new) / file.relative_to(now))
+
+
+def _link(file: Path, place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(file, place)
@@ -99,10 +147,10 @@ def keep(file: Path, now: Path, new: Path) -> None:
 def _remove_others(root: Path, now: Path, rows: str) -> None:
     """Take away what an earlier change left: the generation before this one, and one that was not finished."""
     generations = (*(root / _GENERATIONS).glob("*"), *(root / _GENERATIONS_BEFORE).glob("*"))
-    for folder in (*generations, *root.glob(f".{rows}.*")):
+    for folder in (*generations, *root.glob(f".{rows}.*"), *root.glob(f".{EMBEDDINGS_FOLDER}.*")):
         if folder.is_symlink():
             folder.unlink()
-        elif folder != now:
+        elif folder not in (now, embeddings_beside(now)):
             shutil.rmtree(folder)
     with suppress(OSError):  # not there, or not empty yet
         (root / _GENERATIONS_BEFORE).rmdir()
@@ -110,7 +158,9 @@ def _remove_others(root: Path, now: Path, rows: str) -> None:
 
 def _flush(new: Path) -> None:
     """Flush the files and folders of a generation to the disk: they must be there before their names are found."""
-    for path in (*new.rglob("*"), new, new.parent):
+    embeddings = embeddings_beside(new)
+    beside = [*embeddings.rglob("*"), embeddings] if embeddings.is_dir() else []
+    for path in (*beside, *new.rglob("*"), new, new.parent):
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)

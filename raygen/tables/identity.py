@@ -20,7 +20,7 @@ class Identity:
 
     ``cuts`` are the cut points of the classes, ``source_columns`` the columns carried along, ``column_types`` these
     with their types, ``extra_columns`` what the model said beside the scores, and ``background`` the digest of what the scores
-    are ranked against, all as text.
+    are ranked against, ``embeddings`` which states of the model are kept beside the scores, all as text.
     """
 
     fingerprint: str
@@ -30,6 +30,7 @@ class Identity:
     column_types: str = ""
     extra_columns: str = ""
     background: str = ""
+    embeddings: str = ""
 
 
 def refuse_other_types(path: str, schema: pa.Schema, of_table: pa.Schema) -> None:

@@ -1,11 +1,12 @@
 """A run's folder: what lies where, how a shard is committed, and what is found there again.
 
     OUT/scores/chrom=.../part-<shard>.parquet     OUT/rejects/part-<shard>.parquet
+    OUT/embeddings/chrom=.../part-<shard>.parquet   states of the model, the same rows in the same order
     OUT/runs/<run_id>/manifest.json, report.html    OUT/runs/self_test-<hash>.json
     OUT/.generations/<number>/chrom=.../            where scores/ leads once `raygen compact` rewrote it
     OUT/.work/<shard>-<hash>/...                    what is known of a shard that is not committed yet
 
-A shard is committed when its file in ``scores/`` exists: rejects are written first, then the scores, each under a hidden
+A shard is committed when its file in ``scores/`` exists: embeddings and rejects are written first, then the scores, each under a hidden
 name that is then renamed. On object storage nothing is renamed: an upload is whole or absent there, so it goes straight to
 its name, in one write. A reader of ``scores/`` never sees half a file, and what is done is found by listing, not by trusting
 a log. A shard with nothing to show commits a file without rows.
@@ -37,13 +38,16 @@ from raygen.errors import InputError, SettingsError
 from raygen.home import expanded
 from raygen.remote import exists, is_remote, join, keeps_folders, resolve, shown, with_endpoint
 from raygen.tables.damage import naming_damage, read_checked
+from raygen.tables.embedding_files import embeddings_written_as, rows_a_group
 from raygen.tables.folder_kinds import (
+    EMBEDDINGS_FOLDER,
     SCORES_FOLDER,
     refuse_file_for_output,
     refuse_no_folder,
     refuse_other_table,
     refuse_positions,
 )
+from raygen.tables.generations import embeddings_beside, scores_folder, show_embeddings
 from raygen.tables.identity import (
     Identity,
     carried_types,
@@ -293,8 +297,10 @@ class RunFolder:
         identity: Identity,
         run_id: str | None = None,
         shards: Mapping[str, Sequence[str]] | None = None,
+        embeddings: pa.Table | None = None,
     ) -> None:
-        """Make a shard's rows visible. Scores come with the SCORES columns and perhaps source columns after them.
+        """Make a shard's rows visible. Scores come with the SCORES columns and perhaps source columns after them; ``embeddings``, where the
+        run stores any, with ``variant_id`` and the columns of ``embedding_columns``, row by row as the scores.
 
         ``run_id`` goes into the footer: a file without rows tells in no other way which run committed it. ``shards`` too, where
         a file holds several (``shards_of``).
@@ -303,18 +309,47 @@ class RunFolder:
             InputError: a source column has another type than ``identity`` declares.
         """
         identity = declaring(identity, scores.schema, f"shard {shard}")
+        part = f"{partition_of(chrom)}/part-{shard}.parquet"
+        if identity.embeddings:
+            self._commit_embeddings(part, embeddings, identity)
         if rejects.num_rows:
             self.commit_rejects(shard, rejects)
         else:  # a try that was killed between its two files may have rejected what is scored now
             self._remove(f"{self._root}/rejects/part-{shard}.parquet")
-        shared = {f"raygen.{name}": value for name, value in asdict(identity).items()}
-        metadata = {"raygen.schema_version": str(SCHEMA_VERSION), **shared}
+        metadata = _metadata(identity)
         if run_id:
             metadata[RUN_KEY.decode()] = run_id
         if shards is not None:
             metadata[SHARDS_KEY.decode()] = json.dumps(shards)
         table = scores.drop_columns(["chrom"]).replace_schema_metadata(metadata)
-        self._write(f"{self.rows}/{partition_of(chrom)}/part-{shard}.parquet", table)
+        self._write(f"{self.rows}/{part}", table)
+
+    def _commit_embeddings(self, part: str, embeddings: pa.Table | None, identity: Identity) -> None:
+        """Write the embeddings of a shard, which has none where it has no rows."""
+        place = f"{self._embeddings_root()}/{part}"
+        if embeddings is None or not len(embeddings):  # a try that was killed may have left some
+            return self._remove(place)
+        table = embeddings.replace_schema_metadata(_metadata(identity))
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, row_group_size=rows_a_group(table.schema), **embeddings_written_as(table.schema))
+        self._publish(place, sink.getvalue())
+        if self.local_root:
+            show_embeddings(self.local_root)
+        return None
+
+    def _embeddings_root(self) -> str:
+        root = self.local_root
+        return str(embeddings_beside(scores_folder(root, self.rows))) if root else f"{self._root}/{EMBEDDINGS_FOLDER}"
+
+    def embeddings_of(self, scores_path: str) -> str:
+        """The path of the embeddings that belong to a file of scores, which need not be there."""
+        *root, partition, name = scores_path.split("/")
+        beside = embeddings_beside(Path("/".join(root)))
+        return f"{beside if self.local_root else self._embeddings_root()}/{partition}/{name}"
+
+    def embedding_paths(self) -> list[str]:
+        """The paths of all files of embeddings, by listing, whether their shards are committed or not."""
+        return list(self._parquet_in(self._embeddings_root()))
 
     def commit_rejects(self, name: str, rejects: pa.Table) -> None:
         """Write rejected rows; nothing where there are none."""
@@ -491,6 +526,9 @@ class RunFolder:
         base = f"{self._root}/{part}"
         if isinstance(self._fs, fs.LocalFileSystem) and Path(base).is_symlink():
             base = f"{self._root}/{os.readlink(base)}"  # noqa: PTH115 - a reader stays in the generation it began with
+        return self._parquet_in(base)
+
+    def _parquet_in(self, base: str) -> Iterator[str]:
         selector = fs.FileSelector(base, recursive=True, allow_not_found=True)
         for info in sorted(self._fs.get_file_info(selector), key=lambda info: info.path):
             if info.type == fs.FileType.File and info.base_name.startswith("part-") and info.extension == "parquet":
@@ -565,6 +603,13 @@ def _put_first(path: Path, content: bytes) -> None:
     except OSError:
         with put_in_place(path) as partial:
             partial.write_bytes(content)
+
+
+def _metadata(identity: Identity) -> dict[str, str]:
+    return {
+        "raygen.schema_version": str(SCHEMA_VERSION),
+        **{f"raygen.{name}": value for name, value in asdict(identity).items()},
+    }
 
 
 def _shard_name(path: str) -> str:

@@ -21,9 +21,10 @@ from raygen.errors import SettingsError
 from raygen.tables.accounts import ROLLED_BACK
 from raygen.tables.compact import shards_by_run, write_scores
 from raygen.tables.damage import naming_damage, read_checked
+from raygen.tables.embedding_files import EmbeddingRows, write_gathered
 from raygen.tables.fingerprints import nights_of, write_night
 from raygen.tables.folder_kinds import refuse_positions
-from raygen.tables.generations import keep, next_generation, scores_folder
+from raygen.tables.generations import embeddings_beside, keep, next_generation, scores_folder
 from raygen.tables.iceberg import open_table, roll_back, runs_added, snapshots_from
 from raygen.tables.layout import COMPACTED, RunFolder
 from raygen.tables.manifest import parse_manifest
@@ -96,6 +97,10 @@ def _drop(folder: RunFolder, root: Path, runs: Sequence[str]) -> tuple[int, list
                 keep(file, now, new)
             elif len(stays) or left:
                 write_scores(folder, stays, new / file.relative_to(now), left)
+                embeddings = Path(folder.embeddings_of(str(file)))
+                if embeddings.exists() and len(stays):
+                    place = embeddings_beside(new) / file.relative_to(now)
+                    write_gathered(EmbeddingRows([str(embeddings)]), stays["variant_id"], place)
     return rows, gone
 
 

@@ -2,6 +2,7 @@
 
 a row        lies in its contig, in order of position, is named by what it is, has no empty or infinite number
 the table    no variant twice
+embeddings   see embedding_check.py
 nights       what their records counted is there
 Iceberg      where there is a table: the same rows per run
 """
@@ -13,10 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from raygen.number_of import number_of
 from raygen.tables.accounts import ROLLED_BACK, Account, Accounts
 from raygen.tables.columns import has_item
+from raygen.tables.embedding_check import faults_beside, faults_of_others
 from raygen.tables.iceberg import open_table, rows_by_run
 from raygen.tables.layout import ScoreFile
 from raygen.tables.schemas import PRESCORED, SCORES
@@ -35,6 +38,11 @@ class ScoreCheck(TableCheck):
     def columns_of(self, schema: pa.Schema) -> pa.Schema:
         """Those of SCORES, but for the contig, which is in the folder's name."""
         return _EXPECTED
+
+    def check_file(self, file: ScoreFile, opened: pq.ParquetFile) -> None:
+        """Check the embeddings beside a file."""
+        for where, message in faults_beside(self.folder, file, opened):
+            self.fault(where, message)
 
     def check_rows(self, file: ScoreFile, rows: pa.Table, last: int | None) -> int | None:
         """Check the rows of a row group that follows position ``last``; returns the last position in it."""
@@ -86,6 +94,9 @@ class ScoreCheck(TableCheck):
     def conservation(self) -> tuple[Mapping[str, Account], Accounts]:
         """Compare with what is there what the runs' manifests say, and nights' records, and the Iceberg table."""
         runs, accounts = super().conservation()
+        if all(run.ended or run.status == ROLLED_BACK for run in runs.values()):  # else a try may not be committed yet
+            for where, message in faults_of_others(self.folder):
+                self.fault(where, message)
         for name, night in self.accounts_in("nights", ".json").items():
             for message in accounts.of_night(night) if night.status != ROLLED_BACK else ():
                 self.fault(f"night {name}", message)

@@ -159,7 +159,7 @@ class TableCheck(ABC):
     def _same_identity(self, file: ScoreFile, schema: pa.Schema) -> None:
         metadata = schema.metadata or {}
         names = [entry.name for entry in fields(Identity) if entry.name != "column_types"]
-        absent = [name for name in names if f"raygen.{name}".encode() not in metadata]
+        absent = [name for name in names if f"raygen.{name}".encode() not in metadata and name != "embeddings"]
         if absent:
             return self.fault(file.path, f"was not written by raygen: it does not say {', '.join(absent)}")
         identity = identity_of(schema)

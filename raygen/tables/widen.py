@@ -19,7 +19,7 @@ from raygen.errors import InputError, first_line
 from raygen.tables.carried_types import types_as_text
 from raygen.tables.compact import ROW_GROUP_ROWS, refuse_other_rows
 from raygen.tables.damage import naming_damage, read_checked
-from raygen.tables.generations import next_generation, scores_folder
+from raygen.tables.generations import keep_embeddings, next_generation, scores_folder
 from raygen.tables.layout import RunFolder
 
 
@@ -47,6 +47,7 @@ def widen(folder: RunFolder, types: Mapping[str, pa.DataType]) -> int:
     with next_generation(root) as new:
         for file in files:
             _rewrite(file, new / file.relative_to(now), types)
+            keep_embeddings(file, now, new)
     return len(files)
 
 

@@ -46,11 +46,16 @@ def test_evaluate_prints_areas_and_writes_numbers_and_a_page(raygen, tmp_path, t
 
 def test_evaluate_compares_with_other_scores_and_writes_a_table_to_audit(raygen, tmp_path, table):  # noqa: F811
     frame = pl.read_parquet(table)
-    frame.with_columns(other=-pl.col("delta_llr"), symbol=pl.col("pos").cast(pl.String)).write_parquet(table)
+    frame.with_columns(
+        other=-pl.col("delta_llr"),
+        symbol=pl.col("pos").cast(pl.String),
+        half=pl.when(pl.col("pos") % 2 == 0).then(pl.lit("even")).otherwise(pl.lit("odd")),
+    ).write_parquet(table)
     reference = fasta(tmp_path, {"1": "A" * 700})
     options = ["--beside", "other", "--beside", "pos:lower", "--cluster", "gene", "--gene-column", "symbol"]
     audit = tmp_path / "audit.parquet"
     given = ["--scores", table, "--label-column", "CLNSIG", "--consequence-column", "gene", "--bootstrap", 50, *options]
+    given += ["--by", "half", "--json", tmp_path / "e.json", "--page", tmp_path / "e.html"]
     code, out, err = raygen("evaluate", *given, "--audit", audit, "--reference", reference)
     assert (code, err) == (0, "")
     lines = out.splitlines()
@@ -58,6 +63,12 @@ def test_evaluate_compares_with_other_scores_and_writes_a_table_to_audit(raygen,
     assert next(line for line in lines if line.startswith("other ")).split()[2:5] == ["+0.000", "(+0.000,", "+0.000)"]
     for start in ("pos ", "position alone ", "consequence alone "):
         assert any(line.startswith(start) for line in lines), start
+    written = json.loads((tmp_path / "e.json").read_text())
+    for name in ("even", "odd"):
+        beside = written["by"]["half"][name]["beside"]["areas"]
+        position = beside["position alone"]
+        assert f"{position['auroc']:.3f}, {position['difference']:+.3f} (" in (tmp_path / "e.html").read_text()
+        assert beside["other"]["difference_interval"] == [0, 0], "the same order"
     assert "seqleak audit --data" in out.replace("\n", " ")
     assert pl.read_parquet(audit)["sequence"].str.len_bytes().unique().to_list() == [201]
 

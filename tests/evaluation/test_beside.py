@@ -4,7 +4,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from raygen.classes.statistics import Bootstrap
 from raygen.errors import SettingsError
-from raygen.evaluation.beside import CONSEQUENCE, POSITION, compare_beside
+from raygen.evaluation.beside import CONSEQUENCE, POSITION, Rivals, compare_beside
 from raygen.evaluation.clusters import choose_clusters
 from raygen.evaluation.grouped_folds import grouped_folds
 from tests.evaluation.labelled_rows import labelled_table, noisy
@@ -13,7 +13,7 @@ QUICK = Bootstrap(100)
 
 
 def compared(labelled, bootstrap=QUICK):
-    return compare_beside(labelled, choose_clusters(labelled), bootstrap)
+    return compare_beside(Rivals(labelled, choose_clusters(labelled), bootstrap.seed), bootstrap)
 
 
 def noisy_table(folder, size=300, **columns):
@@ -181,8 +181,92 @@ def test_the_difference_to_consequence_alone_is_on_the_same_folds(tmp_path):
 def test_a_label_in_one_cluster_leaves_no_consequence_to_learn(tmp_path):
     positive = np.arange(200) < 100
     labelled = labelled_table(tmp_path, positive, chrom=np.where(positive, "1", "2"), consequence=["a", "b"] * 100)
-    beside = compare_beside(labelled, choose_clusters(labelled, "chromosome"), QUICK)
+    beside = compare_beside(Rivals(labelled, choose_clusters(labelled, "chromosome"), 0), QUICK)
     assert CONSEQUENCE not in beside.areas
     assert beside.remarks == [
         "consequence alone is not compared: positives in one chromosome, so nothing is left to learn it from."
     ]
+
+
+def test_a_group_is_measured_beside_what_was_learnt_of_all_rows(tmp_path):
+    """Odd rows are of the group. Position of a row is told by its even neighbours; another score is measured on the group's rows alone."""
+    positive = np.arange(400) // 20 % 2 == 0
+    generator = np.random.default_rng(0)
+    risk, other = generator.normal(size=(2, 400))
+    labelled = labelled_table(tmp_path, positive, delta_llr=-risk, CADD=other, request={"beside": ["CADD"]})
+    rivals = Rivals(labelled, choose_clusters(labelled), 0)
+    group = np.arange(1, 400, 2)
+    beside = rivals.within(group, QUICK)
+    assert beside.num_positive + beside.num_negative == 200
+    assert beside.areas["CADD"].auroc == pytest.approx(roc_auc_score(positive[group], other[group]))
+    assert beside.areas["CADD"].auroc != pytest.approx(roc_auc_score(positive, other), abs=1e-3)
+    assert beside.areas[POSITION].auroc > 0.95
+    assert rivals.within(np.flatnonzero(positive), QUICK) is None
+
+
+def test_within_a_consequence_the_consequence_tells_nothing(tmp_path):
+    """It is nearly the label itself, over all rows; among those of one value it ties."""
+    positive = noisy(400)[1]
+    value = np.where(positive ^ (np.arange(400) % 7 == 0), "stop_gained", "synonymous_variant")
+    labelled = labelled_table(tmp_path, positive, delta_llr=-noisy(400)[0], consequence=value)
+    rivals = Rivals(labelled, choose_clusters(labelled), 0)
+    assert compare_beside(rivals, QUICK).areas[CONSEQUENCE].auroc > 0.7
+    for name in ("stop_gained", "synonymous_variant"):
+        assert rivals.within(np.flatnonzero(value == name), QUICK).areas[CONSEQUENCE].auroc == 0.5
+
+
+def test_the_mean_over_parts_is_that_of_their_areas(tmp_path):
+    risk, positive = noisy(300)
+    other = risk + np.random.default_rng(3).normal(size=300)
+    labelled = labelled_table(tmp_path, positive, delta_llr=-risk, CADD=other, request={"beside": ["CADD"]})
+    rivals = Rivals(labelled, choose_clusters(labelled), 0)
+    part = np.where(np.arange(300) < 250, np.arange(300) // 100, -1)
+    areas, pairs = [], []
+    for number in range(3):
+        rows = np.flatnonzero(part == number)
+        areas.append(roc_auc_score(positive[rows], other[rows]))
+        pairs.append(positive[rows].sum() * (~positive[rows]).sum())
+    mean = rivals.mean_over(part, QUICK).areas["CADD"]
+    assert mean.auroc == pytest.approx(np.average(areas, weights=pairs))
+    assert mean.difference_interval[0] < mean.difference < mean.difference_interval[1]
+    one_class = np.where(positive, 0, -1)
+    assert rivals.mean_over(one_class, QUICK) is None
+
+
+def test_a_score_without_numbers_in_a_group_does_not_take_the_others_with_it(tmp_path):
+    """As one of missense changes alone, in the group of all others."""
+    risk, positive = noisy(400)
+    is_missense = np.arange(400) % 2 == 0
+    labelled = labelled_table(
+        tmp_path,
+        positive,
+        delta_llr=-risk,
+        CADD=risk,
+        missense_score=np.where(is_missense, risk, np.nan),
+        request={"beside": ["CADD", "missense_score"]},
+    )
+    group = np.flatnonzero(~is_missense)
+    beside = Rivals(labelled, choose_clusters(labelled), 0).within(group, QUICK)
+    assert list(beside.areas) == ["delta_llr", POSITION, "CADD"]
+    assert beside.areas["CADD"].auroc == pytest.approx(roc_auc_score(positive[group], risk[group]))
+    assert beside.num_positive + beside.num_negative == 200
+    assert beside.remarks == ["missense_score has no number in any positive or negative row: it is not compared."]
+
+
+def test_the_mean_keeps_position_where_another_score_has_both_labels_in_no_part(tmp_path):
+    risk, positive = noisy(200)
+    part = np.arange(200) // 100
+    other = np.where(positive == (part == 0), risk, np.nan)
+    labelled = labelled_table(tmp_path, positive, delta_llr=-risk, CADD=other, request={"beside": ["CADD"]})
+    mean = Rivals(labelled, choose_clusters(labelled), 0).mean_over(part, QUICK)
+    assert list(mean.areas) == ["delta_llr", POSITION]
+    assert mean.remarks == ["no two labels are left where CADD all have numbers: they are not compared."]
+
+
+@pytest.mark.parametrize(
+    ("asked", "value", "shown"), [("CADD", -3.0, "-3"), ("CADD:lower", 3.0, "3"), ("CADD:lower", 0.0, "0")]
+)
+def test_one_value_of_another_score_is_said_with_its_sign(tmp_path, asked, value, shown):
+    positive = noisy(60)[1]
+    labelled = labelled_table(tmp_path, positive, CADD=np.full(60, value), request={"beside": [asked]})
+    assert compared(labelled).remarks == [f"CADD is {shown} in all rows compared: it tells nothing apart."]

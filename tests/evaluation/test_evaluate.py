@@ -283,7 +283,7 @@ def test_the_page_is_whole_and_asks_for_nothing(tmp_path):
     assert page.count("<svg") == 6  # four curves, what stands beside the score, and the groups
     assert "no negative" in page
     tables = re.findall(r'<div class="scroll[^>]*><table', page)
-    assert len(tables) == page.count("<table") == 3  # each is wider than a phone; the facts are a list, which is not
+    assert len(tables) == page.count("<table") == 4  # each is wider than a phone; the facts are a list, which is not
     assert read_page(page).holds_all_it_shows()
     assert "<script" not in page and "://" not in page.replace("http://www.w3.org/2000/svg", "")
     assert "nan" not in page.lower()

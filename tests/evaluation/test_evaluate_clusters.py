@@ -91,6 +91,71 @@ def test_the_numbers_are_those_of_the_json(tmp_path):
     assert mean.split()[2:] == [auroc, f"{low:.3f}-{high:.3f}", *others]
 
 
+def test_what_stands_beside_each_group_has_columns_where_there_is_room(tmp_path):
+    """CADD is better than the score everywhere; consequence tells much over all and nothing within one."""
+    evaluation = evaluate(genome(tmp_path), QUICK)
+    numbers = as_json(evaluation)
+    lines = printed(evaluation, width=100)
+    heads = [line.split()[-2:] for line in lines if line.startswith(("group ", "by chromosome "))]
+    assert heads == [["position", "conseq."]] * 2
+    stop = numbers["by"]["consequence"]["stop_gained"]["beside"]["areas"]
+    assert stop["CADD"]["difference_interval"][0] > 0
+    assert stop["consequence alone"]["auroc"] == 0.5
+    cells = next(line for line in lines if line.startswith("  stop_gained ")).split()
+    assert cells[-2:] == [f"{stop['position alone']['auroc']:.3f}", "0.500"], "the score passes both"
+    overall = next(line for line in lines if line.startswith("overall ")).split()
+    assert overall[-1] == f"{numbers['beside']['areas']['consequence alone']['auroc']:.3f}*", "it does not pass here"
+    chromosome = numbers["by_chromosome"]["areas"]["X"]["beside"]["areas"]
+    shown = next(line for line in lines if line.startswith("  X ")).split()
+    assert f"{chromosome['position alone']['auroc']:.3f}" in [cell.rstrip("*") for cell in shown]
+    mean = next(line for line in lines if line.startswith("weighted mean ")).split()
+    of_mean = numbers["by_chromosome"]["beside"]["areas"]
+    assert mean[-1].rstrip("*") == f"{of_mean['consequence alone']['auroc']:.3f}"
+    assert any(line.endswith("*: the score is not surely better") for line in lines)
+    assert "What stands beside each group: on a screen of 100 columns" in "\n".join(printed(evaluation, 90)).replace(
+        "\n  ", " "
+    )
+
+
+def test_a_group_without_an_interval_is_not_surely_better(tmp_path):
+    """Each chromosome is one cluster; where no intervals are asked for the areas alone decide."""
+    request = genome(tmp_path)
+    marked = {}
+    for replicates in (50, 0):
+        evaluation = evaluate(request, Bootstrap(replicates), cluster="chromosome")
+        lines = printed(evaluation, width=100)
+        area = evaluation.by_chromosome.areas["1"].beside.areas["position alone"]
+        assert area.difference < 0
+        assert area.difference_interval is None
+        cell = f"{area.auroc:.3f}"
+        chromosome = next(line for line in lines if line.startswith("  1 "))
+        marked[replicates] = f"{cell}*" in chromosome.split()
+        surely = "surely " if replicates else ""
+        assert any(line.endswith(f"*: the score is not {surely}better") for line in lines)
+    assert marked == {50: True, 0: False}
+
+
+def test_all_other_scores_stand_beside_the_groups_on_the_page(tmp_path):
+    others = {f"TOOL{number}": np.random.default_rng(number).normal(size=2400) for number in range(3)}
+    page = as_page(evaluate(replace(genome(tmp_path, **others), beside=["CADD", *others]), QUICK))
+    for name in others:
+        assert page.count(f"AUROC of {name}, less the score") == 2, "by chromosome and by consequence"
+
+
+@pytest.mark.parametrize("is_partial", [True, False])
+def test_fewer_rows_beside_a_group_are_said(tmp_path, is_partial):
+    """Position of missense changes alone would else stand beside the score of all."""
+    row = np.arange(2400)
+    other = np.where(is_partial & (row % 3 > 0), np.nan, noisy(2400)[0])
+    evaluation = evaluate(replace(genome(tmp_path, TOOL=other), beside=["TOOL"]), QUICK)
+    sentence = "What stands beside a group is of those of its rows where every other score compared has a number"
+    said = [
+        line.endswith("rows where all of them have a number. So is each group.") for line in printed(evaluation, 100)
+    ]
+    assert any(said) == is_partial
+    assert (sentence in as_page(evaluation)) == is_partial
+
+
 def test_a_column_that_gives_the_label_away_is_a_warning_everywhere(tmp_path):
     row = np.arange(2400)
     positive = noisy(2400, share=0.3)[1]

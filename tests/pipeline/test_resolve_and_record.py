@@ -14,6 +14,7 @@ from raygen.pipeline.resolve import fingerprint_and_window, resolve
 from raygen.pipeline.stages import ShardSummary
 from raygen.settings import Settings, load_settings
 from raygen.tables.layout import RunFolder
+from raygen.tables.schemas import REJECTS, SCORES
 from tests.builders import fasta, random_bases, snvs, vcf
 from tests.model.models import small_evo2_config
 
@@ -47,6 +48,39 @@ def test_what_is_said_of_a_run_and_what_its_manifest_keeps(tmp_path):
         "the model is demo",
         "input.domain is bacteria",
     ]
+
+
+def test_embeddings_are_part_of_what_a_folder_shares(tmp_path):
+    job = resolved(
+        settings(tmp_path, **{"embed.layers": ["norm"], "embed.pool": "right:8", "embed.distances": "l2"})
+    ).job
+    assert job.identity.embeddings == "layers norm; pools right:8; strands forward; store float32"
+    assert (job.extra_columns, job.identity.extra_columns) == (("l2_norm_right:8",), "l2_norm_right:8")
+    unstored = resolved(
+        settings(tmp_path, **{"embed.layers": ["norm"], "embed.pool": "suffix", "embed.store": "none"})
+    ).job
+    assert unstored.identity.embeddings == ""
+    assert resolved(settings(tmp_path)).job.embed is None
+
+
+def test_a_pool_longer_than_the_window_is_refused(tmp_path):
+    with pytest.raises(
+        SettingsError, match=r"embed\.pool right:64 averages 64 bases .* window\.right is 32\. Use right:32"
+    ):
+        resolved(settings(tmp_path, **{"embed.layers": ["norm"]}))
+
+
+def test_other_embeddings_into_the_same_folder_are_refused(tmp_path):
+    chosen = settings(tmp_path, **{"embed.layers": ["norm"], "embed.pool": "suffix"})
+    folder = RunFolder(str(chosen.output.path))
+    identity = resolved(chosen).job.identity
+    folder.commit_shard("a", "1", SCORES.empty_table(), REJECTS.empty_table(), identity)
+    assert resolved(chosen).job.identity == identity
+    for other in ({"embed.layers": ["norm"], "embed.pool": "variant"}, {}):
+        with pytest.raises(
+            SettingsError, match=r"holds scores with the embeddings layers norm; pools suffix.*; this run's are"
+        ):
+            resolved(settings(tmp_path, **other))
 
 
 def test_contigs_that_the_reference_lacks_are_refused_before_a_model_is_looked_at(tmp_path):

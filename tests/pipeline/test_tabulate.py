@@ -275,6 +275,7 @@ def test_a_reference_that_was_changed_is_named_once(tmp_path) -> None:
     [
         ({"input.variants": ["x.vcf"]}, WHOLE, r"leave out input\.variants"),
         ({"output.extra_columns": ["jsd"]}, WHOLE, r"leave out output\.extra_columns"),
+        ({"embed.layers": ["norm"]}, WHOLE, r"leave out embed\.layers"),
         ({"scoring.prescored": "table"}, WHOLE, r"leave out scoring\.prescored"),
         ({"output.table_format": "iceberg"}, WHOLE, r"leave out output\.table_format"),
         ({"input.reference": None}, WHOLE, "needs a reference and a folder"),

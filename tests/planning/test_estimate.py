@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pysam
 import pytest
@@ -50,6 +51,26 @@ def test_a_run_computes_what_was_planned_within_a_fifth(tmp_path, grid, method):
         "by_two_passes": planned.pair_tokens,
         "saved": planned.pair_tokens - done.tokens,
     }
+
+
+EMBED = {"embed.layers": ["norm"], "embed.pool": ["suffix"], "window.strand": "both"}
+
+
+def test_a_plan_says_what_embeddings_take(tmp_path):
+    chosen = settings(tmp_path, **{"model.name": "arcinstitute/evo2_7b_base", **EMBED})
+    planned = estimate(chosen)
+    assert planned.num_variants == 289
+    assert planned.remarks == ("embeddings: 65.5 kB a variant, 18.9 MB in all (float32)",)
+    more = {"embed.layers": ["blocks.20", "norm"], "embed.store": "projection:256"}
+    assert "8.2 kB a variant" in estimate(settings(tmp_path, **{**EMBED, **more})).remarks[0]
+    assert estimate(settings(tmp_path, **{**EMBED, "embed.store": "none"})).remarks == ()
+
+
+def test_a_plan_warns_of_embeddings_that_the_disk_has_no_room_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=100_000))
+    (warning,) = estimate(settings(tmp_path, **EMBED)).warnings
+    assert warning.startswith("The embeddings take ")
+    assert f"the disk of {tmp_path / 'out'} has 100.0 kB free" in warning
 
 
 @pytest.mark.parametrize("grid", [{}, {"window.anchor": "grid", "window.stride": 64}], ids=["variant", "grid"])

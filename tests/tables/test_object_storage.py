@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import threading
 
+import numpy as np
 import pyarrow.dataset as ds
 import pytest
 from pyarrow import fs
 
 from raygen.errors import SettingsError, StoppedError
+from raygen.finished.embeddings import read_embeddings
 from raygen.tables.folder_kinds import holds_positions
 from raygen.tables.layout import RunFolder, read_scores
 from raygen.tables.locks import lock_prefix
 from raygen.tables.position_table import PositionFolder
+from raygen.tables.verify import verify
 from tests.cli.test_cli import raygen  # noqa: F401  (a fixture)
+from tests.embedding_scorer import vectors_of
 from tests.object_storage import BUCKET, s3_server
+from tests.tables.embeddings_on_disk import commit_embedded
 from tests.tables.test_layout import IDENTITY, rejects, scores
 
 
@@ -54,6 +59,22 @@ def test_a_shard_becomes_visible_by_one_upload_and_is_never_copied(server, folde
         "upload" in path for _, path in made
     )
     assert not [path for _, path in made if "copy" in path.lower()]
+
+
+def test_embeddings_lie_beside_the_scores_and_are_uploaded_first(server, folder):
+    before = len(server.requests)
+    commit_embedded(folder, "s0", "1", [5, 6])
+    uploads = [path for method, path in server.requests[before:] if method in ("PUT", "POST") and "part-s0" in path]
+    assert ["embeddings" in path for path in uploads] == sorted(
+        ("embeddings" in path for path in uploads), reverse=True
+    )
+    assert {name.removeprefix(key(folder)) for name in server.keys(key(folder)) if "part-" in name} == {
+        "/embeddings/chrom=1/part-s0.parquet",
+        "/scores/chrom=1/part-s0.parquet",
+    }
+    ids, vectors = read_embeddings(folder.uri, "norm", "suffix")
+    np.testing.assert_array_equal(vectors, vectors_of(ids.to_pylist(), "delta", "norm", "suffix", "fwd"))
+    assert [fault for fault in verify(folder.uri).faults if "embeddings" in fault.what] == []
 
 
 def test_unfinished_work_is_hidden_and_taken_away(server, folder):
