@@ -21,7 +21,6 @@ from raygen.tables.damage import naming_damage
 from raygen.tables.layout import RunFolder, ScoreFile
 
 _BATCH_ROWS = 1024
-_SCORES, _EMBEDDINGS = "/scores/", "/embeddings/"
 
 
 def refuse_other_heads(heads: Mapping[str, Head], fingerprint: str, source: RunFolder) -> None:
@@ -88,11 +87,10 @@ def _opened(source: RunFolder, file: ScoreFile) -> pq.ParquetFile:
     Raises:
         InputError: there is none.
     """
-    before, _, after = file.path.rpartition(_SCORES)
-    path = f"{before}{_EMBEDDINGS}{after}"
+    path = source.embeddings_of(file.path)
     if source.filesystem.get_file_info(path).type == fs.FileType.NotFound:
         raise InputError(
-            f"{source.path} has no embeddings of {after}: heads are applied to stored states. Score with --set embed.layers=[...], or "
+            f"{source.path} has no embeddings of {'/'.join(path.split('/')[-2:])}: heads are applied to stored states. Score with --set embed.layers=[...], or "
             "apply heads while scoring, --set classes.heads=[...]."
         )
     with naming_damage(path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -48,16 +48,19 @@ class ResidentScorer:
         self._scorer: PairScorer | VariantScorer | PositionScorer = self._make(job)
 
     def _make(self, job: Job) -> PairScorer | VariantScorer | PositionScorer:
+        from raygen.pipeline.run_heads import columns_of_heads
         from raygen.scoring.effects import EXTRA_COLUMNS
         from raygen.scoring.scorer import PairScorer, VariantScorer
 
-        extra_columns = [name for name in EXTRA_COLUMNS if name in job.extra_columns]
+        wanted: dict[str, Any] = {
+            "extra_columns": [name for name in EXTRA_COLUMNS if name in job.extra_columns],
+            "embed": job.embed,
+            "state_columns": columns_of_heads(job),
+        }
         if job.reference is None:
-            return PairScorer(self._model, job.method, job.state_memory, extra_columns)
+            return PairScorer(self._model, job.method, job.state_memory, **wanted)
         reference = staged_reference(job.reference)
-        return VariantScorer(
-            self._model, reference, job.strand, job.circular, job.method, job.state_memory, extra_columns
-        )
+        return VariantScorer(self._model, reference, job.strand, job.circular, job.method, job.state_memory, **wanted)
 
     def score(self, planned: pa.Table) -> pa.Table:
         """Score planned rows."""

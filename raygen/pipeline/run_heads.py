@@ -13,13 +13,19 @@ import pyarrow as pa
 
 from raygen.classes.head import DELTA, Head, head_columns
 from raygen.classes.head_file import read_head, read_heads
+from raygen.classes.stored_states import pooled_states
 from raygen.errors import SettingsError, StoppedError
 from raygen.pipeline.job import Job
 from raygen.pipeline.shards import CARRIED
 from raygen.remote import shown
+from raygen.scoring.embedding_columns import embedding_columns, parse_storage, parse_stored
 from raygen.scoring.embedding_plan import EmbeddingPlan, PooledStates
+from raygen.scoring.state_columns import StateColumns, joined_plan
 from raygen.settings import Settings
 from raygen.tables.columns import Column
+
+WHOLE = "float32"
+"""The storage that changes nothing of the states."""
 
 
 def heads_of_run(settings: Settings, own_fingerprint: str) -> dict[str, Head]:
@@ -55,12 +61,21 @@ def heads_of_job(job: Job) -> dict[str, Head]:
     return heads
 
 
-def states_read(heads: Mapping[str, Head]) -> EmbeddingPlan:
-    """The layers and pools that heads read; empty for none."""
-    inputs = [head.facts.inputs for head in heads.values()]
-    return EmbeddingPlan(
-        tuple(dict.fromkeys(each.layer for each in inputs)), tuple(dict.fromkeys(each.pool for each in inputs))
-    )
+def columns_of_heads(job: Job) -> StateColumns | None:
+    """What the scorer of a job makes of states beside scores; None where the run has no heads.
+
+    Raises:
+        InputError, StoppedError: as ``heads_of_job``.
+    """
+    heads = heads_of_job(job)
+    plan = joined_plan([_plan_of(head) for head in heads.values()])
+    if plan is None:
+        return None
+    return StateColumns(tuple(heads), plan, lambda by_strand, scored: columns_of_scored(heads, by_strand, scored))
+
+
+def _plan_of(head: Head) -> EmbeddingPlan:
+    return EmbeddingPlan((head.facts.inputs.layer,), (head.facts.inputs.pool,))
 
 
 def columns_of_scored(
@@ -72,4 +87,17 @@ def columns_of_scored(
         for name in scored.column_names
         if name == DELTA or name.startswith(CARRIED)
     }
-    return head_columns(heads, by_strand, rows)
+    columns: dict[str, pa.Array] = {}
+    for name, head in heads.items():
+        columns |= head_columns({name: head}, _as_it_learnt(head, by_strand), rows)
+    return columns
+
+
+def _as_it_learnt(head: Head, by_strand: Mapping[Any, PooledStates]) -> Mapping[Any, PooledStates]:
+    """States as they were stored for the training of a head: rounded to half precision or projected, where they were."""
+    storage = parse_stored(head.facts.embeddings).storage.partition(" ")[0] if head.facts.embeddings else WHOLE
+    if storage == WHOLE:
+        return by_strand
+    plan = _plan_of(head)
+    stored = embedding_columns(by_strand, plan, parse_storage(storage))
+    return pooled_states(pa.table(stored), [(plan.layers[0], plan.pool_names[0])], list(by_strand))

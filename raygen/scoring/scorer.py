@@ -22,6 +22,7 @@ from raygen.model.cards import UNVALIDATED
 from raygen.model.layer_names import refuse_layers
 from raygen.scoring.effects import EXTRA_COLUMNS, Behind, behind_by_sequence, no_effects
 from raygen.scoring.embedding_columns import EmbeddingRequest
+from raygen.scoring.embedding_plan import EmbeddingPlan
 from raygen.scoring.fork import auto_limits, score_forked_pairs
 from raygen.scoring.likelihood import ResidentModel
 from raygen.scoring.method import Method, refuse_fork
@@ -29,6 +30,7 @@ from raygen.scoring.pair import score_token_pairs
 from raygen.scoring.plan import MAX_N_FRACTION, Bases, behind_alleles, strands_read, token_pairs, window_keys
 from raygen.scoring.pooled_states import no_states
 from raygen.scoring.scored_rows import PairLikelihoods, SequencePair, add_likelihoods, with_flag
+from raygen.scoring.state_columns import StateColumns, joined_plan
 from raygen.sequence.tokens import count_n, encode
 from raygen.sequence.windows import N_IN_WINDOW, Strand
 from raygen.tables.schemas import PAIRS
@@ -42,7 +44,7 @@ def _method(
     method: Method,
     state_memory: int | None,
     extra_columns: Sequence[str],
-    embed: EmbeddingRequest | None,
+    plan: EmbeddingPlan | None,
     with_scores: bool,
 ) -> ScorePairs:
     """How pairs are scored: by the method, and by it again in float32 where half precision overflowed.
@@ -55,9 +57,8 @@ def _method(
             raise SettingsError(f"extra_columns names {name!r}; there are {', '.join(EXTRA_COLUMNS)}.")
     if method not in ("fork", "pair"):
         raise SettingsError(f"method is {method!r}; it can be fork or pair.")
-    if embed is not None:
-        refuse_layers(model.name, embed.plan.layers, model.loaded.network.layer_names())
-    plan = None if embed is None else embed.plan
+    if plan is not None:
+        refuse_layers(model.name, plan.layers, model.loaded.network.layer_names())
     wanted = {"embed": plan, "with_effects": bool(extra_columns), "with_scores": with_scores}
     return rescoring(model, lambda resident: _plain_method(resident, method, state_memory, wanted))
 
@@ -83,20 +84,30 @@ class _Scorer:
         extra_columns: Sequence[str],
         embed: EmbeddingRequest | None,
         with_scores: bool,
+        state_columns: StateColumns | None,
     ) -> None:
-        self._score_pairs = _method(model, method, state_memory, extra_columns, embed, with_scores)
+        plan = joined_plan([wanted.plan for wanted in (embed, state_columns) if wanted is not None])
+        self._score_pairs = _method(model, method, state_memory, extra_columns, plan, with_scores)
         self._extra_columns, self._embed, self._with_scores = tuple(extra_columns), embed, with_scores
-        self._needs_places = bool(extra_columns) or embed is not None
+        self._state_columns = state_columns
+        self._needs_places = bool(extra_columns) or plan is not None
         self._width = model.loaded.network.config.hidden_size
         self._unvalidated = model.loaded.facts.unvalidated
 
     def _scored(self, planned: pa.Table, by_strand: dict[Strand, PairLikelihoods]) -> pa.Table:
-        return _flag_all(add_likelihoods(planned, by_strand, self._extra_columns, self._embed), self._unvalidated)
+        scored = add_likelihoods(planned, by_strand, self._extra_columns, self._embed)
+        if self._state_columns:
+            pooled = {strand: likelihoods.pooled for strand, likelihoods in by_strand.items()}
+            scored = self._state_columns.append_to(
+                scored, {strand: states for strand, states in pooled.items() if states}
+            )
+        return _flag_all(scored, self._unvalidated)
 
     def _failed(self, planned: pa.Table, strands: Sequence[Strand], reason: str) -> pa.Table:
         pooled = None if self._embed is None else no_states(self._embed.plan, len(planned), self._width)
         nothing = dict.fromkeys(strands, replace(_nothing(planned), pooled=pooled, has_scores=self._with_scores))
-        return _with_failure(add_likelihoods(planned, nothing, self._extra_columns, self._embed), reason)
+        failed = _with_failure(add_likelihoods(planned, nothing, self._extra_columns, self._embed), reason)
+        return self._state_columns.append_nothing(failed) if self._state_columns else failed
 
 
 class VariantScorer(_Scorer):
@@ -113,8 +124,9 @@ class VariantScorer(_Scorer):
         extra_columns: Sequence[str] = (),
         embed: EmbeddingRequest | None = None,
         with_scores: bool = True,
+        state_columns: StateColumns | None = None,
     ) -> None:
-        super().__init__(model, method, state_memory, extra_columns, embed, with_scores)
+        super().__init__(model, method, state_memory, extra_columns, embed, with_scores, state_columns)
         self._reference = reference
         self._strands = strands_read(strand)
         self._circular = frozenset(circular)
@@ -147,8 +159,9 @@ class PairScorer(_Scorer):
         extra_columns: Sequence[str] = (),
         embed: EmbeddingRequest | None = None,
         with_scores: bool = True,
+        state_columns: StateColumns | None = None,
     ) -> None:
-        super().__init__(model, method, state_memory, extra_columns, embed, with_scores)
+        super().__init__(model, method, state_memory, extra_columns, embed, with_scores, state_columns)
 
     def score(self, pairs: pa.Table) -> pa.Table:
         """A PAIRS table as scored rows without coordinates, with its likelihood columns (see ``add_likelihoods``)."""

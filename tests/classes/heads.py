@@ -24,7 +24,7 @@ AREA = Compared(
 )
 
 
-def head_facts(fingerprint: str = "0123456789abcdef", **inputs: Any) -> HeadFacts:
+def head_facts(fingerprint: str = "0123456789abcdef", embeddings: str = "", **inputs: Any) -> HeadFacts:
     """Facts of a head on ``blocks.1`` and ``right:8`` of four numbers, of both strands; ``inputs`` overrides what it reads."""
     reads: dict[str, Any] = {
         "layer": "blocks.1",
@@ -38,7 +38,7 @@ def head_facts(fingerprint: str = "0123456789abcdef", **inputs: Any) -> HeadFact
         raygen="0",
         fingerprint=fingerprint,
         model="bigram",
-        embeddings="",
+        embeddings=embeddings,
         inputs=HeadInputs(**(reads | inputs)),
         penalty=0.1,
         penalties=(1.0, 0.1),

@@ -9,7 +9,7 @@ import pytest
 from raygen.classes.head import apply_head
 from raygen.errors import InputError, SettingsError, StoppedError
 from raygen.pipeline.resolve import check_identity
-from raygen.pipeline.run_heads import columns_of_scored, heads_of_job, states_read
+from raygen.pipeline.run_heads import columns_of_heads, columns_of_scored, heads_of_job
 from raygen.pipeline.shards import CARRIED
 from raygen.scoring.embedding_plan import PooledStates
 from raygen.tables.layout import RunFolder
@@ -90,13 +90,13 @@ def test_a_head_that_changes_while_a_run_goes_on_stops_it(tmp_path, fingerprint)
 
 
 def test_the_states_that_heads_read_are_each_layer_and_pool_once(tmp_path, fingerprint):
-    heads = {
-        name: made_head(tmp_path, name, **inputs)
-        for name, inputs in {"a": {}, "b": {"pool": "suffix"}, "c": {"layer": "norm"}}.items()
-    }
-    plan = states_read(heads)
-    assert (plan.layers, plan.pool_names) == (("blocks.1", "norm"), ("right:8", "suffix"))
-    assert states_read({}).layers == ()
+    for name, inputs in {"a": {}, "b": {"pool": "suffix"}, "c": {"layer": "norm"}}.items():
+        with_head(tmp_path, fingerprint, name, **inputs)
+    chosen = settings(tmp_path, **{"classes.heads": [str(tmp_path / name) for name in "abc"]})
+    columns = columns_of_heads(resolved(chosen).job)
+    assert columns.names == ("head_a", "head_b", "head_c")
+    assert (columns.plan.layers, columns.plan.pool_names) == (("blocks.1", "norm"), ("right:8", "suffix"))
+    assert columns_of_heads(resolved(settings(tmp_path)).job) is None
 
 
 def test_scored_rows_get_their_columns_from_states_and_carried_columns(tmp_path):
