@@ -8,6 +8,9 @@ in one pass, wherever they left. States that nobody needs any more are dropped w
 The terms before a variant's first difference are the same numbers for WT and MUT, so they cancel exactly, and the first one that differs
 is read off the path's own output; the others differ from ``pair`` by rounding, because the same tokens are read in batches of
 other shapes.
+
+States of layers that are wanted beside the scores are added up while the passes go by (``pooling``): WT's on its path, MUT's on the path up
+to the branch's own tokens and on the branch from there on.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Up to their first difference the two sequences are the same and so are the terms of their likelihoods; those are taken
 once, from the pass over WT. ``delta_llr`` is then the sum over the remaining tokens of the difference of the two
 log-probabilities: differences are taken per token and summed in float64, two sums of thousands of nats are never
-subtracted.
+subtracted. States that are wanted beside it are pooled off the same two passes.
 """
 
 from __future__ import annotations
@@ -45,22 +45,11 @@ def score_token_pairs(
     pooled = None if embed is None else no_states(embed, len(pairs), model.loaded.network.config.hidden_size)
     unread = model.num_uncounted
 
-    def _watch(batch: Sequence[int]) -> tuple[StateSums, list[PairPlaces]]:
-        assert embed is not None and behind is not None, "states are pooled behind the alleles"
-        sums, places = StateSums(embed.layers, stops=not with_scores), []
-        for row, pair in enumerate(batch):
-            num_wt, num_mut = map(len, pairs[pair])
-            for pool in embed.pools:
-                of_pool = pooled_places(pool, behind[pair], num_wt, num_mut, has_bos=not unread)
-                places.append(pair_places(pair, pool.name, of_pool, row, [(len(batch) + row, 0)], 1 - unread))
-                places[-1].want(sums)
-        return sums, places
-
     def work(batch: Sequence[int]) -> None:
         wts, muts = [pairs[pair][0] for pair in batch], [pairs[pair][1] for pair in batch]
         differences = [first_difference(wt, mut) for wt, mut in zip(wts, muts, strict=True)]
         firsts = [max(difference, unread) for difference in differences]
-        sums, places = _watch(batch) if embed is not None else (None, [])
+        sums, places = _watch(model, pairs, batch, behind, embed, with_scores) if embed is not None else (None, [])
         rows = [*wts, *muts]
         taps = sums.taps(range(len(rows)), [0] * len(rows), max(map(len, rows)) + 1) if sums is not None else None
         outputs = model.letter_log_probs_of_rows(rows, [unread] * len(batch) + firsts, taps)
@@ -88,3 +77,24 @@ def score_token_pairs(
     if not with_scores:
         ll_wt, delta = np.full((2, len(pairs)), np.nan)
     return PairLikelihoods(ll_wt, ll_wt + delta, delta, num_tokens, same, effects, pooled, with_scores)
+
+
+def _watch(
+    model: ResidentModel,
+    pairs: Sequence[SequencePair],
+    batch: Sequence[int],
+    behind: Sequence[Behind] | None,
+    embed: EmbeddingPlan,
+    with_scores: bool,
+) -> tuple[StateSums, list[PairPlaces]]:
+    """The states that a pass over WTs and then MUTs is to add up."""
+    assert behind is not None, "states are pooled behind the alleles"
+    sums, places = StateSums(embed.layers, stops=not with_scores), []
+    bos = 1 - model.num_uncounted
+    for row, pair in enumerate(batch):
+        num_wt, num_mut = map(len, pairs[pair])
+        for pool in embed.pools:
+            of_pool = pooled_places(pool, behind[pair], num_wt, num_mut, has_bos=bool(bos))
+            places.append(pair_places(pair, pool.name, of_pool, row, [(len(batch) + row, 0)], bos))
+            places[-1].want(sums)
+    return sums, places

@@ -94,6 +94,16 @@ def test_reading_on_from_a_state_gives_the_same_states(family: str) -> None:
         assert_alike(after, {name: states[:, 90:] for name, states in whole.items()})
 
 
+def test_layers_whose_weights_lie_elsewhere_give_their_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    """accelerate hands copies of lists and tensors to a module that is offloaded."""
+    accelerate = pytest.importorskip("accelerate")
+    model, tokens = random_model(small_config()), random_tokens(2, 600)
+    whole = tapped(model, tokens, model.layer_names())
+    monkeypatch.setattr(layer_pieces, "CPU_PIECE_TOKENS", 512)
+    offloaded = accelerate.cpu_offload(model, execution_device=torch.device("cpu"))
+    assert_alike(tapped(offloaded, tokens, model.layer_names()), whole)
+
+
 @pytest.mark.parametrize("family", CONFIGS)
 def test_taps_change_no_output(family: str) -> None:
     model, tokens = random_model(CONFIGS[family]()), random_tokens(2, 100)

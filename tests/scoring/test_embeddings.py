@@ -356,6 +356,12 @@ def test_haplotypes_and_pairs_have_vectors_too(models: Any) -> None:
         np.testing.assert_allclose(vectors_of(scored, f"delta_{layer}_{pool}_fwd"), values, atol=1e-5)
 
 
+def test_no_rows_give_no_vectors_and_the_same_columns(models: Any) -> None:
+    planned, reference = planned_table(CONTIG, MIXED, WINDOWS["variant"], "both", False)
+    scorer = VariantScorer(models["evo1"], reference, "both", embed=request_of("evo1", distances=("l2",)))
+    assert scorer.score(planned.slice(0, 0)).schema == scorer.score(planned).schema
+
+
 def test_a_layer_that_is_not_there_is_refused(models: Any) -> None:
     embed = EmbeddingRequest(EmbeddingPlan(("blocks.3",), ("variant",)), Storage("float32"))
     with pytest.raises(SettingsError, match=r"no layer 'blocks.3'.*blocks.0 to blocks.2"):

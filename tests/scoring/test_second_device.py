@@ -15,6 +15,8 @@ from safetensors.torch import load_file, save_file
 from raygen.model import loading
 from raygen.model.random_checkpoint import demo_config, write_random_checkpoint
 from raygen.scoring import passes
+from raygen.scoring.embedding_columns import EmbeddingRequest, Storage
+from raygen.scoring.embedding_plan import EmbeddingPlan
 from raygen.scoring.likelihood import ResidentModel, load_model
 from raygen.scoring.plan import plan_windows
 from raygen.scoring.scorer import VariantScorer
@@ -89,6 +91,31 @@ def test_scores_are_those_of_the_cpu(
     assert model.loaded.device == device
     for method in ("pair", "fork"):
         np.testing.assert_allclose(deltas(model, method, window), expected, atol=TOLERANCES[dtype], err_msg=method)
+
+
+EMBEDDED = {"float32": 1e-5, "float16": 0.006, "bfloat16": 0.05}
+"""Error of pooled differences, as a share of their norms."""
+
+
+@pytest.mark.parametrize("dtype", EMBEDDED)
+@pytest.mark.parametrize("name", MODELS)
+def test_states_are_pooled_there_and_are_those_of_the_cpu(
+    folders: dict[str, str], device: torch.device, name: str, dtype: str
+) -> None:
+    reference = InMemoryReference({"1": CONTIG})
+    planned = plan_windows(variants(), reference, Window(100, 60, "grid", 64))
+    embed = EmbeddingRequest(EmbeddingPlan(("blocks.0", "norm"), ("variant", "right:32")), Storage("float32"))
+
+    def vectors(model: ResidentModel, method: str) -> np.ndarray:
+        scored = VariantScorer(model, reference, method=method, embed=embed).score(planned)
+        columns = [scored[f"delta_{name}"].combine_chunks() for name in embed.plan.vectors(["forward"])]
+        return np.stack([column.flatten().to_numpy().reshape(len(scored), -1) for column in columns])
+
+    expected = vectors(load_model(folders[name], device="cpu", dtype="float32"), "pair")
+    model = load_model(folders[name], device="auto", dtype=dtype)
+    for method in ("pair", "fork"):
+        error = np.linalg.norm(vectors(model, method) - expected) / np.linalg.norm(expected)
+        assert error < EMBEDDED[dtype], (method, error)
 
 
 @pytest.mark.parametrize("name", MODELS)
