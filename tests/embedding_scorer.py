@@ -48,6 +48,8 @@ class EmbeddingScorer:
         )
         scored = add_likelihoods(planned, dict.fromkeys(self._strands, likelihoods))
         request = self._job.embed
+        for name in request.distance_names(self._strands) if request else ():
+            scored = scored.append_column(name, pa.array(np.full(num_rows, 0.5)))
         if request is None or request.storage is None:
             return scored
         ids = planned["variant_id"].to_pylist()

@@ -6,17 +6,24 @@ is published without a config.json, so its card is what says how it is built.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from raygen.model.cards import DEMO, DEMO_FOLDER, find_card, local_folder, needs_fp8, refuse_unvalidated
 from raygen.model.checkpoint_files import check_header, model_type_of
 from raygen.model.config_rules import EVO2, FAMILY_RULES
 from raygen.model.facts import ModelFacts
 from raygen.model.gpu import gpu_is_usable
-from raygen.model.sizes import StateSize, count_parameters, keys_of, read_keys, state_size, tensor_shapes, unread_shapes
+from raygen.model.sizes import (
+    Keys,
+    StateSize,
+    count_parameters,
+    keys_of,
+    read_keys,
+    state_size,
+    tensor_shapes,
+    unread_shapes,
+)
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes of a number, by the names of ``precision.DTYPES``."""
@@ -74,6 +81,11 @@ def _of_transformers(name: str, revision: str | None, kind: str, allow_unvalidat
     return replace(facts, device=kind, dtype="auto", dtype_because="")  # of the run, which is elsewhere
 
 
+def hidden_size_on_paper(model: ModelFacts) -> int:
+    """Channels of the model's states. Errors as of ``state_on_paper``."""
+    return model.hidden_size if model.hidden_size is not None else int(_keys_on_paper(model)["hidden_size"])
+
+
 def state_on_paper(model: ModelFacts, dtype: str = "float16") -> StateSize:
     """How many bytes the state of one sequence takes, with matrix products in ``dtype``.
 
@@ -81,20 +93,10 @@ def state_on_paper(model: ModelFacts, dtype: str = "float16") -> StateSize:
         InputError: the model is on the hub, its card does not say how it is built, and its config.json is neither here nor
             to be had.
     """
-    return state_size(_keys(model), _BYTES[dtype])
+    return state_size(_keys_on_paper(model), _BYTES[dtype])
 
 
-def hidden_size_on_paper(model: ModelFacts) -> int:
-    """Channels of the model's states.
-
-    Raises:
-        InputError: as ``state_on_paper``.
-    """
-    return model.hidden_size if model.hidden_size is not None else int(_keys(model)["hidden_size"])
-
-
-def _keys(model: ModelFacts) -> Mapping[str, Any]:
-    """The keys of the model's config.json, or what its card says in its place."""
+def _keys_on_paper(model: ModelFacts) -> Keys:
     card = find_card(model.name)
     is_here = model.name == DEMO or Path(model.name).is_dir()
     if card and card.architecture and not is_here:
