@@ -29,13 +29,15 @@ def vectors_of(ids: Sequence[str], which: str, layer: str, pool: str, strand: st
 
 
 class EmbeddingScorer:
-    """Scores every row with -1, but for those at positions that ``fails`` names."""
+    """Scores every row with -1, but for those at positions that ``fails`` names; a batch with one that ``raises`` names raises."""
 
-    def __init__(self, job, fails: Collection[int] = ()) -> None:
-        self._job, self._fails = job, fails
+    def __init__(self, job, fails: Collection[int] = (), raises: Collection[int] = ()) -> None:
+        self._job, self._fails, self._raises = job, fails, raises
         self._strands = strands_read(job.strand)
 
     def score(self, planned: pa.Table) -> pa.Table:
+        if set(planned["pos"].to_pylist()) & set(self._raises):
+            raise ValueError("as a test wants it")
         scored = self._scored(planned)
         failed = ["as a test wants it" if pos in self._fails else None for pos in planned["pos"].to_pylist()]
         return scored.set_column(scored.schema.get_field_index("failure"), "failure", pa.array(failed, pa.string()))
@@ -48,6 +50,8 @@ class EmbeddingScorer:
         )
         scored = add_likelihoods(planned, dict.fromkeys(self._strands, likelihoods))
         request = self._job.embed
+        for name in request.distance_names(self._strands) if request else ():
+            scored = scored.append_column(name, pa.array(np.full(num_rows, 0.5)))
         if request is None or request.storage is None:
             return scored
         ids = planned["variant_id"].to_pylist()

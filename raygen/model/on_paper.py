@@ -6,10 +6,8 @@ is published without a config.json, so its card is what says how it is built.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from raygen.model.cards import DEMO, DEMO_FOLDER, find_card, local_folder, needs_fp8, refuse_unvalidated
 from raygen.model.checkpoint_files import check_header, model_type_of
@@ -18,6 +16,7 @@ from raygen.model.facts import ModelFacts
 from raygen.model.gpu import gpu_is_usable
 from raygen.model.layer_names import evo_layers
 from raygen.model.sizes import (
+    Keys,
     StateSize,
     count_parameters,
     keys_of,
@@ -96,6 +95,11 @@ def _has_own_family(model: ModelFacts) -> bool:
     return find_card(model.name) is not None or model_type_of(_folder_with_config(model)) in FAMILY_RULES
 
 
+def hidden_size_on_paper(model: ModelFacts) -> int:
+    """Channels of the model's states. Errors as of ``state_on_paper``."""
+    return model.hidden_size if model.hidden_size is not None else int(_keys_on_paper(model)["hidden_size"])
+
+
 def state_on_paper(model: ModelFacts, dtype: str = "float16") -> StateSize:
     """How many bytes the state of one sequence takes, with matrix products in ``dtype``.
 
@@ -106,16 +110,7 @@ def state_on_paper(model: ModelFacts, dtype: str = "float16") -> StateSize:
     return state_size(_keys_on_paper(model), _BYTES[dtype])
 
 
-def hidden_size_on_paper(model: ModelFacts) -> int:
-    """Channels of the model's states.
-
-    Raises:
-        InputError: as ``state_on_paper``.
-    """
-    return model.hidden_size if model.hidden_size is not None else int(_keys_on_paper(model)["hidden_size"])
-
-
-def _keys_on_paper(model: ModelFacts) -> Mapping[str, Any]:
+def _keys_on_paper(model: ModelFacts) -> Keys:
     """The keys of the model's config.json, or what its card says in its place."""
     card = find_card(model.name)
     is_here = model.name == DEMO or Path(model.name).is_dir()

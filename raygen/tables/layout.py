@@ -38,7 +38,7 @@ from raygen.errors import InputError, SettingsError
 from raygen.home import expanded
 from raygen.remote import exists, is_remote, join, keeps_folders, resolve, shown, with_endpoint
 from raygen.tables.damage import naming_damage, read_checked
-from raygen.tables.embedding_files import embeddings_written_as, rows_a_group
+from raygen.tables.embedding_files import embeddings_written_as, rows_a_group, without_nulls
 from raygen.tables.folder_kinds import (
     EMBEDDINGS_FOLDER,
     SCORES_FOLDER,
@@ -329,7 +329,7 @@ class RunFolder:
         place = f"{self._embeddings_root()}/{part}"
         if embeddings is None or not len(embeddings):  # a try that was killed may have left some
             return self._remove(place)
-        table = embeddings.replace_schema_metadata(_metadata(identity))
+        table = without_nulls(embeddings).replace_schema_metadata(_metadata(identity))
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, row_group_size=rows_a_group(table.schema), **embeddings_written_as(table.schema))
         self._publish(place, sink.getvalue())

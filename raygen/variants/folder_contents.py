@@ -37,7 +37,7 @@ _OF_A_RUN = re.compile(
     rf"runs/{_RUN_ID}/manifest\.json$)"
 )
 """What only a run writes into its folder, in a file's relative name: see ``tables/layout.py`` and ``pipeline/pieces.py``."""
-_TABLES = ("scores", "rejects", "runs", "generations", "nights")
+_TABLES = ("scores", "embeddings", "rejects", "runs", "generations", "nights")
 _NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _MOST_NAMED = 5
 

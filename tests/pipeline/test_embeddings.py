@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from raygen.finished.embeddings import read_embeddings
 from raygen.pipeline.run import run_score
 from raygen.settings import load_settings
 from raygen.tables.layout import RunFolder, read_scores
@@ -19,6 +20,10 @@ from tests.pipeline.faults import KilledWrite
 
 BASES = random_bases(900, 8)
 EMBED = {"embed.layers": ["norm", "blocks.0"], "embed.pool": ["right:8", "suffix"]}
+
+
+def vector_type(number: pa.DataType, size: int) -> pa.DataType:
+    return pa.list_(pa.field("element", number, nullable=False), size)
 
 
 def settings(folder: Path, positions=range(200, 600, 2), **more):
@@ -73,7 +78,7 @@ def test_each_file_of_scores_has_embeddings_of_its_rows(tmp_path):
     table = embeddings(tmp_path / "out")
     assert table.column_names[0] == "variant_id"
     assert table.num_columns == 1 + 2 * 2 * 2 * 2 + 2 * 2
-    assert table.schema.field("ref_norm_suffix_rev").type == pa.list_(pa.float32(), SIZE)
+    assert table.schema.field("ref_norm_suffix_rev").type == vector_type(pa.float32(), SIZE)
     assert "ref_norm_suffix_rev" not in read_scores(str(tmp_path / "out")).column_names
 
 
@@ -81,6 +86,20 @@ def test_rows_that_fail_are_rejects_and_have_no_embeddings(tmp_path):
     result = score(settings(tmp_path, **{"scoring.max_failed_share": 1}), partial(EmbeddingScorer, fails={200, 204}))
     assert (result.counts.scored, result.counts.num_rejected) == (198, 2)
     assert_right(tmp_path / "out")
+
+
+def test_rows_that_raise_are_rejects_and_have_no_embeddings(tmp_path):
+    result = score(settings(tmp_path, **{"scoring.max_failed_share": 1}), partial(EmbeddingScorer, raises={200, 404}))
+    assert (result.counts.scored, result.counts.num_rejected) == (198, 2)
+    assert_right(tmp_path / "out")
+
+
+def test_a_shard_without_a_single_score_has_no_embeddings(tmp_path):
+    chosen = settings(tmp_path, range(200, 206, 2), **{"scoring.max_failed_share": 1})
+    result = score(chosen, partial(EmbeddingScorer, raises={200, 202, 204}))
+    assert (result.counts.scored, result.counts.num_rejected) == (0, 3)
+    assert RunFolder(str(tmp_path / "out")).embedding_paths() == []
+    assert len(read_embeddings(str(tmp_path / "out"), "norm", "suffix", "forward").vectors) == 0
 
 
 def test_what_an_earlier_run_scored_is_not_written_again(tmp_path):
@@ -102,7 +121,8 @@ def test_a_writer_that_is_killed_between_embeddings_and_scores_leaves_nothing_tw
 
 
 @pytest.mark.parametrize(
-    ("store", "expected"), [("float16", pa.list_(pa.float16(), SIZE)), ("projection:3", pa.list_(pa.float32(), 3))]
+    ("store", "expected"),
+    [("float16", vector_type(pa.float16(), SIZE)), ("projection:3", vector_type(pa.float32(), 3))],
 )
 def test_embeddings_are_stored_as_asked_for(tmp_path, store, expected):
     score(settings(tmp_path, range(200, 240, 2), **{"embed.store": store}))
