@@ -25,6 +25,8 @@ from raygen.home import expanded
 from raygen.model.cards import DEMO, OFF_LABEL_DOMAIN, demo_warning, is_off_label
 from raygen.model.evo_facts import describe_without_torch
 from raygen.model.facts import ModelFacts
+from raygen.model.layer_names import refuse_layers
+from raygen.model.on_paper import layers_on_paper
 from raygen.pipeline.actor_scorer import ResidentScorer
 from raygen.pipeline.chosen_window import choose_window
 from raygen.pipeline.cluster import WAIT_FOR_GPU, in_our_words, is_connected, remote_address, resources, untried_ray
@@ -161,10 +163,19 @@ def _describe(name: str, **options: Any) -> ModelFacts:
     return describe_network(name, **options)
 
 
+def _refuse_layers(settings: Settings, model: ModelFacts) -> None:
+    """SettingsError where ``embed.layers`` names what the model does not have: before a cluster is asked for anything."""
+    if settings.embed.layers:
+        refuse_layers(
+            model.name, settings.embed.layers, layers_on_paper(replace(model, name=stage(settings.model.name)))
+        )
+
+
 def job_of(settings: Settings, model: ModelFacts, window: Window | None, reference: Reference | None) -> Job:
     strand = settings.window.strand if reference else "forward"
     circular = tuple(settings.input.circular)
     batch_tokens, state_memory = settings.scoring.max_batch_tokens, settings.scoring.state_memory
+    _refuse_layers(settings, model)
     run_fingerprint = _fingerprint(settings, model, window)
     rule = _class_rule(settings, run_fingerprint, reference)
     strands = strands_read(strand)

@@ -11,18 +11,24 @@ from pathlib import Path
 from raygen.errors import InputError
 from raygen.home import expanded
 from raygen.model.facts import ModelFacts
-from raygen.model.on_paper import hidden_size_on_paper
+from raygen.model.layer_names import refuse_layers
+from raygen.model.on_paper import hidden_size_on_paper, layers_on_paper
 from raygen.remote import is_remote
 from raygen.scoring.plan import strands_read
 from raygen.settings import Settings
 
 
 def embedding_remarks(settings: Settings, model: ModelFacts, num_variants: int) -> tuple[list[str], list[str]]:
-    """(remarks, warnings) on the size of the embeddings; none where none are stored."""
+    """(remarks, warnings) on the size of the embeddings; none where none are stored.
+
+    Raises:
+        SettingsError: the model has no such layer.
+    """
     request = settings.embed.request
     if request is None or request.storage is None:
         return [], []
     try:
+        refuse_layers(model.name, request.plan.layers, layers_on_paper(model))
         each = request.bytes_a_variant(hidden_size_on_paper(model), strands_read(settings.window.strand))
     except InputError:
         return ["embeddings: what they take is not known without the model's config.json"], []

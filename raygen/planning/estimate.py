@@ -156,7 +156,14 @@ def estimate(settings: Settings, price: Price | None = None) -> Estimate:
     size = size_on_paper(model, "float16")
     own_size = size and size_on_paper(model, dtype_on_paper(settings, model))
     counter = _Counter(
-        reference, strand, circular, has_bos, limits_on_paper(settings, model), budget, own_size or UNKNOWN_SIZE
+        reference,
+        strand,
+        circular,
+        has_bos,
+        limits_on_paper(settings, model),
+        budget,
+        own_size or UNKNOWN_SIZE,
+        reads_all=bool(settings.embed.layers or settings.classes.heads),
     )
     tokens = counter.count(window, planned)
     few = replace(planned, pieces=planned.pieces[:: max(len(planned.pieces) // _PIECES_FOR_ALTERNATIVES, 1)])
@@ -317,7 +324,9 @@ class _Counter:
         limits: ForkLimits,
         budget: int,
         size: StateSize,
+        reads_all: bool,
     ) -> None:
+        self._reads_all = reads_all
         self._reference, self._strand, self._circular = reference, strand, circular
         self._has_bos, self._limits, self._budget = has_bos, limits, budget
         self._size = size
@@ -330,8 +339,9 @@ class _Counter:
             for strand in strands_read(self._strand):
                 pairs = token_pairs(placed, strand, self._reference, self._circular)
                 keys = window_keys(placed, strand, self._reference)
-                walks = plan_pairs(pairs, keys, self._has_bos, self._limits, self._size)
+                walks = plan_pairs(pairs, keys, self._has_bos, self._limits, self._size, reads_all=self._reads_all)
                 pair += pair_tokens([wt for wt, _ in pairs], [mut for _, mut in pairs], self._has_bos)
+                pair += 2 * len(pairs) * self._reads_all
                 fork += sum(
                     one_pass.num_tokens
                     for walk in walks

@@ -70,6 +70,11 @@ def test_a_pool_longer_than_the_window_is_refused(tmp_path):
         resolved(settings(tmp_path, **{"embed.layers": ["norm"]}))
 
 
+def test_a_layer_that_the_model_does_not_have_is_refused_with_those_that_it_has(tmp_path):
+    with pytest.raises(SettingsError, match=r"demo has no layer 'blocks.28' .* It has blocks.0 to blocks.5, .*, norm"):
+        resolved(settings(tmp_path, **{"embed.layers": ["norm", "blocks.28"], "embed.pool": "suffix"}))
+
+
 def test_other_embeddings_into_the_same_folder_are_refused(tmp_path):
     chosen = settings(tmp_path, **{"embed.layers": ["norm"], "embed.pool": "suffix"})
     folder = RunFolder(str(chosen.output.path))

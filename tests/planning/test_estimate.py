@@ -61,9 +61,21 @@ def test_a_plan_says_what_embeddings_take(tmp_path):
     planned = estimate(chosen)
     assert planned.num_variants == 289
     assert planned.remarks == ("embeddings: 65.5 kB a variant, 18.9 MB in all (float32)",)
-    more = {"embed.layers": ["blocks.20", "norm"], "embed.store": "projection:256"}
+    more = {"embed.layers": ["blocks.2", "norm"], "embed.store": "projection:256"}
     assert "8.2 kB a variant" in estimate(settings(tmp_path, **{**EMBED, **more})).remarks[0]
     assert estimate(settings(tmp_path, **{**EMBED, "embed.store": "none"})).remarks == ()
+
+
+def test_a_plan_counts_the_last_token_that_embeddings_read_and_refuses_a_layer_that_is_not_there(tmp_path):
+    """One token more of each of the two sequences, and of each branch and path: windows of variants 9 bases apart share no path."""
+    plain = estimate(settings(tmp_path, **{"window.strand": "both"}))
+    planned = estimate(settings(tmp_path, **EMBED))
+    assert planned.pair_tokens - plain.pair_tokens == 2 * 2 * 289
+    assert planned.fork_tokens - plain.fork_tokens == 2 * 2 * 289
+    with pytest.raises(SettingsError, match=r"evo2_7b_base has no layer 'blocks.32' .* It has blocks.0 to blocks.31"):
+        estimate(
+            settings(tmp_path, **{**EMBED, "model.name": "arcinstitute/evo2_7b_base", "embed.layers": ["blocks.32"]})
+        )
 
 
 def test_a_plan_warns_of_embeddings_that_the_disk_has_no_room_for(tmp_path, monkeypatch):
