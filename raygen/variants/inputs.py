@@ -15,11 +15,12 @@ import pyarrow as pa
 
 from raygen.errors import InputError, SettingsError
 from raygen.tables.carried_types import CARRIED_KINDS, carried_as, widened
-from raygen.tables.schemas import HAPLOTYPE_MEMBERS, SCORES, VARIANTS
+from raygen.tables.schemas import HAPLOTYPE_MEMBERS, REF_SWAPPED, SCORES, VARIANTS
 from raygen.variants.alleles import AlleleReader
-from raygen.variants.file_kinds import is_parquet
+from raygen.variants.file_kinds import KINDS, kind_to_read
 from raygen.variants.folder_contents import FolderContents, look_into, partitions_of
 from raygen.variants.parquet import ParquetReader
+from raygen.variants.pvar import PvarReader
 from raygen.variants.vcf import VcfReader
 
 
@@ -52,12 +53,12 @@ class Inputs:
 
 
 def open_readers(inputs: Sequence[str | Path | InputFile]) -> list[AlleleReader]:
-    """A reader for each input file, in order; a folder stands for the VCF, BCF and Parquet files in it, sorted by path.
+    """A reader for each input file, in order; a folder stands for the files of variants in it, sorted by path.
 
     SettingsError where ``inputs`` is empty; InputError where a file is missing or of no kind that can be read.
     """
     if not inputs:
-        raise SettingsError("No input was given. Name at least one VCF, BCF or Parquet file.")
+        raise SettingsError(f"No input was given. Name at least one file of {KINDS}.")
     files = input_files(inputs)
     times = Counter(file.path.name for file in files)
     return [
@@ -81,7 +82,7 @@ def agree_on_columns(
     SettingsError for a column that no input has or that the table already has; InputError where a column cannot be carried,
     or where no type holds the values of two inputs.
     """
-    reserved_names = {*VARIANTS.names, *SCORES.names, HAPLOTYPE_MEMBERS}
+    reserved_names = {*VARIANTS.names, *SCORES.names, HAPLOTYPE_MEMBERS, REF_SWAPPED}
     if faults := [name for name in source_columns if name in reserved_names]:
         raise SettingsError(
             f"source_columns or haplotype_column: {_listed(faults)} is a name of raygen's own tables. Rename the column in the input."
@@ -158,14 +159,19 @@ def input_files(inputs: Sequence[str | Path | InputFile]) -> Sequence[InputFile]
 
 
 def _nothing_in(path: Path, contents: FolderContents) -> InputError:
-    sentences = [f"{path} is a folder without any VCF, BCF or Parquet file to read.", *contents.remarks(path)]
+    sentences = [f"{path} is a folder without any file of variants to read: {KINDS}.", *contents.remarks(path)]
     if "scores" in contents.outputs:
         sentences.append(f"To score the variants of a finished run again, give {path}/scores.")
     return InputError(" ".join(sentences))
 
 
 def _reader(file: InputFile, name: str) -> AlleleReader:
-    return ParquetReader(file.path, name, file.partitions) if is_parquet(file.path) else VcfReader(file.path, name)
+    kind = kind_to_read(file.path)
+    if kind == "Parquet":
+        return ParquetReader(file.path, name, file.partitions)
+    if kind in ("pvar", "bim"):
+        return PvarReader(file.path, name, is_bim=kind == "bim")
+    return VcfReader(file.path, name)
 
 
 def _listed(names: Sequence[str], most: int = 30) -> str:

@@ -32,6 +32,7 @@ class ParquetReader:
     """One Parquet file. Opening it reads the schema; InputError where that is not what ``raygen`` needs."""
 
     kind = "table"
+    has_provisional_ref = False
     remarks: Sequence[str] = ()
 
     def __init__(self, path: Path, name: str, partitions: Mapping[str, str | None] | None = None) -> None:

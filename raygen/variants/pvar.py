@@ -1,9 +1,10 @@
-"""Alleles out of PLINK 2's table of variants, ``.pvar`` or ``.pvar.zst``.
+"""Alleles out of PLINK's tables of variants, ``.pvar`` and ``.bim``, plain or packed with zstd or gzip.
 
 In: a path. Out: ``AlleleBatch``es, one row an ALT, as for a VCF without samples; genotypes are in another file, which is not looked at. The rules
 are those of the PGEN specification (chrchang/plink-ng, pgen_spec.tex): lines ``##`` as in a VCF, then ``#CHROM`` with the names of the columns
 in any order, or no header and six columns ``CHROM ID CM POS ALT REF`` or five without CM, as in a ``.bim``; columns are parted by runs of tabs
-and spaces. REF is the reference's allele here, unlike in a ``.bim``.
+and spaces. In a ``.pvar`` REF is the reference's allele, but for records with the INFO flag PR, whose REF is provisional. So is that of all
+records of a ``.bim`` (columns ``CHROM ID CM POS A1 A2``): PLINK 1 put the more frequent allele there, so A2 is REF only where the reference has it.
 
 QUAL, FILTER and the INFO keys that the header declares can be carried along.
 """
@@ -17,7 +18,9 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pysam
 
 from raygen.errors import InputError
@@ -29,25 +32,29 @@ from raygen.variants.vcf import InfoColumn, info_columns
 from raygen.variants.vcf_stream import quiet_htslib
 
 _COLUMNS = ("CHROM", "POS", "ID", "REF", "ALT")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_PROVISIONAL = "PR"
 _WITHOUT_HEADER = {6: ("CHROM", "ID", "CM", "POS", "ALT", "REF"), 5: ("CHROM", "ID", "POS", "ALT", "REF")}
 
 
 class PvarReader:
-    """One ``.pvar`` file. Opening it reads the header.
+    """One ``.pvar`` or ``.bim`` file. Opening it reads the header.
 
     Raises:
         InputError: it is no such file, or lacks a column.
     """
 
-    kind = "PLINK variant table"
-
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path, name: str, *, is_bim: bool = False) -> None:
+        self.kind = ".bim" if is_bim else ".pvar"
         self.name, self.path = name, path
         self.remarks: Sequence[str] = ()
         with unpacked(path) as stream:
             lines, first = _header(stream)
         self._layout, self.has_header = _layout(path, lines, first)
         self._declared = _declared_columns(lines)
+        self._is_bim = is_bim and not self.has_header
+        self._has_marks = "INFO" in self._layout.columns and _PROVISIONAL in self._declared
+        self.has_provisional_ref = self._is_bim or self._has_marks
         self.contig_lengths: Mapping[str, int] = _contig_lengths(lines)
 
     @property
@@ -60,7 +67,9 @@ class PvarReader:
     def batches(self, source_columns: Sequence[str]) -> Iterator[AlleleBatch]:
         """All alleles in file order. InputError where the file breaks off."""
         carried = [_Carried(self._declared[name]) for name in source_columns if name in self.columns]
-        wanted = [*_COLUMNS, *dict.fromkeys(column.stored_in for column in carried)]
+        wanted = list(
+            dict.fromkeys([*_COLUMNS, *(column.stored_in for column in carried), *["INFO"] * self._has_marks])
+        )
         needed = f"{len(self._layout.columns)}, parted by tabs or spaces"
         with unpacked(self.path) as stream:
             _, first = _header(stream)
@@ -68,15 +77,27 @@ class PvarReader:
             body = blocks if self.has_header or not first else chain([first], blocks)
             for rows in rows_of(body, self._layout, wanted):
                 yield site_batch(
-                    _named_as_sites(rows), {column.name: column.of(rows) for column in carried}, needed=needed
+                    _named_as_sites(rows),
+                    {column.name: column.of(rows) for column in carried},
+                    needed=needed,
+                    is_provisional=self._is_provisional(rows),
                 )
         self.remarks = [text for column in carried if (text := column.remark(self.name))]
+
+    def _is_provisional(self, rows: TextRows) -> np.ndarray | None:
+        if self._is_bim:
+            return np.ones(len(rows.record), bool)
+        if not self._has_marks:
+            return None
+        marked = pc.match_substring_regex(rows.columns["INFO"], f"(^|;){_PROVISIONAL}(;|$)")
+        return np.asarray(marked.to_numpy())
 
 
 def _header(stream: IO[bytes]) -> tuple[list[str], bytes]:
     """The lines ``##`` of a stream, and the line after them, with its end."""
     lines: list[str] = []
     while line := stream.readline():
+        line = line.removeprefix(_BYTE_ORDER_MARK)
         if line.startswith(b"##"):
             lines.append(line.decode("utf-8", "replace").rstrip("\r\n"))
         elif line.strip():
@@ -89,7 +110,6 @@ def _layout(path: Path, lines: Sequence[str], first: bytes) -> tuple[Layout, boo
     names = first.decode("utf-8", "replace").split()
     if not names:
         raise InputError(f"{path} has no variants, and no header that names columns.")
-    delimiter = " " if b" " in first else "\t"
     if not names[0].startswith("#"):
         if lines or len(names) not in _WITHOUT_HEADER:
             raise InputError(
@@ -105,7 +125,7 @@ def _layout(path: Path, lines: Sequence[str], first: bytes) -> tuple[Layout, boo
             f"names {', '.join(repeated)} twice"
         ] * bool(repeated)
         raise InputError(f"{path}: the header #{' '.join(names)[:80]} {' and '.join(faults)}.")
-    return Layout(tuple(names), delimiter), True
+    return Layout(tuple(names), " "), True
 
 
 def _named_as_sites(rows: TextRows) -> TextRows:

@@ -15,23 +15,32 @@ import pyarrow.compute as pc
 from raygen.variants.alleles import NOT_UTF8, RAW_ALLELES, SOURCE_PREFIX, AlleleBatch
 from raygen.variants.text_table import TextRows
 
-_WHOLE = r"^[0-9]{1,18}$"
+_MOST_DIGITS = 18
 _NEGATIVE = r"^-[0-9]{1,18}$"
 _MOST_SHOWN = 40
 
 
-def site_batch(rows: TextRows, carried: Mapping[str, pa.Array] | None = None, *, needed: str) -> AlleleBatch:
+def site_batch(
+    rows: TextRows,
+    carried: Mapping[str, pa.Array] | None = None,
+    *,
+    needed: str,
+    is_provisional: np.ndarray | None = None,
+) -> AlleleBatch:
     """Alleles of rows with the columns ``chrom``, ``pos``, ``id``, ``ref`` and ``alt``, in file order.
 
     Args:
         carried: source columns by name, a value for each row; for each allele of a row where it is a list.
         needed: how many columns a line needs, in words, for the fault of one that has another number.
+        is_provisional: (R,) bool, rows of which the reference decides which allele is REF; PLINK's codes for alleles are faults there.
     """
     sites = {name: rows.columns[name].combine_chunks() for name in rows.columns.column_names}
     ids = sites.get("id", pa.array([""] * len(rows.record), pa.string()))
     fault = pc.if_else(pa.array(rows.is_damaged), NOT_UTF8, pa.scalar(None, pa.string()))
     pos, pos_fault = _positions(sites["pos"])
     fault = pc.coalesce(fault, pos_fault)
+    if is_provisional is not None:
+        fault = pc.coalesce(fault, pc.if_else(pa.array(is_provisional), _code_faults(sites), None))
     alts = pc.split_pattern(sites["alt"], ",")
     parent = pc.list_parent_indices(alts)
     allele = {
@@ -48,12 +57,18 @@ def site_batch(rows: TextRows, carried: Mapping[str, pa.Array] | None = None, *,
     for name, values in (carried or {}).items():
         each = pc.list_flatten(values) if pa.types.is_list(values.type) else values.take(parent)
         table = table.append_column(SOURCE_PREFIX + name, each)
-    return AlleleBatch(_with_malformed(table, rows, needed), rows.num_records)
+    whole, order = _with_malformed(table, rows, needed)
+    if is_provisional is not None:
+        of_alleles = is_provisional[parent.to_numpy()]
+        is_provisional = np.concatenate([of_alleles, np.zeros(len(rows.malformed), bool)])[order]
+    return AlleleBatch(whole, rows.num_records, is_provisional)
 
 
 def _positions(text: pa.StringArray) -> tuple[pa.Array, pa.Array]:
     """Positions, null where the text is no whole number, and what is wrong with it."""
-    is_whole = pc.match_substring_regex(text, _WHOLE)
+    is_whole = pc.and_(pc.ascii_is_decimal(text), pc.less_equal(pc.binary_length(text), _MOST_DIGITS))
+    if pc.all(is_whole).as_py() is not False:
+        return text.cast(pa.int64()), pa.nulls(len(text), pa.string())
     is_negative = pc.match_substring_regex(text, _NEGATIVE)
     is_number = pc.or_(is_whole, is_negative)
     positions = pc.if_else(is_number, text, None).cast(pa.int64())
@@ -65,15 +80,29 @@ def _positions(text: pa.StringArray) -> tuple[pa.Array, pa.Array]:
     return positions, fault
 
 
+def _code_faults(sites: Mapping[str, pa.Array]) -> pa.Array:
+    """What is wrong with alleles that are PLINK's codes and no bases; null for bases."""
+    faults = pa.nulls(len(sites["ref"]), pa.string())
+    for name in ("ref", "alt"):
+        is_missing = pc.equal(sites[name], "0")
+        is_indel = pc.is_in(sites[name], pa.array(["I", "D"]))
+        text = pc.if_else(is_missing, "an allele is 0, PLINK's code for a missing one", pa.scalar(None, pa.string()))
+        coded = pc.if_else(
+            is_indel, "an allele is PLINK's code I or D for an insertion or deletion, without its bases", text
+        )
+        faults = pc.coalesce(faults, coded)
+    return faults
+
+
 def _present(text: pa.StringArray) -> pa.StringArray:
     """Text, null where it is empty or ``.``."""
     return pc.if_else(pc.is_in(text, pa.array(["", "."])), pa.scalar(None, pa.string()), text)
 
 
-def _with_malformed(table: pa.Table, rows: TextRows, needed: str) -> pa.Table:
-    """The alleles with a row for each malformed line, in file order."""
+def _with_malformed(table: pa.Table, rows: TextRows, needed: str) -> tuple[pa.Table, np.ndarray]:
+    """The alleles with a row for each malformed line, in file order; and where each row stood before, the malformed ones last."""
     if not rows.malformed:
-        return table
+        return table, np.arange(table.num_rows)
     records, lines, counts = zip(*rows.malformed, strict=True)
     faults = [f"{count} column{'' if count == 1 else 's'}, a line has {needed}" for count in counts]
     broken = pa.table(
@@ -81,4 +110,4 @@ def _with_malformed(table: pa.Table, rows: TextRows, needed: str) -> pa.Table:
     )
     whole = pa.concat_tables([table, broken], promote_options="default")
     order = np.argsort(whole["record"].to_numpy(), kind="stable")
-    return whole.take(order)
+    return whole.take(order), order

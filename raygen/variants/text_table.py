@@ -9,6 +9,7 @@ a fault of its row and not a number.
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -59,13 +60,15 @@ def unpacked(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _stream(path: Path, head: bytes) -> Any:
-    return pa.CompressedInputStream(pa.OSFile(str(path)), "zstd") if is_zstd(head) else opened_text(path)
+    if not is_zstd(head):
+        return opened_text(path)
+    return io.BufferedReader(pa.CompressedInputStream(pa.OSFile(str(path)), "zstd"), BLOCK_BYTES)
 
 
-def blocks_of_lines(stream: IO[bytes], block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
+def blocks_of_lines(stream: IO[bytes]) -> Iterator[bytes]:
     """The rest of a stream in blocks of whole lines; the last one ends in a newline, whether the file does or not."""
     rest: list[bytes] = []
-    while chunk := stream.read(block_bytes):
+    while chunk := stream.read(BLOCK_BYTES):
         end = chunk.rfind(b"\n") + 1
         if end:
             yield b"".join([*rest, chunk[:end]])
@@ -177,6 +180,8 @@ def _as_utf8(block: bytes) -> tuple[bytes, list[int]]:
 
 
 def _by_tabs(block: bytes) -> bytes:
-    """Lines whose columns are parted by runs of spaces and tabs, with one tab between each."""
+    """Lines whose columns are parted by runs of spaces and tabs, with one tab between each. Most have that already, and are left."""
+    if not (b" " in block or b"\t\t" in block or b"\t\n" in block or b"\n\t" in block or block.startswith(b"\t")):
+        return block
     one_each = re.sub(rb"[ \t]+", b"\t", block)
     return re.sub(rb"(?m)^\t|\t$", b"", one_each)

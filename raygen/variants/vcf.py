@@ -42,6 +42,7 @@ class VcfReader:
     """One VCF or BCF file. Opening it reads the header; InputError where there is none."""
 
     kind = "VCF"
+    has_provisional_ref = False
 
     def __init__(self, path: Path, name: str) -> None:
         self.name = name

@@ -42,12 +42,22 @@ def table(folder, positions=POSITIONS):
     return path
 
 
+def pvar(folder, ending=".pvar"):
+    """Without a header, as a ``.bim`` is."""
+    path = folder / f"variants{ending}"
+    path.write_text("".join(f"1\t.\t0\t{pos}\tN\t{BASES[pos - 1]}\n" for pos in POSITIONS))
+    return path
+
+
 def sampled_positions(sample):
     path = sample.files[0].path
     assert len(sample.files) == 1
     if path.suffix == ".parquet":
         rows = pq.read_table(path)
         return dict(zip(rows["pos"].to_pylist(), rows[STRETCH].to_pylist(), strict=True))
+    if path.suffix == ".pvar":
+        rows = [line.split("\t") for line in path.read_text().splitlines() if line[0] != "#"]
+        return {int(row[1]): int(row[-1].rpartition("=")[2]) for row in rows}
     with pysam.VariantFile(str(path)) as records:
         return {record.pos: record.info[STRETCH] for record in records}
 
@@ -59,6 +69,8 @@ def sampled_positions(sample):
         (bgzipped, "index", 0),
         (lambda folder: bgzipped(folder, index=False), "estimated", 0.1),
         (table, "footers", 0),
+        (pvar, "reading all sites", 0),
+        (lambda folder: pvar(folder, ".bim"), "reading all sites", 0),
     ],
 )
 def test_a_large_input_is_counted_and_sampled_by_the_share_of_its_records(tmp_path, small_limits, make, counted, off):
