@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,7 +29,9 @@ from raygen.planning.bgzf_middle import OpenText
 from raygen.variants.alleles import AlleleBatch
 from raygen.variants.file_kinds import kind_to_read
 from raygen.variants.inputs import InputFile, Inputs, open_readers
-from raygen.variants.parquet import with_partitions
+from raygen.variants.parquet import stored_names, with_partitions
+from raygen.variants.split_ids import split_ids
+from raygen.variants.table_columns import USUAL_COLUMNS, TableColumns
 
 STRETCH = "RAYGEN_STRETCH"
 """Column of a sample's files: the number of the stretch, from 0."""
@@ -69,16 +72,17 @@ class InputSample:
         return not self.num_records
 
 
-def sample_input(found: Inputs, scratch: Path) -> InputSample:
+def sample_input(found: Inputs, scratch: Path, columns: TableColumns = USUAL_COLUMNS) -> InputSample:
     """Count an input and take a sample of it.
 
     Args:
         scratch: a folder for the sample's files.
+        columns: what the settings say of the columns of tables.
 
     Raises:
         InputError: a file is missing; a large file is BCF, plain gzip or an unsorted table.
     """
-    files = [_open(file) for file in found.files]
+    files = [_open(file, columns) for file in found.files]
     total = sum(file.num_records for file in files)
     if total <= WHOLE_RECORDS:
         return InputSample(found, 0, "all of it read")
@@ -93,13 +97,13 @@ def sample_input(found: Inputs, scratch: Path) -> InputSample:
     return InputSample(samples, total, ", ".join(sorted({file.counted for file in files})))
 
 
-def _open(file: InputFile) -> _File:
+def _open(file: InputFile, columns: TableColumns) -> _File:
     if not file.path.is_file():
         raise InputError(f"{file.path}: no such file.")
-    kind = kind_to_read(file.path)
+    kind = kind_to_read(file.path, are_columns_given=bool(columns))
     if kind == "Parquet":
-        return _ParquetFile(file)
-    return _VcfFile(file.path) if kind in ("VCF", "BCF") else _SiteFile(file)
+        return _ParquetFile(file, columns)
+    return _VcfFile(file.path) if kind in ("VCF", "BCF") else _SiteFile(file, columns)
 
 
 def _at(files: Sequence[_File], record: float) -> tuple[_File, float]:
@@ -116,7 +120,8 @@ class _ParquetFile:
 
     counted = "counted in Parquet footers"
 
-    def __init__(self, file: InputFile) -> None:
+    def __init__(self, file: InputFile, columns: TableColumns) -> None:
+        self._columns = columns
         try:
             self._file = pq.ParquetFile(file.path)
         except (pa.ArrowException, OSError) as error:
@@ -133,7 +138,7 @@ class _ParquetFile:
 
     def take(self, number: int, fraction: float) -> None:
         rows = self._rows(min(int(fraction * self.num_records), max(self.num_records - STRETCH_RECORDS, 0)))
-        pos, chrom = rows["pos"].to_pylist(), rows["chrom"].to_pylist()
+        chrom, pos = self._places(rows)
         steps = zip(zip(chrom, pos, strict=True), zip(chrom[1:], pos[1:], strict=True), strict=False)
         if any(
             contig == next_contig and (before or 0) > (after or 0) for (contig, before), (next_contig, after) in steps
@@ -143,6 +148,14 @@ class _ParquetFile:
                 "`raygen ingest` makes a sorted table of it; plan on that."
             )
         self._taken.append(rows.append_column(STRETCH, pa.array([number] * len(rows), pa.int64())))
+
+    def _places(self, rows: pa.Table) -> tuple[list[Any], list[Any]]:
+        """Contigs and positions of rows; of ids that hold both, those of the ids."""
+        names = stored_names(str(self._path), rows.column_names, self._columns)
+        if not self._columns.id_column:
+            return tuple(rows[names.get(name, name)].to_pylist() for name in ("chrom", "pos"))
+        split = split_ids(rows[self._columns.id_column].combine_chunks().cast(pa.string()), self._columns.id_column)
+        return split["chrom"].to_pylist(), split["pos"].cast(pa.int64()).to_pylist()
 
     def _rows(self, first: int) -> pa.Table:
         """``STRETCH_RECORDS`` rows from ``first`` on, of as few row groups as hold them."""
@@ -171,8 +184,8 @@ class _SiteFile:
 
     counted = "counted by reading all sites"
 
-    def __init__(self, file: InputFile) -> None:
-        [reader] = open_readers([file])
+    def __init__(self, file: InputFile, columns: TableColumns) -> None:
+        [reader] = open_readers([file], columns)
         self.num_records, self.num_stretches = 0, 0
         self._kept: list[list[str]] = []
         self._taken: list[str] = []

@@ -2,20 +2,24 @@
 
 A name that ends as those of variants do, in letters of either size, is an input too: what is wrong with it is then said, and
 not passed over. A name that ends as an unfinished copy does is none, whatever is in it. PLINK's tables without a header look like any
-other table, so these are known by their endings.
+other table, so these are known by their endings; a CSV or TSV by columns of usual names (``table_columns``).
 """
 
 from __future__ import annotations
 
+import csv
+import re
 import zlib
 from pathlib import Path
 from typing import Literal
 
 import pyarrow as pa
 
-Kind = Literal["VCF", "BCF", "Parquet", "pvar", "bim"]
+from raygen.variants.table_columns import has_sites, split_header
 
-KINDS = "VCF, BCF, Parquet, .pvar or .bim"
+Kind = Literal["VCF", "BCF", "Parquet", "pvar", "bim", "bgi", "table"]
+
+KINDS = "VCF, BCF, Parquet, .pvar, .bim, .bgi, CSV or TSV"
 """What is read, in messages."""
 HEAD_BYTES = 1 << 16
 """So many bytes of a file tell its kind; a block of bgzip has no more."""
@@ -27,7 +31,9 @@ _ENDINGS: dict[Kind, tuple[str, ...]] = {
     "Parquet": PARQUET_ENDINGS,
     "pvar": tuple(f".pvar{packed}" for packed in _PACKED),
     "bim": tuple(f".bim{packed}" for packed in _PACKED),
+    "bgi": (".bgi",),
 }
+_TABLE_ENDINGS = tuple(f".{ending}{packed}" for ending in ("csv", "tsv", "txt", "tab") for packed in _PACKED)
 _UNFINISHED = (".part", ".partial", ".filepart", ".crdownload", ".download", ".tmp", ".temp", "~")
 _FIRST_BYTES: dict[bytes, Kind] = {
     b"##fileformat=VCF": "VCF",
@@ -36,6 +42,7 @@ _FIRST_BYTES: dict[bytes, Kind] = {
     b"##fileformat=PVAR": "pvar",
 }
 _GZIP_MAGIC, _ZSTD_MAGIC, _BYTE_ORDER_MARK = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xef\xbb\xbf"
+_SQLITE_MAGIC, _BGI_TABLE = b"SQLite format 3\0", re.compile(rb"CREATE TABLE\W+Variant\b", re.IGNORECASE)
 _PVAR_COLUMNS = {b"#CHROM", b"POS", b"ID", b"REF", b"ALT"}
 
 
@@ -48,10 +55,22 @@ def kind_of_head(head: bytes, name: str = "") -> Kind | None:
     text = unpacked_head(head).removeprefix(_BYTE_ORDER_MARK)
     if kind := next((kind for first, kind in _FIRST_BYTES.items() if text.startswith(first)), None):
         return None if kind == "VCF" and head.startswith(_ZSTD_MAGIC) else kind
+    if text.startswith(_SQLITE_MAGIC):
+        return "bgi" if _BGI_TABLE.search(text) else None
     by_name = kind_of_name(name)
     if by_name is None or by_name in ("pvar", "bim"):
-        return "pvar" if set(_names_line(text).split()) >= _PVAR_COLUMNS else by_name if text else None
+        line = _names_line(text)
+        if set(line.split()) >= _PVAR_COLUMNS:
+            return "pvar"
+        return by_name or ("table" if _is_table(line) else None) if text else None
     return None
+
+
+def _is_table(line: bytes) -> bool:
+    try:
+        return has_sites(split_header(line.decode())[0])
+    except (UnicodeDecodeError, csv.Error):
+        return False
 
 
 def kind_of_name(name: str) -> Kind | None:
@@ -91,9 +110,15 @@ def kind_of(path: str | Path) -> Kind | None:
         return None
 
 
-def kind_to_read(path: Path) -> Kind:
-    """As which kind a file is to be read: by its first bytes, by its name where they say nothing, else as a VCF."""
-    return kind_of(path) or kind_of_name(path.name) or "VCF"
+def kind_to_read(path: Path, *, are_columns_given: bool = False) -> Kind:
+    """As which kind a file is to be read: by its first bytes, by its name where they say nothing, else as a VCF.
+
+    Args:
+        are_columns_given: whether the settings say of columns of tables; a text of no other kind is one then.
+    """
+    if kind := kind_of(path) or kind_of_name(path.name):
+        return kind
+    return "table" if are_columns_given or path.name.lower().endswith(_TABLE_ENDINGS) else "VCF"
 
 
 def is_parquet(path: Path) -> bool:

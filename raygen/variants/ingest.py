@@ -53,6 +53,7 @@ from raygen.variants.ingested_folder import (
     scratch_folder,
 )
 from raygen.variants.inputs import DeclaredColumns, InputFile, Inputs, agree_on_columns, find_inputs, open_readers
+from raygen.variants.table_columns import USUAL_COLUMNS, TableColumns
 from raygen.version import __version__
 
 _INPUT_FIELDS = ["chrom", "pos", "id", "ref", "alt"]
@@ -90,6 +91,7 @@ def ingest(
     max_mismatch_share: float = MAX_MISMATCH_SHARE,
     max_unknown_share: float = MAX_UNKNOWN_SHARE,
     declared: DeclaredColumns | None = None,
+    table_columns: TableColumns = USUAL_COLUMNS,
     row_group_rows: int = 4096,
     file_rows: int = 1_048_576,
     on_progress: Callable[[int], None] | None = None,
@@ -105,6 +107,7 @@ def ingest(
     max_mismatch_share  of a file's REF alleles on a contig; more that differ from the reference are another assembly's
     max_unknown_share   of a file's alleles; more on contigs that the reference lacks are another assembly's
     declared            columns of the table that the variants will go to: their types hold where they are as wide
+    table_columns       which columns of tables hold contig, position and alleles, where their names do not say so
     row_group_rows      most rows of a row group; a row group never holds two contigs
     file_rows           most rows of a file
     on_progress         called after each batch with the number of records read so far
@@ -115,7 +118,7 @@ def ingest(
     _check_numbers(max_allele_length=max_allele_length, row_group_rows=row_group_rows, file_rows=file_rows)
     out = Path(out)
     inputs = inputs if isinstance(inputs, Inputs) else find_inputs(inputs)
-    readers = open_readers(inputs.files)
+    readers = open_readers(inputs.files, table_columns)
     refuse_other_input(out, inputs.paths, [reader.name for reader in readers])
     columns = agree_on_columns(readers, carried_columns(source_columns, haplotype_column), declared)
     if haplotype_column:

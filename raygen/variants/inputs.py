@@ -17,10 +17,12 @@ from raygen.errors import InputError, SettingsError
 from raygen.tables.carried_types import CARRIED_KINDS, carried_as, widened
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS, REF_SWAPPED, SCORES, VARIANTS
 from raygen.variants.alleles import AlleleReader
+from raygen.variants.delimited import DelimitedReader
 from raygen.variants.file_kinds import KINDS, kind_to_read
 from raygen.variants.folder_contents import FolderContents, look_into, partitions_of
 from raygen.variants.parquet import ParquetReader
 from raygen.variants.pvar import PvarReader
+from raygen.variants.table_columns import USUAL_COLUMNS, TableColumns
 from raygen.variants.vcf import VcfReader
 
 
@@ -52,17 +54,19 @@ class Inputs:
     remarks: Sequence[str] = ()
 
 
-def open_readers(inputs: Sequence[str | Path | InputFile]) -> list[AlleleReader]:
+def open_readers(inputs: Sequence[str | Path | InputFile], columns: TableColumns = USUAL_COLUMNS) -> list[AlleleReader]:
     """A reader for each input file, in order; a folder stands for the files of variants in it, sorted by path.
 
-    SettingsError where ``inputs`` is empty; InputError where a file is missing or of no kind that can be read.
+    SettingsError where ``inputs`` is empty; InputError where a file is missing or of no kind that can be read. ``columns``: what
+    the settings say of the columns of tables.
     """
     if not inputs:
         raise SettingsError(f"No input was given. Name at least one file of {KINDS}.")
     files = input_files(inputs)
     times = Counter(file.path.name for file in files)
     return [
-        _reader(file, file.name or (file.path.name if times[file.path.name] == 1 else str(file.path))) for file in files
+        _reader(file, columns, file.name or (file.path.name if times[file.path.name] == 1 else str(file.path)))
+        for file in files
     ]
 
 
@@ -165,12 +169,14 @@ def _nothing_in(path: Path, contents: FolderContents) -> InputError:
     return InputError(" ".join(sentences))
 
 
-def _reader(file: InputFile, name: str) -> AlleleReader:
-    kind = kind_to_read(file.path)
+def _reader(file: InputFile, columns: TableColumns, name: str) -> AlleleReader:
+    kind = kind_to_read(file.path, are_columns_given=bool(columns))
     if kind == "Parquet":
-        return ParquetReader(file.path, name, file.partitions)
+        return ParquetReader(file.path, name, file.partitions, columns)
     if kind in ("pvar", "bim"):
         return PvarReader(file.path, name, is_bim=kind == "bim")
+    if kind == "table":
+        return DelimitedReader(file.path, name, columns)
     return VcfReader(file.path, name)
 
 

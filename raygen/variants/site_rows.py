@@ -27,7 +27,8 @@ def site_batch(
     needed: str,
     is_provisional: np.ndarray | None = None,
 ) -> AlleleBatch:
-    """Alleles of rows with the columns ``chrom``, ``pos``, ``id``, ``ref`` and ``alt``, in file order.
+    """Alleles of rows with the columns ``chrom``, ``pos``, ``id``, ``ref`` and ``alt``, in file order; ``fault`` says what is wrong with
+    a row that cannot be told apart into these.
 
     Args:
         carried: source columns by name, a value for each row; for each allele of a row where it is a list.
@@ -38,7 +39,7 @@ def site_batch(
     ids = sites.get("id", pa.array([""] * len(rows.record), pa.string()))
     fault = pc.if_else(pa.array(rows.is_damaged), NOT_UTF8, pa.scalar(None, pa.string()))
     pos, pos_fault = _positions(sites["pos"])
-    fault = pc.coalesce(fault, pos_fault)
+    fault = pc.coalesce(fault, sites.get("fault", pos_fault), pos_fault)
     if is_provisional is not None:
         fault = pc.coalesce(fault, pc.if_else(pa.array(is_provisional), _code_faults(sites), None))
     alts = pc.split_pattern(sites["alt"], ",")

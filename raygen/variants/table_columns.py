@@ -10,11 +10,12 @@ Tables of associations name an effect allele and another one, and which of them 
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from raygen.errors import InputError, SettingsError
+from raygen.errors import InputError
 from raygen.number_of import number_of
 
 SITE = ("chrom", "pos", "ref", "alt")
@@ -48,18 +49,12 @@ class TableColumns:
     names: Mapping[str, str] = field(default_factory=dict)
     id_column: str | None = None
 
-    def __post_init__(self) -> None:
-        if unknown := [name for name in self.names if name not in (*SITE, "id")]:
-            raise SettingsError(
-                f"input.columns: {', '.join(unknown)} is not one of chrom, pos, ref, alt and id, which it says the columns of."
-            )
-        if self.id_column and (doubled := [name for name in self.names if name in SITE]):
-            raise SettingsError(
-                f"input.id_column holds contig, position and alleles; leave {', '.join(doubled)} out of input.columns."
-            )
-
     def __bool__(self) -> bool:
         return bool(self.names or self.id_column)
+
+
+USUAL_COLUMNS = TableColumns()
+"""Nothing is said: columns are known by their names."""
 
 
 @dataclass(frozen=True)
@@ -153,3 +148,16 @@ def _only(file: str, name: str, columns: Sequence[str]) -> str:
 def _listed(names: Sequence[str], most: int = 20) -> str:
     more = f" and {number_of(len(names) - most, 'other')}" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def split_header(line: str) -> tuple[list[str], str]:
+    """The names of a header's columns, and what parts them: a tab, a comma, a semicolon, or runs of blanks."""
+    line = line.rstrip("\r\n")
+    delimiter = next((character for character in "\t,;" if character in line), " ")
+    if delimiter == " ":
+        names = line.split()
+    else:
+        names = next(
+            csv.reader([line], delimiter=delimiter, quoting=csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL)
+        )
+    return [name.strip() for name in names], delimiter
