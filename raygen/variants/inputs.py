@@ -17,6 +17,7 @@ from raygen.errors import InputError, SettingsError
 from raygen.tables.carried_types import CARRIED_KINDS, carried_as, widened
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS, REF_SWAPPED, SCORES, VARIANTS
 from raygen.variants.alleles import AlleleReader
+from raygen.variants.bgi import BgiReader
 from raygen.variants.delimited import DelimitedReader
 from raygen.variants.file_kinds import KINDS, kind_to_read
 from raygen.variants.folder_contents import FolderContents, look_into, partitions_of
@@ -169,12 +170,20 @@ def _nothing_in(path: Path, contents: FolderContents) -> InputError:
     return InputError(" ".join(sentences))
 
 
+_SITES_OF = {".bgen": ".bgen.bgi", ".pgen": ".pvar"}
+"""Files of genotypes, and the end of the name of the file beside them that has their sites."""
+
+
 def _reader(file: InputFile, columns: TableColumns, name: str) -> AlleleReader:
+    if beside := _SITES_OF.get(file.path.suffix.lower()):
+        raise InputError(f"{file.path} holds genotypes. Give the file of its sites, {file.path.stem}{beside}.")
     kind = kind_to_read(file.path, are_columns_given=bool(columns))
     if kind == "Parquet":
         return ParquetReader(file.path, name, file.partitions, columns)
     if kind in ("pvar", "bim"):
         return PvarReader(file.path, name, is_bim=kind == "bim")
+    if kind == "bgi":
+        return BgiReader(file.path, name)
     if kind == "table":
         return DelimitedReader(file.path, name, columns)
     return VcfReader(file.path, name)
