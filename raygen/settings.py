@@ -72,7 +72,9 @@ class _Room(BaseModel):
 class InputSettings(_Room):
     """What is scored."""
 
-    variants: list[PathText] | None = Field(None, description="Parquet or VCF files or folders; or `pairs`")
+    variants: list[PathText] | None = Field(
+        None, description="files of variants (VCF, BCF, Parquet, .pvar, .bim, .bgi, CSV, TSV) or folders; or `pairs`"
+    )
     pairs: list[PathText] | None = Field(
         None, description="Parquet with pair_id, wt_sequence, mut_sequence; or `variants`"
     )
@@ -284,7 +286,7 @@ class LandingSettings(_Room):
     """Where `raygen nightly` finds what is new."""
 
     folder: Annotated[str, AfterValidator(_expanded)] | None = Field(
-        None, description="folder (or prefix on object storage) into which VCF or Parquet files are put, searched below"
+        None, description="folder (or prefix on object storage) into which files of variants are put, searched below"
     )
     settle_seconds: float = Field(
         300,

@@ -68,6 +68,10 @@ class AlleleReader(Protocol):
         """Contig lengths that the file itself declares, by its own names."""
 
     @property
+    def recognised(self) -> str:
+        """What kind of file it is, and how its columns are taken, in words."""
+
+    @property
     def has_provisional_ref(self) -> bool:
         """Whether REF of some rows may be ALT, so that the reference decides."""
 

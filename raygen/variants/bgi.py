@@ -26,10 +26,11 @@ from raygen.errors import InputError
 from raygen.variants.alleles import RAW_ALLELES, AlleleBatch
 
 _COLUMNS = ("chromosome", "position", "rsid", "number_of_alleles", "allele1", "allele2", "file_start_position")
-_BATCH_SITES = 1 << 16
+_BATCH_SITES = 1 << 13  # Python is quickest with so many rows at a time
 _LARGEST_ID = 1 << 16
 _LARGEST_ALLELE = 1 << 24
 _MOST_SHOWN = 40
+_TEXTS = ("chrom", "id", "ref", "alt")
 
 
 class BgiReader:
@@ -42,13 +43,14 @@ class BgiReader:
     kind = ".bgi"
     has_provisional_ref = True
     remarks: Sequence[str] = ()
+    recognised = "index of a BGEN; chrom, pos, id and two alleles a site from SQLite; which allele is REF is decided by the reference"
 
     def __init__(self, path: Path, name: str) -> None:
         self.name, self.path = name, path
         self.columns: Mapping[str, pa.DataType] = {}
         self.contig_lengths: Mapping[str, int] = {}
         with self._opened() as index:
-            names = [row[1] for row in index.execute("PRAGMA table_info(Variant)")]
+            names = [row[1].decode() for row in index.execute("PRAGMA table_info(Variant)")]
         if missing := [name for name in _COLUMNS if name not in names]:
             lacks = f"its table Variant lacks {', '.join(missing)}" if names else "it has no table Variant"
             raise InputError(f"{path} is SQLite, but no index that bgenix writes beside a BGEN: {lacks}.")
@@ -75,7 +77,7 @@ class BgiReader:
         try:
             address = f"file:{quote(str(self.path.absolute()))}?mode=ro&immutable=1"
             with closing(sqlite3.connect(address, uri=True)) as connection:
-                connection.text_factory = _decoded
+                connection.text_factory = bytes
                 yield connection
         except sqlite3.Error as error:
             raise InputError(
@@ -83,19 +85,16 @@ class BgiReader:
             ) from error
 
 
-def _decoded(text: bytes) -> str:
-    return text.decode("utf-8", "replace")
-
-
 def _as_batch(rows: Sequence[tuple[Any, ...]], before: int, further: _FurtherAlleles) -> AlleleBatch:
     chrom, pos, rsid, num_alleles, first, second, start = map(list, zip(*rows, strict=True))
     record = np.arange(before + 1, before + len(rows) + 1)
-    faults: list[str | None] = [None] * len(rows)
+    faults: dict[int, str] = {}
     pos = _whole_positions(pos, faults)
-    columns = {"chrom": chrom, "pos": pos, "id": rsid, "ref": first, "alt": second, "record": record, "fault": faults}
+    columns = {"chrom": chrom, "pos": pos, "id": rsid, "ref": first, "alt": second, "record": record}
+    columns["fault"] = [faults.get(row) for row in range(len(rows))] if faults else None
     table = _raw_alleles({name: columns.get(name) for name in RAW_ALLELES.names}, len(rows))
-    many = [row for row, number in enumerate(num_alleles) if number != 2]
-    if many:
+    if num_alleles.count(2) < len(rows):
+        many = [row for row, number in enumerate(num_alleles) if number != 2]
         table = _with_further(table, many, num_alleles, start, further)
     return AlleleBatch(table, len(rows), np.ones(table.num_rows, bool))
 
@@ -107,28 +106,35 @@ def _raw_alleles(columns: Mapping[str, Any], size: int) -> pa.Table:
         if values is None:
             arrays[field.name] = pa.nulls(size, field.type)
             continue
-        try:
-            arrays[field.name] = pa.array(values, field.type)
-        except (pa.ArrowInvalid, pa.ArrowTypeError):  # SQLite keeps values of any type in any column
-            arrays[field.name] = pa.array([None if value is None else str(value) for value in values], field.type)
+        arrays[field.name] = _texts(values) if field.name in _TEXTS else pa.array(values, field.type)
     arrays["id"] = pc.if_else(pc.is_in(arrays["id"], pa.array(["", "."])), pa.scalar(None, pa.string()), arrays["id"])
     return pa.table(arrays, schema=RAW_ALLELES)
 
 
-def _whole_positions(values: list[Any], faults: list[str | None]) -> Any:
+def _texts(values: Sequence[Any]) -> pa.StringArray:
+    """Text out of SQLite, which keeps values of any type in any column; U+FFFD for bytes that are no UTF-8."""
+    try:
+        return pa.array(values, pa.binary()).cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        texts = [value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in values]
+        return pa.array([None if value is None else str(value) for value in texts], pa.string())
+
+
+def _whole_positions(values: list[Any], faults: dict[int, str]) -> Any:
     """Positions, null where one is no whole number, or below 0, which then is the fault."""
     try:
-        positions = np.array(values, np.int64) if all(type(value) is int for value in values) else None
-    except OverflowError:
-        positions = None
-    if positions is not None and (not len(positions) or positions.min() >= 0):
-        return positions
+        positions = pa.array(values, pa.int64())
+        if not positions.null_count and pc.min(positions).as_py() >= 0:
+            return positions
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        pass
     kept: list[int | None] = []
     for row, value in enumerate(values):
         is_whole = type(value) is int and 0 <= value < 2**63
         kept.append(value if is_whole else None)
         if not is_whole:
-            faults[row] = f"position is {str(value)[:_MOST_SHOWN]!r}, not a whole number"
+            shown = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+            faults[row] = f"position is {shown[:_MOST_SHOWN]!r}, not a whole number"
     return kept
 
 

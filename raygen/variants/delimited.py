@@ -48,11 +48,16 @@ class DelimitedReader:
             line = _header(stream).decode("utf-8", "replace")
         if not line:
             raise InputError(f"{path} has no header that names columns.")
-        self._header, delimiter = split_header(line)
+        self._header, delimiter, is_quoted = split_header(line)
         self.taken = take_columns(str(path), self._header, columns)
         self.has_provisional_ref = self.taken.has_provisional_ref
-        self._layout = Layout(tuple(self._header), delimiter, is_quoted=delimiter in ",;")
+        self._layout = Layout(tuple(self._header), delimiter, is_quoted=is_quoted)
         self._parted_by = _DELIMITERS[delimiter]
+
+    @property
+    def recognised(self) -> str:
+        """What kind of file it is, and how its columns are taken, in words."""
+        return f"table of text, columns parted by {self._parted_by}; {self.taken.in_words()}"
 
     @property
     def columns(self) -> Mapping[str, pa.DataType]:

@@ -71,6 +71,20 @@ def open_readers(inputs: Sequence[str | Path | InputFile], columns: TableColumns
     ]
 
 
+def explained(inputs: Inputs, columns: TableColumns = USUAL_COLUMNS) -> list[str]:
+    """A line for each input file, what it was recognised as and how its columns are taken, and sentences on what is not read.
+
+    Raises:
+        InputError: as ``open_readers``.
+    """
+    lines = []
+    for reader in open_readers(inputs.files, columns):
+        carried = _listed(sorted(name for name, kind in reader.columns.items() if carried_as(kind) is not None))
+        could = f"; could be carried: {carried}" if carried else ""
+        lines.append(f"{reader.name}: {reader.recognised}{could}")
+    return [*lines, *inputs.remarks]
+
+
 @dataclass(frozen=True)
 class DeclaredColumns:
     """The columns that a table has from earlier inputs, with their types; ``name`` is how messages call the table."""

@@ -64,6 +64,14 @@ class ParquetReader:
             )
 
     @property
+    def recognised(self) -> str:
+        """What kind of file it is, and how its columns are taken, in words."""
+        if id_column := self._given.id_column:
+            return f"Parquet; contig, position and alleles from {id_column}, which is split"
+        names = [name for name in (*_REQUIRED, "id") if name in self._schema.names]
+        return f"Parquet; {', '.join(f'{name} from {self._stored_names.get(name, name)}' for name in names)}"
+
+    @property
     def columns(self) -> Mapping[str, pa.DataType]:
         """All columns beside chrom, pos, ref, alt and id, with the types they are carried as, or else that they have."""
         return {

@@ -58,6 +58,19 @@ class PvarReader:
         self.contig_lengths: Mapping[str, int] = _contig_lengths(lines)
 
     @property
+    def recognised(self) -> str:
+        """What kind of file it is, and how its columns are taken, in words."""
+        names = " ".join(self._layout.columns)
+        header = f"a header, {names}" if self.has_header else f"no header, {len(self._layout.columns)} columns, {names}"
+        decided = "; which allele is REF is decided by the reference" if self._is_bim else ""
+        marked = (
+            f"; of records with the INFO flag {_PROVISIONAL} the reference decides which allele is REF"
+            if self._has_marks
+            else ""
+        )
+        return f"PLINK's table of variants ({self.kind}) with {header}{decided}{marked}"
+
+    @property
     def columns(self) -> Mapping[str, pa.DataType]:
         """QUAL, FILTER and the declared INFO keys, where the file has these columns."""
         return {

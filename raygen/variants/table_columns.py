@@ -150,14 +150,19 @@ def _listed(names: Sequence[str], most: int = 20) -> str:
     return ", ".join(names[:most]) + more
 
 
-def split_header(line: str) -> tuple[list[str], str]:
-    """The names of a header's columns, and what parts them: a tab, a comma, a semicolon, or runs of blanks."""
+def split_header(line: str) -> tuple[list[str], str, bool]:
+    """The names of a header's columns; what parts them, a tab, a comma, a semicolon, or runs of blanks; and whether values may stand between
+    quotation marks: in CSV always, else where the header does so, as R writes it.
+    """
     line = line.rstrip("\r\n")
     delimiter = next((character for character in "\t,;" if character in line), " ")
+    is_quoted = delimiter in ",;" or line.startswith('"')
     if delimiter == " ":
         names = line.split()
-    else:
-        names = next(
-            csv.reader([line], delimiter=delimiter, quoting=csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL)
-        )
-    return [name.strip() for name in names], delimiter
+        return [name.strip('"') for name in names] if is_quoted else names, delimiter, is_quoted
+    quoting = csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE
+    return (
+        [name.strip() for name in next(csv.reader([line], delimiter=delimiter, quoting=quoting))],
+        delimiter,
+        is_quoted,
+    )

@@ -60,6 +60,12 @@ class VcfReader:
             }
 
     @property
+    def recognised(self) -> str:
+        """What kind of file it is, in words."""
+        blocks = ", whose blocks are counted and not kept" if self.is_gvcf else ""
+        return f"{'VCF' if self.is_text else 'BCF'}{blocks}"
+
+    @property
     def columns(self) -> Mapping[str, pa.DataType]:
         """QUAL, FILTER and the INFO keys of the header, with the types they become."""
         return {name: column.type for name, column in self._columns.items()}

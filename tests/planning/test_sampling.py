@@ -1,4 +1,5 @@
 import pyarrow as pa
+import pyarrow.csv as csv
 import pyarrow.parquet as pq
 import pysam
 import pytest
@@ -7,7 +8,8 @@ from raygen.errors import InputError
 from raygen.planning import sampling
 from raygen.planning.bgzf_middle import OpenText
 from raygen.planning.sampling import STRETCH, sample_input
-from raygen.variants.inputs import find_inputs
+from raygen.variants.inputs import find_inputs, open_readers
+from raygen.variants.table_columns import TableColumns
 from tests.builders import random_bases, snvs, vcf
 
 BASES = random_bases(60_000, 5)
@@ -83,6 +85,20 @@ def test_a_large_input_is_counted_and_sampled_by_the_share_of_its_records(tmp_pa
     assert dense == pytest.approx(9_950 / 11_950, abs=0.11)
     stretches = {number: sorted(pos for pos in positions if positions[pos] == number) for number in positions.values()}
     assert all(stretch == POSITIONS[POSITIONS.index(stretch[0]) :][: len(stretch)] for stretch in stretches.values())
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_tables_are_sampled_by_the_columns_that_the_settings_name(tmp_path, small_limits, kind):
+    path = tmp_path / f"variants.{kind}"
+    rows = pa.table({"variant": [f"1-{pos}-{BASES[pos - 1]}-N" for pos in POSITIONS]})
+    (csv.write_csv if kind == "csv" else pq.write_table)(rows, path)
+    columns = TableColumns(id_column="variant")
+    sample = sample_input(find_inputs([path]), tmp_path, columns)
+    assert sample.num_records == len(POSITIONS)
+    [reader] = open_readers(sample.files, columns)
+    positions = pa.concat_tables([batch.table for batch in reader.batches([STRETCH])])
+    assert len(positions) == 16 * 100
+    assert set(positions["pos"].to_pylist()) <= set(POSITIONS)
 
 
 def test_a_small_input_is_its_own_sample(tmp_path):

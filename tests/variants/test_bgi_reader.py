@@ -55,7 +55,7 @@ def bgi(folder: Path, sites: Sequence[Site], *, with_bgen: bool = True, name: st
         "PRIMARY KEY (chromosome, position, rsid, allele1, allele2, file_start_position)) WITHOUT ROWID"
     )
     rows = [
-        (chrom, pos, rsid, len(alleles), *[*alleles, None][:2], start, 10)
+        (chrom, pos, rsid, len(alleles), *[*alleles, ""][:2], start, 10)
         for (chrom, pos, rsid, alleles), start in zip(sites, starts, strict=True)
     ]
     connection.executemany("INSERT INTO Variant VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)

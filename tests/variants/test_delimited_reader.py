@@ -64,6 +64,12 @@ def test_a_table_is_unpacked_by_its_first_bytes(tmp_path: Path) -> None:
         assert sites(read(tmp_path / name)) == SITES
 
 
+@pytest.mark.parametrize("gap", ["\t", " ", ","])
+def test_names_and_values_may_stand_between_quotation_marks(tmp_path: Path, gap: str) -> None:
+    lines = ['"CHR" "BP" "REF" "ALT"', '"chr1" 1 "A" "G"', '"chr1" 2 "C" "T"']
+    assert sites(read(written(tmp_path, "\n".join(line.replace(" ", gap) for line in lines), "a.txt"))) == SITES
+
+
 def test_other_columns_ride_along_as_text(tmp_path: Path) -> None:
     text = 'rsid,chrom,pos,ref,alt,gene,score\nrs1,1,1,A,"G,T","a, ""b""",007\n,1,2,C,T,,1e3\n'
     table = read(written(tmp_path, text, "a.csv"), source_columns=("gene", "score"))
