@@ -160,9 +160,5 @@ def split_header(line: str) -> tuple[list[str], str, bool]:
     if delimiter == " ":
         names = line.split()
         return [name.strip('"') for name in names] if is_quoted else names, delimiter, is_quoted
-    quoting = csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE
-    return (
-        [name.strip() for name in next(csv.reader([line], delimiter=delimiter, quoting=quoting))],
-        delimiter,
-        is_quoted,
-    )
+    names = next(csv.reader([line], delimiter=delimiter)) if is_quoted else line.split(delimiter)
+    return [name.strip() for name in names], delimiter, is_quoted
