@@ -24,6 +24,7 @@ from raygen.scoring.embedding_columns import NOT_STORED, EmbeddingRequest, parse
 from raygen.scoring.embedding_plan import EmbeddingPlan, parse_pool
 from raygen.setting_faults import faults_in_words, has_null
 from raygen.tables.schemas import HAPLOTYPE_MEMBERS
+from raygen.variants.table_columns import SITE, TableColumns
 
 _FLAGS = {
     "input.variants": "--variants",
@@ -75,7 +76,9 @@ class _Room(BaseModel):
 class InputSettings(_Room):
     """What is scored."""
 
-    variants: list[PathText] | None = Field(None, description="Parquet or VCF files or folders; or `pairs`")
+    variants: list[PathText] | None = Field(
+        None, description="files of variants (VCF, BCF, Parquet, .pvar, .bim, .bgi, CSV, TSV) or folders; or `pairs`"
+    )
     pairs: list[PathText] | None = Field(
         None, description="Parquet with pair_id, wt_sequence, mut_sequence; or `variants`"
     )
@@ -101,6 +104,13 @@ class InputSettings(_Room):
         "the rest alone, e.g. of a genome on the FASTA of one chromosome",
     )
     source_columns: list[Text] = Field([], description="INFO fields or columns that are carried through to the scores")
+    columns: dict[str, Text] = Field(
+        {},
+        description="of tables: {chrom: ..., pos: ..., ref: ..., alt: ..., id: ...}, by what they are called, where that is not usual",
+    )
+    id_column: Text | None = Field(
+        None, description="of tables: a column like 1-55051215-G-GA, in place of those for contig, position and alleles"
+    )
     haplotype_column: Text | None = Field(
         None, description="INFO field or column that names an allele's haplotype: its members are scored together, too"
     )
@@ -118,7 +128,26 @@ class InputSettings(_Room):
     def ingest_options(self) -> dict[str, Any]:
         """The keyword arguments of ``raygen.variants.ingest.ingest`` that these settings decide."""
         names = ("max_allele_length", "source_columns", "haplotype_column", "max_mismatch_share", "max_unknown_share")
-        return {name: getattr(self, name) for name in names}
+        return {**{name: getattr(self, name) for name in names}, "table_columns": self.table_columns}
+
+    @property
+    def table_columns(self) -> TableColumns:
+        """What is said of the columns of tables."""
+        return TableColumns(self.columns, self.id_column)
+
+    @field_validator("columns")
+    @classmethod
+    def _of_sites(cls, columns: dict[str, str]) -> dict[str, str]:
+        if unknown := [name for name in columns if name not in (*SITE, "id")]:
+            raise ValueError(f"{', '.join(unknown)} is not one of chrom, pos, ref, alt and id")
+        return columns
+
+    @field_validator("id_column")
+    @classmethod
+    def _instead_of_columns(cls, id_column: str | None, info: ValidationInfo) -> str | None:
+        if id_column and set(info.data.get("columns", ())) & set(SITE):
+            raise ValueError("it holds contig, position and alleles; leave these out of input.columns")
+        return id_column
 
     _lists = field_validator("variants", "pairs", "circular", "source_columns", mode="before")(_one_or_many)
 
@@ -326,7 +355,7 @@ class LandingSettings(_Room):
     """Where `raygen nightly` finds what is new."""
 
     folder: Annotated[str, AfterValidator(_expanded)] | None = Field(
-        None, description="folder (or prefix on object storage) into which VCF or Parquet files are put, searched below"
+        None, description="folder (or prefix on object storage) into which files of variants are put, searched below"
     )
     settle_seconds: float = Field(
         300,

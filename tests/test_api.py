@@ -54,7 +54,7 @@ def test_what_is_not_read_in_a_folder_is_a_warning(tmp_path, reference):
     (tmp_path / "in").mkdir()
     vcf(tmp_path / "in", snvs("7", BASES, [100]), "a.GVCF", contigs=["7"])
     (tmp_path / "in" / "notes.txt").write_text("notes")
-    with pytest.warns(UserWarning, match=r"in: 1 entry is not read, being no VCF, BCF or Parquet: notes\.txt\."):
+    with pytest.warns(UserWarning, match=r"in: 1 entry is not read, being no file of variants: notes\.txt\."):
         assert len(raygen.score_variants(bigram_model(), tmp_path / "in", reference, window=WINDOW)) == 1
 
 

@@ -113,7 +113,7 @@ def query(
         ),
     ] = None,
     vcf: Annotated[
-        str | None, typer.Option(metavar="FILE", help="VCF, BCF or Parquet whose alleles are looked up.")
+        str | None, typer.Option(metavar="FILE", help="File of variants whose alleles are looked up.")
     ] = None,
     reference: Annotated[
         str | None,

@@ -26,7 +26,7 @@ from raygen.settings import load_settings, refuse_missing_files, refuse_unknown_
 def nightly(
     config: Config = None,
     landing: Annotated[
-        str | None, typer.Option(metavar="FOLDER", help="Folder into which new VCF or Parquet files are put.")
+        str | None, typer.Option(metavar="FOLDER", help="Folder into which new files of variants are put.")
     ] = None,
     reference: ReferenceOption = None,
     model: ModelOption = None,

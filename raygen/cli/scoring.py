@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,6 +31,7 @@ from raygen.settings import InputSettings, Settings, load_settings, refuse_missi
 
 if TYPE_CHECKING:
     from raygen.variants.ingest import IngestResult
+    from raygen.variants.table_columns import TableColumns
 
 _DEFAULTS = InputSettings()
 
@@ -68,7 +69,9 @@ def demo(
 def ingest(
     vcf: Annotated[
         list[str],
-        typer.Argument(metavar="INPUT", help="VCF, VCF.gz, BCF or Parquet files or folders; or one settings file."),
+        typer.Argument(
+            metavar="INPUT", help="VCF, BCF, Parquet, .pvar, .bim, .bgi, CSV or TSV, or folders; or one settings file."
+        ),
     ],
     reference: ReferenceOption = None,
     out: Annotated[
@@ -109,10 +112,27 @@ def ingest(
             help="Share of a file's alleles that may be on contigs which the reference lacks.",
         ),
     ] = _DEFAULTS.max_unknown_share,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=COLUMN",
+            help="Which column of tables holds chrom, pos, ref, alt or id, where it is not called so; may be repeated.",
+        ),
+    ] = None,
+    id_column: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Column of tables that holds all of it, like 1-55051215-G-GA."),
+    ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain", help="Say what each file was recognised as, and how columns are taken; read no more."
+        ),
+    ] = False,
     overrides: Overrides = None,
     debug: Debug = False,
 ) -> None:
-    """Normalise and check the variants of VCF, BCF or Parquet files, and write them as Parquet, beside those rejected.
+    """Normalise and check the variants of VCF, BCF, Parquet, PLINK, BGEN-index or CSV files, and write them as Parquet, beside those rejected.
 
     With a settings file its input is read, and goes where `raygen score` with the same file looks for it.
     """
@@ -122,9 +142,26 @@ def ingest(
             "max_mismatch_share": max_mismatch_share,
             "max_unknown_share": max_unknown_share,
         }
-        if len(vcf) > 1 or source_column or haplotype_column or InputSettings(**limits) != _DEFAULTS:
+        others = (
+            len(vcf) > 1,
+            source_column,
+            haplotype_column,
+            column,
+            id_column,
+            InputSettings(**limits) != _DEFAULTS,
+        )
+        if any(others):
             raise SettingsError(f"{vcf[0]} is a settings file: say the rest in it, or with --set.")
+        if explain:
+            settings = load_settings(vcf[0], overrides or [], complete=False)
+            _explain(settings.input.variants or [], settings.input.table_columns)
+            return
         _ingest_settings(vcf[0], reference, out, overrides)
+        return
+    columns = {"input.columns": _named_columns(column or []), "input.id_column": id_column}
+    table_columns = load_settings(None, given=columns, complete=False).input.table_columns
+    if explain:
+        _explain(vcf, table_columns)
         return
     if not reference or not out or overrides:
         raise SettingsError("raygen ingest VCF... needs --reference and --out; --set goes with a settings file.")
@@ -143,9 +180,29 @@ def ingest(
                 haplotype_column=haplotype_column,
                 max_mismatch_share=max_mismatch_share,
                 max_unknown_share=max_unknown_share,
+                table_columns=table_columns,
                 on_progress=on_progress,
             )
         )
+
+
+def _named_columns(texts: Sequence[str]) -> dict[str, str]:
+    """``NAME=COLUMN`` as a mapping."""
+    named: dict[str, str] = {}
+    for text in texts:
+        name, equals, column = text.partition("=")
+        if not (name and equals and column) or name in named:
+            raise SettingsError(f"--column {text!r}: write it as NAME=COLUMN, e.g. --column pos=BP, each name once.")
+        named[name] = column
+    return named
+
+
+def _explain(paths: Sequence[str], columns: TableColumns) -> None:
+    from raygen.remote import stage
+    from raygen.variants.inputs import explained, find_inputs
+
+    for line in explained(find_inputs([stage(path) for path in paths]), columns):
+        say(line)
 
 
 @contextmanager

@@ -163,6 +163,7 @@ class _Night:
             input_settings.max_allele_length,
             input_settings.source_columns,
             input_settings.haplotype_column,
+            *filter(None, [input_settings.table_columns]),
         )
         self._wanted = hashlib.sha256(repr(depends_on).encode()).hexdigest()[:16]
 
@@ -309,7 +310,7 @@ class _Night:
         agreeing: list[AlleleReader] = []
         carried = [name for name in self._settings.input.carried_columns if name != HAPLOTYPE_MEMBERS]
         for file in files:
-            readers = [*agreeing, *open_readers([as_input(folder, file.name)])]
+            readers = [*agreeing, *open_readers([as_input(folder, file.name)], self._settings.input.table_columns)]
             present = [name for name in carried if any(name in reader.columns for reader in readers)]
             try:
                 agree_on_columns(readers, present)

@@ -135,6 +135,7 @@ def _ingested(
         input_settings.source_columns,
         *haplotypes,
         *unusual_shares,
+        *filter(None, [input_settings.table_columns]),
     )
     if is_ingested(place) and not _narrower_columns(place, input_settings.carried_columns, declared):
         return _left_there(place)

@@ -32,11 +32,11 @@ import pyarrow.parquet as pq
 from raygen.errors import InputError
 from raygen.remote import join, resolve, shown, stamp
 from raygen.tables.columns import constant
-from raygen.tables.schemas import HAPLOTYPE_MEMBERS, PAIRS, VARIANTS
+from raygen.tables.schemas import HAPLOTYPE_MEMBERS, PAIRS, REF_SWAPPED, VARIANTS
 from raygen.variants.ingested_folder import VARIANTS_FOLDER
 
 CARRIED = "carried:"
-_OWN_COLUMNS = {*VARIANTS.names, *PAIRS.names, HAPLOTYPE_MEMBERS}
+_OWN_COLUMNS = {*VARIANTS.names, *PAIRS.names, HAPLOTYPE_MEMBERS, REF_SWAPPED}
 
 MIN_SHARD_ROWS, USUAL_SHARD_ROWS, MAX_SHARD_ROWS, MAX_PAIR_ROWS = 64, 4096, 16384, 256
 _DAMAGE = (OSError, pa.ArrowException, ValueError)

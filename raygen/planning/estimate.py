@@ -275,7 +275,7 @@ def read_input(settings: Settings, reference: Reference) -> PlannedInput:
         place = Path(scratch)
         paths = [path / VARIANTS_FOLDER if is_ingested(path) else path for path in inputs]
         found = find_inputs(paths)
-        sample = sample_input(found, place)
+        sample = sample_input(found, place, input_settings.table_columns)
         options = {**input_settings.ingest_options, "source_columns": []}
         if not sample.is_whole:  # only the run sees enough of each contig; a sample tells another assembly
             lenient = {"max_mismatch_share": max(input_settings.max_mismatch_share, 0.5), "max_unknown_share": 1}

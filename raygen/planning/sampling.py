@@ -6,7 +6,8 @@ lies before it, so dense regions count as much as they weigh. Time is bounded: a
 10^6.
 
 Counts come from Parquet footers and from the index of a VCF; without an index from the bytes a record takes. Text and bgzip
-VCFs are read from the middle; BCF and plain gzip cannot be.
+VCFs are read from the middle; BCF and plain gzip cannot be. Tables without genotypes (``.pvar`` and the like) are small and quick to read:
+they are read once, and of their alleles as many stretches kept as are needed, twice as far apart each time there are too many.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,9 +26,12 @@ import pysam.bcftools
 from raygen.disk_errors import disk_errors
 from raygen.errors import InputError
 from raygen.planning.bgzf_middle import OpenText
-from raygen.variants.file_kinds import is_parquet
-from raygen.variants.inputs import InputFile, Inputs
-from raygen.variants.parquet import with_partitions
+from raygen.variants.alleles import AlleleBatch
+from raygen.variants.file_kinds import kind_to_read
+from raygen.variants.inputs import InputFile, Inputs, open_readers
+from raygen.variants.parquet import stored_names, with_partitions
+from raygen.variants.split_ids import split_ids
+from raygen.variants.table_columns import USUAL_COLUMNS, TableColumns
 
 STRETCH = "RAYGEN_STRETCH"
 """Column of a sample's files: the number of the stretch, from 0."""
@@ -38,6 +43,13 @@ _PROBES, _PROBE_RECORDS = (0.1, 0.5, 0.9), 20_000
 _COUNTED_BYTES = 2 * 2**20  # so little is read whole, to count its lines
 _LEAST_RECORD = 16  # bytes of a record in a compressed file that nobody can look into
 _VCF_COLUMNS = 8  # genotypes are left behind
+_DECLARED_STRETCH = f'##INFO=<ID={STRETCH},Number=1,Type=Integer,Description="stretch of a sample">\n'
+_PVAR_HEADER = (
+    "##fileformat=PVARv1.0\n",
+    '##INFO=<ID=PR,Number=0,Type=Flag,Description="Provisional reference allele">\n',
+    _DECLARED_STRETCH,
+    "#CHROM\tPOS\tREF\tALT\tID\tINFO\n",
+)
 
 
 @dataclass(frozen=True)
@@ -60,16 +72,17 @@ class InputSample:
         return not self.num_records
 
 
-def sample_input(found: Inputs, scratch: Path) -> InputSample:
+def sample_input(found: Inputs, scratch: Path, columns: TableColumns = USUAL_COLUMNS) -> InputSample:
     """Count an input and take a sample of it.
 
     Args:
         scratch: a folder for the sample's files.
+        columns: what the settings say of the columns of tables.
 
     Raises:
         InputError: a file is missing; a large file is BCF, plain gzip or an unsorted table.
     """
-    files = [_open(file) for file in found.files]
+    files = [_open(file, columns) for file in found.files]
     total = sum(file.num_records for file in files)
     if total <= WHOLE_RECORDS:
         return InputSample(found, 0, "all of it read")
@@ -84,13 +97,16 @@ def sample_input(found: Inputs, scratch: Path) -> InputSample:
     return InputSample(samples, total, ", ".join(sorted({file.counted for file in files})))
 
 
-def _open(file: InputFile) -> _ParquetFile | _VcfFile:
+def _open(file: InputFile, columns: TableColumns) -> _File:
     if not file.path.is_file():
         raise InputError(f"{file.path}: no such file.")
-    return _ParquetFile(file) if is_parquet(file.path) else _VcfFile(file.path)
+    kind = kind_to_read(file.path, are_columns_given=bool(columns))
+    if kind == "Parquet":
+        return _ParquetFile(file, columns)
+    return _VcfFile(file.path) if kind in ("VCF", "BCF") else _SiteFile(file, columns)
 
 
-def _at(files: Sequence[_ParquetFile | _VcfFile], record: float) -> tuple[_ParquetFile | _VcfFile, float]:
+def _at(files: Sequence[_File], record: float) -> tuple[_File, float]:
     """The file that holds a record of all, and the fraction of the file that lies before it."""
     for file in files:
         if record < file.num_records:
@@ -104,7 +120,8 @@ class _ParquetFile:
 
     counted = "counted in Parquet footers"
 
-    def __init__(self, file: InputFile) -> None:
+    def __init__(self, file: InputFile, columns: TableColumns) -> None:
+        self._columns = columns
         try:
             self._file = pq.ParquetFile(file.path)
         except (pa.ArrowException, OSError) as error:
@@ -121,7 +138,7 @@ class _ParquetFile:
 
     def take(self, number: int, fraction: float) -> None:
         rows = self._rows(min(int(fraction * self.num_records), max(self.num_records - STRETCH_RECORDS, 0)))
-        pos, chrom = rows["pos"].to_pylist(), rows["chrom"].to_pylist()
+        chrom, pos = self._places(rows)
         steps = zip(zip(chrom, pos, strict=True), zip(chrom[1:], pos[1:], strict=True), strict=False)
         if any(
             contig == next_contig and (before or 0) > (after or 0) for (contig, before), (next_contig, after) in steps
@@ -131,6 +148,14 @@ class _ParquetFile:
                 "`raygen ingest` makes a sorted table of it; plan on that."
             )
         self._taken.append(rows.append_column(STRETCH, pa.array([number] * len(rows), pa.int64())))
+
+    def _places(self, rows: pa.Table) -> tuple[list[Any], list[Any]]:
+        """Contigs and positions of rows; of ids that hold both, those of the ids."""
+        names = stored_names(str(self._path), rows.column_names, self._columns)
+        if not self._columns.id_column:
+            return tuple(rows[names.get(name, name)].to_pylist() for name in ("chrom", "pos"))
+        split = split_ids(rows[self._columns.id_column].combine_chunks().cast(pa.string()), self._columns.id_column)
+        return split["chrom"].to_pylist(), split["pos"].cast(pa.int64()).to_pylist()
 
     def _rows(self, first: int) -> pa.Table:
         """``STRETCH_RECORDS`` rows from ``first`` on, of as few row groups as hold them."""
@@ -150,6 +175,56 @@ class _ParquetFile:
         with disk_errors(path.parent):
             pq.write_table(pa.concat_tables(self._taken), path)
         return path
+
+
+class _SiteFile:
+    """A file of sites alone, read once from end to end; its records are its alleles. The sample is a ``.pvar``, which can say of a REF that
+    it is provisional.
+    """
+
+    counted = "counted by reading all sites"
+
+    def __init__(self, file: InputFile, columns: TableColumns) -> None:
+        [reader] = open_readers([file], columns)
+        self.num_records, self.num_stretches = 0, 0
+        self._kept: list[list[str]] = []
+        self._taken: list[str] = []
+        self._step = STRETCH_RECORDS
+        for batch in reader.batches([]):
+            self._keep(batch)
+
+    def _keep(self, batch: AlleleBatch) -> None:
+        """Keep a stretch of lines from each ``_step``-th allele on; every other one is dropped when there are too many."""
+        size = batch.table.num_rows
+        first = -self.num_records % self._step
+        for start in range(first, size, self._step):
+            self._kept.append(_pvar_lines(batch, start, min(start + STRETCH_RECORDS, size)))
+        self.num_records += size
+        while len(self._kept) > 4 * NUM_STRETCHES:
+            self._kept, self._step = self._kept[::2], 2 * self._step
+
+    def take(self, number: int, fraction: float) -> None:
+        lines = self._kept[int(fraction * len(self._kept))]
+        self._taken += [f"{line}{STRETCH}={number}\n" for line in lines]
+        self.num_stretches += 1
+
+    def write(self, path: Path) -> Path:
+        path = path.with_suffix(".pvar")
+        with disk_errors(path.parent):
+            path.write_text("".join([*_PVAR_HEADER, *self._taken]))
+        return path
+
+
+def _pvar_lines(batch: AlleleBatch, start: int, end: int) -> list[str]:
+    """Alleles as lines of a ``.pvar``, up to what INFO says of the stretch."""
+    rows = batch.table.slice(start, end - start)
+    is_provisional = batch.has_provisional_ref
+    marks = ["PR;" if is_provisional is not None and is_provisional[row] else "" for row in range(start, end)]
+    columns = [rows[name].to_pylist() for name in ("chrom", "pos", "ref", "alt")]
+    return [
+        "\t".join(["." if value in (None, "") else str(value) for value in values]) + f"\t.\t{mark}"
+        for mark, *values in zip(marks, *columns, strict=True)
+    ]
 
 
 class _VcfFile:
@@ -196,10 +271,13 @@ class _VcfFile:
         return path
 
 
+_File = _ParquetFile | _VcfFile | _SiteFile
+
+
 def _declared(header: Sequence[bytes]) -> Iterator[bytes]:
     *about, names = header
     yield from about
-    yield f'##INFO=<ID={STRETCH},Number=1,Type=Integer,Description="stretch of a sample">\n'.encode()
+    yield _DECLARED_STRETCH.encode()
     yield b"\t".join(names.rstrip(b"\r\n").split(b"\t")[:_VCF_COLUMNS]) + b"\n"
 
 

@@ -31,7 +31,7 @@ from raygen.sequence.windows import (
     place_windows,
 )
 from raygen.tables.columns import has_item, string_lists
-from raygen.tables.schemas import HAPLOTYPE_MEMBERS
+from raygen.tables.schemas import HAPLOTYPE_MEMBERS, REF_SWAPPED
 
 HAPLOTYPE = "haplotype"
 """Flag: the row is the alleles of a haplotype together; its members have rows of their own."""
@@ -96,7 +96,7 @@ def _plan_contig(variants: pa.Table, bases: np.ndarray, window: Window, strand: 
         "start_reverse": _starts(placed.get("reverse"), len(variants)),
         "window_start": pa.array(start % max(len(bases), 1), pa.int64()),
         "window_end": pa.array(start % max(len(bases), 1) + length, pa.int64()),
-        "flags": _flags(placed, num_n, _is_haplotype(variants)),
+        "flags": string_lists({**window_flags(placed, num_n), **_input_flags(variants)}, len(num_n)),
         "too_many_n": pa.array(num_n > MAX_N_FRACTION * length, pa.bool_()),
     }
     for name, column in planned.items():
@@ -163,15 +163,16 @@ def _count_n(placement: Placement, view: StrandView) -> np.ndarray:
     return np.array([count_n(view.read(start, end)) for start, end in ranges])
 
 
-def _is_haplotype(variants: pa.Table) -> np.ndarray:
-    """(V,) bool: the row spans the members of a haplotype."""
-    if HAPLOTYPE_MEMBERS not in variants.column_names:
-        return np.zeros(len(variants), bool)
-    return pc.is_valid(variants[HAPLOTYPE_MEMBERS]).to_numpy()
-
-
-def _flags(placed: dict[Strand, Placement], num_n: np.ndarray, is_haplotype: np.ndarray) -> pa.ListArray:
-    return string_lists({**window_flags(placed, num_n), HAPLOTYPE: is_haplotype}, len(num_n))
+def _input_flags(variants: pa.Table) -> dict[str, np.ndarray]:
+    """What the input says of V variants: (V,) Booleans by flag, of a row that spans a haplotype's members, and of one whose alleles the
+    reference has the other way round.
+    """
+    flags = {}
+    if HAPLOTYPE_MEMBERS in variants.column_names:
+        flags[HAPLOTYPE] = pc.is_valid(variants[HAPLOTYPE_MEMBERS]).to_numpy()
+    if REF_SWAPPED in variants.column_names:
+        flags[REF_SWAPPED] = pc.fill_null(variants[REF_SWAPPED], False).to_numpy()
+    return flags
 
 
 def token_pairs(

@@ -56,7 +56,8 @@ class Reference:
         self.contigs: Mapping[str, Contig] = {contig.name: contig for contig in contigs}
         self.lengths: Mapping[str, int] = {contig.name: contig.length for contig in contigs}
         self.digest = _digest(contigs)
-        self._bases = np.memmap(bases_file, dtype=np.uint8, mode="r")
+        # as a plain array, since each slice of a memmap takes 5 microseconds, and every indel takes several
+        self._bases = np.asarray(np.memmap(bases_file, dtype=np.uint8, mode="r"))
 
     def bases(self, contig: str) -> np.ndarray:
         """All bases of a contig: uint8 (length,), upper-case ASCII, read-only, not copied."""

@@ -28,6 +28,10 @@ HAPLOTYPE_MEMBERS = "haplotype_members"
 """A column that follows those of VARIANTS and SCORES where haplotypes are scored: the variant ids of the members, joined by
 ``;``, in the row of a haplotype; null in all others."""
 
+REF_SWAPPED = "ref_swapped"
+"""A column that follows those of VARIANTS where an input leaves open which allele is the reference's: true where it has them the other
+way round. Flag of a score of such a variant."""
+
 PAIRS = pa.schema(
     [
         pa.field("pair_id", pa.string(), nullable=False),

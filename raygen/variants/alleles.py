@@ -44,6 +44,8 @@ class AlleleBatch:
 
     table: pa.Table
     num_records: int
+    has_provisional_ref: np.ndarray | None = None
+    """(N,) bool: rows whose REF is only one of two alleles; the reference decides which is REF. None where there are none."""
 
 
 class AlleleReader(Protocol):
@@ -64,6 +66,14 @@ class AlleleReader(Protocol):
     @property
     def contig_lengths(self) -> Mapping[str, int]:
         """Contig lengths that the file itself declares, by its own names."""
+
+    @property
+    def recognised(self) -> str:
+        """What kind of file it is, and how its columns are taken, in words."""
+
+    @property
+    def has_provisional_ref(self) -> bool:
+        """Whether REF of some rows may be ALT, so that the reference decides."""
 
     @property
     def remarks(self) -> Sequence[str]:

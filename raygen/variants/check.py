@@ -46,7 +46,8 @@ class CheckedBatch:
 
     ``rows`` (V,) int64 indexes the batch; ``contig`` (V,) int32 indexes the reference's contigs; ``pos`` (V,) int64, ``ref`` and
     ``alt`` (V,) strings are normalised. ``refused`` has (row, reason, detail), by row. ``blocks`` (B,) int64 are the rows that are a
-    gVCF's blocks, or its "any other allele" beside a variant: ``REFERENCE_BLOCK``, without a detail.
+    gVCF's blocks, or its "any other allele" beside a variant: ``REFERENCE_BLOCK``, without a detail. ``is_swapped`` (V,) bool: REF and ALT
+    are the other way round than in the batch; ``num_undecided`` provisional rows whose alleles both fit the reference.
     """
 
     rows: np.ndarray
@@ -56,6 +57,8 @@ class CheckedBatch:
     alt: pa.Array
     refused: list[tuple[int, Reason, str]]
     blocks: np.ndarray
+    is_swapped: np.ndarray
+    num_undecided: int = 0
 
 
 @dataclass
@@ -144,6 +147,11 @@ class AlleleChecker(Tallies):
         table = batch.table.combine_chunks()
         pos = table["pos"].fill_null(0).to_numpy()
         contig = self._contigs(table, pos)
+        is_swapped, num_undecided = np.zeros(table.num_rows, bool), 0
+        if batch.has_provisional_ref is not None:
+            fits, fits_swapped = self._fits_either_way(table, contig, pos, batch.has_provisional_ref)
+            is_swapped, num_undecided = fits_swapped & ~fits, int((fits & fits_swapped).sum())
+            table = _with_ref_decided(table, is_swapped, batch.has_provisional_ref)
         is_plain = self._plain_snvs(table, contig, pos)
         plain = np.flatnonzero(is_plain)
         for index, count in zip(*np.unique(contig[plain], return_counts=True), strict=True):
@@ -152,15 +160,42 @@ class AlleleChecker(Tallies):
         is_block = _blocks(table)
         others = np.flatnonzero(~is_plain & ~is_block)
         rows, changed, refused = self._check_each(table, others, contig, kind)
+        accepted = np.concatenate([plain, np.array(rows, np.int64)])
         return CheckedBatch(
-            rows=np.concatenate([plain, np.array(rows, np.int64)]),
-            contig=np.concatenate([contig[plain], contig[np.array(rows, np.int64)]]),
+            rows=accepted,
+            contig=contig[accepted],
             pos=np.concatenate([pos[plain], np.array([new[0] for new in changed], np.int64)]),
             ref=_upper_then(table["ref"], plain, [new[1] for new in changed]),
             alt=_upper_then(table["alt"], plain, [new[2] for new in changed]),
             refused=refused,
             blocks=np.flatnonzero(is_block),
+            is_swapped=is_swapped[accepted],
+            num_undecided=num_undecided,
         )
+
+    def _fits_either_way(
+        self, table: pa.Table, contig: np.ndarray, pos: np.ndarray, is_provisional: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(N,) bool twice: provisional rows whose REF is what the reference has at their position, and those whose ALT is."""
+        fits = np.zeros((2, table.num_rows), bool)
+        is_open = is_provisional & (contig >= 0) & (pos >= 1) & table["fault"].is_null().to_numpy()
+        columns = [_one_chunk(table["ref"]), _one_chunk(table["alt"])]
+        (ref_byte, ref_length), (alt_byte, alt_length) = map(first_bytes, columns)
+        is_snv = (ref_length == 1) & (alt_length == 1)
+        for index in np.unique(contig[is_open]):
+            bases = self.reference.bases(self._names[index])
+            rows = np.flatnonzero(is_open & (contig == index) & (pos <= self._lengths[index]))
+            snvs, longer = rows[is_snv[rows]], rows[~is_snv[rows]]
+            reference_base = bases[pos[snvs] - 1]
+            for allele, byte in enumerate((ref_byte, alt_byte)):
+                base = _UPPER_ACGT[byte[snvs]]
+                fits[allele, snvs] = (base == reference_base) & (base != 0)
+                texts = columns[allele].take(pa.array(longer)).to_pylist()
+                fits[allele, longer] = [
+                    bool(text) and bases[at - 1 : at - 1 + len(text)].tobytes() == text.upper().encode()
+                    for at, text in zip(pos[longer].tolist(), texts, strict=True)
+                ]
+        return fits[0], fits[1]
 
     def _contigs(self, table: pa.Table, pos: np.ndarray) -> np.ndarray:
         """(N,) int32: each row's contig in the reference, -1 for none and for malformed rows. The others' names are tallied."""
@@ -275,6 +310,12 @@ class AlleleChecker(Tallies):
             written = f"{allele['chrom']}:{pos}-{_shown(ref)}-{_shown(alt)}"
             first_mismatch = f"{written}, the reference has {_shown(reference_bases)!r}"
             self.count_refs(name, RefTally(1, 1, int(is_swapped), first_mismatch))
+        if allele.get("is_provisional"):
+            raise _Refused(
+                Reason.REF_MISMATCH,
+                f"the {kind} says {_shown(ref)!r} and {_shown(alt)!r}, and neither is what {self._reference_name} has at {name}:{pos}, "
+                f"{_shown(reference_bases)!r}",
+            )
         raise _Refused(
             Reason.REF_MISMATCH,
             f"the {kind} says {_shown(ref)!r}, {self._reference_name} has {_shown(reference_bases)!r} at {name}:{pos}"
@@ -338,8 +379,19 @@ def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
 
 def _row_dicts(table: pa.Table, rows: np.ndarray) -> Iterator[dict[str, Any]]:
     names = ["chrom", "pos", "ref", "alt", "span", "fault"]
+    names += [name for name in ("is_provisional",) if name in table.column_names]
     columns = [table[name].take(pa.array(rows)).to_pylist() for name in names]
     return (dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True))
+
+
+def _with_ref_decided(table: pa.Table, is_swapped: np.ndarray, is_provisional: np.ndarray) -> pa.Table:
+    """The table with REF and ALT of some rows changed for each other, and a column that says which rows it was asked of."""
+    mask = pa.array(is_swapped)
+    ref, alt = _one_chunk(table["ref"]), _one_chunk(table["alt"])
+    names = table.column_names
+    table = table.set_column(names.index("ref"), "ref", pc.if_else(mask, alt, ref))
+    table = table.set_column(names.index("alt"), "alt", pc.if_else(mask, ref, alt))
+    return table.append_column("is_provisional", pa.array(is_provisional))
 
 
 def _upper_then(column: pa.ChunkedArray, rows: np.ndarray, more: Sequence[str]) -> pa.Array:

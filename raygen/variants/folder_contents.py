@@ -56,7 +56,7 @@ class FolderContents:
     passed_over: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
 
-    def remarks(self, folder: str | Path, kinds: str = "VCF, BCF or Parquet") -> list[str]:
+    def remarks(self, folder: str | Path, kinds: str = "file of variants") -> list[str]:
         """Sentences on what is not read by who reads files of these ``kinds``."""
         remarks = []
         if self.passed_over:
@@ -105,7 +105,7 @@ def sort_out(names: Iterable[str], head: Callable[[str], bytes]) -> FolderConten
         if _is_hidden(name) or ends_as_unfinished(name):
             is_input, is_named = False, not _is_hidden(name) or ends_as_variants(name)
         else:
-            is_input = ends_as_variants(name) or kind_of_head(head(name)) is not None
+            is_input = ends_as_variants(name) or kind_of_head(head(name), name) is not None
             is_named = not name.lower().endswith(_NO_WORD)
         if is_input:
             inputs.append(name)

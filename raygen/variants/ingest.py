@@ -1,4 +1,4 @@
-"""VCF, BCF and Parquet to the VARIANTS table.
+"""Files of variants, of any kind that a reader is for, to the VARIANTS table.
 
 In: input files and a reference. Out: ``OUT/variants`` (normalised, unique, sorted by contig in FASTA order, then pos, ref, alt),
 ``OUT/rejects`` (every input allele that is not in it, with reason and detail; blocks of gVCFs are counted only) and ``OUT/ingest.json``. Read, check, sort and write
@@ -25,8 +25,18 @@ import pyarrow.compute as pc
 import pysam
 
 from raygen.errors import InputError, SettingsError, first_line
+from raygen.number_of import number_of
 from raygen.sequence.reference import Reference, reference_name
-from raygen.tables.schemas import COUNTED_ONLY, HAPLOTYPE_MEMBERS, REJECTS, SCHEMA_VERSION, VARIANTS, Reason, variant_id
+from raygen.tables.schemas import (
+    COUNTED_ONLY,
+    HAPLOTYPE_MEMBERS,
+    REF_SWAPPED,
+    REJECTS,
+    SCHEMA_VERSION,
+    VARIANTS,
+    Reason,
+    variant_id,
+)
 from raygen.variants.alleles import SOURCE_PREFIX, AlleleBatch, AlleleReader
 from raygen.variants.assembly import MAX_MISMATCH_SHARE, MAX_UNKNOWN_SHARE, AssemblyWatch
 from raygen.variants.check import AlleleChecker, CheckedBatch
@@ -43,6 +53,7 @@ from raygen.variants.ingested_folder import (
     scratch_folder,
 )
 from raygen.variants.inputs import DeclaredColumns, InputFile, Inputs, agree_on_columns, find_inputs, open_readers
+from raygen.variants.table_columns import USUAL_COLUMNS, TableColumns
 from raygen.version import __version__
 
 _INPUT_FIELDS = ["chrom", "pos", "id", "ref", "alt"]
@@ -80,6 +91,7 @@ def ingest(
     max_mismatch_share: float = MAX_MISMATCH_SHARE,
     max_unknown_share: float = MAX_UNKNOWN_SHARE,
     declared: DeclaredColumns | None = None,
+    table_columns: TableColumns = USUAL_COLUMNS,
     row_group_rows: int = 4096,
     file_rows: int = 1_048_576,
     on_progress: Callable[[int], None] | None = None,
@@ -95,6 +107,7 @@ def ingest(
     max_mismatch_share  of a file's REF alleles on a contig; more that differ from the reference are another assembly's
     max_unknown_share   of a file's alleles; more on contigs that the reference lacks are another assembly's
     declared            columns of the table that the variants will go to: their types hold where they are as wide
+    table_columns       which columns of tables hold contig, position and alleles, where their names do not say so
     row_group_rows      most rows of a row group; a row group never holds two contigs
     file_rows           most rows of a file
     on_progress         called after each batch with the number of records read so far
@@ -105,7 +118,7 @@ def ingest(
     _check_numbers(max_allele_length=max_allele_length, row_group_rows=row_group_rows, file_rows=file_rows)
     out = Path(out)
     inputs = inputs if isinstance(inputs, Inputs) else find_inputs(inputs)
-    readers = open_readers(inputs.files)
+    readers = open_readers(inputs.files, table_columns)
     refuse_other_input(out, inputs.paths, [reader.name for reader in readers])
     columns = agree_on_columns(readers, carried_columns(source_columns, haplotype_column), declared)
     if haplotype_column:
@@ -178,6 +191,7 @@ class _Ingest:
         for number, reader in enumerate(self._readers):
             if absent := [name for name in self._columns if name not in reader.columns]:
                 self.warnings.append(f"{reader.name} has no {', '.join(absent)}; the column is null for its variants.")
+            num_swapped = num_undecided = 0
             for batch in reader.batches([name for name in self._columns if name in reader.columns]):
                 checked = self._checker.check(batch, reader.kind)
                 self._write_refused(batch, checked, reader.name)
@@ -185,12 +199,14 @@ class _Ingest:
                 self._sort.add(self._to_sort(batch, checked, number))
                 if self.haplotypes:
                     self.haplotypes.add(batch, checked, number)
+                num_swapped += int(checked.is_swapped.sum())
+                num_undecided += checked.num_undecided
                 self.num_records += batch.num_records
                 self.num_alleles += batch.table.num_rows
                 self._watch.after_batch()
                 on_progress(self.num_records)
             self._watch.after_file(reader)
-            self.warnings += reader.remarks
+            self.warnings += [*reader.remarks, *_decided(reader.name, num_swapped, num_undecided)]
         self._watch.at_end(self._rejects)
         self.warnings += self._watch.warnings()
 
@@ -274,7 +290,9 @@ class _Ingest:
 
     def _written_columns(self) -> dict[str, pa.DataType]:
         """Columns after those of VARIANTS, with their types."""
-        return {**self._columns, **({HAPLOTYPE_MEMBERS: pa.string()} if self.haplotypes else {})}
+        columns = {**self._columns, **({HAPLOTYPE_MEMBERS: pa.string()} if self.haplotypes else {})}
+        has_swapped = any(reader.has_provisional_ref for reader in self._readers)
+        return columns | ({REF_SWAPPED: pa.bool_()} if has_swapped else {})
 
     def _reject_counts(self) -> dict[str, int]:
         return {reason.value: self._rejects[reason] for reason in Reason if self._rejects[reason]}
@@ -293,6 +311,7 @@ class _Ingest:
             "record": raw["record"],
         }
         columns |= {f"input.{name}": raw[name] for name in _INPUT_FIELDS}
+        raw = raw.append_column(SOURCE_PREFIX + REF_SWAPPED, pa.array(checked.is_swapped))
         for name, arrow_type in self._written_columns().items():
             column = raw[SOURCE_PREFIX + name] if SOURCE_PREFIX + name in raw.column_names else pa.nulls(size)
             columns[SOURCE_PREFIX + name] = self._cast(column, arrow_type, name, file_number)
@@ -385,6 +404,21 @@ class _Ingest:
         texts = [rows[name].cast(pa.string()) for name in VARIANTS.names[:4]]
         ids = pc.binary_join_element_wise(*texts, "-").to_pylist()
         self._hash.update("".join(f"{name}\n" for name in ids).encode())
+
+
+def _decided(name: str, num_swapped: int, num_undecided: int) -> list[str]:
+    """What to say of a file whose alleles the reference put in order."""
+    remarks = []
+    if num_swapped:
+        remarks.append(
+            f"{name}: of {number_of(num_swapped, 'variant')} the reference has the other allele, which was taken as REF (flag {REF_SWAPPED})."
+        )
+    if num_undecided:
+        remarks.append(
+            f"{name}: of {number_of(num_undecided, 'insertion or deletion', 'insertions and deletions')} both alleles fit the reference; "
+            "REF is as the file has it."
+        )
+    return remarks
 
 
 def _shown_haplotype(haplotype: Haplotype, pos: int | None, ref: str | None, alt: str | None) -> dict[str, pa.Array]:

@@ -15,11 +15,15 @@ import pyarrow as pa
 
 from raygen.errors import InputError, SettingsError
 from raygen.tables.carried_types import CARRIED_KINDS, carried_as, widened
-from raygen.tables.schemas import HAPLOTYPE_MEMBERS, SCORES, VARIANTS
+from raygen.tables.schemas import HAPLOTYPE_MEMBERS, REF_SWAPPED, SCORES, VARIANTS
 from raygen.variants.alleles import AlleleReader
-from raygen.variants.file_kinds import is_parquet
+from raygen.variants.bgi import BgiReader
+from raygen.variants.delimited import DelimitedReader
+from raygen.variants.file_kinds import KINDS, kind_to_read
 from raygen.variants.folder_contents import FolderContents, look_into, partitions_of
 from raygen.variants.parquet import ParquetReader
+from raygen.variants.pvar import PvarReader
+from raygen.variants.table_columns import USUAL_COLUMNS, TableColumns
 from raygen.variants.vcf import VcfReader
 
 
@@ -51,18 +55,34 @@ class Inputs:
     remarks: Sequence[str] = ()
 
 
-def open_readers(inputs: Sequence[str | Path | InputFile]) -> list[AlleleReader]:
-    """A reader for each input file, in order; a folder stands for the VCF, BCF and Parquet files in it, sorted by path.
+def open_readers(inputs: Sequence[str | Path | InputFile], columns: TableColumns = USUAL_COLUMNS) -> list[AlleleReader]:
+    """A reader for each input file, in order; a folder stands for the files of variants in it, sorted by path.
 
-    SettingsError where ``inputs`` is empty; InputError where a file is missing or of no kind that can be read.
+    SettingsError where ``inputs`` is empty; InputError where a file is missing or of no kind that can be read. ``columns``: what
+    the settings say of the columns of tables.
     """
     if not inputs:
-        raise SettingsError("No input was given. Name at least one VCF, BCF or Parquet file.")
+        raise SettingsError(f"No input was given. Name at least one file of {KINDS}.")
     files = input_files(inputs)
     times = Counter(file.path.name for file in files)
     return [
-        _reader(file, file.name or (file.path.name if times[file.path.name] == 1 else str(file.path))) for file in files
+        _reader(file, columns, file.name or (file.path.name if times[file.path.name] == 1 else str(file.path)))
+        for file in files
     ]
+
+
+def explained(inputs: Inputs, columns: TableColumns = USUAL_COLUMNS) -> list[str]:
+    """A line for each input file, what it was recognised as and how its columns are taken, and sentences on what is not read.
+
+    Raises:
+        InputError: as ``open_readers``.
+    """
+    lines = []
+    for reader in open_readers(inputs.files, columns):
+        carried = _listed(sorted(name for name, kind in reader.columns.items() if carried_as(kind) is not None))
+        could = f"; could be carried: {carried}" if carried else ""
+        lines.append(f"{reader.name}: {reader.recognised}{could}")
+    return [*lines, *inputs.remarks]
 
 
 @dataclass(frozen=True)
@@ -81,7 +101,7 @@ def agree_on_columns(
     SettingsError for a column that no input has or that the table already has; InputError where a column cannot be carried,
     or where no type holds the values of two inputs.
     """
-    reserved_names = {*VARIANTS.names, *SCORES.names, HAPLOTYPE_MEMBERS}
+    reserved_names = {*VARIANTS.names, *SCORES.names, HAPLOTYPE_MEMBERS, REF_SWAPPED}
     if faults := [name for name in source_columns if name in reserved_names]:
         raise SettingsError(
             f"source_columns or haplotype_column: {_listed(faults)} is a name of raygen's own tables. Rename the column in the input."
@@ -158,14 +178,29 @@ def input_files(inputs: Sequence[str | Path | InputFile]) -> Sequence[InputFile]
 
 
 def _nothing_in(path: Path, contents: FolderContents) -> InputError:
-    sentences = [f"{path} is a folder without any VCF, BCF or Parquet file to read.", *contents.remarks(path)]
+    sentences = [f"{path} is a folder without any file of variants to read: {KINDS}.", *contents.remarks(path)]
     if "scores" in contents.outputs:
         sentences.append(f"To score the variants of a finished run again, give {path}/scores.")
     return InputError(" ".join(sentences))
 
 
-def _reader(file: InputFile, name: str) -> AlleleReader:
-    return ParquetReader(file.path, name, file.partitions) if is_parquet(file.path) else VcfReader(file.path, name)
+_SITES_OF = {".bgen": ".bgen.bgi", ".pgen": ".pvar"}
+"""Files of genotypes, and the end of the name of the file beside them that has their sites."""
+
+
+def _reader(file: InputFile, columns: TableColumns, name: str) -> AlleleReader:
+    if beside := _SITES_OF.get(file.path.suffix.lower()):
+        raise InputError(f"{file.path} holds genotypes. Give the file of its sites, {file.path.stem}{beside}.")
+    kind = kind_to_read(file.path, are_columns_given=bool(columns))
+    if kind == "Parquet":
+        return ParquetReader(file.path, name, file.partitions, columns)
+    if kind in ("pvar", "bim"):
+        return PvarReader(file.path, name, is_bim=kind == "bim")
+    if kind == "bgi":
+        return BgiReader(file.path, name)
+    if kind == "table":
+        return DelimitedReader(file.path, name, columns)
+    return VcfReader(file.path, name)
 
 
 def _listed(names: Sequence[str], most: int = 30) -> str:

@@ -2,7 +2,7 @@
 
 In: columns ``chrom`` and ``ref`` and ``alt`` (string), ``pos`` (an integer, 1-based), optionally ``id``, and any others; ``chrom`` and
 ``id`` may be integers, too. ``pos`` may be float64, which pandas makes of integers beside nulls: its values have to be whole, and NaN is
-null. It may not be float32, which holds no odd number above 2^24. A column that the file lacks may come from the folders it lies in (``partitions``). Out:
+null. The settings may say that they have other names (``table_columns``), or that one column of text holds them all. It may not be float32, which holds no odd number above 2^24. A column that the file lacks may come from the folders it lies in (``partitions``). Out:
 ``AlleleBatch``es, one row per row. A null or negative value is a ``fault`` of its row; a missing or wrongly typed column is an
 error of the file, and all such faults are named at once.
 """
@@ -21,10 +21,13 @@ import pyarrow.parquet as pq
 from raygen.errors import InputError, first_line
 from raygen.tables.carried_types import carried_as
 from raygen.variants.alleles import BATCH_ROWS, NOT_UTF8, RAW_ALLELES, SOURCE_PREFIX, AlleleBatch
+from raygen.variants.split_ids import split_ids
+from raygen.variants.table_columns import USUAL_COLUMNS, TableColumns
 
 _REQUIRED = {"chrom": "string", "pos": "integer", "ref": "string", "alt": "string"}
 _ALSO = {"chrom": ("integer",), "pos": ("float64",)}
 _MOST_EXACT = 2.0**53  # up to here float64 holds every whole number
+_SPLIT_FAULT = "fault of a split id"
 _CORRUPT = (pa.ArrowException, OSError)
 
 
@@ -32,21 +35,41 @@ class ParquetReader:
     """One Parquet file. Opening it reads the schema; InputError where that is not what ``raygen`` needs."""
 
     kind = "table"
+    has_provisional_ref = False
     remarks: Sequence[str] = ()
 
-    def __init__(self, path: Path, name: str, partitions: Mapping[str, str | None] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        name: str,
+        partitions: Mapping[str, str | None] | None = None,
+        columns: TableColumns = USUAL_COLUMNS,
+    ) -> None:
         self.name = name
         self._path = path
+        self._given = columns
         self._partitions = partitions or {}
         self.contig_lengths: Mapping[str, int] = {}
         with _opened(path) as file:
             self._names = file.schema_arrow.names
-            self._schema = with_partitions(file.schema_arrow.empty_table(), self._partitions).schema
+            stored = with_partitions(file.schema_arrow.empty_table(), self._partitions).schema
+        self._stored_names = stored_names(str(path), stored.names, columns)
+        self._schema = _renamed(stored, self._stored_names)
+        if columns.id_column:
+            self._schema = _with_split_types(self._schema, columns.id_column)
         if faults := _schema_faults(self._schema):
             raise InputError(
                 f"{path}: {'; '.join(faults)}. Needed are chrom, ref and alt as strings and pos as integer."
                 f"{_partition_hint(path, self._schema)}"
             )
+
+    @property
+    def recognised(self) -> str:
+        """What kind of file it is, and how its columns are taken, in words."""
+        if id_column := self._given.id_column:
+            return f"Parquet; contig, position and alleles from {id_column}, which is split"
+        names = [name for name in (*_REQUIRED, "id") if name in self._schema.names]
+        return f"Parquet; {', '.join(f'{name} from {self._stored_names.get(name, name)}' for name in names)}"
 
     @property
     def columns(self) -> Mapping[str, pa.DataType]:
@@ -62,9 +85,14 @@ class ParquetReader:
         carried = [name for name in source_columns if name in self.columns]
         has_id = "id" in self._schema.names
         first_row = 1
-        names = [*_REQUIRED, *(["id"] if has_id else []), *carried]
-        for batch in read_batches(self._path, BATCH_ROWS, [name for name in names if name in self._names]):
-            rows = self._with_whole_pos(with_partitions(batch, self._partitions), first_row)
+        id_column = self._given.id_column
+        names = [*([id_column] if id_column else _REQUIRED), *(["id"] if has_id else []), *carried]
+        wanted = {name: self._stored_names.get(name, name) for name in dict.fromkeys(names)}
+        for batch in read_batches(self._path, BATCH_ROWS, [name for name in wanted.values() if name in self._names]):
+            rows = with_partitions(batch, self._partitions)
+            rows = pa.RecordBatch.from_arrays([rows.column(name) for name in wanted.values()], names=list(wanted))
+            rows = _with_split_ids(rows, id_column) if id_column else rows
+            rows = self._with_whole_pos(rows, first_row)
             yield AlleleBatch(_as_alleles(rows, first_row, carried), rows.num_rows)
             first_row += rows.num_rows
 
@@ -80,6 +108,58 @@ class ParquetReader:
                 f"{self._path}: row {first_row + row:,} has {pos[row].as_py()} in pos, and a position is a whole number."
             )
         return rows.set_column(rows.schema.get_field_index("pos"), "pos", pos.cast(pa.int64()))
+
+
+def stored_names(file: str, header: Sequence[str], given: TableColumns) -> dict[str, str]:
+    """What chrom, pos, ref, alt and id are called in a file, where the settings say so.
+
+    Raises:
+        InputError: it has no such column.
+    """
+    if absent := [name for name in (*given.names.values(), given.id_column) if name and name not in header]:
+        raise InputError(
+            f"{file} has no column {', '.join(absent)}, which input.columns or input.id_column names. It has "
+            f"{', '.join(header[:30])}."
+        )
+    return dict(given.names)
+
+
+def _renamed(schema: pa.Schema, names: Mapping[str, str]) -> pa.Schema:
+    """A schema with the columns of ``names`` by their keys; what else had these names is not there."""
+    by_stored = {stored: name for name, stored in names.items()}
+    fields = [
+        field.with_name(by_stored.get(field.name, field.name))
+        for field in schema
+        if field.name in by_stored or field.name not in names
+    ]
+    return pa.schema(fields)
+
+
+def _with_split_types(schema: pa.Schema, id_column: str) -> pa.Schema:
+    """The schema of rows whose ids are split; an id that is no text has none."""
+    if not is_text(schema.field(id_column).type):
+        raise InputError(f"input.id_column: {id_column} is {schema.field(id_column).type}, not text.")
+    others = [field for field in schema if field.name not in _REQUIRED]
+    return pa.schema(
+        [
+            *others,
+            *(pa.field(name, pa.int64() if kind == "integer" else pa.string()) for name, kind in _REQUIRED.items()),
+        ]
+    )
+
+
+def _with_split_ids(rows: pa.RecordBatch, id_column: str) -> pa.RecordBatch:
+    """The rows with chrom, pos, ref and alt out of their ids; and with a fault where an id does not hold them."""
+    rows, is_damaged = as_utf8(rows)
+    split = split_ids(pc.fill_null(rows.column(id_column).cast(pa.string()), ""), id_column)
+    split["pos"] = split["pos"].cast(pa.int64())
+    split[_SPLIT_FAULT] = pc.if_else(pa.array(is_damaged), NOT_UTF8, split.pop("fault"))
+    for name, values in split.items():
+        if name in rows.schema.names:
+            rows = rows.set_column(rows.schema.get_field_index(name), name, values)
+        else:
+            rows = rows.append_column(name, values)
+    return rows
 
 
 def read_batches(path: Path, batch_rows: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -170,6 +250,8 @@ def _as_alleles(rows: pa.RecordBatch, first_row: int, carried: Sequence[str]) ->
     columns["record"] = pa.array(np.arange(first_row, first_row + size))
     columns["span"] = pa.nulls(size, pa.int64())
     columns["fault"] = _faults(columns, is_damaged)
+    if _SPLIT_FAULT in rows.schema.names:
+        columns["fault"] = pc.coalesce(rows.column(_SPLIT_FAULT), columns["fault"])
     table = pa.table([columns[field.name] for field in RAW_ALLELES], schema=RAW_ALLELES)
     for name in carried:
         values = rows.column(name)

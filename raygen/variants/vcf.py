@@ -42,6 +42,7 @@ class VcfReader:
     """One VCF or BCF file. Opening it reads the header; InputError where there is none."""
 
     kind = "VCF"
+    has_provisional_ref = False
 
     def __init__(self, path: Path, name: str) -> None:
         self.name = name
@@ -57,6 +58,12 @@ class VcfReader:
                 for name in _names(handle.header, "contig")
                 if handle.header.contigs[name].length
             }
+
+    @property
+    def recognised(self) -> str:
+        """What kind of file it is, in words."""
+        blocks = ", whose blocks are counted and not kept" if self.is_gvcf else ""
+        return f"{'VCF' if self.is_text else 'BCF'}{blocks}"
 
     @property
     def columns(self) -> Mapping[str, pa.DataType]:

@@ -627,3 +627,31 @@ def test_a_night_is_planned_as_what_lies_in_its_landing_folder(raygen, tmp_path,
     others = vcf(tmp_path, snvs("1", BASES, range(1, 4)), "others.vcf")
     code, out, err = raygen("plan", tmp_path / "night.yaml", "--variants", others)
     assert (code, "landing.folder" in err, "3 variants" in out) == (0, False, True), err
+
+
+def test_ingest_explains_what_it_recognised_before_any_work(raygen, tmp_path):
+    (tmp_path / "a.bim").write_text("1 rs1 0 5 A C\n")
+    (tmp_path / "b.csv").write_text("CHR,start,ref,alt,gene\n1,5,A,C,x\n")
+    code, out, err = raygen("ingest", tmp_path / "a.bim", tmp_path / "b.csv", "--explain", "--column", "pos=start")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "a.bim: PLINK's table of variants (.bim) with no header, 6 columns, CHROM ID CM POS ALT REF; which allele is REF is "
+        "decided by the reference",
+        "b.csv: table of text, columns parted by commas; chrom from CHR, pos from start, ref from ref, alt from alt; could be carried: gene",
+    ]
+    config = tmp_path / "run.yaml"
+    config.write_text(f"input: {{variants: {tmp_path / 'b.csv'}, columns: {{pos: start}}}}\n")
+    assert raygen("ingest", config, "--explain")[1] == out.splitlines()[1] + "\n"
+    code, _, err = raygen("ingest", tmp_path / "b.csv", "--explain")
+    assert code == 3
+    assert "b.csv has no column for pos; it has CHR, start, ref, alt, gene. Say which they are" in err
+
+
+def test_columns_that_ingest_cannot_take_are_exit_2(raygen, tmp_path):
+    for options, message in [
+        (["--column", "pos"], "write it as NAME=COLUMN"),
+        (["--column", "position=x"], "position is not one of chrom, pos, ref, alt and id"),
+        (["--column", "pos=x", "--id-column", "y"], "it holds contig, position and alleles"),
+    ]:
+        code, _, err = raygen("ingest", tmp_path / "a.csv", "--explain", *options)
+        assert (code, message in err) == (2, True), err

@@ -40,7 +40,7 @@ def test_new_files_are_found_below_the_folder_and_others_passed_over(tmp_path):
     landing = look_at(str(tmp_path), 0, [])
     assert names(landing) == ["b.vcf", "c.parquet", "d.bcf", "sub/a.vcf.gz"]
     assert landing.passed_over == (
-        f"{tmp_path}: 4 entries are not read, being no VCF, BCF or Parquet: .f.vcf, _tmp/g.vcf, e.vcf.part, readme.txt.",
+        f"{tmp_path}: 4 entries are not read, being no file of variants: .f.vcf, _tmp/g.vcf, e.vcf.part, readme.txt.",
     )
 
 
@@ -147,7 +147,7 @@ def test_a_prefix_on_object_storage_is_listed_and_only_what_is_new_is_fetched(tm
         server.put("landing/out/runs/20261121T221108Z-9c9dac/manifest.json", b"{}")
         first = look_at(folder, 3600, [])  # an object that is listed is whole
         assert [remark.partition(": ")[2] for remark in first.passed_over] == [
-            "2 entries are not read, being no VCF, BCF or Parquet: .c.vcf, notes.txt.",
+            "2 entries are not read, being no file of variants: .c.vcf, notes.txt.",
             "not read, because raygen wrote it: out/.",
         ]
         assert names(first) == ["a.vcf", "sub/b.vcf"]

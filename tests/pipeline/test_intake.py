@@ -84,7 +84,7 @@ def test_a_folder_of_input_is_looked_into_once_a_start(tmp_path, reference, monk
     assert looks == [tmp_path / "land"]
     info = read_ingest_info(place.parent)
     assert info["input_paths"] == [str(tmp_path / "land")]
-    assert info["warnings"] == [f"{tmp_path}/land: 1 entry is not read, being no VCF, BCF or Parquet: notes.txt."]
+    assert info["warnings"] == [f"{tmp_path}/land: 1 entry is not read, being no file of variants: notes.txt."]
 
 
 @pytest.mark.ray

@@ -30,6 +30,6 @@ def test_a_second_start_with_the_output_below_the_input_takes_what_the_first_too
     assert starts[0] == starts[1]
     assert starts[0].num_variants == 2
     assert starts[0].warnings == [
-        f"{tmp_path}: 2 entries are not read, being no VCF, BCF or Parquet: reference.fa, reference.fa.fai.",
+        f"{tmp_path}: 2 entries are not read, being no file of variants: reference.fa, reference.fa.fai.",
         f"{tmp_path}: not read, because raygen wrote it: out/.",
     ]

@@ -119,7 +119,7 @@ def test_what_ingest_warns_of_is_planned_with(tmp_path, monkeypatch, is_small):
     cohort.write_text(cohort.read_text().replace("##contig=<ID=1>", "##contig=<ID=1,length=2999>"))
     (folder / "notes.txt").write_text("notes")
     warnings = estimate(settings(tmp_path, **{"input.variants": [str(folder)]})).warnings
-    assert f"{folder}: 1 entry is not read, being no VCF, BCF or Parquet: notes.txt." in warnings
+    assert f"{folder}: 1 entry is not read, being no file of variants: notes.txt." in warnings
     name, about = ("cohort.vcf", "") if is_small else (str(cohort), "In a sample of the input: ")
     length = f"The header of {name} says 1 has 2,999 bases, the reference has 3,000."
     assert about + length in warnings

@@ -1,4 +1,5 @@
 import pyarrow as pa
+import pyarrow.csv as csv
 import pyarrow.parquet as pq
 import pysam
 import pytest
@@ -7,7 +8,8 @@ from raygen.errors import InputError
 from raygen.planning import sampling
 from raygen.planning.bgzf_middle import OpenText
 from raygen.planning.sampling import STRETCH, sample_input
-from raygen.variants.inputs import find_inputs
+from raygen.variants.inputs import find_inputs, open_readers
+from raygen.variants.table_columns import TableColumns
 from tests.builders import random_bases, snvs, vcf
 
 BASES = random_bases(60_000, 5)
@@ -42,12 +44,22 @@ def table(folder, positions=POSITIONS):
     return path
 
 
+def pvar(folder, ending=".pvar"):
+    """Without a header, as a ``.bim`` is."""
+    path = folder / f"variants{ending}"
+    path.write_text("".join(f"1\t.\t0\t{pos}\tN\t{BASES[pos - 1]}\n" for pos in POSITIONS))
+    return path
+
+
 def sampled_positions(sample):
     path = sample.files[0].path
     assert len(sample.files) == 1
     if path.suffix == ".parquet":
         rows = pq.read_table(path)
         return dict(zip(rows["pos"].to_pylist(), rows[STRETCH].to_pylist(), strict=True))
+    if path.suffix == ".pvar":
+        rows = [line.split("\t") for line in path.read_text().splitlines() if line[0] != "#"]
+        return {int(row[1]): int(row[-1].rpartition("=")[2]) for row in rows}
     with pysam.VariantFile(str(path)) as records:
         return {record.pos: record.info[STRETCH] for record in records}
 
@@ -59,6 +71,8 @@ def sampled_positions(sample):
         (bgzipped, "index", 0),
         (lambda folder: bgzipped(folder, index=False), "estimated", 0.1),
         (table, "footers", 0),
+        (pvar, "reading all sites", 0),
+        (lambda folder: pvar(folder, ".bim"), "reading all sites", 0),
     ],
 )
 def test_a_large_input_is_counted_and_sampled_by_the_share_of_its_records(tmp_path, small_limits, make, counted, off):
@@ -71,6 +85,20 @@ def test_a_large_input_is_counted_and_sampled_by_the_share_of_its_records(tmp_pa
     assert dense == pytest.approx(9_950 / 11_950, abs=0.11)
     stretches = {number: sorted(pos for pos in positions if positions[pos] == number) for number in positions.values()}
     assert all(stretch == POSITIONS[POSITIONS.index(stretch[0]) :][: len(stretch)] for stretch in stretches.values())
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_tables_are_sampled_by_the_columns_that_the_settings_name(tmp_path, small_limits, kind):
+    path = tmp_path / f"variants.{kind}"
+    rows = pa.table({"variant": [f"1-{pos}-{BASES[pos - 1]}-N" for pos in POSITIONS]})
+    (csv.write_csv if kind == "csv" else pq.write_table)(rows, path)
+    columns = TableColumns(id_column="variant")
+    sample = sample_input(find_inputs([path]), tmp_path, columns)
+    assert sample.num_records == len(POSITIONS)
+    [reader] = open_readers(sample.files, columns)
+    positions = pa.concat_tables([batch.table for batch in reader.batches([STRETCH])])
+    assert len(positions) == 16 * 100
+    assert set(positions["pos"].to_pylist()) <= set(POSITIONS)
 
 
 def test_a_small_input_is_its_own_sample(tmp_path):

@@ -32,7 +32,7 @@ def test_inputs_are_known_by_content_or_ending_and_all_else_is_named(tmp_path: P
         *(".j.vcf", "README", "g.csv", "h.vcf.part", "i.vcf.gz.tmp", "k.vcf.zst", "linked/ (a link)")
     ]
     assert contents.remarks("in") == [
-        "in: 7 entries are not read, being no VCF, BCF or Parquet: .j.vcf, README, g.csv, h.vcf.part, i.vcf.gz.tmp "
+        "in: 7 entries are not read, being no file of variants: .j.vcf, README, g.csv, h.vcf.part, i.vcf.gz.tmp "
         "and 2 more."
     ]
 

@@ -155,7 +155,7 @@ def test_what_a_folder_holds_besides_is_said_and_outputs_in_it_are_no_input(
     (tmp_path / "in" / "notes.txt").write_text("notes")
     finished_run(tmp_path / "in" / "scored", {"1-4-T-G": -1.0})
     remarks = [
-        f"{tmp_path}/in: 1 entry is not read, being no VCF, BCF or Parquet: notes.txt.",
+        f"{tmp_path}/in: 1 entry is not read, being no file of variants: notes.txt.",
         f"{tmp_path}/in: not read, because raygen wrote it: scored/.",
     ]
     for _ in range(2):  # the second time its own output is there, too
@@ -424,7 +424,7 @@ def test_bad_settings_and_empty_inputs_are_refused(vcf: Any, reference: Any, tmp
     with pytest.raises(SettingsError, match="No input was given"):
         ingest([], reference, tmp_path / "out")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="empty is a folder without any VCF, BCF or Parquet file"):
+    with pytest.raises(InputError, match="empty is a folder without any file of variants to read"):
         ingest([tmp_path / "empty"], reference, tmp_path / "out")
 
 
