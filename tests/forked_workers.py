@@ -11,6 +11,7 @@ Only the imports are shared: a worker has a process, an actor and a model of its
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -28,6 +29,13 @@ from pathlib import Path
 SOCKET = "RAYGEN_TESTS_FORKING_PROCESS"
 IMPORTED = ["pandas", "pyarrow.compute", "pyarrow.dataset", "raygen.model.causal_lm", "raygen.model.loading"]
 IMPORTED += ["raygen.scoring.fork", "raygen.scoring.self_test"]  # torch comes with them
+IMPORTED += ["click", "google.protobuf.json_format", "google.protobuf.struct_pb2", "jsonschema", "msgpack", "psutil"]
+IMPORTED += [
+    "pyarrow.json",
+    "pydantic.v1",
+    "requests",
+    "safetensors.numpy",
+]  # what Ray imports, and the loading of weights
 _SET_UP = ("--serialized-runtime-env-context=", "--language=")
 
 
@@ -60,6 +68,7 @@ def serve(place: str) -> None:
     others = [name for name in threads[1:] if name != "jemalloc_bg_thd"]  # which jemalloc starts again in a fork
     assert not others, f"a process with the threads {others} cannot be forked: they would not live on"
     signal.signal(signal.SIGCHLD, _wait_for_the_ended)
+    gc.freeze()  # or each worker looks through all that is imported for what it may collect, and writes to every page of it
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(place)
         listener.listen()
