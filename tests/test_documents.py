@@ -1,22 +1,28 @@
 """README and guide say what is so: their examples are run and print what is shown, links lead somewhere, settings exist.
 
-An example is a block marked ``console``: lines after ``$`` are run by a shell, one after the other in one folder; what is printed
+An example is a block marked ``console``: lines after ``$`` are run as by a shell, one after the other in one folder; what is printed
 must be what follows, where ``...`` stands for any text. Numbers may differ by what rounding on another machine can do (a variant
 beside a cut point changes a count by one), run ids always.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import re
+import shlex
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from itertools import zip_longest
 from pathlib import Path
 
 import pytest
 import ray
 
+from raygen.cli import main
 from raygen.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -24,6 +30,9 @@ README, GUIDE = ROOT / "README.md", ROOT / "raygen" / "guide"
 PAGES = [README, ROOT / "infra" / "README.md", *sorted(GUIDE.glob("*.md"))]
 RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6,8}")
 NUMBER = re.compile(r"([(≤≥]*)([-+]?\d[\d,]*(?:\.\d+)?)(%?[),;:.]*)")
+SHELL = re.compile(r"[|&;<>$`]")
+BY_THE_SHELL = ("raygen demo ", "raygen query ")
+"""Commands that are run as a reader runs them: one that computes and one that reads."""
 Example = tuple[str, list[str]]
 
 
@@ -38,14 +47,49 @@ def examples(page: Path) -> list[Example]:
 
 
 def run(command: str, folder: Path) -> list[str]:
+    """What a command prints in the folder, by a shell, or, for most commands of raygen, by the command line in this process."""
+    own = {"COLUMNS": "200", "RAYGEN_CACHE": str(folder / ".cache")}
+    in_this_process = (
+        command.startswith("raygen ") and not command.startswith(BY_THE_SHELL) and not SHELL.search(command)
+    )
+    code, out, err = (run_here if in_this_process else run_by_shell)(command, folder, own)
+    assert code == 0, f"{command}: {err}"
+    return out.replace(f"{folder}/", "").splitlines()
+
+
+def run_by_shell(command: str, folder: Path, own: dict[str, str]) -> tuple[int, str, str]:
     paths = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    surroundings = os.environ | {"PATH": paths, "COLUMNS": "200", "RAYGEN_CACHE": str(folder / ".cache")}
-    surroundings["RAY_ADDRESS"] = (
-        ray.get_runtime_context().gcs_address
-    )  # the tests' own, which need not be started for each
+    address = ray.get_runtime_context().gcs_address  # the tests' own Ray, which need not be started for each
+    surroundings = os.environ | own | {"PATH": paths, "RAY_ADDRESS": address}
     done = subprocess.run(["bash", "-c", command], cwd=folder, env=surroundings, capture_output=True, text=True)
-    assert done.returncode == 0, f"{command}: {done.stderr}"
-    return done.stdout.replace(f"{folder}/", "").splitlines()
+    return done.returncode, done.stdout, done.stderr
+
+
+def run_here(command: str, folder: Path, own: dict[str, str]) -> tuple[int, str, str]:
+    """A fresh process would spend most of its time on imports."""
+    out, err = io.StringIO(), io.StringIO()
+    with as_started(shlex.split(command), own), chdir(folder), redirect_stdout(out), redirect_stderr(err):
+        try:
+            main()
+            code = 0
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+    return code, out.getvalue(), err.getvalue()
+
+
+@contextmanager
+def as_started(arguments: list[str], own: dict[str, str]) -> Iterator[None]:
+    """With this command line and these variables of the environment; handlers of signals are as before once it ends."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", arguments)
+        for name, value in own.items():
+            patch.setenv(name, value)
+        try:
+            yield
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
 
 
 def same_line(shown: str, printed: str) -> bool:
