@@ -83,7 +83,7 @@ def counts(result) -> tuple[int, int, int, int]:
     return (result.counts.alleles_in, result.counts.scored, result.counts.num_rejected, result.counts.already_scored)
 
 
-@FORMATS
+@SLOW_TWICE
 def test_nights_are_ranked_against_a_background(place, table_format, night):
     land(place, "a.vcf", range(1, 21))
     (first,) = night()
@@ -211,7 +211,7 @@ def test_a_new_fingerprint_starts_a_table_beside_the_old_one(place, table_format
     assert ids(place, table_format)
 
 
-@FORMATS
+@SLOW_TWICE
 def test_a_night_that_is_taken_back_can_be_done_again(place, table_format, night):
     land(place, "a.vcf", range(1, 6))
     night()
@@ -270,7 +270,7 @@ def test_nights_go_to_object_storage_and_what_does_not_hold_there_is_refused(pla
             night(**out, **{"output.table_format": "iceberg"})
 
 
-@FORMATS
+@SLOW_TWICE
 def test_a_night_of_single_base_changes_is_looked_up_in_a_position_table(place, table_format, night, monkeypatch):
     window = {"window.left": 16, "window.right": 1, "window.anchor": "grid", "window.stride": 16}
     given = {"input.reference": str(place / "reference.fa"), "output.path": str(place / "table"), "model.device": "cpu"}
