@@ -21,11 +21,14 @@ settings.load_profile("raygen")
 
 # What a user's shell may say and tests must not hear: set aside before anything of raygen is imported.
 _UNHEARD = ("FORCE_COLOR", "COLUMNS", "RAYGEN_LOG", "RAY_ADDRESS", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
+_UNHEARD += ("PYTHONDONTWRITEBYTECODE",)  # or each process that tests start compiles the package again
 for _name in _UNHEARD:
     os.environ.pop(_name, None)
 
-# Tests run side by side, and the models are small: threads of one model would only wait for each other.
+# Tests run side by side, and the models are small: threads of one model would only wait for each other. An actor that is alone on its
+# machine has one for each CPU all the same; where they wait, they must not keep a CPU busy that something else could use.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 _OWN_KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true"}
 
