@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -43,9 +44,15 @@ def summary(result: RunResult) -> str:
     return console.file.getvalue()
 
 
-def test_the_demos_model_without_a_declared_domain_is_a_warning_and_flags_nothing(tmp_path):
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory) -> tuple[RunResult, list[str]]:
+    """A run with nothing set, and what it said."""
     lines: list[str] = []
-    result = score(tmp_path, lines=lines)
+    return score(tmp_path_factory.mktemp("plain"), lines=lines), lines
+
+
+def test_the_demos_model_without_a_declared_domain_is_a_warning_and_flags_nothing(plain):
+    result, lines = plain
     assert result.counts.flags.get(OFF_LABEL_DOMAIN) is None
     (warning,) = result.warnings
     assert "knows animal mitochondria only" in warning
@@ -82,8 +89,9 @@ def test_an_unknown_domain_lists_those_that_are_known():
         load_settings(None, given={"input.domain": "animal", "output.path": "x"})
 
 
-def test_an_actor_that_computes_something_else_stops_the_run_and_an_equal_one_goes_on(tmp_path):
-    first = score(tmp_path)
+def test_an_actor_that_computes_something_else_stops_the_run_and_an_equal_one_goes_on(tmp_path, plain):
+    first, _ = plain
+    shutil.copytree(first.output, tmp_path / "out")
     for shard in (tmp_path / "out/scores").rglob("*.parquet"):
         shard.unlink()
     (stored,) = (tmp_path / "out/runs").glob("self_test-*.json")

@@ -120,7 +120,10 @@ def test_a_folder_of_ingest_is_read_where_it_lies(tmp_path, server, inputs):
     assert not [key for key in server.keys("from-ingested/") if "/.ingest/" in key]
 
 
-def test_a_row_that_kills_its_process_is_found_there_too(server, inputs):
-    result = score(there(inputs, server), server.uri("kills"), make_scorer=partial(faulty_scorer, exits={131}))
+def test_a_row_that_kills_its_process_is_found_there_too(tmp_path, server, inputs):
+    few = vcf(tmp_path, snvs("1", BASES, range(121, 137, 2)), "few.vcf")
+    server.put("few.vcf", few.read_bytes())
+    given = {**there(inputs, server), "input.variants": server.uri("few.vcf")}
+    result = score(given, server.uri("kills"), make_scorer=partial(faulty_scorer, exits={131}))
     assert result.counts.rejected == {"scoring_failed": 1}
-    assert len(deltas(server.uri("kills"))) == 149
+    assert len(deltas(server.uri("kills"))) == 7

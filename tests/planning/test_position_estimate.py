@@ -25,14 +25,14 @@ from raygen.variants.region import Region
 from tests.builders import InMemoryReference, fasta, random_bases
 
 CONTIGS = {
-    "long": ({"1": random_bases(900, 1)}, 48),
-    "in parts by N": ({"1": random_bases(200, 2) + "N" * 700 + random_bases(70, 3) + "NNN" + random_bases(90, 4)}, 48),
+    "long": ({"1": random_bases(450, 1)}, 48),
+    "in parts by N": ({"1": random_bases(130, 2) + "N" * 700 + random_bases(70, 3) + "NNN" + random_bases(90, 4)}, 48),
     "shorter than a window": ({"1": random_bases(110, 5)}, 120),
     "longer than a window by little": ({"1": random_bases(150, 6)}, 120),
-    "circular": ({"M": random_bases(400, 7)}, 48),
+    "circular": ({"M": random_bases(250, 7)}, 48),
     "circular and shorter than a window": ({"M": random_bases(70, 8)}, 120),
     "short ones beside a long one": (
-        {"1": random_bases(400, 9), "s20": random_bases(20), "s50": random_bases(50)},
+        {"1": random_bases(250, 9), "s20": random_bases(20), "s50": random_bases(50)},
         64,
     ),
 }
