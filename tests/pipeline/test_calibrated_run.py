@@ -30,7 +30,7 @@ def calibration_file(folder, fingerprint):
 
 
 def test_a_run_with_a_calibration_is_what_reclassifying_gives(tmp_path):
-    reference, variants = fasta(tmp_path, CONTIGS), write_variants(tmp_path)
+    reference, variants = fasta(tmp_path, CONTIGS), write_variants(tmp_path, step=20)
     score(tmp_path / "plain", variants, reference)
     fingerprint = RunFolder(str(tmp_path / "plain")).identity().fingerprint
     path = calibration_file(tmp_path, fingerprint)

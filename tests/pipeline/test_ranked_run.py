@@ -24,7 +24,7 @@ pytestmark = pytest.mark.ray
 def plain(tmp_path_factory):
     """A folder with a reference, variants and their scores without a background."""
     folder = tmp_path_factory.mktemp("plain")
-    score(folder / "out", write_variants(folder, step=4), fasta(folder, CONTIGS))
+    score(folder / "out", write_variants(folder, step=10), fasta(folder, CONTIGS))
     return folder
 
 

@@ -64,6 +64,7 @@ def test_few_bases_among_many_that_are_none_are_found(tmp_path):
 
 
 @pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
 def test_a_sample_is_a_run_that_goes_on_with_the_same_changes(tmp_path, reference):
     given = {"input.reference": reference.path, "model.device": "cpu", "window.left": 32, "window.right": 32}
     given |= {
