@@ -1,4 +1,4 @@
-"""Nights on a local Ray, from landing files to tables; each test runs on both table formats."""
+"""Nights on a local Ray, from landing files to tables; most tests are for both table formats, and some of Iceberg's are slow ones."""
 
 import io
 import json
