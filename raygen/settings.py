@@ -610,8 +610,11 @@ def _gaps(tree: Mapping[str, Any], shown_name: Callable[[str], str]) -> list[str
         faults.append("window.stride: is of windows on a grid; set window.anchor=grid with it, or leave it out")
     if value_of("embed.distances") and not value_of("embed.layers"):
         faults.append("embed.layers: embed.distances are of the states of layers; name those")
-    if value_of("embed.layers") and value_of("scoring.prescored"):
-        faults.append("scoring.prescored: a position table holds no states; leave it out, or embed.layers")
+    reading_states = [name for name in ("embed.layers", "classes.heads") if value_of(name)]
+    if reading_states and value_of("scoring.prescored"):
+        faults.append(
+            f"scoring.prescored: a position table holds no states; leave it out, or {' and '.join(reading_states)}"
+        )
     return faults
 
 

@@ -223,6 +223,8 @@ def test_one_column_stands_for_a_list_and_none_is_there_twice():
 def test_embeddings_of_a_position_table_are_refused():
     with pytest.raises(SettingsError, match=r"scoring\.prescored: a position table holds no states"):
         load_settings(None, ["embed.layers=norm", "scoring.prescored=table"], GIVEN)
+    with pytest.raises(SettingsError, match=r"holds no states; leave it out, or classes\.heads"):
+        load_settings(None, ["classes.heads=[missense]", "scoring.prescored=table"], GIVEN)
 
 
 def test_distances_without_layers_are_refused():

@@ -22,9 +22,9 @@ from raygen.errors import InputError, SettingsError
 from raygen.evaluation.clusters import FEW
 from raygen.evaluation.keyed_table import TableSource
 from raygen.evaluation.labelled_scores import LabelledScores, LabelRequest
-from raygen.remote import exists, join, resolve, shown
+from raygen.remote import shown
+from raygen.tables.layout import RunFolder
 
-EMBEDDINGS_FOLDER = "embeddings"
 WITH = (DELTA, "consequence")
 _BATCH_BYTES = 64_000_000
 
@@ -87,12 +87,15 @@ def read_head_rows(request: LabelRequest, labelled: LabelledScores, choice: Stat
 
 
 def _dataset(folder: str) -> ds.FileSystemDataset:
-    if not exists(join(folder, EMBEDDINGS_FOLDER)):
+    """The files of embeddings that belong to a file of scores: a killed run may have left others, of rows that are also elsewhere."""
+    source = RunFolder(folder)
+    present = set(source.embedding_paths())
+    paths = [path for file in source.score_files() if (path := source.embeddings_of(file.path)) in present]
+    if not paths:
         raise SettingsError(
             f"{shown(folder)} has no embeddings. Score with --set embed.layers=[...] into a new folder, then train on that."
         )
-    filesystem, root = resolve(join(folder, EMBEDDINGS_FOLDER))
-    return ds.dataset(root, filesystem=filesystem, format="parquet")
+    return ds.dataset(paths, filesystem=source.filesystem, format="parquet")
 
 
 def _inputs(dataset: ds.Dataset, choice: StateChoice, labelled: LabelledScores, request: LabelRequest) -> HeadInputs:

@@ -60,7 +60,8 @@ def assign_labels(values: pl.Series, positive: Sequence[str] = (), negative: Seq
         InputError: no value is a ClinVar term, and none was named.
     """
     texts = values.cast(pl.String)
-    counts = dict(texts.drop_nulls().value_counts().sort("count", descending=True).iter_rows())
+    counted = texts.drop_nulls().value_counts().sort(["count", texts.name], descending=[True, False])
+    counts = dict(counted.iter_rows())
     if positive or negative:
         _check_named(positive, negative, counts)
         meaning = {**dict.fromkeys(positive, True), **dict.fromkeys(negative, False)}

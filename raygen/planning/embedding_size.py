@@ -25,13 +25,16 @@ def embedding_remarks(settings: Settings, model: ModelFacts, num_variants: int) 
         SettingsError: the model has no such layer.
     """
     request = settings.embed.request
-    if request is None or request.storage is None:
+    if request is None:
         return [], []
     try:
         refuse_layers(model.name, request.plan.layers, layers_on_paper(model))
         each = request.bytes_a_variant(hidden_size_on_paper(model), strands_read(settings.window.strand))
     except InputError:
-        return ["embeddings: what they take is not known without the model's config.json"], []
+        unknown = "embeddings: what they take is not known without the model's config.json"
+        return [unknown] if request.storage else [], []
+    if request.storage is None:
+        return [], []
     needed = each * num_variants
     remark = f"embeddings: {_size(each)} a variant, {_size(needed)} in all ({request.storage.name})"
     free = _free_bytes(settings.output.path)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raygen.scoring.embedding_plan import EmbeddingPlan, PooledStates
+from raygen.scoring.pooled_states import without_rows
 from raygen.sequence.windows import Strand
 
 
@@ -24,8 +25,10 @@ class StateColumns:
     of: Callable[[Mapping[Strand, PooledStates], pa.Table], dict[str, pa.Array]]
 
     def append_to(self, scored: pa.Table, by_strand: Mapping[Strand, PooledStates]) -> pa.Table:
-        """Scored rows with the columns, null in rows that have a failure."""
-        columns, failed = self.of(by_strand, scored), pc.is_valid(scored["failure"])
+        """Scored rows with the columns, null in rows that have a failure, whose states, infinite perhaps, nothing is made of."""
+        failed = pc.is_valid(scored["failure"])
+        rows = failed.to_numpy()
+        columns = self.of({strand: without_rows(pooled, rows) for strand, pooled in by_strand.items()}, scored)
         for name in self.names:
             scored = scored.append_column(name, pc.if_else(failed, pa.scalar(None, pa.float64()), columns[name]))
         return scored

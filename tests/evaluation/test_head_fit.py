@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -31,6 +33,14 @@ def test_states_that_tell_labels_make_a_head_that_is_better_than_zero_shot(tmp_p
     assert (facts.folds.level, facts.folds.groups, facts.folds.num_folds) == ("gene", "12 genes", 5)
     assert facts.result.num_groups == 12
     assert facts.labels.num_positive + facts.labels.num_negative == 360
+
+
+def test_embeddings_that_a_killed_run_left_are_not_read(tmp_path):
+    folder = embedded_folder(tmp_path)
+    before = trained(folder).facts
+    committed = next((tmp_path / "out/embeddings").glob("*/*.parquet"))
+    shutil.copy(committed, committed.with_name("part-left.parquet"))
+    assert trained(folder).facts == before
 
 
 def test_states_that_tell_nothing_make_a_head_that_is_not_better_and_says_so(tmp_path):

@@ -38,6 +38,20 @@ def test_what_is_left_out_is_counted_by_value():
     assert labels.left_out == {"Uncertain_significance": 1, UNLABELLED: 1}
 
 
+def test_values_of_equal_count_come_in_the_order_of_their_names():
+    values = [
+        "Pathogenic",
+        "Likely_pathogenic",
+        *(f"other_{number}" for number in range(9, 0, -1)),
+        "Likely_benign",
+        "Benign",
+    ]
+    labels = assign_labels(pl.Series("label", values))
+    assert labels.positive == ["Likely_pathogenic", "Pathogenic"]
+    assert labels.negative == ["Benign", "Likely_benign"]
+    assert list(labels.left_out) == [f"other_{number}" for number in range(1, 10)]
+
+
 def test_named_labels_replace_the_terms_and_numbers_will_do():
     labels = assign_labels(pl.Series([1, 0, 2, 1]), ["1"], ["0"])
     assert labels.is_positive.to_list() == [True, False, None, True]

@@ -70,6 +70,11 @@ def test_a_plan_says_what_embeddings_take(tmp_path):
     assert estimate(settings(tmp_path, **{**EMBED, "embed.store": "none"})).remarks == ()
 
 
+def test_a_plan_refuses_a_layer_that_is_not_there_where_nothing_is_stored(tmp_path):
+    with pytest.raises(SettingsError, match="has no layer"):
+        estimate(settings(tmp_path, **{**EMBED, "embed.layers": ["blocks.99"], "embed.store": "none"}))
+
+
 def test_a_plan_counts_the_last_token_that_embeddings_read_and_refuses_a_layer_that_is_not_there(tmp_path):
     """One token more of each of the two sequences, and of each branch and path: windows of variants 9 bases apart share no path."""
     plain = estimate(settings(tmp_path, **{"window.strand": "both"}))

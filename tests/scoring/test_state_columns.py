@@ -3,8 +3,8 @@ import pyarrow as pa
 import pytest
 
 from raygen.errors import SettingsError
-from raygen.scoring.embedding_columns import EmbeddingRequest, Storage
-from raygen.scoring.embedding_plan import EmbeddingPlan, vector_name
+from raygen.scoring.embedding_columns import EmbeddingRequest, Storage, embedding_columns
+from raygen.scoring.embedding_plan import EmbeddingPlan, PooledStates, vector_name
 from raygen.scoring.likelihood import load_model
 from raygen.scoring.scorer import PairScorer
 from raygen.scoring.state_columns import StateColumns, joined_plan
@@ -61,6 +61,21 @@ def test_rows_that_fail_have_the_columns_and_nothing_in_them(model):
         scored, {}
     )
     assert appended["x"].to_pylist() == [1.0, None]
+
+
+def test_nothing_is_made_of_the_states_of_a_row_that_failed():
+    plan = EmbeddingPlan(("norm",), ("right:8",))
+    states = np.array([[1.0, 2.0], [np.inf, 3.0]], np.float32)
+    pooled = PooledStates({("norm", "right:8"): states}, {("norm", "right:8"): states}, {"right:8": np.array([8, 8])})
+
+    def sum_of_halves(by_strand, scored):
+        halves = embedding_columns(by_strand, plan, Storage("float16", is_half=True))
+        sums = [sum(map(float, vector)) for vector in halves["ref_norm_right:8_fwd"].to_pylist()]
+        return {"sum": pa.array(sums)}
+
+    scored = pa.table({"failure": [None, "not finite"]})
+    appended = StateColumns(("sum",), plan, sum_of_halves).append_to(scored, {"forward": pooled})
+    assert appended["sum"].to_pylist() == [3.0, None]
 
 
 def test_a_layer_that_is_not_there_is_refused(model):
