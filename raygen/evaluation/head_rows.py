@@ -92,7 +92,7 @@ def _dataset(folder: str) -> ds.FileSystemDataset:
     present = set(source.embedding_paths())
     paths = [path for file in source.score_files() if (path := source.embeddings_of(file.path)) in present]
     if not paths:
-        raise SettingsError(
+        raise InputError(
             f"{shown(folder)} has no embeddings. Score with --set embed.layers=[...] into a new folder, then train on that."
         )
     return ds.dataset(paths, filesystem=source.filesystem, format="parquet")

@@ -196,7 +196,7 @@ def test_a_folder_without_states_is_refused(tmp_path):
     folder = embedded_folder(tmp_path)
     (tmp_path / "out/embeddings").rename(tmp_path / "elsewhere")
     with pytest.raises(
-        SettingsError, match=r"has no embeddings. Score with --set embed.layers=\[...\] into a new folder"
+        InputError, match=r"has no embeddings. Score with --set embed.layers=\[...\] into a new folder"
     ):
         trained(folder)
 
