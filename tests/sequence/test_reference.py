@@ -75,7 +75,10 @@ def test_m5_is_the_md5_of_sam(tmp_path):
 
 def test_all_processes_share_one_array(tmp_path):
     reference = open_reference(str(fasta(tmp_path, CONTIGS)))
-    assert isinstance(reference.bases("1").base, np.memmap)
+    memory = reference.bases("1")
+    while not isinstance(memory, np.memmap):
+        memory = memory.base
+        assert memory is not None, "it is a copy"
     with pytest.raises(ValueError, match="read-only"):
         reference.bases("1")[0] = 0
 
