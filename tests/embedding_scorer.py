@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -17,8 +18,26 @@ from raygen.scoring.embedding_columns import embedding_columns
 from raygen.scoring.embedding_plan import PooledStates
 from raygen.scoring.plan import strands_read
 from raygen.scoring.scored_rows import PairLikelihoods, add_likelihoods
+from raygen.settings import load_settings
+from tests.builders import fasta, random_bases, snvs, vcf
 
 SIZE = 6
+BASES = random_bases(900, 8)
+
+
+def settings_of_run(folder: Path, positions=range(200, 600, 2), **more):
+    """Settings of a run over SNVs at some positions, into ``out`` of a folder; ``more``: by their dotted names."""
+    given = {
+        "input.variants": [str(vcf(folder, snvs("1", BASES, positions)))],
+        "input.reference": str(fasta(folder, {"1": BASES})),
+        "output.path": str(folder / "out"),
+        "model.device": "cpu",
+        "window.left": 64,
+        "window.right": 32,
+        "window.strand": "both",
+        "cluster.actors": 1,
+    }
+    return load_settings(None, given={**given, **more})
 
 
 def vectors_of(ids: Sequence[str], which: str, layer: str, pool: str, strand: str) -> np.ndarray:

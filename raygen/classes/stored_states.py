@@ -45,6 +45,13 @@ def pooled_states(
     return {strand: PooledStates(of("ref", strand), of("delta", strand), {}) for strand in strands}
 
 
+def rows_with_ids(batch: pa.RecordBatch, ids: pa.Array) -> tuple[pa.Table, np.ndarray]:
+    """The rows of a batch of stored states with one of the ids, and which id each has."""
+    places = pc.index_in(batch["variant_id"].cast(ids.type), value_set=ids)
+    known = pc.is_valid(places)
+    return pa.Table.from_batches([batch.filter(known)]), places.filter(known).to_numpy().astype(np.int64)
+
+
 def state_array(column: Column) -> np.ndarray:
     """(P, D) float32 of a column of lists of D numbers; NaN where it is null."""
     width = column.type.list_size

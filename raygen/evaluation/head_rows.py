@@ -13,11 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from raygen.classes.head import DELTA, Feature, HeadInputs, StrandUse
-from raygen.classes.stored_states import pooled_states, state_columns, stored_plan
+from raygen.classes.stored_states import pooled_states, rows_with_ids, state_columns, stored_plan
 from raygen.errors import InputError, SettingsError
 from raygen.evaluation.clusters import FEW
 from raygen.evaluation.keyed_table import TableSource
@@ -190,7 +189,6 @@ def _batches(dataset: ds.FileSystemDataset, inputs: HeadInputs, ids: pa.Array) -
             schema=dataset.schema, columns=names, batch_size=batch_size, batch_readahead=1, use_threads=False
         )
         for batch in scanner.to_batches():
-            rows = pc.index_in(batch["variant_id"].cast(pa.string()), value_set=ids)
-            known = pc.is_valid(rows)
-            if pc.any(known).as_py():
-                yield pa.Table.from_batches([batch.filter(known)]), rows.filter(known).to_numpy().astype(np.int64)
+            states, rows = rows_with_ids(batch, ids)
+            if len(rows):
+                yield states, rows

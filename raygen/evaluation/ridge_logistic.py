@@ -24,7 +24,7 @@ _WORSE_IN_A_ROW = 2
 _CELLS_AT_ONCE = 8_000_000
 _MOST_ITERATIONS = 500
 _ONE_THREAD = 100_000_000
-"""Bytes of features up to which products are made in one thread: threads that wait for each other took thirty times as long on a busy machine."""
+"""Bytes of features up to which products are made in one thread: threads of a small product mostly wait for each other."""
 
 
 @dataclass(frozen=True)

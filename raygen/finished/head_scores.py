@@ -10,12 +10,11 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import fs
 
 from raygen.classes.head import Head, head_columns, refuse_width
-from raygen.classes.stored_states import pooled_states, state_columns, stored_plan
+from raygen.classes.stored_states import pooled_states, rows_with_ids, state_columns, stored_plan
 from raygen.errors import InputError, SettingsError
 from raygen.tables.damage import naming_damage
 from raygen.tables.layout import RunFolder, ScoreFile
@@ -76,9 +75,7 @@ def _states(
     ids = scores["variant_id"].combine_chunks()
     with _opened(source, file) as states, naming_damage(source.path):
         for batch in states.iter_batches(_BATCH_ROWS, columns=columns, use_threads=False):
-            rows = pc.index_in(batch["variant_id"].cast(ids.type), value_set=ids)
-            known = pc.is_valid(rows)
-            yield pa.Table.from_batches([batch.filter(known)]), rows.filter(known).to_numpy().astype(np.int64)
+            yield rows_with_ids(batch, ids)
 
 
 def _opened(source: RunFolder, file: ScoreFile) -> pq.ParquetFile:

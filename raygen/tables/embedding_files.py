@@ -1,7 +1,7 @@
 """Files of embeddings as Parquet: how they are written, and gathered from others into a new one.
 
 In and out: tables with ``variant_id``, vectors as FixedSizeList and counts. A row group is some 16 MB, so that files of any size are merged and
-checked with little memory. Vectors are neither compressed nor put into dictionaries: their bits are noise, which costs time and saves a sixth.
+checked with little memory. Vectors are neither compressed nor put into dictionaries: their bits are noise.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def rows_a_group(schema: pa.Schema) -> int:
 
 
 def without_nulls(embeddings: pa.Table) -> pa.Table:
-    """The table with vectors whose numbers cannot be null: they are written three times and read twice as fast.
+    """The table with vectors whose numbers cannot be null: these are written and read in blocks.
 
     A vector that is null is none of a row with a score: there NaN stands for nothing.
     """

@@ -195,9 +195,7 @@ def test_states_and_columns_that_are_not_there_are_refused(tmp_path, choice, wor
 def test_a_folder_without_states_is_refused(tmp_path):
     folder = embedded_folder(tmp_path)
     (tmp_path / "out/embeddings").rename(tmp_path / "elsewhere")
-    with pytest.raises(
-        InputError, match=r"has no embeddings. Score with --set embed.layers=\[...\] into a new folder"
-    ):
+    with pytest.raises(InputError, match=r"has no embeddings. Score with --set embed.layers=\[...\] into a new folder"):
         trained(folder)
 
 

@@ -14,38 +14,24 @@ from raygen.finished.reclassify import reclassify
 from raygen.pages.card import make_card
 from raygen.pages.report import write_report
 from raygen.pipeline.run import run_score
-from raygen.settings import load_settings
 from raygen.tables.compact import compact
 from raygen.tables.iceberg import open_table
 from raygen.tables.layout import RunFolder, read_scores
 from raygen.tables.rollback import rollback
 from raygen.tables.verify import verify
 from raygen.variants.inputs import find_inputs
-from tests.builders import fasta, random_bases, snvs, vcf
 from tests.cli.test_cli import raygen  # noqa: F401  (a fixture)
-from tests.embedding_scorer import EmbeddingScorer
+from tests.embedding_scorer import EmbeddingScorer, settings_of_run
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 
-BASES = random_bases(900, 8)
 DISTANCES = ["l2_norm_right:8", "l2_norm_right:8_fwd", "l2_norm_right:8_rev"]
 
 
-def score(folder: Path, positions=range(200, 600, 2), **more):
-    given = {
-        "input.variants": [str(vcf(folder, snvs("1", BASES, positions)))],
-        "input.reference": str(fasta(folder, {"1": BASES})),
-        "output.path": str(folder / "out"),
-        "model.device": "cpu",
-        "window.left": 64,
-        "window.right": 32,
-        "window.strand": "both",
-        "cluster.actors": 1,
-        "embed.layers": ["norm"],
-        "embed.pool": ["right:8"],
-        "embed.distances": ["l2"],
-    }
-    return run_score(load_settings(None, given={**given, **more}), say=lambda line: None, make_scorer=EmbeddingScorer)
+def score(folder: Path, *positions, **more):
+    embed = {"embed.layers": ["norm"], "embed.pool": ["right:8"], "embed.distances": ["l2"]}
+    chosen = settings_of_run(folder, *positions, **{**embed, **more})
+    return run_score(chosen, say=lambda line: None, make_scorer=EmbeddingScorer)
 
 
 @pytest.fixture(scope="module")

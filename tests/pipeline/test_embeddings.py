@@ -12,13 +12,10 @@ import pytest
 
 from raygen.finished.embeddings import read_embeddings
 from raygen.pipeline.run import run_score
-from raygen.settings import load_settings
 from raygen.tables.layout import RunFolder, read_scores
-from tests.builders import fasta, random_bases, snvs, vcf
-from tests.embedding_scorer import SIZE, EmbeddingScorer, vectors_of
+from tests.embedding_scorer import SIZE, EmbeddingScorer, settings_of_run, vectors_of
 from tests.pipeline.faults import KilledWrite
 
-BASES = random_bases(900, 8)
 EMBED = {"embed.layers": ["norm", "blocks.0"], "embed.pool": ["right:8", "suffix"]}
 
 
@@ -26,18 +23,8 @@ def vector_type(number: pa.DataType, size: int) -> pa.DataType:
     return pa.list_(pa.field("element", number, nullable=False), size)
 
 
-def settings(folder: Path, positions=range(200, 600, 2), **more):
-    given = {
-        "input.variants": [str(vcf(folder, snvs("1", BASES, positions)))],
-        "input.reference": str(fasta(folder, {"1": BASES})),
-        "output.path": str(folder / "out"),
-        "model.device": "cpu",
-        "window.left": 64,
-        "window.right": 32,
-        "window.strand": "both",
-        "cluster.actors": 1,
-    }
-    return load_settings(None, given={**given, **EMBED, **more})
+def settings(folder: Path, *positions, **more):
+    return settings_of_run(folder, *positions, **{**EMBED, **more})
 
 
 def score(chosen, make_scorer=EmbeddingScorer, **more):
